@@ -1,0 +1,133 @@
+"""Deep imitation learning (DIL): a teacher learns the expert's demonstrations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+from tqdm import tqdm
+
+from agents.networks import TaskNetwork, pick_device, to_runtime
+from offload_gym.delay import latency
+from offload_gym.demonstrations import Demonstrations
+from offload_gym.observation import epoch_observations
+from offload_gym.runtime import NetworkPolicy
+
+LABEL_TEMPERATURE = 0.02  # of the regret: a choice that costs 2 % more gets 1/e of the weight of the best
+
+
+class Samples(NamedTuple):
+    """Training tensors of B epochs of n tasks."""
+
+    rows: Tensor  # (B, n, row size)
+    states: Tensor  # (B, n, state size)
+    targets: Tensor  # (B, n, K) probabilities
+
+
+def soft_labels(regret: NDArray[np.float64], temperature: float = LABEL_TEMPERATURE) -> NDArray[np.float32]:
+    """Probabilities softmax(-regret / temperature) over the last axis."""
+    weights = np.exp(-(regret - regret.min(axis=-1, keepdims=True)) / temperature)
+    return (weights / weights.sum(axis=-1, keepdims=True)).astype(np.float32)
+
+
+def make_samples(demonstrations: Demonstrations, device: torch.device) -> Samples:
+    """Rows, states and soft labels of all steps of the demonstrations, along their prefixes."""
+    rows, states = epoch_observations(demonstrations.instances, demonstrations.prefixes)
+    targets = soft_labels(demonstrations.regret)
+    return Samples(*(torch.from_numpy(array).to(device) for array in (rows, states, targets)))
+
+
+def mean_gap(network: TaskNetwork, demonstrations: Demonstrations) -> float:
+    """Mean optimality gap of the network's decisions (latency over the optimum, minus 1)."""
+    decisions = NetworkPolicy(to_runtime(network)).decide(demonstrations.instances)
+    return float(
+        np.mean(latency(demonstrations.instances, decisions, demonstrations.objective) / demonstrations.latency_s - 1)
+    )
+
+
+def fit(
+    network: TaskNetwork,
+    samples: Samples,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    validation: Demonstrations,
+    *,
+    epochs: int,
+    batch_size: int = 256,
+    learning_rate: float = 2e-3,
+    seed: int = 0,
+    description: str = "training",
+) -> float:
+    """Train with AdamW and a one-cycle learning rate; the network keeps its best weights on validation.
+
+    Args:
+        network: trained in place, on the device of the samples.
+        samples: what to learn from.
+        loss: (logits (b, n, K), indices (b,) of the epochs in ``samples``) -> scalar.
+        validation: instances that were not trained on; the mean gap is measured on them during the second half.
+        epochs: passes over the samples.
+        batch_size: decision epochs (of n tasks) in one gradient step.
+        learning_rate: at its peak.
+        seed: of the order of the samples.
+        description: shown beside the progress bar.
+
+    Returns:
+        The best mean gap on validation.
+    """
+    device = samples.rows.device
+    network.to(device).train()
+    size = len(samples.rows)
+    steps = -(-size // batch_size)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=epochs * steps, pct_start=0.15)
+    generator = torch.Generator().manual_seed(seed)
+    best_gap, best_weights = np.inf, None
+    with tqdm(total=epochs, desc=description, unit="pass") as bar:
+        for epoch in range(epochs):
+            order = torch.randperm(size, generator=generator).to(device)
+            for start in range(0, size, batch_size):
+                chosen = order[start : start + batch_size]
+                value = loss(network(samples.rows[chosen], samples.states[chosen]), chosen)
+                optimizer.zero_grad(set_to_none=True)
+                value.backward()
+                torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+                optimizer.step()
+                schedule.step()
+            bar.update()
+            if 2 * (epoch + 1) > epochs:
+                gap = mean_gap(network, validation)
+                bar.set_postfix_str(f"validation gap {gap:.2%}")
+                if gap < best_gap:
+                    best_gap = gap
+                    best_weights = {name: value.clone() for name, value in network.state_dict().items()}
+    if best_weights is not None:
+        network.load_state_dict(best_weights)
+    network.eval()
+    return float(best_gap)
+
+
+def train_teacher(
+    network: TaskNetwork,
+    demonstrations: Demonstrations,
+    validation: Demonstrations,
+    *,
+    epochs: int,
+    seed: int = 0,
+    device: str = "auto",
+    learning_rate: float = 2e-3,
+    batch_size: int = 256,
+) -> float:
+    """Behaviour cloning on the expert's soft labels; returns the mean gap on validation."""
+    samples = make_samples(demonstrations, pick_device(device))
+
+    def loss(logits: Tensor, chosen: Tensor) -> Tensor:
+        return functional.cross_entropy(logits.flatten(0, 1), samples.targets[chosen].flatten(0, 1))
+
+    return fit(
+        network, samples, loss, validation, epochs=epochs, seed=seed, description=f"{network.form} teacher",
+        learning_rate=learning_rate, batch_size=batch_size,
+    )  # fmt: skip

@@ -1,0 +1,124 @@
+"""The networks that are trained, in torch, and their way to a policy file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.numpy import save_file
+from torch import Tensor, nn
+
+from offload_gym.observation import row_size, state_size
+from offload_gym.runtime import FORMAT, Network
+
+
+def pick_device(device: str = "auto") -> torch.device:
+    """The torch device for "auto" (a GPU where there is one), or the named one."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(device)
+
+
+def _layers(sizes: Sequence[int], last_linear: bool) -> nn.Sequential:
+    modules: list[nn.Module] = []
+    for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
+        modules += [nn.Linear(inputs, outputs), nn.ReLU()]
+    return nn.Sequential(*modules[:-1] if last_linear else modules)
+
+
+class TaskNetwork(nn.Module):
+    """Scores of each location for tasks of one epoch, with weights shared by the tasks.
+
+    An encoder reads each task row by itself; sums of the encodings stand for the tasks that are not being decided. The
+    head reads those sums, the row of the task it decides and the state. See ``offload_gym.observation`` for rows and
+    states, and ``offload_gym.runtime`` for the compiled form.
+
+    Args:
+        form: "sequential" (the state is the schedule so far; later tasks are summed) or "joint" (the multi-label form:
+            the state is that of the epoch's start; earlier and later tasks are summed apart).
+        cores: (K,) cores of each location.
+        encoder: sizes of the encoder's layers.
+        head: sizes of the head's hidden layers.
+    """
+
+    def __init__(self, form: str, cores: Sequence[int], encoder: Sequence[int], head: Sequence[int]) -> None:
+        super().__init__()
+        self.form = form
+        self.cores = tuple(cores)
+        num_locations = len(self.cores)
+        features = row_size(num_locations) - 1
+        sums = 2 if form == "joint" else 1
+        inputs = sums * encoder[-1] + features + state_size(sum(self.cores), num_locations)
+        self.encoder = _layers([features, *encoder], last_linear=False)
+        self.head = _layers([inputs, *head, num_locations], last_linear=True)
+
+    def forward(self, rows: Tensor, states: Tensor) -> Tensor:
+        """Scores of all steps of each epoch.
+
+        Args:
+            rows: (B, n, row size).
+            states: (B, n, state size); the joint form reads the first of each epoch only.
+
+        Returns:
+            (B, n, K) logits: at step i, of placing task i at each location.
+        """
+        codes = self.encoder(rows[..., 1:]) * rows[..., :1]
+        until = codes.cumsum(dim=1)
+        later = until[:, -1:] - until
+        if self.form == "joint":
+            states = states[:, :1].expand(-1, rows.shape[1], -1)
+            inputs = [until - codes, later, rows[..., 1:], states]
+        else:
+            inputs = [later, rows[..., 1:], states]
+        return self.head(torch.cat(inputs, dim=-1))
+
+
+def num_parameters(network: nn.Module) -> int:
+    """Trainable weights and biases."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def linear_layers(module: nn.Module) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    """(weight, bias) of each linear layer of a module, in order."""
+    return tuple(
+        (layer.weight.detach().cpu().numpy().copy(), layer.bias.detach().cpu().numpy().copy())
+        for layer in module.modules()
+        if isinstance(layer, nn.Linear)
+    )
+
+
+def to_runtime(network: TaskNetwork, **metadata: str) -> Network:
+    """The network as the compiled runtime reads it."""
+    return Network(
+        form=network.form,
+        activation="relu",
+        cores=network.cores,
+        num_tasks=0,
+        encoder=linear_layers(network.encoder),
+        head=linear_layers(network.head),
+        metadata=metadata,
+    )
+
+
+def save_policy(path: str | Path, network: Network) -> None:
+    """Write a policy file that ``offload_gym.load_policy`` reads; an existing file is replaced only once it is whole."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {}
+    for part, layers in (("encoder", network.encoder), ("head", network.head)):
+        for i, (weight, bias) in enumerate(layers):
+            tensors[f"{part}.{i}.weight"] = np.ascontiguousarray(weight, dtype=np.float32)
+            tensors[f"{part}.{i}.bias"] = np.ascontiguousarray(bias, dtype=np.float32)
+    metadata = {
+        **network.metadata,
+        "format": FORMAT,
+        "form": network.form,
+        "activation": network.activation,
+        "cores": ",".join(str(count) for count in network.cores),
+        "num_tasks": str(network.num_tasks),
+    }
+    temporary = path.with_name(path.name + ".part")
+    save_file(tensors, temporary, metadata)
+    temporary.replace(path)

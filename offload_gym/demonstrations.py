@@ -1,0 +1,230 @@
+"""Demonstrations: instances with the expert's decisions and what each alternative costs."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.random import SeedSequence
+from numpy.typing import NDArray
+
+from offload_gym.delay import MAKESPAN, MEAN, all_stage_times, objective_code, place, start_schedule
+from offload_gym.instances import Instances
+from offload_gym.sampling import sample_instances
+from offload_gym.scenario import Scenario
+from offload_gym.solvers.exact import UNLIMITED, for_each_chunk, solve_one
+
+FORMAT = "offload_gym.demonstrations/1"
+CHUNK = 1000  # instances that share one seed, and the unit of parallel work
+
+
+class Demonstrations(NamedTuple):
+    """B labelled instances of n tasks and K locations.
+
+    ``alternative_s[b, i, k]`` is the least latency (seconds, under ``objective``) that can be reached once tasks
+    0..i-1 are at ``prefixes[b, :i]`` and task i is at k. Its excess over the least over k is the regret of that choice.
+    The prefixes are optimal for some instances and contain random choices for others, so that learners also see
+    schedules that the expert would not have built.
+    """
+
+    instances: Instances
+    objective: str
+    decisions: NDArray[np.int64]  # (B, n) optimal
+    latency_s: NDArray[np.float64]  # (B,) of the optimal decisions
+    prefixes: NDArray[np.int64]  # (B, n)
+    alternative_s: NDArray[np.float64]  # (B, n, K)
+
+    def __getitem__(self, rows: Any) -> Any:
+        """A part of the demonstrations, for a slice, an index array or a mask; a field for an integer."""
+        if isinstance(rows, int):
+            return tuple(self)[rows]
+        return Demonstrations(self.instances[rows], self.objective, *(array[rows] for array in tuple(self)[2:]))
+
+    @property
+    def regret(self) -> NDArray[np.float64]:
+        """(B, n, K) regret of each choice relative to the best one at that step: 0.02 means 2 % more latency."""
+        least_s = self.alternative_s.min(axis=2, keepdims=True)
+        return self.alternative_s / np.where(least_s > 0, least_s, 1.0) - (least_s > 0)
+
+
+@njit(cache=True, nogil=True)
+def _label(
+    tasks, locations, backlog_s, radio_backlog_s, max_cores, objective, explore, decisions, latency_s, prefixes,
+    alternative_s,
+):  # fmt: skip
+    """Fill the labels; ``explore`` (B, n) is the location to take at a step, or -1 for the best one."""
+    n, num_locations = tasks.shape[1], locations.shape[1]
+    times = np.empty((n, num_locations, 4))
+    free_s = np.empty((num_locations, max_cores))
+    trial = np.empty(n, dtype=np.int64)
+    for b in range(len(tasks)):
+        all_stage_times(tasks[b], locations[b], times)
+        start_schedule(locations[b], backlog_s[b], free_s)
+        value_s, _, _ = solve_one(
+            times, 0, radio_backlog_s[b], free_s, 0.0, objective, UNLIMITED, decisions[b]
+        )
+        latency_s[b] = value_s / n if objective == MEAN else value_s
+        start_schedule(locations[b], backlog_s[b], free_s)
+        radio_s = radio_backlog_s[b]
+        value_s = 0.0
+        optimal_so_far = True  # the optimum is known while the prefix follows it
+        for i in range(n):
+            best_k = 0
+            for k in range(num_locations):
+                if optimal_so_far and k == decisions[b, i]:
+                    alternative_s[b, i, k] = latency_s[b]
+                else:
+                    sent_s, core, _, finish_s, completion_s = place(times[i, k], k, 0.0, radio_s, free_s[k])
+                    before_s = free_s[k, core]
+                    free_s[k, core] = finish_s
+                    after_s = max(value_s, completion_s) if objective == MAKESPAN else value_s + completion_s
+                    if i + 1 < n:
+                        after_s, _, _ = solve_one(times, i + 1, sent_s, free_s, after_s, objective, UNLIMITED, trial)
+                    free_s[k, core] = before_s
+                    alternative_s[b, i, k] = after_s / n if objective == MEAN else after_s
+                if alternative_s[b, i, k] < alternative_s[b, i, best_k]:
+                    best_k = k
+            if optimal_so_far:
+                best_k = decisions[b, i]
+            k = best_k if explore[b, i] < 0 else explore[b, i]
+            optimal_so_far = optimal_so_far and k == decisions[b, i]
+            prefixes[b, i] = k
+            radio_s, core, _, finish_s, completion_s = place(times[i, k], k, 0.0, radio_s, free_s[k])
+            free_s[k, core] = finish_s
+            value_s = max(value_s, completion_s) if objective == MAKESPAN else value_s + completion_s
+
+
+def label(
+    instances: Instances,
+    objective: str = "makespan",
+    exploration: NDArray[np.int64] | None = None,
+    num_threads: int | None = None,
+    progress: bool = False,
+) -> Demonstrations:
+    """Label instances with optimal decisions and the cost of each alternative.
+
+    Args:
+        instances: B instances of n tasks and K locations.
+        objective: "makespan" or "mean".
+        exploration: (B, n) a location to force at a step, or -1 to follow the best choice; None follows it throughout.
+        num_threads: threads that share the instances; None takes one a core.
+        progress: show a progress bar (needs the package tqdm).
+    """
+    code = objective_code(objective)
+    size, n = len(instances), instances.num_tasks
+    explore = np.full((size, n), -1) if exploration is None else exploration
+    decisions = np.empty((size, n), dtype=np.int64)
+    latency_s = np.empty(size)
+    prefixes = np.empty_like(decisions)
+    alternative_s = np.empty((size, n, instances.num_locations))
+    bar = _progress_bar(size) if progress else None
+
+    def work(rows: slice) -> None:
+        arrays = (array[rows] for array in instances.arrays)
+        outputs = (array[rows] for array in (explore, decisions, latency_s, prefixes, alternative_s))
+        _label(*arrays, instances.max_cores, code, *outputs)
+        if bar is not None:
+            bar.update(rows.stop - rows.start)
+
+    for_each_chunk(work, size, num_threads, chunk=CHUNK // 4)
+    if bar is not None:
+        bar.close()
+    return Demonstrations(instances, objective, decisions, latency_s, prefixes, alternative_s)
+
+
+def generate_demonstrations(
+    scenario: str | Mapping[str, Any] | Scenario,
+    num_instances: int,
+    seed: int | SeedSequence,
+    objective: str = "makespan",
+    explored_share: float = 0.5,
+    exploration_rate: float = 0.25,
+    num_threads: int | None = None,
+    progress: bool = False,
+) -> Demonstrations:
+    """Sample instances and label them.
+
+    Args:
+        scenario: what to draw from.
+        num_instances: B, at least 1.
+        seed: of the instances and the exploration; the result does not depend on the number of threads.
+        objective: "makespan" or "mean".
+        explored_share: share of the instances whose prefixes contain random choices; the others follow the expert.
+        exploration_rate: probability of a random choice at a step of those.
+        num_threads: threads that share the work; None takes one a core.
+        progress: show a progress bar (needs the package tqdm).
+    """
+    for name, value in (("explored_share", explored_share), ("exploration_rate", exploration_rate)):
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name} is {value}; it must be from 0 to 1")
+    sequence = seed if isinstance(seed, SeedSequence) else SeedSequence(seed)
+    instance_seed, exploration_seed = sequence.spawn(2)
+    instances = sample_instances(scenario, num_instances, instance_seed)
+    rng = np.random.default_rng(exploration_seed)
+    shape = (num_instances, instances.num_tasks)
+    explored = (rng.random((num_instances, 1)) < explored_share) & (rng.random(shape) < exploration_rate)
+    exploration = np.where(explored, rng.integers(0, instances.num_locations, shape), -1)
+    return label(instances, objective, exploration, num_threads, progress)
+
+
+def _progress_bar(total: int) -> Any:
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        raise ImportError("a progress bar needs the package tqdm: pip install tqdm, or pass progress=False") from None
+    return tqdm(total=total, desc="labels", unit="instance")
+
+
+def save_demonstrations(path: str | Path, demonstrations: Demonstrations) -> None:
+    """Write demonstrations to an npz file; an existing file is replaced only once the new one is complete."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tasks, locations, core_backlog_s, radio_backlog_s = demonstrations.instances.arrays
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(
+                file,
+                format=np.array(FORMAT),
+                objective=np.array(demonstrations.objective),
+                tasks=tasks,
+                locations=locations,
+                core_backlog_s=core_backlog_s,
+                radio_backlog_s=radio_backlog_s,
+                decisions=demonstrations.decisions.astype(np.int8),
+                latency_s=demonstrations.latency_s,
+                prefixes=demonstrations.prefixes.astype(np.int8),
+                alternative_s=demonstrations.alternative_s,
+            )
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def load_demonstrations(path: str | Path) -> Demonstrations:
+    """Read what ``save_demonstrations`` wrote; ValueError where the file is something else or cut short."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if "format" not in file or str(file["format"]) != FORMAT:
+                raise ValueError(f"it does not say that it is {FORMAT!r}")
+            fields = {name: file[name] for name in file.files}
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is not a complete demonstrations file: {error}") from None
+    instances = Instances.from_arrays(
+        *(fields[name] for name in ("tasks", "locations", "core_backlog_s", "radio_backlog_s"))
+    )
+    return Demonstrations(
+        instances,
+        str(fields["objective"]),
+        fields["decisions"].astype(np.int64),
+        fields["latency_s"],
+        fields["prefixes"].astype(np.int64),
+        fields["alternative_s"],
+    )

@@ -1,0 +1,346 @@
+"""One decision epoch drawn as a Gantt chart, as plain text or as an image.
+
+The rows are the cores of the end device, its radio, and the cores of every edge server and of the cloud server. A bar
+is a task that runs on a core or is sent by the radio; the time before a core or the radio is free is its backlog.
+A task whose location is -1 is not drawn. Matplotlib is imported inside functions: the package works without it.
+"""
+
+from __future__ import annotations
+
+import math
+import string
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+
+    from offload_gym.delay import Schedule
+
+RADIO = -1  # stands for the radio where a row asks for a location
+
+TASK_SYMBOLS = string.digits + string.ascii_uppercase + string.ascii_lowercase + "#"
+BACKLOG_SYMBOL = "░"
+OBJECTIVE_NAMES = {"mean": "mean completion"}
+
+# Okabe and Ito's palette, which readers with any common colour blindness can tell apart.
+DEVICE_COLOUR, CLOUD_COLOUR = "#E69F00", "#0072B2"
+EDGE_COLOURS = ("#009E73", "#CC79A7", "#56B4E9", "#F0E442", "#D55E00")
+DARK_COLOURS = (CLOUD_COLOUR, "#009E73", "#D55E00")  # a number on these is white
+INK, BACKLOG_COLOUR, BAND_COLOUR, GRID_COLOUR = "#222222", "#8C8C8C", "#F3F3F3", "#DADADA"
+HATCH: dict[str, Any] = {"facecolor": "white", "edgecolor": BACKLOG_COLOUR, "linewidth": 0.5, "hatch": "//////"}
+DASHES: dict[str, Any] = {"color": INK, "linewidth": 1.0, "linestyle": (0, (4, 3))}
+
+DPI = 100
+WIDTH_PX, ROW_PX = 900, 24
+LEFT_PX, RIGHT_PX, TOP_PX, AXIS_PX, LEGEND_ROW_PX = 100, 20, 34, 48, 20
+LEGEND_COLUMNS = 8
+BAR_TOP, BAR_HEIGHT = -0.32, 0.64  # in rows, downwards from the middle of the row
+RETURN_LEVEL = 0.45  # below the bars, so that a returning result does not cross the next task of the same core
+
+
+class _Bar(NamedTuple):
+    task: int
+    location: int
+    start_s: float
+    end_s: float
+    return_s: float  # when the result is back on the device; end_s where none is sent back
+
+
+class _Row(NamedTuple):
+    location: int
+    core: int
+    label: str
+    backlog_s: float
+    bars: list[_Bar]  # by start
+
+    @property
+    def idle(self) -> bool:
+        return not self.bars and self.backlog_s <= 0.0
+
+
+def render_ansi(
+    schedule: Schedule, latency_s: float | None = None, objective: str = "makespan", width: int = 100
+) -> str:
+    """Draw a schedule as plain text, one line a row.
+
+    A task is shown by one character: 0 to 9, then A to Z, then a to z, and `#` beyond. A task too short for a
+    character still gets one, at the cost of its neighbours, as long as the row has room. The row `done` marks when
+    each result is back on the device. Neighbouring cores that stay idle share one line. A backlog that outlasts the
+    time axis ends in `>`.
+
+    Args:
+        schedule: The schedule of one instance.
+        latency_s: The value of the objective in seconds, for the headline.
+        objective: What `latency_s` measures: `makespan` or `mean`.
+        width: Length of a line in characters; the time axis takes at least 10 of them.
+
+    Returns:
+        The lines, joined by line breaks.
+    """
+    rows = _rows(schedule)
+    limit_s = _time_limit(rows, latency_s)
+    labels = _line_labels(rows)
+    pad = max(map(len, labels.values()))
+    cells = max(10, width - pad - 3)
+    lines = [_headline(schedule, latency_s, objective)]
+    for index, label in labels.items():
+        text = " idle".ljust(cells) if rows[index].idle else _text_row(rows[index], limit_s, cells)
+        lines.append(f"{label:<{pad}} |{text}|")
+    done = sorted((bar.return_s, bar.task) for row in rows if row.location != RADIO for bar in row.bars)
+    done_row = _Row(0, 0, "done", 0.0, [_Bar(i, 0, t, t, t) for t, i in done])
+    lines.append(f"{'done':<{pad}} |{_text_row(done_row, limit_s, cells)}|")
+    lines += [" " * (pad + 2) + line for line in _text_axis(limit_s, cells)]
+    return "\n".join(lines)
+
+
+def render_rgb(schedule: Schedule, latency_s: float | None = None, objective: str = "makespan") -> NDArray[np.uint8]:
+    """Draw a schedule as an image.
+
+    Args:
+        schedule: The schedule of one instance.
+        latency_s: The value of the objective in seconds, for the title and a dashed line.
+        objective: What `latency_s` measures: `makespan` or `mean`.
+
+    Returns:
+        The pixels, `(height, width, 3)`. The shape depends on the locations and their cores alone, so that the
+        frames of an episode make a video.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+    """
+    # The figure is never given to pyplot, which would keep it alive and might open a window.
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("Drawing a schedule needs matplotlib: pip install offload-gym[render]") from error
+
+    rows_px = ROW_PX * len(_rows(schedule))
+    bottom_px = AXIS_PX + LEGEND_ROW_PX * math.ceil((schedule.backlog_s.shape[0] + 3) / LEGEND_COLUMNS)
+    height_px = TOP_PX + rows_px + bottom_px
+    figure = Figure(figsize=(WIDTH_PX / DPI, height_px / DPI), dpi=DPI, facecolor="white")
+    canvas: Any = FigureCanvasAgg(figure)  # matplotlib gives its methods no types
+    axes_width = (WIDTH_PX - LEFT_PX - RIGHT_PX) / WIDTH_PX
+    axes = figure.add_axes((LEFT_PX / WIDTH_PX, bottom_px / height_px, axes_width, rows_px / height_px))
+    draw_schedule(axes, schedule, latency_s, objective)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba(), dtype=np.uint8)[..., :3].copy()
+
+
+def draw_schedule(
+    axes: Axes,
+    schedule: Schedule,
+    latency_s: float | None = None,
+    objective: str = "makespan",
+    *,
+    time_limit_s: float | None = None,
+    legend: bool = True,
+) -> None:
+    """Draw a schedule into matplotlib axes.
+
+    Schedules of the same locations have the same rows at the same heights, so charts side by side can share the
+    vertical axis; give them one `time_limit_s` to share the time as well, and one legend of `legend_handles`.
+
+    Args:
+        axes: Where to draw. Its size should be final, because it decides which numbers fit into their bars.
+        schedule: The schedule of one instance.
+        latency_s: The value of the objective in seconds, for the title and a dashed line.
+        objective: What `latency_s` measures: `makespan` or `mean`.
+        time_limit_s: Where the time axis ends, in seconds; by default a little after the last event of a task.
+        legend: Whether to draw the legend below the axes.
+    """
+    rows = _rows(schedule)
+    K = schedule.backlog_s.shape[0]
+    limit_s = time_limit_s or 1.02 * _time_limit(rows, latency_s)
+    scale, unit = _unit(limit_s)
+    axes.set_xlim(0.0, limit_s * scale)
+    axes.set_ylim(len(rows) - 0.3, -0.5)  # leaves room for the returns below the last row
+    axes.set_yticks(range(len(rows)), [row.label for row in rows])
+    axes.tick_params(axis="x", labelsize=8)
+    axes.tick_params(axis="y", labelsize=8, length=0)
+    axes.set_xlabel(f"time since the decision ({unit})", fontsize=9)
+    axes.set_title(_headline(schedule, latency_s, objective), loc="left", fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="x", color=GRID_COLOUR, linewidth=0.6)
+    axes.set_axisbelow(True)
+    for y, row in enumerate(rows):
+        _draw_row(axes, row, y, scale, K)
+        _draw_numbers(axes, row, y, scale, K)
+    _draw_returns(axes, rows, scale, K)
+    if latency_s is not None:
+        axes.axvline(latency_s * scale, **DASHES)
+    if legend:
+        # The padding, in units of the font size, clears the tick labels and the axis label.
+        style: dict[str, Any] = {"fontsize": 8, "frameon": False, "borderaxespad": 3.9, "columnspacing": 1.6}
+        handles = legend_handles(K, None if latency_s is None else objective)
+        axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=LEGEND_COLUMNS, **style)
+
+
+def legend_handles(K: int, objective: str | None = None) -> list[Artist]:
+    """What the colours and marks mean, for `K` locations; with an objective, also its dashed line."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    handles: list[Artist] = [
+        Patch(facecolor=_colour(k, K), edgecolor=INK, linewidth=0.5, label=_location_name(k, K)) for k in range(K)
+    ]
+    handles.append(Patch(label="backlog", **HATCH))
+    handles.append(Line2D([], [], color=INK, linewidth=1.0, marker="o", markersize=3.5, label="result returned"))
+    if objective is not None:
+        handles.append(Line2D([], [], label=OBJECTIVE_NAMES.get(objective, objective), **DASHES))
+    return handles
+
+
+def _rows(schedule: Schedule) -> list[_Row]:
+    """The rows from top to bottom: the device's cores, the radio, then the cores of each remote location."""
+    K = schedule.backlog_s.shape[0]
+    location, core = schedule.location.tolist(), schedule.core.tolist()
+    runs = list(zip(schedule.start_s.tolist(), schedule.finish_s.tolist(), schedule.completion_s.tolist(), strict=True))
+    sends = list(zip(schedule.send_start_s.tolist(), schedule.send_end_s.tolist(), strict=True))
+    placed = np.flatnonzero(schedule.location >= 0).tolist()
+    rows = []
+    for k in range(K):
+        for m in np.flatnonzero(np.isfinite(schedule.backlog_s[k])).tolist():
+            label = f"device {m}" if k == 0 else f"{_location_name(k, K)} core {m}"
+            bars = [_Bar(i, k, *runs[i]) for i in placed if (location[i], core[i]) == (k, m)]
+            rows.append(_Row(k, m, label, float(schedule.backlog_s[k, m]), sorted(bars, key=lambda bar: bar.start_s)))
+        if k == 0:
+            # A task that the radio does not send has no times there.
+            bars = [_Bar(i, location[i], *sends[i], sends[i][1]) for i in placed if not math.isnan(sends[i][0])]
+            rows.append(_Row(RADIO, 0, "radio", schedule.radio_backlog_s, sorted(bars, key=lambda bar: bar.start_s)))
+    return rows
+
+
+def _time_limit(rows: list[_Row], latency_s: float | None) -> float:
+    """The last event of a task; without a task, the longest backlog; one second where all of these are zero."""
+    limit_s = max([latency_s or 0.0, *(bar.return_s for row in rows for bar in row.bars)])
+    # A backlog extends the axis only where nothing else does: a long one would leave the tasks no room.
+    return limit_s or max(row.backlog_s for row in rows) or 1.0
+
+
+def _location_name(k: int, K: int) -> str:
+    return "device" if k == 0 else "cloud" if k == K - 1 else f"edge {k}"
+
+
+def _colour(k: int, K: int) -> str:
+    return DEVICE_COLOUR if k == 0 else CLOUD_COLOUR if k == K - 1 else EDGE_COLOURS[(k - 1) % len(EDGE_COLOURS)]
+
+
+def _unit(limit_s: float) -> tuple[float, str]:
+    return (1e3, "ms") if limit_s < 1.0 else (1.0, "s")
+
+
+def _headline(schedule: Schedule, latency_s: float | None, objective: str) -> str:
+    placed, n = int((schedule.location >= 0).sum()), schedule.location.size
+    tasks = f"{n} tasks" if placed == n else f"{placed} of {n} tasks placed"
+    if latency_s is None:
+        return tasks
+    scale, unit = _unit(latency_s)
+    return f"{OBJECTIVE_NAMES.get(objective, objective)} {latency_s * scale:.4g} {unit}, {tasks}"
+
+
+def _line_labels(rows: list[_Row]) -> dict[int, str]:
+    """The label of each line by the index of its row; neighbouring idle cores of a location share the first's."""
+    labels: dict[int, str] = {}
+    first = 0
+    for index, row in enumerate(rows):
+        if index and row.idle and rows[first].idle and row.location == rows[first].location:
+            name = rows[first].label.rsplit(" ", 1)[0].removesuffix(" core")
+            labels[first] = f"{name} cores {rows[first].core}-{row.core}"
+        else:
+            first = index
+            labels[index] = row.label
+    return labels
+
+
+def _text_row(row: _Row, limit_s: float, cells: int) -> str:
+    bars = [(TASK_SYMBOLS[min(bar.task, len(TASK_SYMBOLS) - 1)], bar.start_s, bar.end_s) for bar in row.bars]
+    if row.backlog_s > 0.0:
+        bars.insert(0, (BACKLOG_SYMBOL, 0.0, min(row.backlog_s, limit_s)))
+    text = _text_bars(bars, limit_s, cells)
+    return text[:-1] + ">" if row.backlog_s > limit_s else text
+
+
+def _text_bars(bars: list[tuple[str, float, float]], limit_s: float, cells: int) -> str:
+    """Bars in time order as one line of `cells` characters, each at least one character long while there is room."""
+    spans = []
+    free = 0
+    for symbol, start_s, end_s in bars:
+        first = max(round(start_s / limit_s * cells), free)
+        free = max(round(end_s / limit_s * cells), first + 1)
+        spans.append((symbol, first, free))
+    line = [" "] * cells
+    # Bars pushed beyond the end move back, and shorten the bars before them.
+    free = cells
+    for symbol, first, last in reversed(spans):
+        last = min(last, free)
+        first = max(min(first, last - 1), 0)
+        line[first:last] = symbol * (last - first)
+        free = first
+    return "".join(line)
+
+
+def _text_axis(limit_s: float, cells: int) -> tuple[str, str]:
+    """The time axis and its labels, from 0 to the limit, with at most seven ticks at round times."""
+    scale, unit = _unit(limit_s)
+    smallest = limit_s * scale / 6
+    magnitude = 10.0 ** math.floor(math.log10(smallest))
+    step = next((f * magnitude for f in (1, 2, 5) if f * magnitude >= smallest), 10 * magnitude)
+    axis = ["-"] * (cells + 1)
+    labels = ""
+    for tick in range(math.floor(limit_s * scale / step + 1e-9) + 1):
+        position = min(round(tick * step / (limit_s * scale) * cells), cells)
+        axis[position] = "+"
+        label = f"{tick * step:g}" if tick else f"0 {unit}"
+        position = min(position, cells + 1 - len(label))
+        if not labels or position > len(labels):
+            labels = labels.ljust(position) + label
+    return "".join(axis), labels
+
+
+def _draw_row(axes: Axes, row: _Row, y: int, scale: float, K: int) -> None:
+    # Bands show which cores belong together: the radio and every second remote location are shaded.
+    if row.location == RADIO or (row.location > 0 and row.location % 2 == 0):
+        axes.axhspan(y - 0.5, y + 0.5, color=BAND_COLOUR, linewidth=0, zorder=0)
+    if row.backlog_s > 0.0:
+        # A backlog longer than the axis is cut where its end is out of sight.
+        backlog = min(row.backlog_s * scale, 1.1 * axes.get_xlim()[1])
+        axes.broken_barh([(0.0, backlog)], (y + BAR_TOP, BAR_HEIGHT), zorder=2, **HATCH)
+    spans = [(bar.start_s * scale, (bar.end_s - bar.start_s) * scale) for bar in row.bars]
+    colours = [_colour(bar.location, K) for bar in row.bars]
+    axes.broken_barh(spans, (y + BAR_TOP, BAR_HEIGHT), facecolor=colours, edgecolor=INK, linewidth=0.5, zorder=2)
+
+
+def _draw_returns(axes: Axes, rows: list[_Row], scale: float, K: int) -> None:
+    """Draw a line from the end of each bar to the time at which its result is back on the device."""
+    from matplotlib.collections import LineCollection
+
+    # One collection for all: a line of its own for each takes several times as long.
+    returns = [(y, bar) for y, row in enumerate(rows) for bar in row.bars if bar.return_s > bar.end_s]
+    colours = [_colour(bar.location, K) for _, bar in returns]
+    paths = []
+    for y, bar in returns:
+        end, back, level = bar.end_s * scale, bar.return_s * scale, y + RETURN_LEVEL
+        paths.append([(end, y + BAR_TOP + BAR_HEIGHT), (end, level), (back, level)])
+    axes.add_collection(LineCollection(paths, colors=colours, linewidths=1.0, zorder=3), autolim=False)
+    ends = np.array([path[-1] for path in paths]).reshape(-1, 2)
+    axes.scatter(ends[:, 0], ends[:, 1], s=16, color=colours, linewidth=0, zorder=3)
+
+
+def _draw_numbers(axes: Axes, row: _Row, y: int, scale: float, K: int) -> None:
+    """Write each task's number into its bar, or to the right of it where only there is room."""
+    points = axes.bbox.width / axes.figure.dpi * 72 / axes.get_xlim()[1]  # for each unit of the time axis
+    style: dict[str, Any] = {"fontsize": 8, "va": "center_baseline", "zorder": 4, "clip_on": True}
+    following = [bar.start_s * scale for bar in row.bars[1:]] + [axes.get_xlim()[1]]
+    for bar, free_until in zip(row.bars, following, strict=False):
+        start, end, text = bar.start_s * scale, bar.end_s * scale, str(bar.task)
+        needed = 5.1 * len(text) + 0.5
+        if (end - start) * points >= needed:
+            colour = "white" if _colour(bar.location, K) in DARK_COLOURS else INK
+            axes.text((start + end) / 2, y, text, ha="center", color=colour, **style)
+        elif (free_until - end) * points >= needed + 1.0:
+            axes.text(end + 1.0 / points, y, text, ha="left", color=INK, **style)

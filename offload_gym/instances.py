@@ -1,0 +1,226 @@
+"""Instances: the checked arrays that describe a batch of decision epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+# Columns of the packed arrays that the kernels read.
+TASK_FIELDS = ("input_bits", "output_bits", "workload_cycles")
+INPUT, OUTPUT, WORKLOAD = range(3)
+LOCATION_FIELDS = ("cpu_hz", "cores", "uplink_bps", "downlink_bps", "wired_bps", "propagation_s")
+CPU, CORES, UPLINK, DOWNLINK, WIRED, PROPAGATION = range(6)
+
+
+class Instances:
+    """A batch of B decision epochs, each with n tasks and K = num_edges + 2 locations.
+
+    Location 0 is the end device, 1..K-2 are the edge servers, K-1 is the cloud server. The arrays are checked once,
+    here; afterwards they are read, not changed.
+
+    Args:
+        input_bits: (B, n) bits that a task sends to a remote location, finite, >= 0.
+        output_bits: (B, n) bits of its result, finite, >= 0.
+        workload_cycles: (B, n) CPU cycles, finite, >= 0.
+        cpu_hz: (B, K) speed of each core in cycles a second, finite, > 0.
+        cores: (B, K) number of equal cores, integers >= 1.
+        backlog_s: (B, K) seconds until the cores of a location are free, or (B, K, max cores) for each core; finite,
+            >= 0. Entries beyond a location's cores are ignored.
+        uplink_bps: (B, K) radio rate from the device, bits a second, finite, > 0. The entries of location 0 of this
+            and the next three fields are ignored; by convention they are inf, inf, inf and 0.
+        downlink_bps: (B, K) rate of the way back, finite, > 0.
+        wired_bps: (B, K) rate of the wired path behind the radio, > 0; infinite where the server is at the base station.
+        propagation_s: (B, K) one-way propagation delay, finite, >= 0.
+        radio_backlog_s: (B,) seconds until the radio is free, finite, >= 0; 0 where not given.
+        edges: dependencies between tasks. Not supported by this version: must be empty.
+        edge_bits: bits on each edge. Not supported by this version: must be None.
+
+    Raises:
+        ValueError: one sentence with the field, the value and the bound.
+    """
+
+    def __init__(
+        self,
+        *,
+        input_bits: ArrayLike,
+        output_bits: ArrayLike,
+        workload_cycles: ArrayLike,
+        cpu_hz: ArrayLike,
+        cores: ArrayLike,
+        backlog_s: ArrayLike,
+        uplink_bps: ArrayLike,
+        downlink_bps: ArrayLike,
+        wired_bps: ArrayLike,
+        propagation_s: ArrayLike,
+        radio_backlog_s: ArrayLike | None = None,
+        edges: Sequence[tuple[int, int]] = (),
+        edge_bits: ArrayLike | None = None,
+    ) -> None:
+        if len(edges) > 0 or edge_bits is not None:
+            raise ValueError(f"edges has {len(edges)} dependencies; this version takes independent tasks only")
+        first = _numbers("input_bits", input_bits)
+        if first.ndim != 2 or first.size == 0:
+            raise ValueError(f"input_bits has the shape {first.shape}; it must be (B, n) with B and n at least 1")
+        num_instances, num_tasks = first.shape
+        speeds = _numbers("cpu_hz", cpu_hz)
+        if speeds.ndim != 2 or speeds.shape[0] != num_instances or speeds.shape[1] < 2:
+            raise ValueError(
+                f"cpu_hz has the shape {speeds.shape}; it must be ({num_instances}, K) with K at least 2 locations"
+            )
+        num_locations = speeds.shape[1]
+
+        tasks = np.empty((num_instances, num_tasks, 3))
+        for column, (name, values) in enumerate(
+            (("input_bits", first), ("output_bits", output_bits), ("workload_cycles", workload_cycles))
+        ):
+            array = _shaped(name, values, (num_instances, num_tasks))
+            _require(name, array, np.isfinite(array) & (array >= 0), "finite and at least 0")
+            tasks[:, :, column] = array
+
+        per_location = (num_instances, num_locations)
+        locations = np.empty((*per_location, 6))
+        for column, (name, values) in enumerate(
+            zip(LOCATION_FIELDS, (speeds, cores, uplink_bps, downlink_bps, wired_bps, propagation_s), strict=True)
+        ):
+            locations[:, :, column] = _shaped(name, values, per_location)
+        _require("cpu_hz", speeds, np.isfinite(speeds) & (speeds > 0), "finite and above 0")
+        counts = locations[:, :, CORES]
+        _require("cores", counts, (counts >= 1) & (counts == np.floor(counts)) & np.isfinite(counts), "whole, from 1 on")
+        remote = locations[:, 1:]
+        for name, column in (("uplink_bps", UPLINK), ("downlink_bps", DOWNLINK)):
+            rate = remote[:, :, column]
+            _require(name, rate, np.isfinite(rate) & (rate > 0), "finite and above 0", first_location=1)
+        wired = remote[:, :, WIRED]
+        _require("wired_bps", wired, wired > 0, "above 0 (infinite is allowed)", first_location=1)
+        delay = remote[:, :, PROPAGATION]
+        _require("propagation_s", delay, np.isfinite(delay) & (delay >= 0), "finite and at least 0", first_location=1)
+
+        backlog = _numbers("backlog_s", backlog_s)
+        max_cores = int(counts.max())
+        if backlog.shape not in (per_location, (*per_location, max_cores)):
+            raise ValueError(
+                f"backlog_s has the shape {backlog.shape}; it must be {per_location} or {(*per_location, max_cores)}"
+            )
+        good = np.isfinite(backlog) & (backlog >= 0)
+        if backlog.ndim == 3:
+            good |= np.arange(max_cores) >= counts[:, :, None]
+        _require("backlog_s", backlog, good, "finite and at least 0")
+
+        radio = np.zeros(num_instances) if radio_backlog_s is None else radio_backlog_s
+        radio = _shaped("radio_backlog_s", radio, (num_instances,))
+        _require("radio_backlog_s", radio, np.isfinite(radio) & (radio >= 0), "finite and at least 0")
+        self._store(tasks, locations, backlog.reshape(*per_location, -1).copy(), radio.copy())
+
+    def _store(
+        self,
+        tasks: NDArray[np.float64],
+        locations: NDArray[np.float64],
+        core_backlog_s: NDArray[np.float64],
+        radio_backlog_s: NDArray[np.float64],
+    ) -> None:
+        self.tasks = tasks  # (B, n, 3), columns as in TASK_FIELDS
+        self.locations = locations  # (B, K, 6), columns as in LOCATION_FIELDS
+        self.core_backlog_s = core_backlog_s  # (B, K, 1) where all cores of a location are alike, else (B, K, max_cores)
+        self.radio_backlog_s = radio_backlog_s  # (B,)
+        self.arrays = (tasks, locations, core_backlog_s, radio_backlog_s)  # what every kernel takes first
+        self.max_cores = int(locations[:, :, CORES].max())
+        self.num_tasks = tasks.shape[1]
+        self.num_locations = locations.shape[1]
+
+    @classmethod
+    def from_arrays(
+        cls,
+        tasks: NDArray[np.float64],
+        locations: NDArray[np.float64],
+        core_backlog_s: NDArray[np.float64],
+        radio_backlog_s: NDArray[np.float64],
+    ) -> Instances:
+        """Instances over packed arrays that are known to be good, without a check or a copy."""
+        instances = cls.__new__(cls)
+        instances._store(tasks, locations, core_backlog_s, radio_backlog_s)
+        return instances
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+    def __getitem__(self, rows: slice | NDArray) -> Instances:
+        """The instances of a slice, an index array or a mask, as a batch."""
+        return Instances.from_arrays(*(np.ascontiguousarray(array[rows]) for array in self.arrays))
+
+    def __repr__(self) -> str:
+        return f"Instances(B={len(self)}, n={self.num_tasks}, K={self.num_locations})"
+
+    @property
+    def input_bits(self) -> NDArray[np.float64]:
+        """(B, n) bits that a task sends to a remote location."""
+        return self.tasks[:, :, INPUT]
+
+    @property
+    def output_bits(self) -> NDArray[np.float64]:
+        """(B, n) bits of the result."""
+        return self.tasks[:, :, OUTPUT]
+
+    @property
+    def workload_cycles(self) -> NDArray[np.float64]:
+        """(B, n) CPU cycles."""
+        return self.tasks[:, :, WORKLOAD]
+
+    @property
+    def cpu_hz(self) -> NDArray[np.float64]:
+        """(B, K) speed of each core, cycles a second."""
+        return self.locations[:, :, CPU]
+
+    @property
+    def cores(self) -> NDArray[np.int64]:
+        """(B, K) number of cores."""
+        return self.locations[:, :, CORES].astype(np.int64)
+
+    @property
+    def backlog_s(self) -> NDArray[np.float64]:
+        """(B, K), or (B, K, max_cores) where the cores of a location are free at different times."""
+        return self.core_backlog_s[:, :, 0] if self.core_backlog_s.shape[2] == 1 else self.core_backlog_s
+
+    @property
+    def uplink_bps(self) -> NDArray[np.float64]:
+        """(B, K) radio rate from the device, bits a second."""
+        return self.locations[:, :, UPLINK]
+
+    @property
+    def downlink_bps(self) -> NDArray[np.float64]:
+        """(B, K) radio rate to the device, bits a second."""
+        return self.locations[:, :, DOWNLINK]
+
+    @property
+    def wired_bps(self) -> NDArray[np.float64]:
+        """(B, K) rate of the wired path, bits a second."""
+        return self.locations[:, :, WIRED]
+
+    @property
+    def propagation_s(self) -> NDArray[np.float64]:
+        """(B, K) one-way propagation delay."""
+        return self.locations[:, :, PROPAGATION]
+
+
+def _numbers(name: str, values: ArrayLike) -> NDArray[np.float64]:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be an array of numbers, but {error}") from None
+
+
+def _shaped(name: str, values: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    array = _numbers(name, values)
+    if array.shape != shape:
+        raise ValueError(f"{name} has the shape {array.shape}; it must be {shape} as the other fields have it")
+    return array
+
+
+def _require(name: str, array: NDArray, good: NDArray, bound: str, first_location: int = 0) -> None:
+    if not good.all():
+        index = tuple(int(j) for j in np.argwhere(~good)[0])
+        value = float(array[index])
+        if first_location:  # `array` left location 0 out
+            index = (index[0], index[1] + first_location)
+        raise ValueError(f"{name}{list(index)} is {value}; it must be {bound}")

@@ -1,0 +1,252 @@
+"""Scenarios: what tasks, radio and machines are drawn from, and the presets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from offload_gym.cnns import CNN_NAMES, cnn_task
+
+# Rows of Scenario.ranges(): (low, high) pairs in the order that the sampling kernels read them.
+RANGE_FIELDS = (
+    "input_bits",
+    "cycles_per_bit",
+    "output_ratio",
+    "device_hz",
+    "edge_hz",
+    "cloud_hz",
+    "uplink_bps",
+    "downlink_ratio",
+    "further_edge_wired_bps",
+    "cloud_wired_bps",
+    "edge_propagation_s",
+    "further_edge_propagation_s",
+    "cloud_propagation_s",
+)
+(
+    R_INPUT_BITS,
+    R_CYCLES_PER_BIT,
+    R_OUTPUT_RATIO,
+    R_DEVICE_HZ,
+    R_EDGE_HZ,
+    R_CLOUD_HZ,
+    R_UPLINK_BPS,
+    R_DOWNLINK_RATIO,
+    R_FURTHER_EDGE_WIRED_BPS,
+    R_CLOUD_WIRED_BPS,
+    R_EDGE_PROPAGATION_S,
+    R_FURTHER_EDGE_PROPAGATION_S,
+    R_CLOUD_PROPAGATION_S,
+) = range(len(RANGE_FIELDS))
+
+_POSITIVE = {"input_bits", "device_hz", "edge_hz", "cloud_hz", "uplink_bps", "downlink_ratio"} | {
+    "further_edge_wired_bps",
+    "cloud_wired_bps",
+}
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What the decision epochs of an environment are drawn from. Immutable; ``make_scenario`` makes the presets.
+
+    A range is (low, high) and is drawn from uniformly, but for ``uplink_bps``, whose logarithm is uniform. Backlogs are
+    exponential with the mean given here. Task workloads are ``input_bits * cycles_per_bit`` and results are
+    ``input_bits * output_ratio``, unless ``task_types`` lists the tasks to draw from.
+
+    Args:
+        name: name of the preset that this scenario started from.
+        num_tasks: tasks in one decision epoch, n.
+        num_edges: edge servers; the locations are K = num_edges + 2.
+        input_bits: bits that a task sends.
+        cycles_per_bit: CPU cycles per input bit.
+        output_ratio: result bits per input bit.
+        task_types: rows (input_bits, output_bits, workload_cycles), each equally likely; empty: use the ranges above.
+        device_hz, edge_hz, cloud_hz: speed of one core, cycles a second.
+        device_cores, edge_cores, cloud_cores: cores of the device, of each edge server and of the cloud server.
+        device_backlog_s, edge_backlog_s, cloud_backlog_s: mean time until the cores are free.
+        radio: "random", a correlated random uplink, or "trace", the uplink follows the recorded ``trace_path``.
+        uplink_bps: uplink rate, where the radio is random.
+        trace_path: CSV file with a column ``mbps``, one sample a second, where the radio is "trace".
+        downlink_ratio: downlink rate over uplink rate.
+        further_edge_wired_bps: wired path of edge servers after the first, which stands at the base station.
+        cloud_wired_bps: wired path to the cloud server.
+        edge_propagation_s: one-way delay to the first edge server.
+        further_edge_propagation_s: what further edge servers add to it.
+        cloud_propagation_s: what the cloud server adds to it.
+        correlation: how much of the radio's and the backlogs' state carries over to the next epoch, from 0 (drawn
+            anew) to below 1: the lag-one correlation of the Gaussian variables behind them.
+        epoch_s: seconds from one epoch to the next, by which a recorded trace advances.
+
+    Raises:
+        ValueError: one sentence with the field, the value and the bound.
+    """
+
+    name: str = "default"
+    num_tasks: int = 8
+    num_edges: int = 1
+    input_bits: Range = (50e3 * 8, 500e3 * 8)
+    cycles_per_bit: Range = (50.0, 500.0)
+    output_ratio: Range = (0.02, 0.30)
+    task_types: tuple[tuple[float, float, float], ...] = ()
+    device_hz: Range = (0.6e9, 2e9)
+    device_cores: int = 1
+    device_backlog_s: float = 0.05
+    edge_hz: Range = (4e9, 12e9)
+    edge_cores: int = 2
+    edge_backlog_s: float = 0.1
+    cloud_hz: Range = (15e9, 30e9)
+    cloud_cores: int = 8
+    cloud_backlog_s: float = 0.0
+    radio: str = "random"
+    uplink_bps: Range = (4e6, 80e6)
+    trace_path: str | None = None
+    downlink_ratio: Range = (1.0, 4.0)
+    further_edge_wired_bps: Range = (200e6, 1e9)
+    cloud_wired_bps: Range = (50e6, 200e6)
+    edge_propagation_s: Range = (0.002, 0.010)
+    further_edge_propagation_s: Range = (0.001, 0.005)
+    cloud_propagation_s: Range = (0.015, 0.060)
+    correlation: float = 0.9
+    epoch_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, lowest in (("num_tasks", 1), ("num_edges", 0), *((f"{p}_cores", 1) for p in _PLACES)):
+            value = getattr(self, name)
+            if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < lowest:
+                raise ValueError(f"{name} is {value!r}; it must be a whole number, at least {lowest}")
+            object.__setattr__(self, name, int(value))
+        for name in RANGE_FIELDS:
+            object.__setattr__(self, name, _checked_range(name, getattr(self, name)))
+        for place in _PLACES:
+            mean_s = getattr(self, f"{place}_backlog_s")
+            if not (_is_number(mean_s) and math.isfinite(mean_s) and mean_s >= 0):
+                raise ValueError(f"{place}_backlog_s is {mean_s!r}; it must be finite and at least 0")
+        if not (_is_number(self.correlation) and 0 <= self.correlation < 1):
+            raise ValueError(f"correlation is {self.correlation!r}; it must be at least 0 and below 1")
+        if not (_is_number(self.epoch_s) and math.isfinite(self.epoch_s) and self.epoch_s > 0):
+            raise ValueError(f"epoch_s is {self.epoch_s!r}; it must be finite and above 0")
+        if self.radio not in ("random", "trace"):
+            raise ValueError(f"radio is {self.radio!r}; it must be 'random' or 'trace'")
+        if (self.radio == "trace") != (self.trace_path is not None):
+            raise ValueError(f"trace_path is {self.trace_path!r} with radio={self.radio!r}; only 'trace' takes a path")
+        object.__setattr__(self, "task_types", _checked_task_types(self.task_types))
+
+    @property
+    def num_locations(self) -> int:
+        """K: the device, the edge servers and the cloud server."""
+        return self.num_edges + 2
+
+    @property
+    def cores(self) -> tuple[int, ...]:
+        """Cores of each location, (K,)."""
+        return (self.device_cores, *(self.edge_cores,) * self.num_edges, self.cloud_cores)
+
+    @property
+    def mean_backlog_s(self) -> tuple[float, ...]:
+        """Mean backlog of each location, (K,)."""
+        return (self.device_backlog_s, *(self.edge_backlog_s,) * self.num_edges, self.cloud_backlog_s)
+
+    def ranges(self) -> NDArray[np.float64]:
+        """The ranges as an array (len(RANGE_FIELDS), 2)."""
+        return np.array([getattr(self, name) for name in RANGE_FIELDS])
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as plain values; ``make_scenario(**scenario.to_dict())`` makes an equal scenario."""
+        return asdict(self)
+
+
+_PLACES = ("device", "edge", "cloud")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
+def _checked_range(name: str, value: Any) -> Range:
+    if not isinstance(value, tuple | list) or len(value) != 2 or not all(_is_number(v) for v in value):
+        raise ValueError(f"{name} is {value!r}; it must be a pair (low, high)")
+    low, high = float(value[0]), float(value[1])
+    lowest = "above 0" if name in _POSITIVE else "at least 0"
+    if not (low <= high < math.inf and (low > 0 or (low == 0 and name not in _POSITIVE))):
+        raise ValueError(f"{name} is {value!r}; low must be {lowest} and high finite and not below low")
+    return low, high
+
+
+def _checked_task_types(rows: Any) -> tuple[tuple[float, float, float], ...]:
+    checked = []
+    for row in rows:
+        if len(row) != 3 or not all(_is_number(v) and math.isfinite(v) and v >= 0 for v in row):
+            raise ValueError(
+                f"task_types has the row {row!r}; it must be (input_bits, output_bits, workload_cycles), each finite "
+                "and at least 0"
+            )
+        checked.append((float(row[0]), float(row[1]), float(row[2])))
+    return tuple(checked)
+
+
+def _vision() -> Scenario:
+    """Tasks are single inferences of six published CNNs; a cycle is one multiply-accumulate (MAC), a hertz one MAC/s.
+
+    Speeds are effective: what a batch of one image gets, a fraction of the peak.
+
+    - Device, 2-8 GMAC/s: a quad-core Cortex-A72 or a phone's big cores. Peak is cores x 8 MAC a cycle x 1.5-2 GHz,
+      about 50-65 GMAC/s; common inference runtimes on such CPUs reach 5-15 % of it on these networks.
+    - Edge server, 100-400 GMAC/s on each of 2 executors: a server CPU socket (16 AVX2 cores x 16 MAC x 2.5 GHz, 640
+      GMAC/s peak) or an embedded GPU, at a quarter to a half of the peak.
+    - Cloud server, 1-4 TMAC/s on each of 8 executors: a data-centre GPU of 4-10 TMAC/s peak in single precision, at a
+      quarter to a half of the peak, as one image cannot fill it.
+
+    Inputs travel as 8-bit RGB tensors of the network's input size, results as the float32 output tensor. The speeds
+    are this project's estimates from peak rates, not measurements of a product.
+    """
+    types = []
+    for name in CNN_NAMES:
+        task = cnn_task(name)
+        types.append((float(task.input_bits), float(task.output_bits), float(task.macs)))
+    return Scenario(
+        name="vision",
+        task_types=tuple(types),
+        device_hz=(2e9, 8e9),
+        edge_hz=(100e9, 400e9),
+        cloud_hz=(1e12, 4e12),
+    )
+
+
+PRESETS = {"default": Scenario, "vision": _vision}
+
+
+def make_scenario(name: str = "default", **changes: Any) -> Scenario:
+    """A preset with changes.
+
+    Args:
+        name: "default" (the project's general scenario) or "vision" (inferences of published CNNs).
+        **changes: fields of ``Scenario`` to set.
+
+    Raises:
+        ValueError: the preset or a field is unknown, or a value is out of its bounds.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"scenario is {name!r}; the presets are {', '.join(PRESETS)}")
+    known = [field.name for field in fields(Scenario)]
+    for field in changes:
+        if field not in known:
+            raise ValueError(f"a scenario has no field {field!r}; its fields are {', '.join(known)}")
+    return replace(PRESETS[name](), **changes)
+
+
+def as_scenario(scenario: str | Mapping[str, Any] | Scenario) -> Scenario:
+    """A ``Scenario`` from what environments take: a preset's name, a dict with "name" and changes, or a ``Scenario``."""
+    if isinstance(scenario, Scenario):
+        return scenario
+    if isinstance(scenario, str):
+        return make_scenario(scenario)
+    if isinstance(scenario, Mapping):
+        return make_scenario(**scenario)
+    raise ValueError(f"scenario is {scenario!r}; it must be a preset's name, a dict with its name, or a Scenario")

@@ -1,0 +1,64 @@
+"""One-flip local search: move the one task whose move helps most, until no move helps."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import ArrayLike, NDArray
+
+from offload_gym.delay import all_stage_times, check_decisions, evaluate, objective_code, start_schedule
+from offload_gym.instances import Instances
+
+
+@njit(cache=True, nogil=True)
+def improve(times, decision, objective, radio_s, start_s, free_s):
+    """Best-improvement one-flip search on one instance, in place; returns the latency reached in seconds."""
+    n, num_locations = times.shape[:2]
+    best_s = evaluate(times, decision, objective, radio_s, start_s, free_s)
+    while True:
+        flip_i = -1
+        flip_k = 0
+        for i in range(n):
+            here = decision[i]
+            for k in range(num_locations):
+                if k != here:
+                    decision[i] = k
+                    latency_s = evaluate(times, decision, objective, radio_s, start_s, free_s)
+                    if latency_s < best_s:
+                        best_s = latency_s
+                        flip_i = i
+                        flip_k = k
+            decision[i] = here
+        if flip_i < 0:
+            return best_s
+        decision[flip_i] = flip_k
+
+
+@njit(cache=True, nogil=True)
+def local_search_kernel(tasks, locations, backlog_s, radio_backlog_s, max_cores, objective, decisions):
+    """Improve ``decisions`` (B, n) in place."""
+    num_locations = locations.shape[1]
+    times = np.empty((tasks.shape[1], num_locations, 4))
+    start_s = np.empty((num_locations, max_cores))
+    free_s = np.empty_like(start_s)
+    for b in range(len(tasks)):
+        all_stage_times(tasks[b], locations[b], times)
+        start_schedule(locations[b], backlog_s[b], start_s)
+        improve(times, decisions[b], objective, radio_backlog_s[b], start_s, free_s)
+
+
+def local_search(instances: Instances, decisions: ArrayLike, objective: str = "makespan") -> NDArray[np.int64]:
+    """Improve decisions by best-improvement one-flip local search.
+
+    Args:
+        instances: B instances of n tasks.
+        decisions: (B, n) where to start; left as they are.
+        objective: "makespan" or "mean".
+
+    Returns:
+        (B, n) decisions that no move of a single task improves.
+    """
+    code = objective_code(objective)
+    improved = check_decisions(instances, decisions).copy()
+    local_search_kernel(*instances.arrays, instances.max_cores, code, improved)
+    return improved

@@ -1,0 +1,144 @@
+"""The delay model in the plainest Python there is: the independent twin that the fast kernel is tested against.
+
+It is slow on purpose and shares no code with the package. One instance is a dict of lists:
+
+- tasks, lists of n floats: `input_bits`, `output_bits`, `workload_cycles`;
+- locations, lists of K: `cpu_hz`, `cores`, `uplink_bps`, `downlink_bps`, `wired_bps`, `propagation_s`;
+- `backlog_s`, a list of K: a float (all cores of the location) or a list of floats (one a core);
+- `radio_backlog_s`, a float, 0 if left out;
+- `edges`, (parent, child) pairs, and `edge_bits`, one float an edge, both empty if left out.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any, Literal
+
+Objective = Literal["makespan", "mean"]
+
+
+def core_free_times(instance: dict[str, Any], k: int) -> list[float]:
+    """When each core of location `k` is free, before any task of this instance."""
+    cores = int(instance["cores"][k])
+    backlog = instance["backlog_s"][k]
+    if not isinstance(backlog, (list, tuple)):
+        return [float(backlog)] * cores
+    if len(backlog) < cores:
+        raise ValueError(f"location {k} has {cores} cores but {len(backlog)} backlogs")
+    return [float(value) for value in backlog[:cores]]  # a batch pads the row up to its largest number of cores
+
+
+def parents_of_each_task(instance: dict[str, Any], n: int) -> list[list[tuple[int, float]]]:
+    """For each task its (parent, bits) pairs, in increasing order of the parent."""
+    parents: list[list[tuple[int, float]]] = [[] for _ in range(n)]
+    for (parent, child), bits in zip(instance.get("edges", ()), instance.get("edge_bits", ()), strict=True):
+        if not 0 <= parent < child < n:
+            raise ValueError(f"edge {parent} -> {child} is not in topological order")
+        parents[child].append((int(parent), float(bits)))
+    for pairs in parents:
+        pairs.sort(key=lambda pair: pair[0])
+    return parents
+
+
+def completion_times(instance: dict[str, Any], decision: Sequence[int]) -> list[float]:
+    """Completion of every task, in seconds after the decision."""
+    input_bits, output_bits = instance["input_bits"], instance["output_bits"]
+    workload_cycles, cpu_hz = instance["workload_cycles"], instance["cpu_hz"]
+    uplink_bps, downlink_bps = instance["uplink_bps"], instance["downlink_bps"]
+    wired_bps, propagation_s = instance["wired_bps"], instance["propagation_s"]
+    n, num_locations = len(input_bits), len(cpu_hz)
+    if len(decision) != n or not all(0 <= k < num_locations for k in decision):
+        raise ValueError(f"{decision} is not a decision for {n} tasks and {num_locations} locations")
+
+    parents = parents_of_each_task(instance, n)
+    has_child = [False] * n
+    for pairs in parents:
+        for parent, _ in pairs:
+            has_child[parent] = True
+
+    radio = float(instance.get("radio_backlog_s", 0.0))
+    core_free = [core_free_times(instance, k) for k in range(num_locations)]
+    finish = [0.0] * n
+    completion = [0.0] * n
+
+    for i in range(n):
+        k = decision[i]
+
+        # When each piece of the data that task i needs is at its location.
+        arrivals: list[float] = []
+        if not parents[i]:
+            if k == 0:
+                arrivals.append(0.0)
+            else:
+                radio = max(radio, 0.0) + input_bits[i] / uplink_bps[k]
+                arrivals.append(radio + input_bits[i] / wired_bps[k] + propagation_s[k])
+        for p, bits in parents[i]:
+            source = decision[p]
+            if source == k:
+                arrivals.append(finish[p])
+            elif source == 0:
+                radio = max(radio, finish[p]) + bits / uplink_bps[k]
+                arrivals.append(radio + bits / wired_bps[k] + propagation_s[k])
+            elif k == 0:
+                arrivals.append(
+                    finish[p] + bits / downlink_bps[source] + bits / wired_bps[source] + propagation_s[source]
+                )
+            else:
+                wired = bits / wired_bps[source] + bits / wired_bps[k]
+                arrivals.append(finish[p] + wired + propagation_s[source] + propagation_s[k])
+        ready = max(arrivals)
+
+        # The core that is free first, the lowest-numbered one on a tie.
+        core = core_free[k].index(min(core_free[k]))
+        start = max(ready, core_free[k][core])
+        finish[i] = start + workload_cycles[i] / cpu_hz[k]
+        core_free[k][core] = finish[i]
+
+        # Only a task with no child returns its output to the device.
+        if k == 0 or has_child[i]:
+            completion[i] = finish[i]
+        else:
+            download = output_bits[i] / downlink_bps[k] + output_bits[i] / wired_bps[k]
+            completion[i] = finish[i] + download + propagation_s[k]
+
+    return completion
+
+
+def latency(instance: dict[str, Any], decision: Sequence[int], objective: Objective = "makespan") -> float:
+    """The cost of a decision: the largest or the mean completion over the tasks."""
+    completion = completion_times(instance, decision)
+    if objective == "makespan":
+        return max(completion)
+    if objective == "mean":
+        return sum(completion) / len(completion)
+    raise ValueError(f"unknown objective {objective!r}")
+
+
+def brute_force(instance: dict[str, Any], objective: Objective = "makespan") -> tuple[float, tuple[int, ...]]:
+    """The least cost over all K**n decisions, and the first decision in counting order that has it."""
+    best_cost, best_decision = float("inf"), None
+    for decision in itertools.product(range(len(instance["cpu_hz"])), repeat=len(instance["input_bits"])):
+        cost = latency(instance, decision, objective)
+        if best_decision is None or cost < best_cost:
+            best_cost, best_decision = cost, decision
+    assert best_decision is not None
+    return best_cost, best_decision
+
+
+def from_instances(instances: Any, b: int) -> dict[str, Any]:
+    """Instance `b` of a batch (a struct of arrays) as the dict of lists that the functions above take."""
+    fields = (
+        *("input_bits", "output_bits", "workload_cycles"),
+        *("cpu_hz", "cores", "uplink_bps", "downlink_bps", "wired_bps", "propagation_s", "backlog_s"),
+    )
+    instance: dict[str, Any] = {name: getattr(instances, name)[b].tolist() for name in fields}
+
+    radio_backlog_s = getattr(instances, "radio_backlog_s", None)
+    instance["radio_backlog_s"] = 0.0 if radio_backlog_s is None else float(radio_backlog_s[b])
+
+    edges = getattr(instances, "edges", None)
+    edge_bits = getattr(instances, "edge_bits", None)
+    instance["edges"] = [] if edges is None else [(int(parent), int(child)) for parent, child in edges]
+    instance["edge_bits"] = [] if edge_bits is None else edge_bits[b].tolist()
+    return instance
