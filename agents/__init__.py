@@ -1,0 +1,1 @@
+"""Agents that learn to offload: imitation (teacher), distillation (student), reinforcement learning."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ def pick_device(device: str = "auto") -> torch.device:
 
 def _layers(sizes: Sequence[int], last_linear: bool) -> nn.Sequential:
     modules: list[nn.Module] = []
-    for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
+    for inputs, outputs in pairwise(sizes):
         modules += [nn.Linear(inputs, outputs), nn.ReLU()]
     return nn.Sequential(*modules[:-1] if last_linear else modules)
 
@@ -103,7 +104,7 @@ def to_runtime(network: TaskNetwork, **metadata: str) -> Network:
 
 
 def save_policy(path: str | Path, network: Network) -> None:
-    """Write a policy file that ``offload_gym.load_policy`` reads; an existing file is replaced only once it is whole."""
+    """Write a policy file for ``offload_gym.load_policy``; an existing file is replaced once the new one is whole."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {}

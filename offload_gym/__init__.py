@@ -1,3 +1,47 @@
-"""Task offloading in mobile edge computing, for Gymnasium."""
+"""Task offloading in mobile edge computing, for Gymnasium.
+
+``import offload_gym`` registers the environments ``offload_gym/Joint-v0`` and ``offload_gym/Sequential-v0``.
+"""
+
+from gymnasium.envs.registration import register
+
+from offload_gym.delay import OBJECTIVES, Schedule, completion_times, latency, schedule
+from offload_gym.demonstrations import (
+    Demonstrations,
+    generate_demonstrations,
+    load_demonstrations,
+    save_demonstrations,
+)
+from offload_gym.instances import Instances
+from offload_gym.policies import POLICY_NAMES, Policy, RefinedPolicy, load_policy, make_policy
+from offload_gym.sampling import sample_instances
+from offload_gym.scenario import Scenario, make_scenario
+from offload_gym.solvers.exact import Solutions, solve
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "OBJECTIVES",
+    "POLICY_NAMES",
+    "Demonstrations",
+    "Instances",
+    "Policy",
+    "RefinedPolicy",
+    "Scenario",
+    "Schedule",
+    "Solutions",
+    "completion_times",
+    "generate_demonstrations",
+    "latency",
+    "load_demonstrations",
+    "load_policy",
+    "make_policy",
+    "make_scenario",
+    "sample_instances",
+    "save_demonstrations",
+    "schedule",
+    "solve",
+]
+
+register(id="offload_gym/Joint-v0", entry_point="offload_gym.envs.joint:JointEnv")
+register(id="offload_gym/Sequential-v0", entry_point="offload_gym.envs.sequential:SequentialEnv")

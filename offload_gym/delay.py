@@ -229,4 +229,4 @@ def schedule(instances: Instances, decision: ArrayLike, index: int = 0) -> Sched
     _schedules(*one.arrays, one.max_cores, row, cores, events)
     backlog_s = np.empty((one.num_locations, one.max_cores))
     start_schedule(one.locations[0], one.core_backlog_s[0], backlog_s)
-    return Schedule(row[0], cores[0], *events[0].T, backlog_s, float(one.radio_backlog_s[0]))
+    return Schedule(row[0], cores[0], *events[0].T, backlog_s, float(one.radio_backlog_s[0]))  # type: ignore[call-arg]

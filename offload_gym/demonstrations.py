@@ -40,11 +40,12 @@ class Demonstrations(NamedTuple):
     prefixes: NDArray[np.int64]  # (B, n)
     alternative_s: NDArray[np.float64]  # (B, n, K)
 
-    def __getitem__(self, rows: Any) -> Any:
-        """A part of the demonstrations, for a slice, an index array or a mask; a field for an integer."""
+    def part(self, rows: slice | NDArray) -> Demonstrations:
+        """The demonstrations of a slice, an index array or a mask of the instances."""
         if isinstance(rows, int):
             return tuple(self)[rows]
-        return Demonstrations(self.instances[rows], self.objective, *(array[rows] for array in tuple(self)[2:]))
+        labels = (self.decisions, self.latency_s, self.prefixes, self.alternative_s)
+        return Demonstrations(self.instances[rows], self.objective, *(array[rows] for array in labels))
 
     @property
     def regret(self) -> NDArray[np.float64]:
@@ -66,9 +67,7 @@ def _label(
     for b in range(len(tasks)):
         all_stage_times(tasks[b], locations[b], times)
         start_schedule(locations[b], backlog_s[b], free_s)
-        value_s, _, _ = solve_one(
-            times, 0, radio_backlog_s[b], free_s, 0.0, objective, UNLIMITED, decisions[b]
-        )
+        value_s, _, _ = solve_one(times, 0, radio_backlog_s[b], free_s, 0.0, objective, UNLIMITED, decisions[b])
         latency_s[b] = value_s / n if objective == MEAN else value_s
         start_schedule(locations[b], backlog_s[b], free_s)
         radio_s = radio_backlog_s[b]

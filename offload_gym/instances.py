@@ -31,7 +31,8 @@ class Instances:
         uplink_bps: (B, K) radio rate from the device, bits a second, finite, > 0. The entries of location 0 of this
             and the next three fields are ignored; by convention they are inf, inf, inf and 0.
         downlink_bps: (B, K) rate of the way back, finite, > 0.
-        wired_bps: (B, K) rate of the wired path behind the radio, > 0; infinite where the server is at the base station.
+        wired_bps: (B, K) rate of the wired path behind the radio, > 0; infinite where the server is at the base
+            station.
         propagation_s: (B, K) one-way propagation delay, finite, >= 0.
         radio_backlog_s: (B,) seconds until the radio is free, finite, >= 0; 0 where not given.
         edges: dependencies between tasks. Not supported by this version: must be empty.
@@ -87,7 +88,8 @@ class Instances:
             locations[:, :, column] = _shaped(name, values, per_location)
         _require("cpu_hz", speeds, np.isfinite(speeds) & (speeds > 0), "finite and above 0")
         counts = locations[:, :, CORES]
-        _require("cores", counts, (counts >= 1) & (counts == np.floor(counts)) & np.isfinite(counts), "whole, from 1 on")
+        whole = np.isfinite(counts) & (counts == np.floor(counts))
+        _require("cores", counts, whole & (counts >= 1), "a whole number, at least 1")
         remote = locations[:, 1:]
         for name, column in (("uplink_bps", UPLINK), ("downlink_bps", DOWNLINK)):
             rate = remote[:, :, column]
@@ -122,7 +124,9 @@ class Instances:
     ) -> None:
         self.tasks = tasks  # (B, n, 3), columns as in TASK_FIELDS
         self.locations = locations  # (B, K, 6), columns as in LOCATION_FIELDS
-        self.core_backlog_s = core_backlog_s  # (B, K, 1) where all cores of a location are alike, else (B, K, max_cores)
+        self.core_backlog_s = (
+            core_backlog_s  # (B, K, 1) where all cores of a location are alike, else (B, K, max_cores)
+        )
         self.radio_backlog_s = radio_backlog_s  # (B,)
         self.arrays = (tasks, locations, core_backlog_s, radio_backlog_s)  # what every kernel takes first
         self.max_cores = int(locations[:, :, CORES].max())

@@ -1,7 +1,8 @@
 """What a policy sees: one vector, the same for environments and networks.
 
-The vector holds times only, divided by one time of the instance (its scale, the makespan of greedy earliest completion),
-so that two instances that differ by a factor in all their times look alike. It is made of n task rows and a state:
+The vector holds times only, divided by one time of the instance (its scale, the makespan of greedy earliest
+completion), so that two instances that differ by a factor in all their times look alike. It is made of n task rows and
+a state:
 
 - task row, ``1 + 1 + 4 (K - 1)`` numbers: 1 (present); run time on the device; then for each remote location: send
   time on the radio, path time (wired path and propagation), run time, and return time of the result. Row 0 is the task

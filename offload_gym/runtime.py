@@ -1,8 +1,8 @@
 """Trained networks without torch: features, network and choice in one compiled call.
 
-A policy file is in the safetensors format (an 8-byte header length, a JSON header, raw little-endian arrays), so reading
-one runs nothing from it. Its tensors are ``encoder.<i>.weight`` (outputs, inputs), ``encoder.<i>.bias``, and the same for
-``head``; its metadata say how the network is used:
+A policy file is in the safetensors format (an 8-byte header length, a JSON header, raw little-endian arrays), so
+reading one runs nothing from it. Its tensors are ``encoder.<i>.weight`` (outputs, inputs), ``encoder.<i>.bias``, and
+the same for ``head``; its metadata say how the network is used:
 
 - form "sequential": the network is asked once a task and sees the schedule so far; "joint": one pass decides all tasks.
 - with an encoder, each task row is encoded, and the head reads [the joint form only: sum of the encodings of earlier
@@ -87,9 +87,10 @@ def _argmax(values, start, count):
 
 @njit(cache=True, nogil=True)
 def decide_kernel(
-    tasks, locations, backlog_s, radio_backlog_s, max_cores, encoder_sizes, head_sizes, weights, tanh, joint, decisions
-):
-    """Fill ``decisions`` (B, n)."""
+    tasks, locations, backlog_s, radio_backlog_s, max_cores, encoder_sizes, head_sizes, weights, tanh, joint, known_cores,
+    decisions,
+):  # fmt: skip
+    """Fill ``decisions`` (B, n); returns whether all instances have the cores that the network knows."""
     num_instances, n = decisions.shape
     num_locations = locations.shape[1]
     features = 1 + 4 * (num_locations - 1)  # a row without its leading 1
@@ -113,6 +114,9 @@ def decide_kernel(
         scale_s = time_scale(times, radio_s, free_s, scratch)
         start_schedule(locations[b], backlog_s[b], free_s)
         cores = locations[b, :, CORES]
+        for k in range(num_locations):
+            if cores[k] != known_cores[k]:
+                return False
         makespan_s = 0.0
         if has_encoder:
             for i in range(n - 1, -1, -1):
@@ -147,6 +151,7 @@ def decide_kernel(
                 radio_s, core, _, finish_s, completion_s = place(times[i, k], k, 0.0, radio_s, free_s[k])
                 free_s[k, core] = finish_s
                 makespan_s = max(makespan_s, completion_s)
+    return True
 
 
 class NetworkPolicy:
@@ -171,21 +176,22 @@ class NetworkPolicy:
 
     def decide(self, instances: Instances) -> NDArray[np.int64]:
         """Decisions (B, n); ValueError where the instances are not of the shape the network was trained for."""
-        cores = instances.locations[:, :, CORES]
-        if cores.shape[1] != len(self._cores) or not (cores == self._cores).all():
-            raise ValueError(
-                f"this policy is for locations with {self.network.cores} cores; the instances have "
-                f"{tuple(int(c) for c in cores[0])}"
-            )
-        if self.network.num_tasks not in (0, instances.num_tasks):
-            raise ValueError(
-                f"this policy is for {self.network.num_tasks} tasks; the instances have {instances.num_tasks}"
-            )
         decisions = np.empty((len(instances), instances.num_tasks), dtype=np.int64)
-        decide_kernel(
-            *instances.arrays, instances.max_cores, self._encoder_sizes, self._head_sizes, self._weights, self._tanh,
-            self._joint, decisions,
+        fits = (
+            instances.num_locations == len(self._cores)
+            and self.network.num_tasks in (0, instances.num_tasks)
+            and decide_kernel(
+                *instances.arrays, instances.max_cores, self._encoder_sizes, self._head_sizes, self._weights,
+                self._tanh, self._joint, self._cores, decisions,
+            )
         )  # fmt: skip
+        if not fits:
+            tasks = f"{self.network.num_tasks} tasks" if self.network.num_tasks else "any number of tasks"
+            cores = sorted({tuple(int(count) for count in row) for row in instances.cores})
+            raise ValueError(
+                f"this policy is for {tasks} and locations with {self.network.cores} cores; the instances have "
+                f"{instances.num_tasks} tasks and locations with {' or '.join(map(str, cores[:3]))} cores"
+            )
         return decisions
 
 

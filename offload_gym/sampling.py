@@ -1,8 +1,8 @@
 """Drawing instances from a scenario: independent ones, and epochs that follow each other in time.
 
 Everything random comes from two arrays an instance: uniform numbers (machines and tasks) and a Gaussian latent vector
-(radio and backlogs). The latent vector of the next epoch is ``correlation * latent + sqrt(1 - correlation**2) * noise``,
-which leaves its distribution as it was, so each epoch of an episode is distributed as an independent instance is.
+(radio and backlogs). The latent vector of the next epoch is ``correlation * latent + sqrt(1 - correlation**2) *
+noise``, which leaves its distribution as it was, so each epoch of an episode is distributed as an independent instance.
 """
 
 from __future__ import annotations

@@ -242,7 +242,7 @@ def make_scenario(name: str = "default", **changes: Any) -> Scenario:
 
 
 def as_scenario(scenario: str | Mapping[str, Any] | Scenario) -> Scenario:
-    """A ``Scenario`` from what environments take: a preset's name, a dict with "name" and changes, or a ``Scenario``."""
+    """A ``Scenario`` from a preset's name, a dict with "name" and what to change in it, or a ``Scenario``."""
     if isinstance(scenario, Scenario):
         return scenario
     if isinstance(scenario, str):

@@ -1,0 +1,1 @@
+"""Solvers: functions from instances to decisions."""

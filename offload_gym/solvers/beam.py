@@ -56,7 +56,9 @@ def beam_kernel(
                     sent_s, core, _, finish_s, completion_s = place(
                         times[i, k], k, 0.0, radio_s[old, s], free_s[old, s, k]
                     )
-                    value = max(value_s[old, s], completion_s) if objective == MAKESPAN else value_s[old, s] + completion_s
+                    value = (
+                        max(value_s[old, s], completion_s) if objective == MAKESPAN else value_s[old, s] + completion_s
+                    )
                     used_s = cores_s + (finish_s - free_s[old, s, k, core]) / locations[b, k, CORES]
                     scores[s * num_locations + k] = value + shared * sent_s + core_price * left * used_s
             candidates = kept * num_locations

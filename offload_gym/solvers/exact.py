@@ -18,6 +18,7 @@ each remaining task would cost if it were placed next: radio and cores are only 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -61,7 +62,7 @@ class _Bounds(NamedTuple):
 
 @njit(cache=True, nogil=True)
 def _room(tables, i, limit_s, radio_s, free_s, room_s):
-    """Fill ``room_s`` (K + 1) with the time that cores and radio have for the tasks from ``i`` on, before ``limit_s``."""
+    """Fill ``room_s`` (K + 1) with the time that cores and radio have until ``limit_s`` for tasks ``i`` and later."""
     num_locations, max_cores = free_s.shape
     for k in range(num_locations):
         last_s = limit_s - tables.least_return_s[i, k]
@@ -411,7 +412,7 @@ def solve(
     return Solutions(decisions, latency_s, bound_s, bound_s >= latency_s, nodes)
 
 
-def for_each_chunk(work, size: int, num_threads: int | None, chunk: int):  # type: ignore[no-untyped-def]
+def for_each_chunk(work: Callable[[slice], None], size: int, num_threads: int | None, chunk: int) -> None:
     """Call ``work(rows)`` for slices that cover range(size), on threads: the kernels release the interpreter lock."""
     slices = [slice(start, min(start + chunk, size)) for start in range(0, size, chunk)]
     workers = min(num_threads or os.cpu_count() or 1, len(slices))

@@ -1,0 +1,119 @@
+"""What both environments share: the epochs, the observation, the clock of the episode, and rendering."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.spaces import Box
+from numba import njit
+from numpy.typing import NDArray
+
+from offload_gym.delay import all_stage_times, latency, objective_code, schedule, start_schedule
+from offload_gym.instances import CORES, Instances
+from offload_gym.observation import observation_size, observation_space, time_scale, write_observation
+from offload_gym.sampling import EpochProcess
+from offload_gym.scenario import Scenario, as_scenario
+
+NUM_EPOCHS = 10
+
+
+@njit(cache=True)
+def _open_epoch(tasks, locations, backlog_s, radio_backlog_s, times, free_s, scratch, out):
+    """Prepare the stage times and the empty schedule of a new epoch and observe it; returns its scale in seconds."""
+    all_stage_times(tasks[0], locations[0], times)
+    start_schedule(locations[0], backlog_s[0], free_s)
+    scale_s = time_scale(times, radio_backlog_s[0], free_s, scratch)
+    start_schedule(locations[0], backlog_s[0], free_s)
+    write_observation(times, 0, radio_backlog_s[0], 0.0, free_s, locations[0, :, CORES], scale_s, out)
+    return scale_s
+
+
+class EpochEnv(gym.Env):
+    """Base of the environments: draws and observes epochs, ends episodes, and renders."""
+
+    metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 2}  # noqa: RUF012 (Gymnasium's convention)
+
+    def __init__(
+        self,
+        scenario: str | Mapping[str, Any] | Scenario = "default",
+        objective: str = "makespan",
+        num_epochs: int = NUM_EPOCHS,
+        render_mode: str | None = None,
+    ) -> None:
+        if num_epochs < 1:
+            raise ValueError(f"num_epochs is {num_epochs}; it must be at least 1")
+        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
+            raise ValueError(f"render_mode is {render_mode!r}; it must be None, 'ansi' or 'rgb_array'")
+        self._objective = objective_code(objective)
+        self.objective = objective
+        self.scenario = as_scenario(scenario)
+        self.num_epochs = num_epochs
+        self.render_mode = render_mode
+        self.observation_space: Box = observation_space(self.scenario.num_tasks, self.scenario.cores)
+        self._observation_size = observation_size(self.scenario.num_tasks, self.scenario.cores)
+        self._process = EpochProcess(self.scenario)
+        self._times = np.empty((self.scenario.num_tasks, self.scenario.num_locations, 4))
+        self._free_s = np.empty((self.scenario.num_locations, max(self.scenario.cores)))
+        self._scratch = np.empty(self.scenario.num_tasks, dtype=np.int64)
+        self._shown: tuple[Instances, NDArray[np.int64]] | None = None  # what render() draws
+
+    @property
+    def instances(self) -> Instances:
+        """The epoch to be decided, as a batch of one instance: what ``Policy.decide`` takes."""
+        return self._instances
+
+    @property
+    def scale_s(self) -> float:
+        """Seconds that 1 stands for in the observation: the makespan of greedy earliest completion in this epoch."""
+        return self._scale_s
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Draw new machines and the first epoch."""
+        super().reset(seed=seed)
+        self._epoch = 0
+        observation = self._open(self._process.restart(self.np_random))
+        self._show(np.full(self.scenario.num_tasks, -1))
+        return observation, {}
+
+    def _open(self, instances: Instances) -> NDArray[np.float32]:
+        observation = np.empty(self._observation_size, dtype=np.float32)
+        self._instances = instances
+        self._scale_s = _open_epoch(*instances.arrays, self._times, self._free_s, self._scratch, observation)
+        return observation
+
+    def _show(self, decision: NDArray[np.int64]) -> None:
+        """Let ``render`` draw this decision of the current epoch; -1 for tasks that are not placed."""
+        self._shown = (self._instances, decision)
+
+    def _close(self) -> tuple[NDArray[np.float32], bool]:
+        """End the epoch: the next one's first observation, and whether the episode is over."""
+        self._epoch += 1
+        return self._open(self._process.advance(self.np_random)), self._epoch >= self.num_epochs
+
+    def render(self) -> Any:
+        """The schedule decided so far: that of the epoch in progress, or the last one once it is complete."""
+        from offload_gym.envs.rendering import render_ansi, render_rgb
+
+        if self.render_mode is None:
+            gym.logger.warn("render() does nothing without a render_mode; pass render_mode='ansi' or 'rgb_array'.")
+            return None
+        if self._shown is None:
+            raise gym.error.ResetNeeded("call reset() before render()")
+        instances, decision = self._shown
+        latency_s = None
+        if (decision >= 0).all():
+            latency_s = float(latency(instances, decision[None], self.objective)[0])
+        draw = render_ansi if self.render_mode == "ansi" else render_rgb
+        return draw(schedule(instances, decision), latency_s, self.objective)
+
+
+def check_action(action: Any, low: int, high: int, what: str) -> None:
+    """ValueError where an action lies outside ``low..high``."""
+    array = np.asarray(action)
+    if array.dtype.kind not in "iu" or (array < low).any() or (array > high).any():
+        raise ValueError(f"{what} is {action}; each location must be a whole number from {low} to {high}")

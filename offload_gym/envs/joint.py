@@ -1,0 +1,92 @@
+"""``offload_gym/Joint-v0``: one step decides all tasks of an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces import MultiDiscrete
+from numpy.typing import ArrayLike, NDArray
+
+from offload_gym.delay import evaluate
+from offload_gym.envs.epochs import NUM_EPOCHS, EpochEnv, check_action
+from offload_gym.scenario import Scenario
+
+
+class JointEnv(EpochEnv):
+    """Offloading of n tasks, all decided at once.
+
+    ## Description
+    An end device has n tasks. Each runs on the device, on an edge server or on the cloud server. Remote tasks share the
+    device's radio in index order, and each location's cores serve them as they come. Each step is one decision epoch:
+    the action places all its tasks, the reward is minus the epoch's latency, and new tasks arrive. Radio and backlogs
+    evolve from epoch to epoch (a correlated random process, or a recorded trace); the machines stay the same during an
+    episode. The decision does not change the next epoch's state, so the per-epoch optimum is the optimal policy.
+
+    ## Action space
+    ``MultiDiscrete([K] * n)``: the location of each task; 0 is the device, 1..K-2 the edge servers, K-1 the cloud.
+
+    ## Observation space
+    ``Box(0, 3, (n * (2 + 4 (K - 1)) + 3 + cores + K,), float32)``: n task rows, then the state. All times are divided
+    by the epoch's scale (the makespan of greedy earliest completion, ``env.unwrapped.scale_s`` seconds) and bounded by
+    ``offload_gym.observation.squash``. Columns of a task row:
+
+    | column | content |
+    |---|---|
+    | 0 | 1: the row holds a task |
+    | 1 | run time on the device |
+    | 4k - 2 | send time on the radio to remote location k |
+    | 4k - 1 | path time: wired path and propagation |
+    | 4k | run time there |
+    | 4k + 1 | return time of the result |
+
+    Columns of the state: when the radio is free; makespan so far (0); share of tasks not placed (1); when each core is
+    free, earliest first within a location, for locations 0..K-1; when task 0 would complete at each location.
+
+    ## Reward
+    Minus the epoch's latency in seconds under ``objective``: the largest completion time ("makespan") or the mean one
+    ("mean").
+
+    ## Starting state
+    Machines, radio and backlogs are drawn from the scenario's distribution with the seed of ``reset``.
+
+    ## Episode end
+    ``terminated`` after ``num_epochs`` steps; never ``truncated``.
+
+    ## Information
+    ``info["latency_s"]``: the epoch's latency in seconds.
+
+    ## Arguments
+    ``scenario``: a preset's name, a dict with "name" and what to change, or a ``Scenario``; ``objective``;
+    ``num_epochs`` in an episode; ``render_mode``: "ansi" (text) or "rgb_array" (needs matplotlib): the schedule of the
+    last epoch as a Gantt chart of device, radio and each core.
+
+    ## Version history
+    v0: first version.
+    """
+
+    def __init__(
+        self,
+        scenario: str | Mapping[str, Any] | Scenario = "default",
+        objective: str = "makespan",
+        num_epochs: int = NUM_EPOCHS,
+        render_mode: str | None = None,
+    ) -> None:
+        super().__init__(scenario, objective, num_epochs, render_mode)
+        self.action_space = MultiDiscrete([self.scenario.num_locations] * self.scenario.num_tasks)
+        self._scratch_s = np.empty_like(self._free_s)
+
+    def step(self, action: ArrayLike) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+        """Decide the epoch; ValueError where the action is not in the action space."""
+        n, num_locations = self.scenario.num_tasks, self.scenario.num_locations
+        if np.shape(action) != (n,):
+            raise ValueError(f"the action has the shape {np.shape(action)}; it must be ({n},), one location a task")
+        check_action(action, 0, num_locations - 1, "the action")
+        decision = np.array(action, dtype=np.int64)
+        latency_s = evaluate(
+            self._times, decision, self._objective, self._instances.radio_backlog_s[0], self._free_s, self._scratch_s
+        )
+        self._show(decision)
+        observation, terminated = self._close()
+        return observation, -latency_s, terminated, False, {"latency_s": latency_s}

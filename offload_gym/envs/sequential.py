@@ -1,0 +1,103 @@
+"""``offload_gym/Sequential-v0``: one step decides one task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces import Discrete
+from numba import njit
+from numpy.typing import NDArray
+
+from offload_gym.delay import MAKESPAN, place
+from offload_gym.envs.epochs import NUM_EPOCHS, EpochEnv, check_action
+from offload_gym.instances import CORES, Instances
+from offload_gym.observation import write_observation
+from offload_gym.scenario import Scenario
+
+
+@njit(cache=True)
+def _place_next(times, cores, i, k, radio_s, makespan_s, free_s, scale_s, out):
+    """Place task ``i`` at ``k`` and observe; returns the radio's free time and the task's completion."""
+    radio_s, core, _, finish_s, completion_s = place(times[i, k], k, 0.0, radio_s, free_s[k])
+    free_s[k, core] = finish_s
+    if i + 1 < len(times):
+        write_observation(times, i + 1, radio_s, max(makespan_s, completion_s), free_s, cores, scale_s, out)
+    return radio_s, completion_s
+
+
+class SequentialEnv(EpochEnv):
+    """Offloading of n tasks, decided one at a time, in index order.
+
+    The problem is that of ``offload_gym/Joint-v0``; see ``JointEnv`` for the delay model, the columns of a task row,
+    the evolution of radio and backlogs, and the arguments.
+
+    ## Action space
+    ``Discrete(K)``: the location of the next task; 0 is the device, 1..K-2 the edge servers, K-1 the cloud.
+
+    ## Observation space
+    As in ``JointEnv``, with row 0 for the task to be placed now, row 1 for the one after it, and zero rows beyond the
+    last task. The state is that of the schedule so far: when the radio is free; makespan of the tasks placed; share of
+    tasks not placed; when each core is free, earliest first within a location; when the task of row 0 would complete at
+    each location. The scale stays that of the epoch.
+
+    ## Reward
+    Minus what the placement added to the epoch's latency in seconds: the growth of the makespan, or the task's
+    completion time over n ("mean"). The rewards of an epoch add up to minus its latency.
+
+    ## Episode end
+    ``terminated`` after the last task of epoch ``num_epochs``; never ``truncated``.
+
+    ## Information
+    ``info["latency_s"]``: the epoch's latency in seconds, at the step that places its last task.
+
+    ## Version history
+    v0: first version.
+    """
+
+    def __init__(
+        self,
+        scenario: str | Mapping[str, Any] | Scenario = "default",
+        objective: str = "makespan",
+        num_epochs: int = NUM_EPOCHS,
+        render_mode: str | None = None,
+    ) -> None:
+        super().__init__(scenario, objective, num_epochs, render_mode)
+        self._task = 0
+        self._radio_s = self._makespan_s = self._latency_s = 0.0
+        self._decision = np.empty(0, dtype=np.int64)
+        self.action_space = Discrete(self.scenario.num_locations)
+
+    def step(self, action: int | np.integer) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+        """Place the next task; ValueError where the action is not in the action space."""
+        if np.shape(action) != ():
+            raise ValueError(f"the action has the shape {np.shape(action)}; it must be one location")
+        check_action(action, 0, self.scenario.num_locations - 1, "the action")
+        i, k = self._task, int(action)
+        observation = np.empty(self._observation_size, dtype=np.float32)
+        self._radio_s, completion_s = _place_next(
+            self._times, self._instances.locations[0, :, CORES], i, k, self._radio_s, self._makespan_s, self._free_s,
+            self._scale_s, observation,
+        )  # fmt: skip
+        makespan_s = max(self._makespan_s, completion_s)
+        added_s = makespan_s - self._makespan_s
+        if self._objective != MAKESPAN:
+            added_s = completion_s / self.scenario.num_tasks
+        self._makespan_s = makespan_s
+        self._latency_s += added_s
+        self._decision[i] = k
+        self._task += 1
+        self._show(self._decision)
+        if self._task < self.scenario.num_tasks:
+            return observation, -added_s, False, False, {}
+        info = {"latency_s": self._latency_s}
+        observation, terminated = self._close()
+        return observation, -added_s, terminated, False, info
+
+    def _open(self, instances: Instances) -> NDArray[np.float32]:
+        self._task = 0
+        self._radio_s = float(instances.radio_backlog_s[0])
+        self._makespan_s = self._latency_s = 0.0
+        self._decision = np.full(self.scenario.num_tasks, -1)
+        return super()._open(instances)
