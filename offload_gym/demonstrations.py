@@ -44,8 +44,13 @@ class Demonstrations(NamedTuple):
         """The demonstrations of a slice, an index array or a mask of the instances."""
         if isinstance(rows, int):
             return tuple(self)[rows]
-        labels = (self.decisions, self.latency_s, self.prefixes, self.alternative_s)
-        return Demonstrations(self.instances[rows], self.objective, *(array[rows] for array in labels))
+        return self._replace(
+            instances=self.instances[rows],
+            decisions=self.decisions[rows],
+            latency_s=self.latency_s[rows],
+            prefixes=self.prefixes[rows],
+            alternative_s=self.alternative_s[rows],
+        )
 
     @property
     def regret(self) -> NDArray[np.float64]:

@@ -87,8 +87,8 @@ def _argmax(values, start, count):
 
 @njit(cache=True, nogil=True)
 def decide_kernel(
-    tasks, locations, backlog_s, radio_backlog_s, max_cores, encoder_sizes, head_sizes, weights, tanh, joint, known_cores,
-    decisions,
+    tasks, locations, backlog_s, radio_backlog_s, max_cores, encoder_sizes, head_sizes, weights, tanh, joint,
+    known_cores, decisions,
 ):  # fmt: skip
     """Fill ``decisions`` (B, n); returns whether all instances have the cores that the network knows."""
     num_instances, n = decisions.shape
