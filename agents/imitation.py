@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from agents.networks import TaskNetwork, pick_device, to_runtime
+from agents.networks import TaskNetwork, to_runtime
 from offload_gym.delay import latency
 from offload_gym.demonstrations import Demonstrations
 from offload_gym.observation import epoch_observations
@@ -35,10 +35,18 @@ def soft_labels(regret: NDArray[np.float64], temperature: float = LABEL_TEMPERAT
     return (weights / weights.sum(axis=-1, keepdims=True)).astype(np.float32)
 
 
-def make_samples(demonstrations: Demonstrations, device: torch.device) -> Samples:
-    """Rows, states and soft labels of all steps of the demonstrations, along their prefixes."""
+def make_samples(demonstrations: Demonstrations, form: str, device: torch.device) -> Samples:
+    """Training tensors for a network of the given form.
+
+    The sequential form learns the soft labels of all steps along the prefixes. The joint form learns the optimal
+    decisions themselves: where several choices of a task are equally good, the choices of the other tasks depend on
+    which one is taken, and the expert's rule for taking one is what makes the labels agree with each other.
+    """
     rows, states = epoch_observations(demonstrations.instances, demonstrations.prefixes)
-    targets = soft_labels(demonstrations.regret)
+    if form == "joint":
+        targets = np.eye(demonstrations.instances.num_locations, dtype=np.float32)[demonstrations.decisions]
+    else:
+        targets = soft_labels(demonstrations.regret)
     return Samples(*(torch.from_numpy(array).to(device) for array in (rows, states, targets)))
 
 
@@ -112,22 +120,27 @@ def fit(
 
 def train_teacher(
     network: TaskNetwork,
-    demonstrations: Demonstrations,
+    samples: Samples,
     validation: Demonstrations,
     *,
     epochs: int,
-    seed: int = 0,
-    device: str = "auto",
     learning_rate: float = 2e-3,
     batch_size: int = 256,
+    seed: int = 0,
 ) -> float:
-    """Behaviour cloning on the expert's soft labels; returns the mean gap on validation."""
-    samples = make_samples(demonstrations, pick_device(device))
+    """Behaviour cloning: cross-entropy with the expert's labels; returns the mean gap on validation."""
 
     def loss(logits: Tensor, chosen: Tensor) -> Tensor:
         return functional.cross_entropy(logits.flatten(0, 1), samples.targets[chosen].flatten(0, 1))
 
     return fit(
-        network, samples, loss, validation, epochs=epochs, seed=seed, description=f"{network.form} teacher",
-        learning_rate=learning_rate, batch_size=batch_size,
-    )  # fmt: skip
+        network,
+        samples,
+        loss,
+        validation,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        seed=seed,
+        description=f"{network.form} teacher",
+    )

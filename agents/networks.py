@@ -103,6 +103,18 @@ def to_runtime(network: TaskNetwork, **metadata: str) -> Network:
     )
 
 
+def from_runtime(network: Network) -> TaskNetwork:
+    """The torch form of a network with an encoder, to learn from it or to train it further."""
+    encoder, head = ([weight.shape[0] for weight, _ in layers] for layers in (network.encoder, network.head))
+    module = TaskNetwork(network.form, network.cores, encoder, head[:-1])
+    linear = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
+    with torch.no_grad():
+        for layer, (weight, bias) in zip(linear, network.encoder + network.head, strict=True):
+            layer.weight.copy_(torch.from_numpy(weight))
+            layer.bias.copy_(torch.from_numpy(bias))
+    return module
+
+
 def save_policy(path: str | Path, network: Network) -> None:
     """Write a policy file for ``offload_gym.load_policy``; an existing file is replaced once the new one is whole."""
     path = Path(path)

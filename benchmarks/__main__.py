@@ -1,0 +1,61 @@
+"""``python -m benchmarks``: compare policies."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from benchmarks.comparison import compare
+from offload_gym.delay import OBJECTIVES
+from offload_gym.scenario import PRESETS, make_scenario
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    policies = commands.add_parser(
+        "policies",
+        help="compare policies on fresh instances: optimality gap, label accuracy, decision delay",
+        description="Compare the built-in policies and the trained ones of a folder on fresh instances.",
+    )
+    policies.add_argument("--seed", type=int, default=0, help="seed of the test instances (default: %(default)s)")
+    policies.add_argument("--num-instances", type=int, default=2000, help="test instances (default: %(default)s)")
+    policies.add_argument("--scenario", choices=PRESETS, default="default", help="preset (default: %(default)s)")
+    policies.add_argument("--num-tasks", type=int, help="tasks in an epoch (default: the preset's)")
+    policies.add_argument("--num-edges", type=int, help="edge servers (default: the preset's)")
+    policies.add_argument("--trace", metavar="CSV", help="recorded uplink: a CSV file with a column mbps, one a second")
+    policies.add_argument("--objective", choices=OBJECTIVES, default="makespan", help="default: %(default)s")
+    policies.add_argument(
+        "--agents", default="results/agents", metavar="DIR", help="folder of trained policies (default: %(default)s)"
+    )
+    policies.add_argument("--json", metavar="FILE", help="write the rows as a JSON list")
+    policies.add_argument("--csv", metavar="FILE", help="write the rows as CSV")
+    policies.add_argument("--markdown", metavar="FILE", help="write the table as Markdown")
+    policies.add_argument("--plots", metavar="DIR", help="write the plots as PNG files")
+    options = parser.parse_args(arguments)
+    try:
+        changes = {name: getattr(options, name) for name in ("num_tasks", "num_edges")}
+        if options.trace is not None:
+            changes |= {"radio": "trace", "trace_path": options.trace}
+        scenario = make_scenario(options.scenario, **{k: v for k, v in changes.items() if v is not None})
+        compare(
+            scenario,
+            options.objective,
+            seed=options.seed,
+            num_instances=options.num_instances,
+            agents_folder=Path(options.agents),
+            json_path=options.json,
+            csv_path=options.csv,
+            markdown_path=options.markdown,
+            plots_folder=options.plots,
+        )
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,138 @@
+"""From measurements to figures: pure functions, and the files and the table that hold them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.measurement import Measurement
+from offload_gym.scenario import Scenario
+
+BOOTSTRAP_SAMPLES = 2000
+
+
+def bootstrap_interval(values: NDArray[np.float64], confidence: float = 0.95, seed: int = 0) -> tuple[float, float]:
+    """Percentile bootstrap interval of the mean of ``values`` (N,)."""
+    rng = np.random.default_rng(seed)
+    size = len(values)
+    means = np.array([values[rng.integers(0, size, size)].mean() for _ in range(BOOTSTRAP_SAMPLES)])
+    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+
+
+def summarise(measurement: Measurement, scenario: Scenario, objective: str) -> dict[str, Any]:
+    """One row of the comparison. Gaps are latency over the optimum minus 1; times of a decision are in microseconds."""
+    gap = measurement.gap
+    low, high = bootstrap_interval(gap)
+    agrees = measurement.decisions == measurement.expert_decisions
+    p50, p99 = np.quantile(measurement.decide_us, [0.5, 0.99])
+    return {
+        "policy": measurement.name,
+        "scenario": scenario.name,
+        "num_tasks": scenario.num_tasks,
+        "num_edges": scenario.num_edges,
+        "objective": objective,
+        "num_instances": len(gap),
+        "gap_mean": float(gap.mean()),
+        "gap_mean_low": low,
+        "gap_mean_high": high,
+        "gap_p95": float(np.quantile(gap, 0.95)),
+        "gap_max": float(gap.max()),
+        "exact_match": float(agrees.all(axis=1).mean()),
+        "label_accuracy": float(agrees.mean()),
+        "optimal_share": float((gap <= 1e-9).mean()),
+        "latency_mean_s": float(measurement.latency_s.mean()),
+        "decide_us_p50": float(p50),
+        "decide_us_p99": float(p99),
+        "decisions_per_s": len(gap) / measurement.batch_s,
+        "num_parameters": measurement.num_parameters,
+    }
+
+
+def front(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Names of the policies that no other is both at least as fast and better than, fastest first."""
+    ordered = sorted(rows, key=lambda row: (row["decide_us_p50"], row["gap_mean"]))
+    kept, best = [], np.inf
+    for row in ordered:
+        if row["gap_mean"] < best:
+            kept.append(row["policy"])
+            best = row["gap_mean"]
+    return kept
+
+
+def write_json(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Rows as a JSON list."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(json.dumps(list(rows), indent=2) + "\n", encoding="utf-8")
+
+
+def write_csv(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Rows as CSV with a header."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with Path(path).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+COLUMNS = (
+    ("policy", "left"),
+    ("mean gap %", "right"),
+    ("95 % interval", "right"),
+    ("p95 %", "right"),
+    ("max %", "right"),
+    ("optimal %", "right"),
+    ("label acc. %", "right"),
+    ("exact match %", "right"),
+    ("p50 µs", "right"),
+    ("p99 µs", "right"),
+    ("parameters", "right"),
+)
+
+
+def cells(row: dict[str, Any]) -> list[str]:
+    """The columns of one row as text."""
+    return [
+        row["policy"],
+        f"{100 * row['gap_mean']:.2f}",
+        f"{100 * row['gap_mean_low']:.2f} to {100 * row['gap_mean_high']:.2f}",
+        f"{100 * row['gap_p95']:.1f}",
+        f"{100 * row['gap_max']:.0f}",
+        f"{100 * row['optimal_share']:.1f}",
+        f"{100 * row['label_accuracy']:.1f}",
+        f"{100 * row['exact_match']:.1f}",
+        f"{row['decide_us_p50']:.1f}",
+        f"{row['decide_us_p99']:.1f}",
+        f"{row['num_parameters']:,}" if row["num_parameters"] else "",
+    ]
+
+
+def print_table(rows: Sequence[dict[str, Any]], console: Console | None = None) -> None:
+    """The comparison in the terminal, smallest gap last so that it stands nearest the prompt."""
+    first = rows[0]
+    table = Table(
+        title=f"{first['scenario']}, n = {first['num_tasks']}, K = {first['num_edges'] + 2}, {first['objective']}, "
+        f"{first['num_instances']} instances",
+    )
+    for header, side in COLUMNS:
+        table.add_column(header, justify=side, no_wrap=True)  # type: ignore[arg-type]
+    for row in sorted(rows, key=lambda row: -row["gap_mean"]):
+        table.add_row(*cells(row))
+    # Wide enough for all columns even where the output is a file or a pipe.
+    (console or Console(width=max(Console().width, 140))).print(table)
+
+
+def markdown_table(rows: Sequence[dict[str, Any]]) -> str:
+    """The comparison as a Markdown table, in the order of ``print_table``."""
+    lines = ["| " + " | ".join(header for header, _ in COLUMNS) + " |"]
+    lines.append("|" + "|".join("---" if side == "left" else "---:" for _, side in COLUMNS) + "|")
+    lines += ["| " + " | ".join(cells(row)) + " |" for row in sorted(rows, key=lambda row: -row["gap_mean"])]
+    return "\n".join(lines)

@@ -1,0 +1,144 @@
+"""``python -m benchmarks policies``: the comparison from instances to table and plots."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.random import SeedSequence
+
+from benchmarks.analysis import markdown_table, print_table, summarise, write_csv, write_json
+from benchmarks.contenders import Contender, contenders, trained_policies
+from benchmarks.measurement import measure
+from benchmarks.plots import gantt_charts, gap_against_delay, latency_lines
+from offload_gym.delay import latency
+from offload_gym.instances import Instances
+from offload_gym.sampling import sample_instances
+from offload_gym.scenario import Scenario
+from offload_gym.solvers.exact import solve
+
+# Spawn key of test instances: agents.training uses other keys, so that no seed makes test and training instances meet.
+TEST_KEY = 0
+PLOTTED = ("edge", "cloud", "greedy", "greedy+flip", "sequential-student", "exact")
+TASK_COUNTS = (2, 4, 6, 8, 10, 12)
+PLOT_INSTANCES = 500
+
+
+def compare(
+    scenario: Scenario,
+    objective: str,
+    *,
+    seed: int,
+    num_instances: int,
+    agents_folder: Path,
+    json_path: str | None = None,
+    csv_path: str | None = None,
+    markdown_path: str | None = None,
+    plots_folder: str | None = None,
+) -> list[dict[str, Any]]:
+    """Compare all policies that fit the scenario on fresh instances; returns the rows of the table."""
+    if num_instances < 1:
+        raise ValueError(f"num_instances is {num_instances}; it must be at least 1")
+    instances = sample_instances(scenario, num_instances, SeedSequence(seed, spawn_key=(TEST_KEY,)))
+    trained = trained_policies(agents_folder)
+    if not trained:
+        print(f"no trained policies in {agents_folder}: comparing the built-in ones (`make demo` trains the others)")
+    fitting = _fitting(contenders(objective, trained), instances)
+    expert = solve(instances, objective)
+    rows = [summarise(m, scenario, objective) for m in measure(fitting, instances, expert, objective)]
+    for path, write in ((json_path, write_json), (csv_path, write_csv)):
+        if path is not None:
+            write(path, rows)
+    if markdown_path is not None:
+        Path(markdown_path).write_text(markdown_table(rows) + "\n", encoding="utf-8")
+    if plots_folder is not None:
+        draw(Path(plots_folder), rows, fitting, scenario, objective, seed)
+    print_table(rows)
+    return rows
+
+
+def _fitting(listed: list[Contender], instances: Instances) -> list[Contender]:
+    """The contenders that can decide these instances; says which cannot and why."""
+    fitting = []
+    for contender in listed:
+        try:
+            contender.policy.decide(instances[:1])
+        except ValueError as error:
+            print(f"left out {contender.name}: {error}")
+        else:
+            fitting.append(contender)
+    return fitting
+
+
+def draw(
+    folder: Path,
+    rows: list[dict[str, Any]],
+    listed: list[Contender],
+    scenario: Scenario,
+    objective: str,
+    seed: int,
+) -> None:
+    """Write the plots of a comparison into ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    gap_against_delay(folder / "gap_against_delay.png", rows)
+    policies = {c.name: c.policy for c in listed if c.name in PLOTTED}
+
+    curves: dict[str, list[float]] = {name: [] for name in policies}
+    for num_tasks in TASK_COUNTS:
+        sized = replace(scenario, num_tasks=num_tasks)
+        instances = sample_instances(sized, PLOT_INSTANCES, SeedSequence(seed, spawn_key=(TEST_KEY, num_tasks)))
+        for name, policy in policies.items():
+            curves[name].append(float(latency(instances, policy.decide(instances), objective).mean()))
+    latency_lines(folder / "latency_against_tasks.png", TASK_COUNTS, _arrays(curves), "tasks in the epoch")
+
+    # The same instances at every rate, so that only the rate differs along a line.
+    instances = sample_instances(scenario, PLOT_INSTANCES, SeedSequence(seed, spawn_key=(TEST_KEY, 0)))
+    rates_mbps = np.geomspace(2, 160, 9)
+    curves = {name: [] for name in policies}
+    for rate_mbps in rates_mbps:
+        at_rate = with_uplink(instances, 1e6 * rate_mbps)
+        for name, policy in policies.items():
+            curves[name].append(float(latency(at_rate, policy.decide(at_rate), objective).mean()))
+    latency_lines(
+        folder / "latency_against_uplink.png", list(rates_mbps), _arrays(curves), "uplink rate (Mbit/s)", log_x=True
+    )
+
+    shown = [name for name in ("greedy", "sequential-student", "exact") if name in policies]
+    decisions = {name: policies[name].decide(instances) for name in shown}
+    # An instance on which greedy is clearly not optimal shows what there is to decide.
+    values_s = {name: latency(instances, decision, objective) for name, decision in decisions.items()}
+    index = int(np.argmin(np.abs(values_s["greedy"] / values_s["exact"] - 1.2)))
+    gantt_charts(
+        folder / "schedules.png",
+        instances[index : index + 1],
+        {name: decision[index] for name, decision in decisions.items()},
+        objective,
+    )
+
+
+def with_uplink(instances: Instances, uplink_bps: float) -> Instances:
+    """The instances at another uplink rate, each with the ratio of downlink to uplink that it has."""
+    ratio = instances.downlink_bps[:, 1:] / instances.uplink_bps[:, 1:]
+    uplink = instances.uplink_bps.copy()
+    downlink = instances.downlink_bps.copy()
+    uplink[:, 1:] = uplink_bps
+    downlink[:, 1:] = uplink_bps * ratio
+    return Instances(
+        input_bits=instances.input_bits,
+        output_bits=instances.output_bits,
+        workload_cycles=instances.workload_cycles,
+        cpu_hz=instances.cpu_hz,
+        cores=instances.cores,
+        backlog_s=instances.backlog_s,
+        uplink_bps=uplink,
+        downlink_bps=downlink,
+        wired_bps=instances.wired_bps,
+        propagation_s=instances.propagation_s,
+        radio_backlog_s=instances.radio_backlog_s,
+    )
+
+
+def _arrays(curves: dict[str, list[float]]) -> dict[str, Any]:
+    return {name: np.array(values) for name, values in curves.items()}

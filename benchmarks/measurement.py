@@ -1,0 +1,94 @@
+"""How a comparison is run: every policy decides the same instances, and is timed one instance at a time."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from benchmarks.contenders import Contender
+from offload_gym.delay import latency
+from offload_gym.instances import Instances
+from offload_gym.policies import Policy
+from offload_gym.solvers.exact import Solutions
+
+TIMING_ROUNDS = 10
+TIMED_CALLS = 2000  # for one policy, over all rounds
+MAX_ROUND_S = 0.5  # a slow policy makes fewer calls in a round
+
+
+class Measurement(NamedTuple):
+    """What one policy did on B instances of n tasks."""
+
+    name: str
+    num_parameters: int
+    decisions: NDArray[np.int64]  # (B, n)
+    latency_s: NDArray[np.float64]  # (B,)
+    optimum_s: NDArray[np.float64]  # (B,)
+    expert_decisions: NDArray[np.int64]  # (B, n)
+    decide_us: NDArray[np.float64]  # (calls,) one call of decide with one instance, from Python
+    batch_s: float  # deciding all B instances in one call, the fastest of three
+
+    @property
+    def gap(self) -> NDArray[np.float64]:
+        """(B,) latency over the optimum, minus 1; 0 where the optimum is 0 and reached."""
+        safe_s = np.where(self.optimum_s > 0, self.optimum_s, 1.0)
+        return np.where(self.optimum_s > 0, self.latency_s / safe_s - 1, np.where(self.latency_s > 0, np.inf, 0.0))
+
+
+def measure(contenders: list[Contender], instances: Instances, expert: Solutions, objective: str) -> list[Measurement]:
+    """Run all policies on all instances, then time them in turn.
+
+    The timing goes round the policies several times, so that a noisy minute of the machine falls on all of them alike.
+    """
+    singles = [instances[b : b + 1] for b in range(min(len(instances), 500))]
+    decided: list[NDArray[np.int64]] = []
+    batch_s: list[float] = []
+    for contender in tqdm(contenders, desc="deciding", unit="policy"):
+        contender.policy.decide(singles[0])  # compiles
+        runs = []
+        for _ in range(3):
+            start = time.perf_counter()
+            decisions = contender.policy.decide(instances)
+            runs.append(time.perf_counter() - start)
+            if runs[-1] > MAX_ROUND_S:
+                break
+        decided.append(decisions)
+        batch_s.append(min(runs))
+    calls: list[list[NDArray[np.float64]]] = [[] for _ in contenders]
+    for _ in tqdm(range(TIMING_ROUNDS), desc="timing", unit="round"):
+        for times, contender in zip(calls, contenders, strict=True):
+            times.append(_time_calls(contender.policy, singles, TIMED_CALLS // TIMING_ROUNDS))
+    return [
+        Measurement(
+            contender.name,
+            contender.num_parameters,
+            decisions,
+            latency(instances, decisions, objective),
+            expert.latency_s,
+            expert.decisions,
+            np.concatenate(times),
+            seconds,
+        )
+        for contender, decisions, seconds, times in zip(contenders, decided, batch_s, calls, strict=True)
+    ]
+
+
+def _time_calls(policy: Policy, singles: list[Instances], count: int) -> NDArray[np.float64]:
+    """Microseconds of each of ``count`` calls with one instance (fewer where the time of a round is over)."""
+    decide = policy.decide
+    for one in singles[:5]:  # warm caches again after the policy before
+        decide(one)
+    times_us = []
+    end = time.perf_counter() + MAX_ROUND_S
+    for call in range(count):
+        one = singles[call % len(singles)]
+        start = time.perf_counter_ns()
+        decide(one)
+        times_us.append((time.perf_counter_ns() - start) / 1e3)
+        if time.perf_counter() > end:
+            break
+    return np.array(times_us)

@@ -1,0 +1,111 @@
+"""Drawings of a comparison. Each function writes one PNG file; none needs a display."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from benchmarks.analysis import front
+from offload_gym.delay import latency, schedule
+from offload_gym.envs.rendering import draw_schedule, legend_handles
+from offload_gym.instances import Instances
+
+FAMILIES = {
+    "fixed or random": ("local", "edge", "cloud", "random"),
+    "heuristic or search": ("greedy", "greedy+flip", "beam-4", "beam-16"),
+    "exact": ("exact",),
+}
+LEARNED = {"teacher": "teacher", "student": "student", "ppo": "reinforcement learning", "dqn": "reinforcement learning"}
+# Okabe and Ito's palette with a marker each, so that colour is not needed to tell the families apart.
+STYLES = {
+    "fixed or random": ("#8C8C8C", "x"),
+    "heuristic or search": ("#0072B2", "s"),
+    "exact": ("#222222", "*"),
+    "teacher": ("#E69F00", "^"),
+    "student": ("#D55E00", "o"),
+    "reinforcement learning": ("#009E73", "D"),
+}
+
+
+def family(policy: str) -> str:
+    """The kind of a policy, for its colour."""
+    for name, members in FAMILIES.items():
+        if policy in members:
+            return name
+    return next((kind for part, kind in LEARNED.items() if part in policy), "heuristic or search")
+
+
+def gap_against_delay(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Mean optimality gap against the time of one decision; policies on the front are joined by a line."""
+    figure = Figure(figsize=(9, 5.5), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    floor = 0.02  # per cent: where a gap of 0 is drawn on the logarithmic axis
+    shown = set()
+    for row in rows:
+        kind = family(row["policy"])
+        colour, marker = STYLES[kind]
+        x, y = row["decide_us_p50"], max(100 * row["gap_mean"], floor)
+        label = None if kind in shown else kind
+        shown.add(kind)
+        axes.scatter(x, y, color=colour, marker=marker, s=55, zorder=3, label=label)
+        axes.annotate(row["policy"], (x, y), xytext=(5, 4), textcoords="offset points", fontsize=8)
+    by_name = {row["policy"]: row for row in rows}
+    names = front(rows)
+    axes.plot(
+        [by_name[name]["decide_us_p50"] for name in names],
+        [max(100 * by_name[name]["gap_mean"], floor) for name in names],
+        color="#222222",
+        linewidth=0.8,
+        linestyle="--",
+        label="front",
+    )
+    axes.set(xscale="log", yscale="log")
+    axes.set_xlabel("decision delay, median of one call from Python (µs)")
+    axes.set_ylabel(f"mean optimality gap (%; {floor} stands for 0)")
+    axes.grid(which="major", color="#DADADA", linewidth=0.6)
+    axes.legend(fontsize=8, loc="upper right")
+    figure.savefig(path)
+
+
+def latency_lines(
+    path: str | Path, x: Sequence[float], curves: dict[str, NDArray[np.float64]], x_label: str, log_x: bool = False
+) -> None:
+    """Mean latency of some policies against ``x``; ``curves`` maps a policy to as many seconds."""
+    figure = Figure(figsize=(7, 4.5), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    lines = ("-", "--", "-.", ":")
+    for index, (name, seconds) in enumerate(curves.items()):
+        colour, marker = STYLES[family(name)]
+        axes.plot(
+            x, seconds, color=colour, marker=marker, linestyle=lines[index % len(lines)], label=name, markersize=5
+        )
+    if log_x:
+        axes.set_xscale("log")
+    axes.set_xlabel(x_label)
+    axes.set_ylabel("mean latency (s)")
+    axes.set_ylim(bottom=0)
+    axes.grid(color="#DADADA", linewidth=0.6)
+    axes.legend(fontsize=8)
+    figure.savefig(path)
+
+
+def gantt_charts(
+    path: str | Path, instance: Instances, decisions: dict[str, NDArray[np.int64]], objective: str
+) -> None:
+    """The schedules of some policies for one instance side by side; ``decisions`` maps a policy to (n,) locations."""
+    values_s = {name: float(latency(instance, decision[None], objective)[0]) for name, decision in decisions.items()}
+    limit_s = 1.05 * max(values_s.values())
+    figure = Figure(figsize=(5.2 * len(decisions), 4.2), dpi=120, layout="constrained")
+    for axes, (name, decision) in zip(np.atleast_1d(figure.subplots(1, len(decisions), sharey=True)), decisions.items(),
+                                      strict=True):  # fmt: skip
+        drawn = schedule(instance, decision)
+        draw_schedule(axes, drawn, values_s[name], objective, time_limit_s=limit_s, legend=False)
+        axes.set_title(f"{name}: {1e3 * values_s[name]:.0f} ms", fontsize=11)
+    handles = legend_handles(instance.num_locations, objective)
+    figure.legend(handles=handles, loc="outside lower center", ncols=8, fontsize=9)
+    figure.savefig(path)

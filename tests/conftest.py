@@ -1,0 +1,71 @@
+"""Instances that several test files share."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from offload_gym import Instances, sample_instances
+from offload_gym.instances import LOCATION_FIELDS, TASK_FIELDS
+
+# What can be special about instances; "mixed" is all of it at once.
+KINDS = ("plain", "per-core backlogs", "busy cores", "radio backlog", "zero sizes", "identical tasks", "mixed")
+
+
+@pytest.fixture
+def hand_fields() -> dict[str, np.ndarray]:
+    """The fields of the case worked out by hand: 3 tasks, 3 locations."""
+    inf = np.inf
+    fields = {
+        "input_bits": [[2e6, 2e6, 4e6]],
+        "output_bits": [[0.1e6, 0.2e6, 0.4e6]],
+        "workload_cycles": [[1.0e9, 0.2e9, 0.4e9]],
+        "cpu_hz": [[1e9, 4e9, 10e9]],
+        "cores": [[1, 1, 2]],
+        "backlog_s": [[0.0, 0.1, 0.0]],
+        "uplink_bps": [[inf, 10e6, 10e6]],
+        "downlink_bps": [[inf, 20e6, 20e6]],
+        "wired_bps": [[inf, inf, 100e6]],
+        "propagation_s": [[0.0, 0.005, 0.030]],
+        "radio_backlog_s": [0.0],
+    }
+    return {name: np.array(values) for name, values in fields.items()}
+
+
+@pytest.fixture
+def hand_case(hand_fields: dict[str, np.ndarray]) -> Instances:
+    return Instances(**hand_fields)
+
+
+@pytest.fixture(scope="session")
+def draw() -> Callable[..., Instances]:
+    """``draw(kind, num_instances, num_tasks, num_edges, seed)`` draws random instances of one of ``KINDS``."""
+    return draw_instances
+
+
+def draw_instances(kind: str, num_instances: int, num_tasks: int, num_edges: int, seed: int) -> Instances:
+    assert kind in KINDS
+    rng = np.random.default_rng(seed)
+    drawn = sample_instances({"num_tasks": num_tasks, "num_edges": num_edges}, num_instances, rng)
+    names = (*TASK_FIELDS, *LOCATION_FIELDS, "backlog_s", "radio_backlog_s")
+    fields = {name: getattr(drawn, name).copy() for name in names}
+    per_location = (num_instances, num_edges + 2)
+    if kind in ("per-core backlogs", "mixed"):
+        fields["cores"] = rng.integers(1, 4, per_location)
+        backlog_s = rng.exponential(0.3, (*per_location, fields["cores"].max()))
+        backlog_s[rng.random(backlog_s.shape) < 0.2] = 0.0  # several cores are free at the same time
+        fields["backlog_s"] = backlog_s
+    if kind in ("busy cores", "mixed"):
+        fields["backlog_s"][rng.random(fields["backlog_s"].shape) < 0.3] = 50.0  # beyond every optimum
+    if kind in ("radio backlog", "mixed"):
+        fields["radio_backlog_s"] = rng.choice([0.0, 0.05, 0.5, 5.0], num_instances)
+    if kind in ("zero sizes", "mixed"):
+        for name in TASK_FIELDS:
+            fields[name][rng.random(fields[name].shape) < 0.3] = 0.0
+    if kind in ("identical tasks", "mixed"):
+        alike = rng.random(num_instances) < (0.3 if kind == "mixed" else 1.0)
+        for name in TASK_FIELDS:
+            fields[name][alike] = fields[name][alike, :1]
+    if kind == "mixed":
+        fields["wired_bps"][rng.random(per_location) < 0.3] = np.inf
+    return Instances(**fields)

@@ -1,0 +1,182 @@
+import naive
+import numpy as np
+import pytest
+
+from offload_gym import Instances, completion_times, latency, solve
+from offload_gym.instances import LOCATION_FIELDS, TASK_FIELDS
+
+FIELDS = (*TASK_FIELDS, *LOCATION_FIELDS, "backlog_s", "radio_backlog_s")
+SPEEDS = ("cpu_hz", "uplink_bps", "downlink_bps")
+DURATIONS = ("backlog_s", "propagation_s")
+
+BAD_VALUES = [
+    *(
+        (field, value, "finite and at least 0")
+        for field in (*TASK_FIELDS, *DURATIONS)
+        for value in (-1.0, "nan", "inf")
+    ),
+    *((field, value, "finite and above 0") for field in SPEEDS for value in (0.0, -1.0, "nan", "inf")),
+    *(("wired_bps", value, "above 0") for value in (0.0, -1.0, "nan")),
+    *(("cores", value, "whole number, at least 1") for value in (0.0, 1.5, -1.0, "nan", "inf")),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "bound"), BAD_VALUES)
+def test_bad_value_is_named_with_its_bound(hand_fields, field, value, bound):
+    hand_fields[field] = hand_fields[field].astype(float)
+    hand_fields[field][0, 1] = float(value)
+    with pytest.raises(ValueError, match=rf"^{field}\[0, 1\] is {value}; it must be .*{bound}[^\n]*$"):
+        Instances(**hand_fields)
+
+
+@pytest.mark.parametrize("value", [-0.5, "nan", "inf"])
+def test_bad_radio_backlog(hand_fields, value):
+    hand_fields["radio_backlog_s"][0] = float(value)
+    with pytest.raises(ValueError, match=rf"^radio_backlog_s\[0\] is {value}; it must be finite and at least 0$"):
+        Instances(**hand_fields)
+
+
+@pytest.mark.parametrize("value", [-0.5, "nan", "inf"])
+def test_bad_backlog_of_one_core(hand_fields, value):
+    hand_fields["backlog_s"] = np.zeros((1, 3, 2))
+    hand_fields["backlog_s"][0, 2, 1] = float(value)
+    with pytest.raises(ValueError, match=rf"^backlog_s\[0, 2, 1\] is {value}; it must be finite and at least 0$"):
+        Instances(**hand_fields)
+
+
+@pytest.mark.parametrize("field", FIELDS[1:])
+def test_wrong_shape_is_named_with_the_right_one(hand_fields, field):
+    hand_fields[field] = np.ones((2, *hand_fields[field].shape[1:]))
+    with pytest.raises(ValueError, match=rf"^{field} has the shape \(2,.*must be .*1,"):
+        Instances(**hand_fields)
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("input_bits", [1.0, 2.0, 3.0]),
+        ("input_bits", [[]]),
+        ("output_bits", [[1.0, 2.0, 3.0, 4.0]]),
+        ("cpu_hz", [1e9, 4e9, 10e9]),
+        ("cpu_hz", [[1e9]]),
+        ("output_bits", [[1.0, 2.0]]),
+        ("wired_bps", 1e9),
+        ("backlog_s", [[[0.0] * 3] * 3]),
+        ("radio_backlog_s", 0.0),
+    ],
+)
+def test_wrong_dimensions(hand_fields, field, values):
+    hand_fields[field] = values
+    with pytest.raises(ValueError, match=rf"^{field} has the shape"):
+        Instances(**hand_fields)
+
+
+@pytest.mark.parametrize("values", ["many", [[1.0, "two", 3.0]], [[1.0, 2.0], [3.0]]])
+def test_not_numbers(hand_fields, values):
+    hand_fields["output_bits"] = values
+    with pytest.raises(ValueError, match=r"^output_bits must be an array of numbers"):
+        Instances(**hand_fields)
+
+
+def test_dependencies_are_refused_not_ignored(hand_fields):
+    with pytest.raises(ValueError, match=r"^edges has 1 .*independent tasks"):
+        Instances(**hand_fields, edges=((0, 1),))
+    with pytest.raises(ValueError, match=r"edge_bits"):
+        Instances(**hand_fields, edge_bits=[[1.0]])
+
+
+def test_zero_sizes_and_infinite_wired_path(hand_fields):
+    # GIVEN tasks of no size, and a cloud server at the base station
+    for field in TASK_FIELDS:
+        hand_fields[field][:] = 0.0
+    hand_fields["wired_bps"][:] = np.inf
+    # WHEN one runs at each location THEN only propagation both ways and the backlog remain
+    np.testing.assert_allclose(completion_times(Instances(**hand_fields), [[0, 1, 2]]), [[0.0, 0.105, 0.06]])
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, np.nan, 1e9])
+def test_path_of_the_device_is_ignored(hand_case, hand_fields, value):
+    for field in ("uplink_bps", "downlink_bps", "wired_bps", "propagation_s"):
+        hand_fields[field][0, 0] = value
+    instances = Instances(**hand_fields)
+    np.testing.assert_array_equal(completion_times(instances, [[0, 1, 0]]), completion_times(hand_case, [[0, 1, 0]]))
+    for objective in ("makespan", "mean"):
+        np.testing.assert_array_equal(solve(instances, objective).decisions, solve(hand_case, objective).decisions)
+
+
+@pytest.mark.parametrize("backlog_s", [[[0.0, 0.1, 0.0]], [[[0.0, 0.0], [0.1, 0.1], [0.0, 0.0]]]])
+def test_arrays_are_copied(hand_fields, backlog_s):
+    # GIVEN an instance made from the caller's arrays
+    hand_fields = {name: values.astype(float) for name, values in hand_fields.items()}
+    hand_fields["backlog_s"] = np.array(backlog_s)
+    instances = Instances(**hand_fields)
+    before = {field: getattr(instances, field).copy() for field in FIELDS}
+    # WHEN the caller changes them THEN the instance stays as it was
+    for values in hand_fields.values():
+        values[:] = 77.0
+    for field in FIELDS:
+        np.testing.assert_array_equal(getattr(instances, field), before[field])
+    np.testing.assert_allclose(latency(instances, [[2, 1, 0]]), [0.470])
+
+
+def test_attributes_are_what_was_given(hand_case, hand_fields):
+    for field in FIELDS:
+        np.testing.assert_array_equal(getattr(hand_case, field), hand_fields[field])
+    assert (len(hand_case), hand_case.num_tasks, hand_case.num_locations, hand_case.max_cores) == (1, 3, 3, 2)
+    assert hand_case.cores.dtype == np.int64
+
+
+def test_radio_backlog_is_zero_unless_given(hand_fields):
+    del hand_fields["radio_backlog_s"]
+    np.testing.assert_array_equal(Instances(**hand_fields).radio_backlog_s, [0.0])
+
+
+def test_one_backlog_stands_for_all_cores(hand_fields):
+    hand_fields["backlog_s"] = np.array([[0.0, 0.1, 0.7]])
+    together = Instances(**hand_fields)
+    hand_fields["backlog_s"] = np.array([[[0.0, 9.0], [0.1, 9.0], [0.7, 0.7]]])
+    each = Instances(**hand_fields)
+    for decision in ([2, 2, 2], [0, 1, 2], [1, 1, 0]):
+        np.testing.assert_array_equal(completion_times(together, [decision]), completion_times(each, [decision]))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1.0, 0.0])
+def test_backlog_of_cores_that_are_not_there_is_ignored(hand_fields, value):
+    hand_fields["backlog_s"] = np.array([[[0.0, value], [0.1, value], [0.0, 0.0]]])
+    np.testing.assert_allclose(completion_times(Instances(**hand_fields), [[1, 1, 1]]), [[0.465, 0.520, 0.930]])
+
+
+@pytest.mark.parametrize("kind", ["plain", "mixed"])
+@pytest.mark.parametrize("rows", [slice(3, 7), slice(None, None, 3), np.array([9, 0, 0, 4]), np.arange(12) % 5 == 1])
+def test_slices_are_batches_of_the_same_instances(draw, kind, rows):
+    instances = draw(kind, 12, num_tasks=4, num_edges=1, seed=8)
+    decisions = np.random.default_rng(9).integers(0, 3, (12, 4))
+    part = instances[rows]
+    assert isinstance(part, Instances)
+    assert len(part) == len(decisions[rows])
+    for field in FIELDS:
+        np.testing.assert_array_equal(getattr(part, field), getattr(instances, field)[rows])
+    expected_s = [
+        naive.completion_times(naive.from_instances(instances, b), decisions[b].tolist()) for b in np.arange(12)[rows]
+    ]
+    np.testing.assert_allclose(completion_times(part, decisions[rows]), expected_s, rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["plain", "mixed"])
+@pytest.mark.parametrize("rows", [slice(None), slice(0, 1)])
+def test_attributes_make_the_same_instances_again(draw, kind, rows):
+    # GIVEN instances with different numbers of cores, whole or a part of them
+    instances = draw(kind, 12, num_tasks=4, num_edges=1, seed=8)[rows]
+    # WHEN their attributes are put back into the constructor THEN they come out as before
+    again = Instances(**{field: getattr(instances, field) for field in FIELDS})
+    for field in FIELDS:
+        np.testing.assert_array_equal(getattr(again, field), getattr(instances, field))
+
+
+def test_iteration_is_not_silently_empty(draw):
+    instances = draw("plain", 3, num_tasks=2, num_edges=1, seed=1)
+    try:
+        parts = list(instances)
+    except TypeError:
+        return  # not iterable is an honest answer, too
+    assert len(parts) == 3
