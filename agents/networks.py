@@ -90,8 +90,8 @@ def linear_layers(module: nn.Module) -> tuple[tuple[np.ndarray, np.ndarray], ...
     )
 
 
-def to_runtime(network: TaskNetwork, **metadata: str) -> Network:
-    """The network as the compiled runtime reads it."""
+def to_runtime(network: TaskNetwork, metadata: dict[str, str] | None = None) -> Network:
+    """The network as the compiled runtime reads it; ``metadata`` is what its file shall say of it."""
     return Network(
         form=network.form,
         activation="relu",
@@ -99,7 +99,7 @@ def to_runtime(network: TaskNetwork, **metadata: str) -> Network:
         num_tasks=0,
         encoder=linear_layers(network.encoder),
         head=linear_layers(network.head),
-        metadata=metadata,
+        metadata=metadata or {},
     )
 
 

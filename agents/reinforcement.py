@@ -97,7 +97,7 @@ def train_agent(name: str, scenario: Scenario, objective: str, num_placements: i
     return agent
 
 
-def to_runtime(agent: BaseAlgorithm, scenario: Scenario, **metadata: str) -> Network:
+def to_runtime(agent: BaseAlgorithm, scenario: Scenario, metadata: dict[str, str] | None = None) -> Network:
     """The agent's deterministic policy as the compiled runtime reads it."""
     if isinstance(agent, PPO):
         policy = agent.policy
@@ -114,5 +114,5 @@ def to_runtime(agent: BaseAlgorithm, scenario: Scenario, **metadata: str) -> Net
         num_tasks=scenario.num_tasks,
         encoder=(),
         head=head,
-        metadata=metadata,
+        metadata=metadata or {},
     )

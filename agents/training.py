@@ -126,7 +126,7 @@ def _train_teacher(form: str, labels: Demonstrations, validation: Demonstrations
     network = TaskNetwork(form, cores, settings.teacher_encoder, settings.teacher_head)
     samples = make_samples(labels, form, pick_device(settings.device))
     train_teacher(network, samples, validation, epochs=settings.teacher_passes, seed=settings.seed)
-    return to_runtime(network, **_metadata(settings))
+    return to_runtime(network, _metadata(settings))
 
 
 def _train_student(
@@ -145,9 +145,9 @@ def _train_student(
         alpha=settings.alpha,
         seed=settings.seed,
     )
-    return to_runtime(student, **_metadata(settings))
+    return to_runtime(student, _metadata(settings))
 
 
 def _train_rl_agent(name: str, settings: Settings) -> Network:
     agent = train_agent(name, settings.scenario, settings.objective, settings.rl_placements, settings.seed)
-    return agent_to_runtime(agent, settings.scenario, **_metadata(settings))
+    return agent_to_runtime(agent, settings.scenario, _metadata(settings))

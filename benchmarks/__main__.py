@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.comparison import compare
+from benchmarks.tuning import tune_beam
 from offload_gym.delay import OBJECTIVES
 from offload_gym.scenario import PRESETS, make_scenario
 
@@ -34,8 +35,14 @@ def main(arguments: list[str] | None = None) -> int:
     policies.add_argument("--csv", metavar="FILE", help="write the rows as CSV")
     policies.add_argument("--markdown", metavar="FILE", help="write the table as Markdown")
     policies.add_argument("--plots", metavar="DIR", help="write the plots as PNG files")
+    beam = commands.add_parser("tune-beam", help="choose the prices of the beam search on validation instances")
+    beam.add_argument("--seed", type=int, default=0, help="seed of the validation instances (default: %(default)s)")
+    beam.add_argument("--num-instances", type=int, default=1000, help="default: %(default)s")
     options = parser.parse_args(arguments)
     try:
+        if options.command == "tune-beam":
+            tune_beam(options.num_instances, options.seed)
+            return 0
         changes = {name: getattr(options, name) for name in ("num_tasks", "num_edges")}
         if options.trace is not None:
             changes |= {"radio": "trace", "trace_path": options.trace}

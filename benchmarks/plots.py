@@ -105,6 +105,7 @@ def gantt_charts(
                                       strict=True):  # fmt: skip
         drawn = schedule(instance, decision)
         draw_schedule(axes, drawn, values_s[name], objective, time_limit_s=limit_s, legend=False)
+        axes.set_title("", loc="left")
         axes.set_title(f"{name}: {1e3 * values_s[name]:.0f} ms", fontsize=11)
     handles = legend_handles(instance.num_locations, objective)
     figure.legend(handles=handles, loc="outside lower center", ncols=8, fontsize=9)

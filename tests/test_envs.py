@@ -29,10 +29,8 @@ def trace(tmp_path):
 
 
 @pytest.fixture(params=["default", "vision", "two edges", "trace"])
-def scenario(request):
-    if request.param == "trace":
-        return request.getfixturevalue("trace")
-    return {**SMALL, "num_edges": 2} if request.param == "two edges" else request.param
+def scenario(request, trace):
+    return {"two edges": {**SMALL, "num_edges": 2}, "trace": trace}.get(request.param, request.param)
 
 
 def random_decisions(env, num_epochs, seed=0):
@@ -45,16 +43,11 @@ def play(env, decision):
     return [env.step(a) for a in ([decision] if isinstance(env.unwrapped, JointEnv) else decision)]
 
 
-def rollout(env, seed=3, num_epochs=3):
-    """The observations and rewards of random decisions."""
-    observation, _ = env.reset(seed=seed)
-    steps = [step for decision in random_decisions(env, num_epochs) for step in play(env, decision)]
+def rollout(env):
+    """The observations and rewards of three epochs' random decisions."""
+    observation, _ = env.reset(seed=3)
+    steps = [step for decision in random_decisions(env, 3) for step in play(env, decision)]
     return np.array([observation, *(step[0] for step in steps)]), np.array([step[1] for step in steps])
-
-
-def assert_same_rollout(env, other):
-    for one, two in zip(rollout(env), rollout(other), strict=True):
-        np.testing.assert_array_equal(one, two)
 
 
 def test_importing_the_package_registers_both_environments():
@@ -83,8 +76,7 @@ def test_a_scenario_is_a_name_a_dict_or_a_scenario_and_goes_to_json_and_back(env
         spec = gym.make(env_id, scenario=given, objective="mean", num_epochs=2).spec
         again = gym.make(gym.envs.registration.EnvSpec.from_json(spec.to_json()))
         assert (again.unwrapped.scenario, again.unwrapped.objective, again.unwrapped.num_epochs) == (made, "mean", 2)
-        assert_same_rollout(env, again)
-    assert_same_rollout(gym.make(env_id, scenario="vision"), gym.make(env_id, scenario={"name": "vision"}))
+        np.testing.assert_equal(rollout(again), rollout(env))
 
 
 @both
@@ -95,7 +87,8 @@ def test_reset_with_a_seed_repeats_and_without_one_goes_on(env_id, scenario):
     np.testing.assert_array_equal(second, env.reset()[0])
     assert not np.array_equal(first, second)
     assert not np.array_equal(first, env.reset(seed=6)[0])
-    assert_same_rollout(env, gym.make(env_id, scenario=scenario))
+    as_scenario = offload_gym.make_scenario(**(scenario if isinstance(scenario, dict) else {"name": scenario}))
+    np.testing.assert_equal(rollout(env), rollout(gym.make(env_id, scenario=as_scenario)))
 
 
 @both_objectives
@@ -116,8 +109,7 @@ def test_sequential_rewards_add_up_to_the_joint_reward(scenario, objective):
     for decision in random_decisions(joint, 6):
         # GIVEN both environments at the same epoch
         np.testing.assert_array_equal(*seen)
-        for one, other in zip(joint.unwrapped.instances.arrays, sequential.unwrapped.instances.arrays, strict=True):
-            np.testing.assert_array_equal(one, other)
+        np.testing.assert_equal(joint.unwrapped.instances.arrays, sequential.unwrapped.instances.arrays)
         # WHEN both take the same decision
         ((observation, reward, *_),) = play(joint, decision)
         steps = play(sequential, decision)
@@ -145,20 +137,9 @@ def test_an_episode_ends_with_its_last_epoch_and_record_episode_statistics_count
 
 
 @both
-def test_normalize_observation_subtracts_the_mean_and_divides_by_the_deviation(env_id):
-    raw, _ = rollout(gym.make(env_id, scenario=SMALL), num_epochs=8)
-    normal, _ = rollout(gym.wrappers.NormalizeObservation(gym.make(env_id, scenario=SMALL)), num_epochs=8)
-    moving = raw.std(axis=0) > 0.03
-    assert moving.mean() > 0.5
-    expected = (raw[-1] - raw.mean(axis=0)) / np.sqrt(raw.var(axis=0) + 1e-8)
-    np.testing.assert_allclose(normal[-1][moving], expected[moving], atol=0.02)
-
-
-@both
 def test_machines_stay_while_the_rest_moves_whatever_is_decided(env_id):
     env, other = (gym.make(env_id, scenario={"name": "default", "cloud_backlog_s": 0.1}) for _ in range(2))
-    env.reset(seed=0)
-    other.reset(seed=0)
+    np.testing.assert_equal(env.reset(seed=0), other.reset(seed=0))
     epochs = [env.unwrapped.instances]
     for decision in random_decisions(env, 3):
         # A decision does not change the next epoch.
@@ -176,39 +157,18 @@ def test_machines_stay_while_the_rest_moves_whatever_is_decided(env_id):
     assert (env.unwrapped.instances.cpu_hz != epochs[0].cpu_hz).all()
 
 
-def test_epochs_follow_the_trace(trace):
+@pytest.mark.parametrize("seed", range(3))
+def test_epochs_follow_the_trace(trace, seed):
     # A second of an outage is sent at the first rate after it, once the outage is over.
     cycle = [(5e6, 0.0), (20e6, 2.0), (20e6, 1.0), (20e6, 0.0), (12.5e6, 0.0)]
-    env = gym.make(JOINT, scenario=trace)
-    starts = set()
-    for seed in range(12):
-        env.reset(seed=seed)
-        seen = []
-        for decision in random_decisions(env, 7):
-            seen.append((env.unwrapped.instances.uplink_bps[0, 1], env.unwrapped.instances.radio_backlog_s[0]))
-            env.step(decision)
-        start = cycle.index(seen[0])
-        assert seen == [cycle[(start + t) % 5] for t in range(7)]
-        starts.add(start)
-    assert len(starts) > 1
-
-
-@both
-def test_step_returns_fresh_values_of_gymnasiums_types(env_id, scenario):
-    env = gym.make(env_id, scenario=scenario).unwrapped
-    observation, info = env.reset(seed=0)
-    assert (info, observation.dtype) == ({}, np.float32)
-    kept = [observation, *env.instances.arrays]
-    copies = [array.copy() for array in kept]
-    for decision in random_decisions(env, 3):
-        for observation, reward, terminated, truncated, info in play(env, decision):
-            assert observation in env.observation_space
-            assert (type(reward), type(terminated), type(truncated), type(info)) == (float, bool, bool, dict)
-            kept.append(observation)
-            copies.append(observation.copy())
-        assert type(info["latency_s"]) is float
-    for array, copy in zip(kept, copies, strict=True):
-        np.testing.assert_array_equal(array, copy)
+    env = JointEnv(trace)
+    env.reset(seed=seed)
+    seen = []
+    for decision in random_decisions(env, 7):
+        seen.append((env.instances.uplink_bps[0, 1], env.instances.radio_backlog_s[0]))
+        env.step(decision)
+    start = cycle.index(seen[0])
+    assert seen == [cycle[(start + t) % 5] for t in range(7)]
 
 
 OUT_OF_BOUNDS = [(JointEnv, [0, 1, 3]), (JointEnv, [0, -1, 1]), (SequentialEnv, 3), (SequentialEnv, 2**63)]
@@ -222,15 +182,12 @@ BAD_ACTIONS += [(JointEnv, 1, r"\(\); .*\(3,\)"), (SequentialEnv, [1], r"\(1,\);
 @pytest.mark.parametrize(("cls", "action", "message"), BAD_ACTIONS)
 def test_a_bad_action_is_refused_and_changes_nothing(cls, action, message):
     env, untouched = cls(SMALL, num_epochs=2), cls(SMALL, num_epochs=2)
-    env.reset(seed=9)
-    untouched.reset(seed=9)
+    np.testing.assert_equal(env.reset(seed=9), untouched.reset(seed=9))
     decisions = random_decisions(env, 2)
     for choice in decisions if cls is JointEnv else decisions.ravel():
         with pytest.raises(ValueError, match=message):
             env.step(action)
-        after, expected = env.step(choice), untouched.step(choice)
-        np.testing.assert_array_equal(after[0], expected[0])
-        assert after[1:] == expected[1:]
+        np.testing.assert_equal(env.step(choice), untouched.step(choice))
 
 
 @pytest.mark.parametrize("cls", [JointEnv, SequentialEnv])
@@ -240,11 +197,9 @@ def test_a_bad_action_is_refused_and_changes_nothing(cls, action, message):
         ("objective", "median", "'median'.*makespan, mean"),
         ("scenario", "nowhere", "'nowhere'.*default, vision"),
         ("scenario", {"name": "default", "tasks": 3}, "'tasks'.*num_tasks"),
-        ("scenario", {"name": "default", "num_tasks": 0}, "num_tasks is 0.*at least 1"),
         ("scenario", 7, "scenario is 7"),
         ("render_mode", "human", "'human'.*'ansi' or 'rgb_array'"),
         ("num_epochs", 0, "num_epochs is 0.*at least 1"),
-        ("num_epochs", -2, "num_epochs is -2.*at least 1"),
     ],
 )
 def test_an_unknown_argument_is_refused(cls, name, value, message):
@@ -279,18 +234,16 @@ def test_ansi_shows_what_is_decided_so_far(env_id):
 
 
 @both
-def test_rgb_frames_have_one_shape_and_show_each_decision_and_render_needs_a_mode_and_a_reset(env_id, scenario):
+def test_rgb_frames_have_one_shape_and_show_each_step_and_render_needs_a_mode_and_a_reset(env_id, scenario):
     env = gym.make(env_id, scenario=scenario, render_mode="rgb_array")
     with pytest.raises(gym.error.ResetNeeded):
         env.unwrapped.render()
     env.reset(seed=0)
     frames = [env.render()]
-    for decision in random_decisions(env, 2):
-        play(env, decision)
+    for action in random_decisions(env, 2) if env_id == JOINT else random_decisions(env, 2).ravel()[:4]:
+        env.step(action)
         frames.append(env.render())
     assert {(frame.shape, frame.dtype) for frame in frames} == {((frames[0].shape[0], 900, 3), np.dtype(np.uint8))}
     assert not any(np.array_equal(before, after) for before, after in pairwise(frames))
-    without = gym.make(env_id, scenario=scenario).unwrapped
-    without.reset(seed=0)
     with pytest.warns(UserWarning, match="render_mode"):
-        assert without.render() is None
+        assert gym.make(env_id, scenario=scenario).unwrapped.render() is None

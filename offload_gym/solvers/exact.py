@@ -34,7 +34,7 @@ from offload_gym.delay import (
     RUN,
     SEND,
     all_stage_times,
-    evaluate,
+    latency,
     objective_code,
     place,
     start_schedule,
@@ -341,23 +341,20 @@ def solve_one(times, first, radio_s, free_s, value_s, objective, max_nodes, deci
 
 @njit(cache=True, nogil=True)
 def exact_kernel(
-    tasks, locations, backlog_s, radio_backlog_s, max_cores, objective, max_nodes, decisions, latency_s, bound_s, nodes
+    tasks, locations, backlog_s, radio_backlog_s, max_cores, objective, max_nodes, decisions, bound_s, optimal, nodes
 ):
-    """Fill ``decisions`` (B, n), ``latency_s``, ``bound_s`` and ``nodes`` (B,)."""
+    """Fill ``decisions`` (B, n), ``bound_s``, ``optimal`` and ``nodes`` (B,)."""
     n, num_locations = tasks.shape[1], locations.shape[1]
     times = np.empty((n, num_locations, 4))
     free_s = np.empty((num_locations, max_cores))
-    start_s = np.empty_like(free_s)
-    per_value = n if objective == MEAN else 1
     for b in range(len(tasks)):
         all_stage_times(tasks[b], locations[b], times)
-        start_schedule(locations[b], backlog_s[b], start_s)
-        free_s[:] = start_s
+        start_schedule(locations[b], backlog_s[b], free_s)
         value_s, nodes[b], low_s = solve_one(
             times, 0, radio_backlog_s[b], free_s, 0.0, objective, max_nodes, decisions[b]
         )
-        latency_s[b] = evaluate(times, decisions[b], objective, radio_backlog_s[b], start_s, free_s)
-        bound_s[b] = latency_s[b] if low_s >= value_s else low_s / per_value
+        optimal[b] = low_s >= value_s
+        bound_s[b] = low_s / n if objective == MEAN else low_s
 
 
 class Solutions(NamedTuple):
@@ -393,7 +390,8 @@ def solve(
         raise ValueError(f"max_nodes is {max_nodes}; it must be at least 1, or None for no bound")
     size = len(instances)
     decisions = np.empty((size, instances.num_tasks), dtype=np.int64)
-    latency_s, bound_s = np.empty(size), np.empty(size)
+    bound_s = np.empty(size)
+    optimal = np.empty(size, dtype=np.bool_)
     nodes = np.empty(size, dtype=np.int64)
 
     def work(rows: slice) -> None:
@@ -403,13 +401,15 @@ def solve(
             code,
             UNLIMITED if max_nodes is None else max_nodes,
             decisions[rows],
-            latency_s[rows],
             bound_s[rows],
+            optimal[rows],
             nodes[rows],
         )
 
     for_each_chunk(work, size, num_threads, chunk=64)
-    return Solutions(decisions, latency_s, bound_s, bound_s >= latency_s, nodes)
+    # From the decisions, so that it is to the last bit what latency() says of them.
+    latency_s = latency(instances, decisions, objective)
+    return Solutions(decisions, latency_s, np.where(optimal, latency_s, bound_s), optimal, nodes)
 
 
 def for_each_chunk(work: Callable[[slice], None], size: int, num_threads: int | None, chunk: int) -> None:

@@ -1,0 +1,161 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks.__main__ import main
+from benchmarks.analysis import bootstrap_interval, front, markdown_table, summarise
+from benchmarks.comparison import with_uplink
+from benchmarks.contenders import contenders, trained_policies
+from benchmarks.measurement import Measurement, measure
+from offload_gym.policies import POLICY_NAMES
+from offload_gym.sampling import sample_instances
+from offload_gym.scenario import make_scenario
+from offload_gym.solvers.exact import solve
+
+CONTRACT = {
+    "policy", "scenario", "num_tasks", "num_edges", "objective", "gap_mean", "gap_p95", "gap_max", "exact_match",
+    "label_accuracy", "decide_us_p50", "decide_us_p99", "decisions_per_s", "num_parameters",
+}  # fmt: skip
+
+
+def measurement(**changes):
+    values = {
+        "name": "hand-made",
+        "num_parameters": 7,
+        "decisions": np.array([[0, 1], [1, 1], [2, 0]]),
+        "latency_s": np.array([1.0, 2.2, 0.0]),
+        "optimum_s": np.array([1.0, 2.0, 0.0]),
+        "expert_decisions": np.array([[0, 1], [0, 1], [2, 1]]),
+        "decide_us": np.array([1.0, 2.0, 3.0, 4.0, 5.0]),
+        "batch_s": 0.5,
+    }
+    return Measurement(**{**values, **changes})
+
+
+def test_summary_by_hand():
+    row = summarise(measurement(), make_scenario(), "makespan")
+    assert row.keys() >= CONTRACT
+    assert row["gap_mean"] == pytest.approx(0.1 / 3)
+    assert row["gap_max"] == pytest.approx(0.1)
+    assert row["exact_match"] == pytest.approx(1 / 3)
+    assert row["label_accuracy"] == pytest.approx(4 / 6)
+    assert row["optimal_share"] == pytest.approx(2 / 3)
+    assert row["decide_us_p50"] == 3.0
+    assert row["decisions_per_s"] == 6.0
+    assert row["gap_mean_low"] <= row["gap_mean"] <= row["gap_mean_high"]
+
+
+def test_gap_of_a_zero_optimum():
+    gap = measurement(latency_s=np.array([1.0, 2.0, 0.5])).gap
+    assert gap[2] == np.inf
+
+
+def test_bootstrap_interval_covers_the_mean_of_a_known_distribution():
+    rng = np.random.default_rng(0)
+    covered = 0
+    for seed in range(60):
+        low, high = bootstrap_interval(rng.exponential(size=80), seed=seed)
+        covered += low <= 1.0 <= high
+    assert 50 <= covered < 60  # 95 % nominal; a little less for 80 skewed samples
+    low, high = bootstrap_interval(np.full(10, 3.0))
+    assert low == high == 3.0
+
+
+def test_front():
+    rows = [
+        {"policy": name, "decide_us_p50": x, "gap_mean": y}
+        for name, x, y in (("slow", 9, 0.1), ("fast", 1, 0.5), ("beaten", 5, 0.6), ("best", 20, 0.0), ("twin", 9, 0.1))
+    ]
+    assert front(rows) == ["fast", "slow", "best"]
+
+
+def test_measure_counts_decisions_and_calls():
+    instances = sample_instances(make_scenario(num_tasks=3), 30, seed=1)
+    listed = contenders("mean")
+    results = measure(listed, instances, solve(instances, "mean"), "mean")
+    assert [result.name for result in results] == list(POLICY_NAMES)
+    by_name = {result.name: result for result in results}
+    assert (by_name["exact"].gap == 0).all()
+    assert (by_name["greedy"].gap >= 0).all()
+    assert by_name["greedy"].gap.mean() > by_name["greedy+flip"].gap.mean() > 0
+    assert (by_name["local"].decisions == 0).all()
+    assert len(by_name["greedy"].decide_us) == 2000
+
+
+def test_policies_command_writes_the_contract(tmp_path, capsys):
+    arguments = ["policies", "--seed", "5", "--num-instances", "40", "--num-tasks", "3", "--agents", str(tmp_path)]
+    files = [
+        "--json",
+        str(tmp_path / "a/o.json"),
+        "--csv",
+        str(tmp_path / "o.csv"),
+        "--markdown",
+        str(tmp_path / "o.md"),
+    ]
+    assert main([*arguments, *files, "--plots", str(tmp_path / "plots")]) == 0
+    rows = json.loads((tmp_path / "a/o.json").read_text())
+    assert [row["policy"] for row in rows] == list(POLICY_NAMES)
+    assert all(row.keys() >= CONTRACT and row["num_tasks"] == 3 for row in rows)
+    with (tmp_path / "o.csv").open() as file:
+        assert [row["policy"] for row in csv.DictReader(file)] == list(POLICY_NAMES)
+    assert (tmp_path / "o.md").read_text().strip() == markdown_table(rows)
+    printed = capsys.readouterr().out
+    assert "greedy+flip" in printed
+    plots = {path.name for path in (tmp_path / "plots").iterdir()}
+    assert plots == {
+        "gap_against_delay.png",
+        "latency_against_tasks.png",
+        "latency_against_uplink.png",
+        "schedules.png",
+    }
+
+
+def test_the_same_seed_gives_the_same_gaps(tmp_path):
+    gaps = []
+    for name in ("a", "b"):
+        path = tmp_path / f"{name}.json"
+        main(["policies", "--num-instances", "20", "--num-tasks", "3", "--agents", str(tmp_path), "--json", str(path)])
+        gaps.append([row["gap_mean"] for row in json.loads(path.read_text())])
+    assert gaps[0] == gaps[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--num-instances", "0"], "num_instances is 0"),
+        (["--num-tasks", "0"], "num_tasks is 0"),
+        (["--trace", "nowhere.csv"], "nowhere.csv"),
+    ],
+)
+def test_bad_arguments_give_one_sentence(arguments, sentence, capsys):
+    assert main(["policies", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert sentence in error
+    assert len(error.splitlines()) == 1
+
+
+def test_a_broken_policy_file_is_named(tmp_path, capsys):
+    (tmp_path / "sequential-student.safetensors").write_bytes(b"nothing")
+    assert main(["policies", "--num-instances", "5", "--agents", str(tmp_path)]) == 2
+    assert "sequential-student.safetensors" in capsys.readouterr().err
+
+
+def test_trained_policies_in_pipeline_order(tmp_path):
+    for name in ("ppo-joint", "multilabel-student", "sequential-student", "sequential-teacher", "another"):
+        (tmp_path / f"{name}.safetensors").touch()
+    assert list(trained_policies(tmp_path)) == [
+        "sequential-teacher", "sequential-student", "multilabel-student", "another", "ppo-joint",
+    ]  # fmt: skip
+
+
+def test_with_uplink_changes_rates_only():
+    instances = sample_instances("default", 4, seed=0)
+    changed = with_uplink(instances, 7e6)
+    assert (changed.uplink_bps[:, 1:] == 7e6).all()
+    np.testing.assert_allclose(
+        changed.downlink_bps[:, 1:] / 7e6, instances.downlink_bps[:, 1:] / instances.uplink_bps[:, 1:]
+    )
+    assert (changed.tasks == instances.tasks).all()

@@ -1,0 +1,236 @@
+import json
+import pickle
+import struct
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+import offload_gym
+from offload_gym.solvers.beam import beam_search
+from offload_gym.solvers.greedy import greedy
+from offload_gym.solvers.local_search import local_search
+
+SCENARIOS = {
+    "default": {"name": "default", "num_tasks": 6},
+    "no edge": {"name": "default", "num_tasks": 4, "num_edges": 0},
+    "two edges": {"name": "vision", "num_tasks": 3, "num_edges": 2},
+}
+OBJECTIVES = ("makespan", "mean")
+
+
+def sample(name="default", num_instances=40, seed=7):
+    return offload_gym.sample_instances(SCENARIOS[name], num_instances, seed)
+
+
+def test_the_promised_policies_exist():
+    assert {"local", "edge", "cloud", "random", "greedy", "exact"} <= set(offload_gym.POLICY_NAMES)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize(
+    ("name", "scenario"),
+    [
+        (name, scenario)
+        for name in offload_gym.POLICY_NAMES
+        for scenario in SCENARIOS
+        if name + scenario != "edgeno edge"
+    ],
+)
+def test_decisions_have_the_batchs_shape_and_lie_in_range(name, scenario, objective):
+    instances = sample(scenario)
+    before = [array.copy() for array in instances.arrays]
+    decisions = offload_gym.make_policy(name, objective).decide(instances)
+    assert decisions.shape == (40, instances.num_tasks)
+    assert decisions.dtype == np.int64
+    assert decisions.min() >= 0
+    assert decisions.max() < instances.num_locations
+    for array, copy in zip(instances.arrays, before, strict=True):
+        np.testing.assert_array_equal(array, copy)
+
+
+@pytest.mark.parametrize(
+    ("name", "scenario", "location"),
+    [
+        ("local", "default", 0),
+        ("edge", "default", 1),
+        ("cloud", "default", 2),
+        ("edge", "two edges", 1),
+        ("cloud", "two edges", 3),
+        ("cloud", "no edge", 1),
+    ],
+)
+def test_a_fixed_policy_places_every_task_at_its_location(name, scenario, location):
+    instances = sample(scenario)
+    decisions = offload_gym.make_policy(name).decide(instances)
+    np.testing.assert_array_equal(decisions, np.full((40, instances.num_tasks), location))
+
+
+def test_random_takes_each_location_and_each_pair_of_locations_equally_often():
+    instances = sample(num_instances=20_000)
+    decisions = offload_gym.make_policy("random").decide(instances)
+    # Each share's standard deviation is at most sqrt(2/9 / 20000) = 0.0033.
+    for i in range(6):
+        shares = np.bincount(decisions[:, i], minlength=3) / 20_000
+        np.testing.assert_allclose(shares, 1 / 3, atol=0.0165)
+        pairs = np.bincount(3 * decisions[:, i] + decisions[:, i - 1], minlength=9) / 20_000
+        np.testing.assert_allclose(pairs, 1 / 9, atol=0.0115)
+
+
+def test_random_repeats_for_a_seed_only():
+    instances = sample()
+    one, same, other = (offload_gym.make_policy("random", seed=seed) for seed in (1, 1, 2))
+    first, second = one.decide(instances), one.decide(instances)
+    np.testing.assert_array_equal(same.decide(instances), first)
+    np.testing.assert_array_equal(same.decide(instances), second)
+    assert not np.array_equal(first, second)
+    assert not np.array_equal(other.decide(instances), first)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_named_solvers_decide_as_their_functions(objective, scenario):
+    instances = sample(scenario)
+    functions = {
+        "greedy": greedy(instances),
+        "greedy+flip": local_search(instances, greedy(instances), objective),
+        "beam-4": beam_search(instances, 4, objective),
+        "beam-16": beam_search(instances, 16, objective),
+        "exact": offload_gym.solve(instances, objective).decisions,
+    }
+    latencies = {}
+    for name, expected in functions.items():
+        decisions = offload_gym.make_policy(name, objective).decide(instances)
+        np.testing.assert_array_equal(decisions, expected, err_msg=name)
+        latencies[name] = offload_gym.latency(instances, decisions, objective)
+    assert (latencies["greedy+flip"] <= latencies["greedy"]).all()
+    for name, latency_s in latencies.items():
+        assert (latencies["exact"] <= latency_s * (1 + 1e-9)).all(), name
+
+
+@pytest.mark.parametrize("name", ["greedy+flip", "beam-16", "exact"])
+def test_the_objective_matters_to_the_policies_that_take_it(name):
+    instances = sample(num_instances=200)
+    latencies = {
+        (for_, under): offload_gym.latency(
+            instances, offload_gym.make_policy(name, for_).decide(instances), under
+        ).mean()
+        for for_ in OBJECTIVES
+        for under in OBJECTIVES
+    }
+    assert latencies["makespan", "makespan"] < latencies["mean", "makespan"]
+    assert latencies["mean", "mean"] < latencies["makespan", "mean"]
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_refined_policy_improves_any_policys_decisions(objective):
+    instances = sample()
+    start = offload_gym.make_policy("cloud")
+    refined = offload_gym.RefinedPolicy(start, objective).decide(instances)
+    np.testing.assert_array_equal(refined, local_search(instances, start.decide(instances), objective))
+    improved_s, started_s = (
+        offload_gym.latency(instances, decisions, objective) for decisions in (refined, start.decide(instances))
+    )
+    assert (improved_s <= started_s).all()
+    assert improved_s.mean() < started_s.mean()
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("name", sorted(set(offload_gym.POLICY_NAMES) - {"random"}))
+def test_a_batch_is_decided_as_its_instances_one_at_a_time(name, objective):
+    instances = sample()
+    policy = offload_gym.make_policy(name, objective)
+    together = policy.decide(instances)
+    alone = [policy.decide(instances[b : b + 1])[0] for b in range(len(instances))]
+    np.testing.assert_array_equal(together, alone)
+    np.testing.assert_array_equal(policy.decide(instances[::-1]), together[::-1])
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_exact_earns_at_least_as_much_as_any_policy_in_the_environment(objective):
+    returns = {}
+    for name in offload_gym.POLICY_NAMES:
+        env = gym.make("offload_gym/Joint-v0", scenario=SCENARIOS["default"], objective=objective)
+        env.reset(seed=0)
+        policy = offload_gym.make_policy(name, objective)
+        rewards = [env.step(policy.decide(env.unwrapped.instances)[0])[1] for _ in range(10)]
+        returns[name] = np.array(rewards)
+    for name, rewards in returns.items():
+        assert (returns["exact"] >= rewards * (1 + 1e-9)).all(), name
+    assert returns["exact"].sum() > returns["greedy"].sum() > returns["random"].sum()
+
+
+@pytest.mark.parametrize("name", ["teacher", "", "Greedy"])
+def test_an_unknown_policy_is_refused(name):
+    with pytest.raises(ValueError, match=f"policy is '{name}'; .*greedy.*exact"):
+        offload_gym.make_policy(name)
+
+
+@pytest.mark.parametrize("name", offload_gym.POLICY_NAMES)
+def test_an_unknown_objective_is_refused_by_every_policy(name):
+    with pytest.raises(ValueError, match=r"'median'.*makespan, mean"):
+        offload_gym.make_policy(name, "median")
+    with pytest.raises(ValueError, match=r"'median'.*makespan, mean"):
+        offload_gym.RefinedPolicy(offload_gym.make_policy(name), "median")
+
+
+def test_edge_needs_an_edge_server():
+    with pytest.raises(ValueError, match="'edge' needs an edge server"):
+        offload_gym.make_policy("edge").decide(sample("no edge"))
+
+
+def packed(header, body=b""):
+    """A safetensors file of a header and its data."""
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + body
+
+
+def tensor(dtype="F32", shape=(1,), offsets=(0, 4)):
+    return {"head.0.bias": {"dtype": dtype, "shape": shape, "data_offsets": offsets}}
+
+
+class Payload:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
+def assert_refused(path, data):
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="is not a complete safetensors file of float32 arrays") as error:
+        offload_gym.load_policy(path)
+    assert str(path) in str(error.value)
+
+
+DAMAGED = {
+    "text": b"This is not a policy, but a text of some length.\n" * 9,
+    "header is no JSON": packed(b"not json"),
+    "header is nested deeply": packed(b"[" * 100_000),
+    "header is no text": packed(b"\xff\xfe\x00"),
+    "header is a list": packed([1, 2]),
+    "header length absurd": struct.pack("<Q", 2**63) + b"{}",
+    "header too long": struct.pack("<Q", 2_000_000) + b" " * 2_000_000,
+    "metadata null": packed({"__metadata__": None}),
+    "entry is a number": packed({"head.0.bias": 3}),
+}
+for dtype in ("F64", "F16", "I32", 7):
+    DAMAGED[f"dtype {dtype}"] = packed(tensor(dtype=dtype), bytes(4))
+for offsets in ((0, 8), (4, 8), (-4, 0), (4, 0), (0.0, 4.0), (0,)):
+    DAMAGED[f"offsets {offsets}"] = packed(tensor(offsets=offsets), bytes(4))
+for shape in ((2,), (-1, -1), ("a",), 1, (float("inf"),), (2**64, 2)):
+    DAMAGED[f"shape {shape}"] = packed(tensor(shape=shape), bytes(4))
+
+
+@pytest.mark.parametrize("data", DAMAGED.values(), ids=DAMAGED.keys())
+def test_a_file_that_is_no_safetensors_file_of_float32_is_refused(data, tmp_path):
+    assert_refused(tmp_path / "bad.policy", data)
+
+
+def test_a_missing_file_a_folder_and_a_pickle_are_refused_and_nothing_is_run(tmp_path):
+    for path in (tmp_path / "missing.policy", tmp_path):
+        with pytest.raises(ValueError, match=f"{path}.* cannot be read"):
+            offload_gym.load_policy(path)
+    assert_refused(tmp_path / "a.policy", pickle.dumps(Payload(str(tmp_path / "run"))))
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,232 @@
+import json
+import struct
+import subprocess
+import sys
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+import offload_gym
+from agents.networks import TaskNetwork, save_policy, to_runtime
+from offload_gym.observation import epoch_observations, row_size, state_size
+from offload_gym.runtime import Network, NetworkPolicy
+
+CORES = (1, 2, 8)  # of the default scenario
+TWO_EDGES = {"name": "default", "num_edges": 2}  # cores 1, 2, 2, 8
+both_forms = pytest.mark.parametrize("form", ["sequential", "joint"])
+
+
+def sample(num_tasks=5, num_instances=200, **changes):
+    return offload_gym.sample_instances({"name": "default", "num_tasks": num_tasks, **changes}, num_instances, seed=3)
+
+
+def random_layers(rng, *sizes):
+    """(weight, bias) pairs of random numbers, such that activations neither vanish nor explode."""
+    return tuple(
+        (rng.normal(0, 1.5 / np.sqrt(i), (o, i)).astype(np.float32), rng.normal(0, 0.3, o).astype(np.float32))
+        for i, o in pairwise(sizes)
+    )
+
+
+def random_network(form="sequential", activation="relu", encoded=True, cores=CORES, num_tasks=5, **metadata):
+    rng = np.random.default_rng(1)
+    row, state, K = row_size(len(cores)), state_size(sum(cores), len(cores)), len(cores)
+    if encoded:
+        encoder = random_layers(rng, row - 1, 40, 6, 6)
+        head = random_layers(rng, 6 * (2 if form == "joint" else 1) + row - 1 + state, 12, 7, K)
+        return Network(form, activation, cores, 0, encoder, head, metadata)
+    head = random_layers(rng, num_tasks * row + state, 12, 30, K * (num_tasks if form == "joint" else 1))
+    return Network(form, activation, cores, num_tasks, (), head, metadata)
+
+
+def forward(layers, x, activation, last_linear=False):
+    for layer, (weight, bias) in enumerate(layers):
+        x = x @ weight.T.astype(np.float64) + bias
+        if not (last_linear and layer == len(layers) - 1):
+            x = np.tanh(x) if activation == "tanh" else np.maximum(x, 0)
+    return x
+
+
+def reference_scores(network, rows, states, i):
+    """(B, K) scores of task i, as the module's description has them, in double precision."""
+    state = states[:, 0 if network.form == "joint" else i]
+    if network.encoder:
+        codes = forward(network.encoder, rows[..., 1:].astype(np.float64), network.activation)
+        parts = [codes[:, :i].sum(axis=1)] if network.form == "joint" else []
+        parts += [codes[:, i + 1 :].sum(axis=1), rows[:, i, 1:], state]
+        return forward(network.head, np.concatenate(parts, axis=1), network.activation, last_linear=True)
+    seen = rows if network.form == "joint" else np.concatenate([rows[:, i:], 0 * rows[:, :i]], axis=1)
+    observation = np.concatenate([seen.reshape(len(rows), -1), state], axis=1)
+    scores = forward(network.head, observation, network.activation, last_linear=True)
+    return scores.reshape(len(rows), -1, len(network.cores))[:, i if network.form == "joint" else 0]
+
+
+def balanced(network, instances):
+    """The network with its last bias moved such that the locations have the same mean score, so that each is chosen."""
+    rows, states = epoch_observations(instances, np.zeros(instances.input_bits.shape, dtype=np.int64))
+    means = np.array([reference_scores(network, rows, states, i).mean(axis=0) for i in range(instances.num_tasks)])
+    weight, bias = network.head[-1]
+    bias = bias - (means.ravel() if bias.size == means.size else means.mean(axis=0))
+    return network._replace(head=(*network.head[:-1], (weight, bias.astype(np.float32))))
+
+
+def assert_chosen(decisions, scores):
+    """Each decision has the highest score, where no other is as high but for rounding."""
+    second, first = np.sort(scores, axis=-1)[..., -2:].T
+    clear = (first - second).T > 1e-4
+    assert clear.mean() > 0.99
+    np.testing.assert_array_equal(decisions[clear], scores.argmax(axis=-1)[clear])
+
+
+@pytest.mark.parametrize("encoded", [True, False])
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@both_forms
+def test_decisions_are_those_of_a_plain_forward_pass(form, activation, encoded):
+    for scenario in ({}, TWO_EDGES):
+        instances = sample(**scenario)
+        network = balanced(random_network(form, activation, encoded, cores=tuple(instances.cores[0])), instances)
+        decisions = NetworkPolicy(network).decide(instances)
+        # Step by step: a sequential network sees where the tasks before were placed, which the policy chose itself.
+        prefixes, scores = np.zeros_like(decisions), []
+        for i in range(instances.num_tasks):
+            rows, states = epoch_observations(instances, prefixes)
+            scores.append(reference_scores(network, rows, states, i))
+            prefixes[:, i] = decisions[:, i]
+        assert_chosen(decisions, np.stack(scores, axis=1))
+        assert np.bincount(decisions.ravel()).max() < 0.9 * decisions.size
+
+
+@both_forms
+def test_radio_and_core_backlogs_reach_the_network(form):
+    instances = sample()
+    network = balanced(random_network(form), instances)
+    busy = [array.copy() for array in instances.arrays]
+    busy[2] = np.random.default_rng(0).exponential(0.3, (200, 3, 8))  # each core is free at a time of its own
+    busy[3] = np.random.default_rng(1).exponential(0.3, 200)
+    busy = offload_gym.Instances.from_arrays(*busy)
+    decisions = NetworkPolicy(network).decide(busy)
+    rows, states = epoch_observations(busy, decisions)
+    assert_chosen(decisions, np.stack([reference_scores(network, rows, states, i) for i in range(5)], axis=1))
+    assert (decisions != NetworkPolicy(network).decide(instances)).any()
+
+
+@both_forms
+def test_decisions_are_those_of_the_torch_network(form):
+    torch.manual_seed(0)
+    network = TaskNetwork(form, CORES, encoder=[24, 16], head=[20])
+    instances = sample()
+    observed = [torch.from_numpy(array) for array in epoch_observations(instances, np.zeros((200, 5), dtype=np.int64))]
+    with torch.no_grad():
+        network.head[-1].bias -= network(*observed).mean(dim=(0, 1))  # so that each location is chosen
+        decisions = NetworkPolicy(to_runtime(network)).decide(instances)
+        scores = network(*map(torch.from_numpy, epoch_observations(instances, decisions))).numpy()
+    assert_chosen(decisions, scores)
+    assert np.bincount(decisions.ravel()).max() < 0.9 * decisions.size
+
+
+@pytest.mark.parametrize("encoded", [True, False])
+@both_forms
+def test_a_policy_survives_its_file(form, encoded, tmp_path):
+    network = random_network(form, "tanh", encoded, teacher="none", note="å")
+    save_policy(tmp_path / "a.policy", network)
+    policy = offload_gym.load_policy(tmp_path / "a.policy")
+    np.testing.assert_equal(policy.network.encoder, network.encoder)
+    np.testing.assert_equal(policy.network.head, network.head)
+    assert policy.network[:4] == network[:4]
+    assert {"teacher": "none", "note": "å"}.items() <= policy.network.metadata.items()
+    sizes = [part.size for layer in network.encoder + network.head for part in layer]
+    assert policy.num_parameters == sum(sizes)
+    np.testing.assert_array_equal(policy.decide(sample()), NetworkPolicy(network).decide(sample()))
+
+
+@both_forms
+def test_a_batch_of_any_number_of_tasks_is_decided_as_its_instances_alone(form):
+    policy = NetworkPolicy(random_network(form))
+    for num_tasks in (1, 2, 9):
+        instances = sample(num_tasks, num_instances=20)
+        alone = [policy.decide(instances[b : b + 1])[0] for b in range(20)]
+        np.testing.assert_array_equal(policy.decide(instances), alone)
+
+
+@both_forms
+def test_instances_of_another_shape_are_refused(form):
+    for network in (random_network(form), random_network(form, encoded=False)):
+        policy = NetworkPolicy(network)
+        mixed = [np.concatenate(pair) for pair in zip(sample().arrays, sample(cloud_cores=4).arrays, strict=True)]
+        wrong = [sample(cloud_cores=4), sample(cloud_cores=9), sample(num_edges=0), sample(num_edges=2)]
+        for instances in [*wrong, offload_gym.Instances.from_arrays(*mixed)]:
+            with pytest.raises(ValueError, match=r"this policy is for .*\(1, 2, 8\) cores; .* 5 tasks"):
+                policy.decide(instances)
+    for num_tasks in (4, 6):
+        with pytest.raises(ValueError, match=f"this policy is for 5 tasks .* {num_tasks} tasks"):
+            policy.decide(sample(num_tasks))
+
+
+def test_a_policy_is_loaded_without_torch(tmp_path):
+    save_policy(tmp_path / "a.policy", random_network())
+    code = (
+        "import sys, offload_gym\n"
+        f"policy = offload_gym.load_policy({str(tmp_path / 'a.policy')!r})\n"
+        "instances = offload_gym.sample_instances({'num_tasks': 5}, 200, seed=3)\n"
+        "assert not {'torch', 'safetensors', 'stable_baselines3', 'matplotlib'} & set(sys.modules), 'imported'\n"
+        "print(policy.decide(instances).tolist())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == NetworkPolicy(random_network()).decide(sample()).tolist()
+
+
+def assert_refused(path, data):
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"\S+ \S+") as error:
+        offload_gym.load_policy(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_truncated_file_is_refused(tmp_path):
+    save_policy(tmp_path / "a.policy", random_network())
+    data = (tmp_path / "a.policy").read_bytes()
+    start = 8 + struct.unpack("<Q", data[:8])[0]
+    for length in (0, 1, 7, 8, 9, 100, start - 1, start, start + 1, (start + len(data)) // 2, len(data) - 1):
+        assert_refused(tmp_path / "cut.policy", data[:length])
+
+
+METADATA = ("format", "form", "activation", "cores", "num_tasks")
+WRONG = [{"format": "offload_gym.policy/0"}, {"form": "other"}, {"activation": "gelu"}, {"num_tasks": "many"}]
+WRONG += [{"cores": cores} for cores in ("", "1,2", "1,x", "1,2,8,8", "2,2,8")]
+WRONG += [{name: None} for name in METADATA] + [dict.fromkeys(METADATA)]
+NAMES = [f"{part}.{i}.{kind}" for part in ("encoder", "head") for i in range(3) for kind in ("weight", "bias")]
+WRONG += [{name: None} for name in NAMES] + [
+    {f"head.{i}.{kind}": None for i in range(3) for kind in ("weight", "bias")}
+]
+WRONG += [{name: np.zeros(shape, np.float32)} for name in NAMES for shape in ((), (1,), (3, 2), (2, 2, 2))]
+WRONG += [{"head.0.weight": np.zeros((12, 38))}, {"head.0.bias": np.zeros(12, np.float16)}]
+
+
+@pytest.mark.parametrize(
+    "changes", WRONG, ids=lambda changes: ",".join(f"{k}={np.shape(v) or v}" for k, v in changes.items())
+)
+def test_a_policy_file_with_a_part_missing_or_wrong_is_refused(changes, tmp_path):
+    # GIVEN a file that loads
+    path = tmp_path / "a.policy"
+    save_policy(path, random_network())
+    offload_gym.load_policy(path)
+    # WHEN something in it is changed, or left out where None stands
+    with safe_open(path, "np") as file:
+        everything = {name: file.get_tensor(name) for name in file.keys()} | file.metadata() | changes  # noqa: SIM118
+    kept = {name: value for name, value in everything.items() if value is not None}
+    metadata = {name: value for name, value in kept.items() if isinstance(value, str)}
+    save_file({name: value for name, value in kept.items() if name not in metadata}, path, metadata)
+    # THEN it is refused
+    assert_refused(path, path.read_bytes())
+
+
+@both_forms
+def test_a_network_without_an_encoder_must_say_its_number_of_tasks(form, tmp_path):
+    # Without rows, its head would take the state alone.
+    save_policy(tmp_path / "a.policy", random_network(form, encoded=False, num_tasks=0))
+    assert_refused(tmp_path / "a.policy", (tmp_path / "a.policy").read_bytes())
