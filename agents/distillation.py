@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from agents.imitation import Samples, fit
+from agents.imitation import Samples, fit, with_latency
 from agents.networks import TaskNetwork
 from offload_gym.demonstrations import Demonstrations
 
@@ -74,7 +74,8 @@ def distil(
         student_logits, teacher_logits, targets = (
             tensor.flatten(0, 1) for tensor in (logits, scores[chosen], samples.targets[chosen])
         )
-        return distillation_loss(student_logits, teacher_logits, targets, temperature, alpha)
+        label_loss = distillation_loss(student_logits, teacher_logits, targets, temperature, alpha)
+        return with_latency(student.form, label_loss, logits, samples, chosen)
 
     return fit(
         student,

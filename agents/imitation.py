@@ -13,12 +13,14 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from agents.networks import TaskNetwork, to_runtime
-from offload_gym.delay import latency
+from offload_gym.delay import latency, optimality_gap
 from offload_gym.demonstrations import Demonstrations
 from offload_gym.observation import epoch_observations
 from offload_gym.runtime import NetworkPolicy
 
 LABEL_TEMPERATURE = 0.02  # of the regret: a choice that costs 2 % more gets 1/e of the weight of the best
+NUM_CHOICES = 8  # decisions drawn for one instance in the latency loss
+LABEL_WEIGHT = 0.1  # of the labels beside the latency loss
 
 
 class Samples(NamedTuple):
@@ -27,6 +29,7 @@ class Samples(NamedTuple):
     rows: Tensor  # (B, n, row size)
     states: Tensor  # (B, n, state size)
     targets: Tensor  # (B, n, K) probabilities
+    labels: Demonstrations  # what they were made of
 
 
 def soft_labels(regret: NDArray[np.float64], temperature: float = LABEL_TEMPERATURE) -> NDArray[np.float32]:
@@ -47,15 +50,15 @@ def make_samples(demonstrations: Demonstrations, form: str, device: torch.device
         targets = np.eye(demonstrations.instances.num_locations, dtype=np.float32)[demonstrations.decisions]
     else:
         targets = soft_labels(demonstrations.regret)
-    return Samples(*(torch.from_numpy(array).to(device) for array in (rows, states, targets)))
+    rows, states, targets = (torch.from_numpy(array).to(device) for array in (rows, states, targets))
+    return Samples(rows, states, targets, demonstrations)
 
 
 def mean_gap(network: TaskNetwork, demonstrations: Demonstrations) -> float:
     """Mean optimality gap of the network's decisions (latency over the optimum, minus 1)."""
     decisions = NetworkPolicy(to_runtime(network)).decide(demonstrations.instances)
-    return float(
-        np.mean(latency(demonstrations.instances, decisions, demonstrations.objective) / demonstrations.latency_s - 1)
-    )
+    latency_s = latency(demonstrations.instances, decisions, demonstrations.objective)
+    return float(optimality_gap(latency_s, demonstrations.latency_s).mean())
 
 
 def fit(
@@ -118,6 +121,40 @@ def fit(
     return float(best_gap)
 
 
+def latency_loss(logits: Tensor, labels: Demonstrations, num_choices: int = NUM_CHOICES) -> Tensor:
+    """Expected latency over the optimum, where each task's location is drawn from its own probabilities.
+
+    Cross-entropy teaches a multi-label network the marginal probability of each task's label. Where two tasks can
+    trade places their marginals tie, and arg-max puts both in the same place. This loss scores whole decisions on the
+    delay kernel instead, so that the network commits itself to one of the good ones.
+
+    The gradient is the score-function estimate (Williams 1992, REINFORCE) with the mean of the other draws as baseline;
+    the value is that of the estimate and means nothing by itself.
+
+    Args:
+        logits: (B, n, K).
+        labels: the B instances and their optimal latencies.
+        num_choices: decisions drawn for each instance, at least 2.
+    """
+    log_probabilities = torch.log_softmax(logits, dim=-1)
+    drawn = torch.distributions.Categorical(logits=logits.detach()).sample((num_choices,))  # (choices, B, n)
+    latency_s = np.stack([latency(labels.instances, d, labels.objective) for d in drawn.cpu().numpy()])
+    gap = optimality_gap(latency_s, labels.latency_s)
+    advantage = torch.from_numpy(gap - gap.mean(axis=0)) * num_choices / (num_choices - 1)
+    # A rare disaster among the draws must not drown what the others say.
+    weight = advantage.clamp(-0.5, 0.5).to(logits)
+    expanded = log_probabilities.expand(num_choices, *log_probabilities.shape)
+    drawn_log_probability = expanded.gather(-1, drawn.unsqueeze(-1)).sum(dim=(-2, -1))  # (choices, B)
+    return (weight * drawn_log_probability).mean()
+
+
+def with_latency(form: str, label_loss: Tensor, logits: Tensor, samples: Samples, chosen: Tensor) -> Tensor:
+    """The loss of a form: labels alone for the sequential one; the joint one must also make its labels fit together."""
+    if form == "sequential":
+        return label_loss
+    return latency_loss(logits, samples.labels.part(chosen.cpu().numpy())) + LABEL_WEIGHT * label_loss
+
+
 def train_teacher(
     network: TaskNetwork,
     samples: Samples,
@@ -131,7 +168,8 @@ def train_teacher(
     """Behaviour cloning: cross-entropy with the expert's labels; returns the mean gap on validation."""
 
     def loss(logits: Tensor, chosen: Tensor) -> Tensor:
-        return functional.cross_entropy(logits.flatten(0, 1), samples.targets[chosen].flatten(0, 1))
+        label_loss = functional.cross_entropy(logits.flatten(0, 1), samples.targets[chosen].flatten(0, 1))
+        return with_latency(network.form, label_loss, logits, samples, chosen)
 
     return fit(
         network,

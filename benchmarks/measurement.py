@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from benchmarks.contenders import Contender
-from offload_gym.delay import latency
+from offload_gym.delay import latency, optimality_gap
 from offload_gym.instances import Instances
 from offload_gym.policies import Policy
 from offload_gym.solvers.exact import Solutions
@@ -34,9 +34,8 @@ class Measurement(NamedTuple):
 
     @property
     def gap(self) -> NDArray[np.float64]:
-        """(B,) latency over the optimum, minus 1; 0 where the optimum is 0 and reached."""
-        safe_s = np.where(self.optimum_s > 0, self.optimum_s, 1.0)
-        return np.where(self.optimum_s > 0, self.latency_s / safe_s - 1, np.where(self.latency_s > 0, np.inf, 0.0))
+        """(B,) latency over the optimum, minus 1."""
+        return optimality_gap(self.latency_s, self.optimum_s)
 
 
 def measure(contenders: list[Contender], instances: Instances, expert: Solutions, objective: str) -> list[Measurement]:

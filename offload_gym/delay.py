@@ -196,6 +196,17 @@ def latency(instances: Instances, decisions: ArrayLike, objective: str = "makesp
     return completion_s.max(axis=1) if code == MAKESPAN else completion_s.mean(axis=1)
 
 
+def optimality_gap(latency_s: NDArray[np.float64], optimum_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Latency over the optimum, minus 1; where the optimum is 0, 0 if it is reached and infinite if not.
+
+    Args:
+        latency_s: (..., B) seconds.
+        optimum_s: (B,) seconds.
+    """
+    gap = latency_s / np.where(optimum_s > 0, optimum_s, 1.0) - 1
+    return np.where(optimum_s > 0, gap, np.where(latency_s > 0, np.inf, 0.0))
+
+
 class Schedule(NamedTuple):
     """What happens when in one instance; n tasks, K locations, seconds after the decision.
 
@@ -220,10 +231,16 @@ def schedule(instances: Instances, decision: ArrayLike, index: int = 0) -> Sched
         instances: a batch of instances.
         decision: (n,) integers; -1 leaves a task out.
         index: which instance of the batch.
+
+    Raises:
+        ValueError: the decision has another shape or a value out of range, or there is no such instance.
     """
+    if not 0 <= index < len(instances):
+        raise ValueError(f"index is {index}; it must be from 0 to {len(instances) - 1}")
     one = instances[index : index + 1]
-    row = np.asarray(decision, dtype=np.int64)[None]
-    check_decisions(one, np.maximum(row, 0))
+    given = np.asarray(decision)[None]
+    unplaced = given == -1
+    row = np.where(unplaced, -1, check_decisions(one, np.where(unplaced, 0, given)))
     cores = np.empty(row.shape, dtype=np.int64)
     events = np.empty((*row.shape, 5))
     _schedules(*one.arrays, one.max_cores, row, cores, events)

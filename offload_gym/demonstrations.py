@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -122,7 +121,7 @@ def label(
     """
     code = objective_code(objective)
     size, n = len(instances), instances.num_tasks
-    explore = np.full((size, n), -1) if exploration is None else exploration
+    explore = np.full((size, n), -1) if exploration is None else _checked_exploration(exploration, instances)
     decisions = np.empty((size, n), dtype=np.int64)
     latency_s = np.empty(size)
     prefixes = np.empty_like(decisions)
@@ -140,6 +139,20 @@ def label(
     if bar is not None:
         bar.close()
     return Demonstrations(instances, objective, decisions, latency_s, prefixes, alternative_s)
+
+
+def _checked_exploration(exploration: NDArray[np.int64], instances: Instances) -> NDArray[np.int64]:
+    array = np.asarray(exploration)
+    shape, last = (len(instances), instances.num_tasks), instances.num_locations - 1
+    if array.dtype.kind not in "iu" or array.shape != shape:
+        raise ValueError(
+            f"exploration has the type {array.dtype} and the shape {array.shape}; it must be integers {shape}"
+        )
+    wrong = (array < -1) | (array > last)
+    if wrong.any():
+        b, i = np.argwhere(wrong)[0]
+        raise ValueError(f"exploration[{b}, {i}] is {array[b, i]}; it must be from -1 to {last}")
+    return array.astype(np.int64)
 
 
 def generate_demonstrations(
@@ -190,9 +203,9 @@ def save_demonstrations(path: str | Path, demonstrations: Demonstrations) -> Non
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     tasks, locations, core_backlog_s, radio_backlog_s = demonstrations.instances.arrays
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("wb") as file:
             np.savez(
                 file,
                 format=np.array(FORMAT),
@@ -208,27 +221,31 @@ def save_demonstrations(path: str | Path, demonstrations: Demonstrations) -> Non
             )
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
 def load_demonstrations(path: str | Path) -> Demonstrations:
     """Read what ``save_demonstrations`` wrote; ValueError where the file is something else or cut short."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if "format" not in file or str(file["format"]) != FORMAT:
-                raise ValueError(f"it does not say that it is {FORMAT!r}")
-            fields = {name: file[name] for name in file.files}
+        # Opened here, as numpy leaves a file open that it cannot read.
+        with Path(path).open("rb") as file:
+            if not zipfile.is_zipfile(file):
+                raise ValueError("it is not an npz file, or it is cut short")
+            with np.load(file, allow_pickle=False) as archive:
+                if "format" not in archive or str(archive["format"]) != FORMAT:
+                    raise ValueError(f"it does not say that it is {FORMAT!r}")
+                fields = {name: archive[name] for name in archive.files}
+        arrays = [fields[name] for name in ("tasks", "locations", "core_backlog_s", "radio_backlog_s")]
+        return Demonstrations(
+            Instances.from_arrays(*arrays),
+            str(fields["objective"]),
+            fields["decisions"].astype(np.int64),
+            fields["latency_s"],
+            fields["prefixes"].astype(np.int64),
+            fields["alternative_s"],
+        )
+    except KeyError as error:
+        raise ValueError(f"{path} is not a complete demonstrations file: it has no array {error}") from None
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is not a complete demonstrations file: {error}") from None
-    instances = Instances.from_arrays(
-        *(fields[name] for name in ("tasks", "locations", "core_backlog_s", "radio_backlog_s"))
-    )
-    return Demonstrations(
-        instances,
-        str(fields["objective"]),
-        fields["decisions"].astype(np.int64),
-        fields["latency_s"],
-        fields["prefixes"].astype(np.int64),
-        fields["alternative_s"],
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -59,8 +60,12 @@ class Instances:
         edges: Sequence[tuple[int, int]] = (),
         edge_bits: ArrayLike | None = None,
     ) -> None:
-        if len(edges) > 0 or edge_bits is not None:
-            raise ValueError(f"edges has {len(edges)} dependencies; this version takes independent tasks only")
+        if len(edges) > 0:
+            raise ValueError(f"edges is {edges!r}; this version takes independent tasks only, so it must be empty")
+        if edge_bits is not None:
+            raise ValueError(
+                f"edge_bits is {edge_bits!r}; this version takes independent tasks only, so it must be None"
+            )
         first = _numbers("input_bits", input_bits)
         if first.ndim != 2 or first.size == 0:
             raise ValueError(f"input_bits has the shape {first.shape}; it must be (B, n) with B and n at least 1")
@@ -129,7 +134,7 @@ class Instances:
         )
         self.radio_backlog_s = radio_backlog_s  # (B,)
         self.arrays = (tasks, locations, core_backlog_s, radio_backlog_s)  # what every kernel takes first
-        self.max_cores = int(locations[:, :, CORES].max())
+        self.max_cores = int(locations[:, :, CORES].max(initial=1))
         self.num_tasks = tasks.shape[1]
         self.num_locations = locations.shape[1]
 
@@ -151,7 +156,13 @@ class Instances:
 
     def __getitem__(self, rows: slice | NDArray) -> Instances:
         """The instances of a slice, an index array or a mask, as a batch."""
-        return Instances.from_arrays(*(np.ascontiguousarray(array[rows]) for array in self.arrays))
+        if isinstance(rows, int | np.integer):
+            raise TypeError(f"instances[{rows}] is not a batch; use instances[{rows}:{rows + 1}] for one instance")
+        tasks, locations, core_backlog_s, radio_backlog_s = (array[rows] for array in self.arrays)
+        if len(tasks) and core_backlog_s.shape[2] > 1:  # fewer cores may be left
+            core_backlog_s = core_backlog_s[:, :, : int(locations[:, :, CORES].max())]
+        arrays = (tasks, locations, core_backlog_s, radio_backlog_s)
+        return Instances.from_arrays(*(np.ascontiguousarray(array) for array in arrays))
 
     def __repr__(self) -> str:
         return f"Instances(B={len(self)}, n={self.num_tasks}, K={self.num_locations})"
@@ -207,8 +218,16 @@ class Instances:
         return self.locations[:, :, PROPAGATION]
 
 
+def check_count(name: str, value: Any) -> None:
+    """ValueError where ``value`` is not a whole number, at least 1."""
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} is {value!r}; it must be a whole number, at least 1")
+
+
 def _numbers(name: str, values: ArrayLike) -> NDArray[np.float64]:
     try:
+        if np.iscomplexobj(values):
+            raise ValueError("it holds complex numbers")
         return np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} must be an array of numbers, but {error}") from None

@@ -33,7 +33,7 @@ def load_trace(path: str | Path) -> NDArray[np.float64]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.reader(file))
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"the trace {path} cannot be read: {error}") from None
     rows = [row for row in rows if row]
     if not rows or "mbps" not in [cell.strip() for cell in rows[0]]:

@@ -16,7 +16,19 @@ from numba import njit
 from numpy.random import Generator, SeedSequence
 from numpy.typing import NDArray
 
-from offload_gym.instances import CORES, CPU, DOWNLINK, INPUT, OUTPUT, PROPAGATION, UPLINK, WIRED, WORKLOAD, Instances
+from offload_gym.instances import (
+    CORES,
+    CPU,
+    DOWNLINK,
+    INPUT,
+    OUTPUT,
+    PROPAGATION,
+    UPLINK,
+    WIRED,
+    WORKLOAD,
+    Instances,
+    check_count,
+)
 from offload_gym.radio import cached_trace
 from offload_gym.scenario import (
     R_CLOUD_HZ,
@@ -158,8 +170,7 @@ def sample_instances(
         B instances; the same for the same arguments.
     """
     scenario = as_scenario(scenario)
-    if num_instances < 1:
-        raise ValueError(f"num_instances is {num_instances}; it must be at least 1")
+    check_count("num_instances", num_instances)
     rng = np.random.default_rng(seed)
     num_uniforms = 3 * scenario.num_locations + 1 + UNIFORMS_A_TASK * scenario.num_tasks
     u = rng.random((num_instances, num_uniforms))

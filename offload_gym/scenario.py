@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
@@ -117,6 +118,8 @@ class Scenario:
     epoch_s: float = 1.0
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or self.name not in PRESETS:
+            raise ValueError(f"scenario is {self.name!r}; the presets are {', '.join(PRESETS)}")
         for name, lowest in (("num_tasks", 1), ("num_edges", 0), *((f"{p}_cores", 1) for p in _PLACES)):
             value = getattr(self, name)
             if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < lowest:
@@ -128,12 +131,17 @@ class Scenario:
             mean_s = getattr(self, f"{place}_backlog_s")
             if not (_is_number(mean_s) and math.isfinite(mean_s) and mean_s >= 0):
                 raise ValueError(f"{place}_backlog_s is {mean_s!r}; it must be finite and at least 0")
+            object.__setattr__(self, f"{place}_backlog_s", float(mean_s))
         if not (_is_number(self.correlation) and 0 <= self.correlation < 1):
             raise ValueError(f"correlation is {self.correlation!r}; it must be at least 0 and below 1")
         if not (_is_number(self.epoch_s) and math.isfinite(self.epoch_s) and self.epoch_s > 0):
             raise ValueError(f"epoch_s is {self.epoch_s!r}; it must be finite and above 0")
+        object.__setattr__(self, "correlation", float(self.correlation))
+        object.__setattr__(self, "epoch_s", float(self.epoch_s))
         if self.radio not in ("random", "trace"):
             raise ValueError(f"radio is {self.radio!r}; it must be 'random' or 'trace'")
+        if self.trace_path is not None:
+            object.__setattr__(self, "trace_path", os.fspath(self.trace_path))
         if (self.radio == "trace") != (self.trace_path is not None):
             raise ValueError(f"trace_path is {self.trace_path!r} with radio={self.radio!r}; only 'trace' takes a path")
         object.__setattr__(self, "task_types", _checked_task_types(self.task_types))
@@ -180,15 +188,15 @@ def _checked_range(name: str, value: Any) -> Range:
 
 
 def _checked_task_types(rows: Any) -> tuple[tuple[float, float, float], ...]:
-    checked = []
-    for row in rows:
-        if len(row) != 3 or not all(_is_number(v) and math.isfinite(v) and v >= 0 for v in row):
-            raise ValueError(
-                f"task_types has the row {row!r}; it must be (input_bits, output_bits, workload_cycles), each finite "
-                "and at least 0"
-            )
-        checked.append((float(row[0]), float(row[1]), float(row[2])))
-    return tuple(checked)
+    bound = "rows (input_bits, output_bits, workload_cycles), each finite and at least 0"
+    try:
+        checked = tuple((float(a), float(b), float(c)) for a, b, c in rows)
+    except (TypeError, ValueError):
+        raise ValueError(f"task_types is {rows!r}; it must hold {bound}") from None
+    for row in checked:
+        if not all(math.isfinite(value) and value >= 0 for value in row):
+            raise ValueError(f"task_types has the row {row!r}; it must hold {bound}")
+    return checked
 
 
 def _vision() -> Scenario:
@@ -232,7 +240,7 @@ def make_scenario(name: str = "default", **changes: Any) -> Scenario:
     Raises:
         ValueError: the preset or a field is unknown, or a value is out of its bounds.
     """
-    if name not in PRESETS:
+    if not isinstance(name, str) or name not in PRESETS:
         raise ValueError(f"scenario is {name!r}; the presets are {', '.join(PRESETS)}")
     known = [field.name for field in fields(Scenario)]
     for field in changes:

@@ -1,4 +1,6 @@
 import itertools
+import subprocess
+import sys
 from pathlib import Path
 
 import naive
@@ -132,6 +134,21 @@ def test_shares_out_of_bounds(field, value):
 def test_unknown_objective():
     with pytest.raises(ValueError, match=r"objective is 'sum'; it must be one of makespan, mean"):
         generate_demonstrations("default", 2, 0, "sum")
+
+
+@pytest.mark.parametrize("exploration", ["np.full((2, 3), -1)", "np.full((2, 8), 3)", "np.full((2, 8), 0.5)"])
+def test_exploration_is_checked_before_the_kernel_reads_it(exploration):
+    # In a process of its own: what the kernel writes out of bounds may end it.
+    program = (
+        "import numpy as np, offload_gym\n"
+        "from offload_gym.demonstrations import label\n"
+        "try:\n"
+        f"    label(offload_gym.sample_instances('default', 2), exploration={exploration})\n"
+        "except ValueError as error:\n"
+        "    print(error)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (result.returncode, "exploration" in result.stdout) == (0, True), result.stderr
 
 
 def test_part(demonstrations):

@@ -12,7 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from offload_gym.delay import all_stage_times, latency, objective_code, schedule, start_schedule
-from offload_gym.instances import CORES, Instances
+from offload_gym.instances import CORES, Instances, check_count
 from offload_gym.observation import observation_size, observation_space, time_scale, write_observation
 from offload_gym.sampling import EpochProcess
 from offload_gym.scenario import Scenario, as_scenario
@@ -43,8 +43,7 @@ class EpochEnv(gym.Env):
         num_epochs: int = NUM_EPOCHS,
         render_mode: str | None = None,
     ) -> None:
-        if num_epochs < 1:
-            raise ValueError(f"num_epochs is {num_epochs}; it must be at least 1")
+        check_count("num_epochs", num_epochs)
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise ValueError(f"render_mode is {render_mode!r}; it must be None, 'ansi' or 'rgb_array'")
         self._objective = objective_code(objective)

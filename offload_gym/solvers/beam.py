@@ -13,7 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from offload_gym.delay import MAKESPAN, MEAN, all_stage_times, objective_code, place, start_schedule
-from offload_gym.instances import CORES, Instances
+from offload_gym.instances import CORES, Instances, check_count
 
 # Price of a second of the radio, and of a second of a location's mean core, in seconds of the objective, for makespan
 # and mean. Chosen on validation instances of the default scenario, n = 8 and 12, by `python -m benchmarks tune-beam`.
@@ -86,8 +86,7 @@ def beam_kernel(
 def beam_search(instances: Instances, width: int, objective: str = "makespan") -> NDArray[np.int64]:
     """Decisions (B, n) of a beam search with ``width`` partial schedules, at least 1."""
     code = objective_code(objective)
-    if width < 1:
-        raise ValueError(f"width is {width}; it must be at least 1")
+    check_count("width", width)
     decisions = np.empty((len(instances), instances.num_tasks), dtype=np.int64)
     beam_kernel(*instances.arrays, instances.max_cores, code, width, RADIO_PRICE[code], CORE_PRICE[code], decisions)
     return decisions

@@ -39,7 +39,7 @@ from offload_gym.delay import (
     place,
     start_schedule,
 )
-from offload_gym.instances import Instances
+from offload_gym.instances import Instances, check_count
 from offload_gym.solvers.greedy import complete_greedily
 from offload_gym.solvers.local_search import improve
 
@@ -383,11 +383,12 @@ def solve(
         Solutions; the same whatever the number of threads.
 
     Raises:
-        ValueError: the objective is unknown, or ``max_nodes`` is below 1.
+        ValueError: the objective is unknown, or ``max_nodes`` or ``num_threads`` is not a whole number above 0.
     """
     code = objective_code(objective)
-    if max_nodes is not None and max_nodes < 1:
-        raise ValueError(f"max_nodes is {max_nodes}; it must be at least 1, or None for no bound")
+    for name, value in (("max_nodes", max_nodes), ("num_threads", num_threads)):
+        if value is not None:
+            check_count(name, value)
     size = len(instances)
     decisions = np.empty((size, instances.num_tasks), dtype=np.int64)
     bound_s = np.empty(size)
