@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
+SOURCES := $(wildcard offload_gym/*.py offload_gym/*/*.py)
+
 .PHONY: demo test test-slow check clean
 .DEFAULT_GOAL := demo
 
@@ -11,13 +13,21 @@ $(STAMP): pyproject.toml constraints.txt
 	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/pip install -e '.[dev]'
 	touch $@
 
-demo: $(STAMP)  ## label, train, distil and compare: the main job, resumable
-	$(BIN)/python -m benchmarks demo
+# Numba recompiles a cached kernel when the file of the kernel changes, but not when a kernel that it calls, in another
+# file, does.
+.venv/kernels: $(STAMP) $(SOURCES)
+	find offload_gym -name '*.nb[ci]' -delete
+	touch $@
 
-test: $(STAMP)
+demo: $(STAMP) .venv/kernels  ## label, train, distil and compare: the main job, resumable
+	$(BIN)/python -m agents --output results/agents
+	$(BIN)/python -m benchmarks policies --seed 20261122 --num-instances 2000 --agents results/agents \
+		--json results/policies.json --csv results/policies.csv --plots results/plots
+
+test: $(STAMP) .venv/kernels
 	$(BIN)/python -m pytest -m "not slow"
 
-test-slow: $(STAMP)
+test-slow: $(STAMP) .venv/kernels
 	$(BIN)/python -m pytest -m slow
 
 check: $(STAMP)

@@ -50,8 +50,8 @@ def make_samples(demonstrations: Demonstrations, form: str, device: torch.device
         targets = np.eye(demonstrations.instances.num_locations, dtype=np.float32)[demonstrations.decisions]
     else:
         targets = soft_labels(demonstrations.regret)
-    rows, states, targets = (torch.from_numpy(array).to(device) for array in (rows, states, targets))
-    return Samples(rows, states, targets, demonstrations)
+    tensors = [torch.from_numpy(array).to(device) for array in (rows, states, targets)]
+    return Samples(tensors[0], tensors[1], tensors[2], demonstrations)
 
 
 def mean_gap(network: TaskNetwork, demonstrations: Demonstrations) -> float:

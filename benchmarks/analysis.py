@@ -130,6 +130,12 @@ def print_table(rows: Sequence[dict[str, Any]], console: Console | None = None) 
     (console or Console(width=max(Console().width, 140))).print(table)
 
 
+def write_markdown(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:
+    """The table in Markdown."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(markdown_table(rows) + "\n", encoding="utf-8")
+
+
 def markdown_table(rows: Sequence[dict[str, Any]]) -> str:
     """The comparison as a Markdown table, in the order of ``print_table``."""
     lines = ["| " + " | ".join(header for header, _ in COLUMNS) + " |"]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.random import SeedSequence
 
-from benchmarks.analysis import markdown_table, print_table, summarise, write_csv, write_json
+from benchmarks.analysis import print_table, summarise, write_csv, write_json, write_markdown
 from benchmarks.contenders import Contender, contenders, trained_policies
 from benchmarks.measurement import measure
 from benchmarks.plots import gantt_charts, gap_against_delay, latency_lines
@@ -48,14 +48,17 @@ def compare(
     fitting = _fitting(contenders(objective, trained), instances)
     expert = solve(instances, objective)
     rows = [summarise(m, scenario, objective) for m in measure(fitting, instances, expert, objective)]
-    for path, write in ((json_path, write_json), (csv_path, write_csv)):
+    written = []
+    for path, write in ((json_path, write_json), (csv_path, write_csv), (markdown_path, write_markdown)):
         if path is not None:
             write(path, rows)
-    if markdown_path is not None:
-        Path(markdown_path).write_text(markdown_table(rows) + "\n", encoding="utf-8")
+            written.append(path)
     if plots_folder is not None:
         draw(Path(plots_folder), rows, fitting, scenario, objective, seed)
+        written.append(f"{plots_folder}/")
     print_table(rows)
+    if written:
+        print(f"written: {', '.join(written)}")
     return rows
 
 
@@ -102,7 +105,11 @@ def draw(
         for name, policy in policies.items():
             curves[name].append(float(latency(at_rate, policy.decide(at_rate), objective).mean()))
     latency_lines(
-        folder / "latency_against_uplink.png", list(rates_mbps), _arrays(curves), "uplink rate (Mbit/s)", log_x=True
+        folder / "latency_against_uplink.png",
+        list(rates_mbps),
+        _arrays(curves),
+        "uplink rate (Mbit/s)",
+        logarithmic=True,
     )
 
     shown = [name for name in ("greedy", "sequential-student", "exact") if name in policies]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -40,20 +41,33 @@ def family(policy: str) -> str:
     return next((kind for part, kind in LEARNED.items() if part in policy), "heuristic or search")
 
 
+def _logarithmic(axes: Axes) -> None:
+    """Logarithmic axes with plain numbers."""
+    axes.set(xscale="log", yscale="log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter("{x:g}")
+
+
 def gap_against_delay(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:
     """Mean optimality gap against the time of one decision; policies on the front are joined by a line."""
     figure = Figure(figsize=(9, 5.5), dpi=120, layout="constrained")
     axes = figure.subplots()
     floor = 0.02  # per cent: where a gap of 0 is drawn on the logarithmic axis
     shown = set()
-    for row in rows:
+    taken: list[tuple[float, float]] = []
+    for row in sorted(rows, key=lambda row: row["decide_us_p50"]):
         kind = family(row["policy"])
         colour, marker = STYLES[kind]
         x, y = row["decide_us_p50"], max(100 * row["gap_mean"], floor)
         label = None if kind in shown else kind
         shown.add(kind)
         axes.scatter(x, y, color=colour, marker=marker, s=55, zorder=3, label=label)
-        axes.annotate(row["policy"], (x, y), xytext=(5, 4), textcoords="offset points", fontsize=8)
+        # Above its point, or below it where a label nearby is above.
+        near = any(abs(np.log(x / other_x)) < 0.5 and abs(np.log(y / other_y)) < 0.25 for other_x, other_y in taken)
+        if not near:
+            taken.append((x, y))
+        offset = (5, -11) if near else (5, 4)
+        axes.annotate(row["policy"], (x, y), xytext=offset, textcoords="offset points", fontsize=8)
     by_name = {row["policy"]: row for row in rows}
     names = front(rows)
     axes.plot(
@@ -64,7 +78,7 @@ def gap_against_delay(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:
         linestyle="--",
         label="front",
     )
-    axes.set(xscale="log", yscale="log")
+    _logarithmic(axes)
     axes.set_xlabel("decision delay, median of one call from Python (µs)")
     axes.set_ylabel(f"mean optimality gap (%; {floor} stands for 0)")
     axes.grid(which="major", color="#DADADA", linewidth=0.6)
@@ -73,7 +87,11 @@ def gap_against_delay(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def latency_lines(
-    path: str | Path, x: Sequence[float], curves: dict[str, NDArray[np.float64]], x_label: str, log_x: bool = False
+    path: str | Path,
+    x: Sequence[float],
+    curves: dict[str, NDArray[np.float64]],
+    x_label: str,
+    logarithmic: bool = False,
 ) -> None:
     """Mean latency of some policies against ``x``; ``curves`` maps a policy to as many seconds."""
     figure = Figure(figsize=(7, 4.5), dpi=120, layout="constrained")
@@ -84,11 +102,12 @@ def latency_lines(
         axes.plot(
             x, seconds, color=colour, marker=marker, linestyle=lines[index % len(lines)], label=name, markersize=5
         )
-    if log_x:
-        axes.set_xscale("log")
     axes.set_xlabel(x_label)
     axes.set_ylabel("mean latency (s)")
-    axes.set_ylim(bottom=0)
+    if logarithmic:
+        _logarithmic(axes)
+    else:
+        axes.set_ylim(bottom=0)
     axes.grid(color="#DADADA", linewidth=0.6)
     axes.legend(fontsize=8)
     figure.savefig(path)

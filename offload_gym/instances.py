@@ -61,11 +61,9 @@ class Instances:
         edge_bits: ArrayLike | None = None,
     ) -> None:
         if len(edges) > 0:
-            raise ValueError(f"edges is {edges!r}; this version takes independent tasks only, so it must be empty")
+            raise ValueError(f"edges has {len(edges)} dependencies; this version takes independent tasks only")
         if edge_bits is not None:
-            raise ValueError(
-                f"edge_bits is {edge_bits!r}; this version takes independent tasks only, so it must be None"
-            )
+            raise ValueError("edge_bits is given; this version takes independent tasks only")
         first = _numbers("input_bits", input_bits)
         if first.ndim != 2 or first.size == 0:
             raise ValueError(f"input_bits has the shape {first.shape}; it must be (B, n) with B and n at least 1")

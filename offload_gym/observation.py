@@ -22,7 +22,7 @@ from gymnasium.spaces import Box
 from numba import njit
 from numpy.typing import NDArray
 
-from offload_gym.delay import PATH, RETURN, RUN, SEND, all_stage_times, place, start_schedule
+from offload_gym.delay import PATH, RETURN, RUN, SEND, all_stage_times, check_decisions, place, start_schedule
 from offload_gym.instances import CORES, Instances
 from offload_gym.solvers.greedy import complete_greedily
 
@@ -156,5 +156,5 @@ def epoch_observations(instances: Instances, prefixes: NDArray[np.int64]) -> tup
         raise ValueError("the instances of one batch must have the same cores to be observed together")
     rows = np.empty((*shape, row_size(num_locations)), dtype=np.float32)
     states = np.empty((*shape, state_size(int(cores[0].sum()), num_locations)), dtype=np.float32)
-    _epoch_observations(*instances.arrays, instances.max_cores, prefixes, rows, states)
+    _epoch_observations(*instances.arrays, instances.max_cores, check_decisions(instances, prefixes), rows, states)
     return rows, states

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -197,31 +198,40 @@ class NetworkPolicy:
 
 def _layer_sizes(network: Network) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Sizes of inputs and outputs along the encoder and the head, checked against the form."""
+    if network.form not in FORMS or network.activation not in ACTIVATIONS:
+        raise ValueError(f"a network of form {network.form!r} and activation {network.activation!r} is not known")
+    if network.num_tasks < (0 if network.encoder else 1):
+        raise ValueError(f"num_tasks is {network.num_tasks}; without an encoder it must be at least 1, else at least 0")
+    if len(network.cores) < 2 or min(network.cores) < 1:
+        raise ValueError(f"cores is {network.cores}; it must have two locations or more, each with at least 1 core")
+    joint = network.form == "joint"
     num_locations = len(network.cores)
     row, state = row_size(num_locations), state_size(sum(network.cores), num_locations)
+    encoder_sizes = _chain("encoder", network.encoder, row - 1)
     if network.encoder:
-        code = network.encoder[-1][0].shape[0]
-        head_inputs = code * (2 if network.form == "joint" else 1) + row - 1 + state
+        head_sizes = _chain("head", network.head, (1 + joint) * encoder_sizes[-1] + row - 1 + state)
         outputs = num_locations
     else:
-        head_inputs = network.num_tasks * row + state
-        outputs = num_locations * (network.num_tasks if network.form == "joint" else 1)
-    if network.form not in FORMS or network.activation not in ACTIVATIONS or not network.head:
-        raise ValueError(f"a network of form {network.form!r} and activation {network.activation!r} is not known")
-    sizes = []
-    for name, layers, inputs in (("encoder", network.encoder, row - 1), ("head", network.head, head_inputs)):
-        chain = [inputs]
-        for i, (weight, bias) in enumerate(layers):
-            if weight.ndim != 2 or weight.shape[1] != chain[-1] or bias.shape != (weight.shape[0],):
-                raise ValueError(
-                    f"{name}.{i} has a weight of shape {weight.shape} and a bias of shape {bias.shape}; it must take "
-                    f"{chain[-1]} inputs"
-                )
-            chain.append(weight.shape[0])
-        sizes.append(np.array(chain if layers else [], dtype=np.int64))
-    if sizes[1][-1] != outputs:
-        raise ValueError(f"the head has {sizes[1][-1]} outputs; it must have {outputs}")
-    return sizes[0], sizes[1]
+        head_sizes = _chain("head", network.head, network.num_tasks * row + state)
+        outputs = num_locations * (network.num_tasks if joint else 1)
+    if len(head_sizes) < 2 or head_sizes[-1] != outputs:
+        raise ValueError(f"the head has {head_sizes[-1]} outputs; it must have {outputs}")
+    return np.array(encoder_sizes, dtype=np.int64), np.array(head_sizes, dtype=np.int64)
+
+
+def _chain(part: str, layers: Sequence[tuple[NDArray, NDArray]], inputs: int) -> list[int]:
+    """Inputs, then the outputs of each layer; empty for an encoder without layers."""
+    sizes = [inputs]
+    for i, (weight, bias) in enumerate(layers):
+        if weight.ndim != 2 or weight.shape[1] != sizes[-1] or bias.shape != weight.shape[:1]:
+            raise ValueError(
+                f"{part}.{i} has a weight of shape {weight.shape} and a bias of shape {bias.shape}; it must take "
+                f"{sizes[-1]} inputs"
+            )
+        if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+            raise ValueError(f"{part}.{i} has a weight or bias that is not finite")
+        sizes.append(weight.shape[0])
+    return sizes if layers or part == "head" else []
 
 
 def read_safetensors(path: str | Path) -> tuple[dict[str, NDArray[np.float32]], dict[str, str]]:
@@ -247,7 +257,7 @@ def read_safetensors(path: str | Path) -> tuple[dict[str, NDArray[np.float32]], 
             if entry["dtype"] != "F32" or not 0 <= start <= end <= len(body) or end - start != 4 * np.prod(shape):
                 raise ValueError(f"tensor {name!r} is {entry}, and the file holds {len(body)} bytes of data")
             tensors[name] = np.frombuffer(body[start:end], dtype="<f4").reshape(shape).astype(np.float32)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(f"{problem}: {error}") from None
     return tensors, metadata
 
@@ -257,15 +267,24 @@ def load_network(path: str | Path) -> Network:
     tensors, metadata = read_safetensors(path)
     if metadata.get("format") != FORMAT:
         raise ValueError(f"{path} has the format {metadata.get('format')!r}; a policy file has {FORMAT!r}")
-    parts = {}
+    layers: dict[str, list[tuple[NDArray[np.float32], NDArray[np.float32]]]] = {"encoder": [], "head": []}
     try:
-        for part in ("encoder", "head"):
-            count = sum(name.startswith(f"{part}.") for name in tensors) // 2
-            parts[part] = tuple((tensors[f"{part}.{i}.weight"], tensors[f"{part}.{i}.bias"]) for i in range(count))
-        cores = tuple(int(count) for count in metadata.pop("cores").split(","))
+        for part, found in layers.items():
+            while f"{part}.{len(found)}.weight" in tensors:
+                at = f"{part}.{len(found)}"
+                found.append((tensors.pop(f"{at}.weight"), tensors.pop(f"{at}.bias")))
+        if tensors:  # such as a later layer whose turn never came because one before it is missing
+            raise ValueError(f"the tensors {sorted(tensors)} have no place in it")
         return Network(
-            metadata.pop("form"), metadata.pop("activation"), cores, int(metadata.pop("num_tasks")), **parts,
+            form=metadata.pop("form"),
+            activation=metadata.pop("activation"),
+            cores=tuple(int(count) for count in metadata.pop("cores").split(",")),
+            num_tasks=int(metadata.pop("num_tasks")),
+            encoder=tuple(layers["encoder"]),
+            head=tuple(layers["head"]),
             metadata=metadata,
-        )  # fmt: skip
-    except (KeyError, ValueError) as error:
-        raise ValueError(f"{path} is not a complete policy file: {error} is missing or wrong") from None
+        )
+    except KeyError as error:
+        raise ValueError(f"{path} is not a complete policy file: {error} is missing") from None
+    except ValueError as error:
+        raise ValueError(f"{path} is not a complete policy file: {error}") from None

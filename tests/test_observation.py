@@ -243,3 +243,9 @@ def test_the_optimum_follows_from_the_observation_alone(objective, bounded):
         assert found == pytest.approx(optimum_s / env.unwrapped.scale_s, rel=1e-5)
         largest.append(observation.max())
     assert (max(largest) <= 2) == bounded
+
+
+@pytest.mark.parametrize("prefixes", [np.full((2, 8), 7), np.full((2, 8), -1), np.zeros((2, 3), dtype=int)])
+def test_prefixes_are_checked(prefixes):
+    with pytest.raises(ValueError, match="decisions"):
+        epoch_observations(offload_gym.sample_instances("default", 2), prefixes)

@@ -111,8 +111,12 @@ class EpochEnv(gym.Env):
         return draw(schedule(instances, decision), latency_s, self.objective)
 
 
-def check_action(action: Any, low: int, high: int, what: str) -> None:
-    """ValueError where an action lies outside ``low..high``."""
-    array = np.asarray(action)
-    if array.dtype.kind not in "iu" or (array < low).any() or (array > high).any():
-        raise ValueError(f"{what} is {action}; each location must be a whole number from {low} to {high}")
+def check_action(action: Any, shape: tuple[int, ...], last: int) -> None:
+    """ValueError where an action is not an integer array of this shape with locations from 0 to ``last``."""
+    try:
+        array = np.asarray(action)
+    except ValueError:  # rows of different lengths
+        array = np.empty(0)
+    if array.shape != shape or array.dtype.kind not in "iu" or (array < 0).any() or (array > last).any():
+        what = f"{shape[0]} whole numbers, one location a task, each" if shape else "one whole number"
+        raise ValueError(f"the action is {action!r}; it must be {what} from 0 to {last}")

@@ -79,10 +79,7 @@ class JointEnv(EpochEnv):
 
     def step(self, action: ArrayLike) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Decide the epoch; ValueError where the action is not in the action space."""
-        n, num_locations = self.scenario.num_tasks, self.scenario.num_locations
-        if np.shape(action) != (n,):
-            raise ValueError(f"the action has the shape {np.shape(action)}; it must be ({n},), one location a task")
-        check_action(action, 0, num_locations - 1, "the action")
+        check_action(action, (self.scenario.num_tasks,), self.scenario.num_locations - 1)
         decision = np.array(action, dtype=np.int64)
         latency_s = evaluate(
             self._times, decision, self._objective, self._instances.radio_backlog_s[0], self._free_s, self._scratch_s

@@ -71,9 +71,7 @@ class SequentialEnv(EpochEnv):
 
     def step(self, action: int | np.integer) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Place the next task; ValueError where the action is not in the action space."""
-        if np.shape(action) != ():
-            raise ValueError(f"the action has the shape {np.shape(action)}; it must be one location")
-        check_action(action, 0, self.scenario.num_locations - 1, "the action")
+        check_action(action, (), self.scenario.num_locations - 1)
         i, k = self._task, int(action)
         observation = np.empty(self._observation_size, dtype=np.float32)
         self._radio_s, completion_s = _place_next(
