@@ -23,13 +23,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--scenario", choices=PRESETS, default="default", help="preset (default: %(default)s)")
     parser.add_argument("--num-tasks", type=int, help="tasks in an epoch (default: the preset's)")
     parser.add_argument("--num-edges", type=int, help="edge servers (default: the preset's)")
+    parser.add_argument("--trace", metavar="CSV", help="recorded uplink: a CSV file with a column mbps, one a second")
     parser.add_argument("--objective", choices=OBJECTIVES, default="makespan", help="default: %(default)s")
     for name, text in (
         ("seed", "seed of labels and weights; test instances never share it"),
         ("num_labels", "labelled training instances"),
         ("teacher_passes", "passes of the sequential teacher over the labels"),
-        ("student_passes", "passes of the students"),
-        ("multilabel_passes", "passes of the multi-label teacher"),
+        ("student_passes", "passes of the sequential student"),
+        ("multilabel_passes", "passes of the multi-label teacher and of its student"),
         ("rl_placements", "tasks that each reinforcement-learning agent places in training"),
     ):
         flag = f"--{name.replace('_', '-')}"
@@ -37,10 +38,13 @@ def main(arguments: list[str] | None = None) -> int:
     options = vars(parser.parse_args(arguments))
     folder = options.pop("output")
     changes = {name: options.pop(name) for name in ("num_tasks", "num_edges")}
+    trace = options.pop("trace")
+    if trace is not None:
+        changes |= {"radio": "trace", "trace_path": trace}
     try:
         scenario = make_scenario(options["scenario"], **{k: v for k, v in changes.items() if v is not None})
         train_all(folder, Settings(**{**options, "scenario": scenario}))
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -15,7 +15,7 @@ from offload_gym.demonstrations import Demonstrations
 
 
 def distillation_loss(
-    student_logits: Tensor, teacher_logits: Tensor, targets: Tensor, temperature: float = 2.0, alpha: float = 0.5
+    student_logits: Tensor, teacher_logits: Tensor, targets: Tensor, temperature: float = 1.0, alpha: float = 0.5
 ) -> Tensor:
     """Loss of a student that learns from a teacher and from labels.
 
@@ -61,13 +61,16 @@ def distil(
     validation: Demonstrations,
     *,
     epochs: int,
-    temperature: float = 2.0,
+    temperature: float = 1.0,
     alpha: float = 0.5,
     learning_rate: float = 5e-3,
     batch_size: int = 256,
     seed: int = 0,
 ) -> float:
-    """Train a student on the teacher's scores and the expert's labels; returns the mean gap on validation."""
+    """Train a student on the teacher's scores and the expert's labels; returns the mean gap on validation.
+
+    A student of the joint form also learns from the latency of its decisions, as its teacher does (``latency_loss``).
+    """
     scores = teacher_scores(teacher, samples)
 
     def loss(logits: Tensor, chosen: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from safetensors.numpy import save_file
 from torch import Tensor, nn
 
+from offload_gym.files import replacing
 from offload_gym.observation import row_size, state_size
 from offload_gym.runtime import FORMAT, Network
 
@@ -90,8 +91,8 @@ def linear_layers(module: nn.Module) -> tuple[tuple[np.ndarray, np.ndarray], ...
     )
 
 
-def to_runtime(network: TaskNetwork, metadata: dict[str, str] | None = None) -> Network:
-    """The network as the compiled runtime reads it; ``metadata`` is what its file shall say of it."""
+def to_runtime(network: TaskNetwork) -> Network:
+    """The network as the compiled runtime reads it."""
     return Network(
         form=network.form,
         activation="relu",
@@ -99,7 +100,7 @@ def to_runtime(network: TaskNetwork, metadata: dict[str, str] | None = None) -> 
         num_tasks=0,
         encoder=linear_layers(network.encoder),
         head=linear_layers(network.head),
-        metadata=metadata or {},
+        metadata={},
     )
 
 
@@ -117,8 +118,6 @@ def from_runtime(network: Network) -> TaskNetwork:
 
 def save_policy(path: str | Path, network: Network) -> None:
     """Write a policy file for ``offload_gym.load_policy``; an existing file is replaced once the new one is whole."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {}
     for part, layers in (("encoder", network.encoder), ("head", network.head)):
         for i, (weight, bias) in enumerate(layers):
@@ -132,6 +131,5 @@ def save_policy(path: str | Path, network: Network) -> None:
         "cores": ",".join(str(count) for count in network.cores),
         "num_tasks": str(network.num_tasks),
     }
-    temporary = path.with_name(path.name + ".part")
-    save_file(tensors, temporary, metadata)
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata)

@@ -14,48 +14,55 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from numpy.random import SeedSequence
 
 from agents.distillation import distil
 from agents.imitation import make_samples, train_teacher
 from agents.networks import TaskNetwork, from_runtime, pick_device, save_policy, to_runtime
 from agents.reinforcement import RL_AGENTS, train_agent
-from agents.reinforcement import to_runtime as agent_to_runtime
+from offload_gym.delay import objective_code
 from offload_gym.demonstrations import Demonstrations, generate_demonstrations, load_demonstrations, save_demonstrations
+from offload_gym.files import replacing
+from offload_gym.instances import check_count
 from offload_gym.runtime import Network, load_network
 from offload_gym.scenario import Scenario, make_scenario
+from offload_gym.seeds import seed_for
 
 SUFFIX = ".safetensors"
 PREFIXES = {"sequential": "sequential", "joint": "multilabel"}  # form of a network: how its files begin
-# Seeds are spawned with these keys, so that no two purposes ever share instances, whatever the seed.
-TEST_KEY, TRAINING_KEY, VALIDATION_KEY = range(3)
-
-
-def seed_for(key: int, seed: int) -> SeedSequence:
-    """The seed of one purpose (test, training, validation); different purposes never share a stream."""
-    return SeedSequence(seed, spawn_key=(key,))
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What is trained, with how much data and for how long."""
+    """What is trained, with how much data and for how long.
+
+    Raises:
+        ValueError: a number is out of its bounds or the objective is unknown.
+    """
 
     scenario: Scenario = field(default_factory=make_scenario)
     objective: str = "makespan"
-    seed: int = 1
-    num_labels: int = 200_000
+    seed: int = 1  # of instances and weights
+    num_labels: int = 150_000  # training instances
     num_validation: int = 4_000
-    teacher_encoder: tuple[int, ...] = (64, 64)
-    teacher_head: tuple[int, ...] = (128, 128)
-    teacher_passes: int = 12
-    student_encoder: tuple[int, ...] = (16,)
+    teacher_encoder: tuple[int, ...] = (64, 32)
+    teacher_head: tuple[int, ...] = (128, 64)
+    student_encoder: tuple[int, ...] = (16, 16)
     student_head: tuple[int, ...] = (32, 16)
-    student_passes: int = 12
-    multilabel_passes: int = 12
+    teacher_passes: int = 20  # over the labels, of the sequential teacher
+    student_passes: int = 24
+    multilabel_passes: int = 10  # of the multi-label teacher and its student
     temperature: float = 1.0
     alpha: float = 0.5
-    rl_placements: int = 160_000
+    rl_placements: int = 163_840  # tasks that each reinforcement-learning agent places
     device: str = "auto"
+
+    def __post_init__(self) -> None:
+        objective_code(self.objective)
+        for name in ("num_labels", "num_validation", "teacher_passes", "student_passes", "multilabel_passes"):
+            check_count(name, getattr(self, name))
+        check_count("rl_placements", self.rl_placements)
+        if self.seed < 0:
+            raise ValueError(f"seed is {self.seed}; it must be at least 0")
 
 
 def train_all(folder: str | Path, settings: Settings, report: Callable[[str], None] = print) -> dict[str, Path]:
@@ -69,8 +76,8 @@ def train_all(folder: str | Path, settings: Settings, report: Callable[[str], No
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     _check_settings(folder / "settings.json", settings)
-    train_labels = _demonstrations(folder / "training.npz", settings, TRAINING_KEY, settings.num_labels, report)
-    validation = _demonstrations(folder / "validation.npz", settings, VALIDATION_KEY, settings.num_validation, report)
+    train_labels = _demonstrations("training", folder, settings, settings.num_labels, report)
+    validation = _demonstrations("validation", folder, settings, settings.num_validation, report)
 
     steps: dict[str, Callable[[], Network]] = {}
     for form, prefix in PREFIXES.items():
@@ -78,7 +85,7 @@ def train_all(folder: str | Path, settings: Settings, report: Callable[[str], No
         steps[f"{prefix}-teacher"] = partial(_train_teacher, form, train_labels, validation, settings)
         steps[f"{prefix}-student"] = partial(_train_student, form, teacher_path, train_labels, validation, settings)
     for name in RL_AGENTS:
-        steps[name] = partial(_train_rl_agent, name, settings)
+        steps[name] = partial(_train_rl_agent, name, validation, settings)
 
     paths = {name: folder / f"{name}{SUFFIX}" for name in steps}
     for name, train in steps.items():
@@ -86,7 +93,7 @@ def train_all(folder: str | Path, settings: Settings, report: Callable[[str], No
             report(f"{name}: already trained")
             continue
         start = time.perf_counter()
-        network = train()
+        network = train()._replace(metadata=_metadata(settings))
         save_policy(paths[name], network)
         report(f"{name}: {network.num_parameters:,} parameters, trained in {time.perf_counter() - start:.0f} s")
     return paths
@@ -96,37 +103,46 @@ def _check_settings(path: Path, settings: Settings) -> None:
     """Write the settings beside the results, or refuse to mix results of different settings in one folder."""
     text = json.dumps(asdict(settings), indent=2) + "\n"
     if not path.exists():
-        path.write_text(text, encoding="utf-8")
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
     elif path.read_text(encoding="utf-8") != text:
         raise ValueError(f"{path} has other settings than this run; choose another folder or delete {path.parent}")
 
 
 def _demonstrations(
-    path: Path, settings: Settings, key: int, size: int, report: Callable[[str], None]
+    purpose: str, folder: Path, settings: Settings, size: int, report: Callable[[str], None]
 ) -> Demonstrations:
+    path = folder / f"{purpose}.npz"
     if path.exists():
-        report(f"{path.stem} labels: already made")
+        report(f"{purpose} labels: already made")
         return load_demonstrations(path)
     start = time.perf_counter()
     demonstrations = generate_demonstrations(
-        settings.scenario, size, seed_for(key, settings.seed), settings.objective, progress=True
+        settings.scenario, size, seed_for(purpose, settings.seed), settings.objective, progress=True
     )
     save_demonstrations(path, demonstrations)
-    report(f"{path.stem} labels: {size:,} instances in {time.perf_counter() - start:.0f} s")
+    report(f"{purpose} labels: {size:,} instances in {time.perf_counter() - start:.0f} s")
     return demonstrations
 
 
 def _metadata(settings: Settings) -> dict[str, str]:
-    return {"scenario": settings.scenario.name, "objective": settings.objective, "seed": str(settings.seed)}
+    """What a policy file says of its training."""
+    scenario = settings.scenario
+    return {
+        "scenario": scenario.label,
+        "trained_num_tasks": str(scenario.num_tasks),
+        "objective": settings.objective,
+        "seed": str(settings.seed),
+    }
 
 
 def _train_teacher(form: str, labels: Demonstrations, validation: Demonstrations, settings: Settings) -> Network:
     torch.manual_seed(settings.seed)
-    cores = settings.scenario.cores
-    network = TaskNetwork(form, cores, settings.teacher_encoder, settings.teacher_head)
+    network = TaskNetwork(form, settings.scenario.cores, settings.teacher_encoder, settings.teacher_head)
     samples = make_samples(labels, form, pick_device(settings.device))
-    train_teacher(network, samples, validation, epochs=settings.teacher_passes, seed=settings.seed)
-    return to_runtime(network, _metadata(settings))
+    passes = settings.teacher_passes if form == "sequential" else settings.multilabel_passes
+    train_teacher(network, samples, validation, epochs=passes, seed=settings.seed)
+    return to_runtime(network)
 
 
 def _train_student(
@@ -134,20 +150,18 @@ def _train_student(
 ) -> Network:
     torch.manual_seed(settings.seed)
     student = TaskNetwork(form, settings.scenario.cores, settings.student_encoder, settings.student_head)
-    samples = make_samples(labels, form, pick_device(settings.device))
     distil(
         student,
         from_runtime(load_network(teacher_path)),
-        samples,
+        make_samples(labels, form, pick_device(settings.device)),
         validation,
-        epochs=settings.student_passes,
+        epochs=settings.student_passes if form == "sequential" else settings.multilabel_passes,
         temperature=settings.temperature,
         alpha=settings.alpha,
         seed=settings.seed,
     )
-    return to_runtime(student, _metadata(settings))
+    return to_runtime(student)
 
 
-def _train_rl_agent(name: str, settings: Settings) -> Network:
-    agent = train_agent(name, settings.scenario, settings.objective, settings.rl_placements, settings.seed)
-    return agent_to_runtime(agent, settings.scenario, _metadata(settings))
+def _train_rl_agent(name: str, validation: Demonstrations, settings: Settings) -> Network:
+    return train_agent(name, settings.scenario, settings.objective, settings.rl_placements, validation, settings.seed)

@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.measurement import Measurement
+from offload_gym.files import replacing
 from offload_gym.scenario import Scenario
 
 BOOTSTRAP_SAMPLES = 2000
@@ -36,7 +38,7 @@ def summarise(measurement: Measurement, scenario: Scenario, objective: str) -> d
     p50, p99 = np.quantile(measurement.decide_us, [0.5, 0.99])
     return {
         "policy": measurement.name,
-        "scenario": scenario.name,
+        "scenario": scenario.label,
         "num_tasks": scenario.num_tasks,
         "num_edges": scenario.num_edges,
         "objective": objective,
@@ -69,32 +71,32 @@ def front(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def write_json(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Rows as a JSON list."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(json.dumps(list(rows), indent=2) + "\n", encoding="utf-8")
+    """Rows as a JSON list; a gap that is not finite is null."""
+    plain = [{name: None if value in (np.inf, -np.inf) else value for name, value in row.items()} for row in rows]
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(plain, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def write_csv(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:
     """Rows as CSV with a header."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with Path(path).open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
 
 
-COLUMNS = (
-    ("policy", "left"),
-    ("mean gap %", "right"),
-    ("95 % interval", "right"),
-    ("p95 %", "right"),
-    ("max %", "right"),
-    ("optimal %", "right"),
-    ("label acc. %", "right"),
-    ("exact match %", "right"),
-    ("p50 µs", "right"),
-    ("p99 µs", "right"),
-    ("parameters", "right"),
+def write_markdown(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:
+    """The table in Markdown."""
+    with replacing(path) as temporary:
+        temporary.write_text(markdown_table(rows) + "\n", encoding="utf-8")
+
+
+COLUMNS = ("policy", "mean gap % [95 % CI]", "p95", "max", "optimal %", "label %", "exact %", "p50 µs", "p99 µs",
+           "parameters")  # fmt: skip
+NOTE = (
+    "Gap: latency over the optimum minus 1. Optimal: share of instances decided at the optimum. Label and exact: "
+    "agreement with the expert's labels, one by one and all together; an instance often has several optima and the "
+    "expert labels one of them. µs: one decision for one instance, asked from Python."
 )
 
 
@@ -102,8 +104,7 @@ def cells(row: dict[str, Any]) -> list[str]:
     """The columns of one row as text."""
     return [
         row["policy"],
-        f"{100 * row['gap_mean']:.2f}",
-        f"{100 * row['gap_mean_low']:.2f} to {100 * row['gap_mean_high']:.2f}",
+        f"{100 * row['gap_mean']:.2f} [{100 * row['gap_mean_low']:.2f}, {100 * row['gap_mean_high']:.2f}]",
         f"{100 * row['gap_p95']:.1f}",
         f"{100 * row['gap_max']:.0f}",
         f"{100 * row['optimal_share']:.1f}",
@@ -118,27 +119,19 @@ def cells(row: dict[str, Any]) -> list[str]:
 def print_table(rows: Sequence[dict[str, Any]], console: Console | None = None) -> None:
     """The comparison in the terminal, smallest gap last so that it stands nearest the prompt."""
     first = rows[0]
-    table = Table(
-        title=f"{first['scenario']}, n = {first['num_tasks']}, K = {first['num_edges'] + 2}, {first['objective']}, "
-        f"{first['num_instances']} instances",
-    )
-    for header, side in COLUMNS:
-        table.add_column(header, justify=side, no_wrap=True)  # type: ignore[arg-type]
+    title = f"{first['scenario']}, n = {first['num_tasks']}, K = {first['num_edges'] + 2}, {first['objective']}"
+    table = Table(title=f"{title}, {first['num_instances']} test instances", caption=NOTE, box=box.SIMPLE_HEAD)
+    for header in COLUMNS:
+        table.add_column(header, justify="left" if header == "policy" else "right", no_wrap=True)
     for row in sorted(rows, key=lambda row: -row["gap_mean"]):
         table.add_row(*cells(row))
-    # Wide enough for all columns even where the output is a file or a pipe.
+    # Wide enough for all columns also where the output is a file or a pipe.
     (console or Console(width=max(Console().width, 140))).print(table)
-
-
-def write_markdown(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:
-    """The table in Markdown."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(markdown_table(rows) + "\n", encoding="utf-8")
 
 
 def markdown_table(rows: Sequence[dict[str, Any]]) -> str:
     """The comparison as a Markdown table, in the order of ``print_table``."""
-    lines = ["| " + " | ".join(header for header, _ in COLUMNS) + " |"]
-    lines.append("|" + "|".join("---" if side == "left" else "---:" for _, side in COLUMNS) + "|")
+    lines = ["| " + " | ".join(COLUMNS) + " |"]
+    lines.append("|" + "|".join("---" if header == "policy" else "---:" for header in COLUMNS) + "|")
     lines += ["| " + " | ".join(cells(row)) + " |" for row in sorted(rows, key=lambda row: -row["gap_mean"])]
     return "\n".join(lines)

@@ -7,20 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.random import SeedSequence
 
 from benchmarks.analysis import print_table, summarise, write_csv, write_json, write_markdown
-from benchmarks.contenders import Contender, contenders, trained_policies
+from benchmarks.contenders import SUFFIX, Contender, contenders
 from benchmarks.measurement import measure
 from benchmarks.plots import gantt_charts, gap_against_delay, latency_lines
 from offload_gym.delay import latency
 from offload_gym.instances import Instances
 from offload_gym.sampling import sample_instances
 from offload_gym.scenario import Scenario
+from offload_gym.seeds import seed_for
 from offload_gym.solvers.exact import solve
 
-# Spawn key of test instances: agents.training uses other keys, so that no seed makes test and training instances meet.
-TEST_KEY = 0
 PLOTTED = ("edge", "cloud", "greedy", "greedy+flip", "sequential-student", "exact")
 TASK_COUNTS = (2, 4, 6, 8, 10, 12)
 PLOT_INSTANCES = 500
@@ -39,40 +37,24 @@ def compare(
     plots_folder: str | None = None,
 ) -> list[dict[str, Any]]:
     """Compare all policies that fit the scenario on fresh instances; returns the rows of the table."""
-    if num_instances < 1:
-        raise ValueError(f"num_instances is {num_instances}; it must be at least 1")
-    instances = sample_instances(scenario, num_instances, SeedSequence(seed, spawn_key=(TEST_KEY,)))
-    trained = trained_policies(agents_folder)
-    if not trained:
-        print(f"no trained policies in {agents_folder}: comparing the built-in ones (`make demo` trains the others)")
-    fitting = _fitting(contenders(objective, trained), instances)
+    instances = sample_instances(scenario, num_instances, seed_for("test", seed))
+    listed = contenders(scenario, objective, instances, agents_folder)
     expert = solve(instances, objective)
-    rows = [summarise(m, scenario, objective) for m in measure(fitting, instances, expert, objective)]
+    rows = [summarise(m, scenario, objective) for m in measure(listed, instances, expert, objective)]
     written = []
     for path, write in ((json_path, write_json), (csv_path, write_csv), (markdown_path, write_markdown)):
         if path is not None:
             write(path, rows)
             written.append(path)
     if plots_folder is not None:
-        draw(Path(plots_folder), rows, fitting, scenario, objective, seed)
+        draw(Path(plots_folder), rows, listed, scenario, objective, seed)
         written.append(f"{plots_folder}/")
     print_table(rows)
+    if any(agents_folder.glob(f"*{SUFFIX}")):
+        print(f"trained policies: {agents_folder}/")
     if written:
-        print(f"written: {', '.join(written)}")
+        print(f"table and plots:  {', '.join(written)}")
     return rows
-
-
-def _fitting(listed: list[Contender], instances: Instances) -> list[Contender]:
-    """The contenders that can decide these instances; says which cannot and why."""
-    fitting = []
-    for contender in listed:
-        try:
-            contender.policy.decide(instances[:1])
-        except ValueError as error:
-            print(f"left out {contender.name}: {error}")
-        else:
-            fitting.append(contender)
-    return fitting
 
 
 def draw(
@@ -88,16 +70,18 @@ def draw(
     gap_against_delay(folder / "gap_against_delay.png", rows)
     policies = {c.name: c.policy for c in listed if c.name in PLOTTED}
 
+    # The first n tasks of the same instances for every n, and the same instances at every rate: only what stands on the
+    # axis differs along a line.
+    largest = sample_instances(replace(scenario, num_tasks=max(TASK_COUNTS)), PLOT_INSTANCES, seed_for("test", seed, 1))
     curves: dict[str, list[float]] = {name: [] for name in policies}
     for num_tasks in TASK_COUNTS:
-        sized = replace(scenario, num_tasks=num_tasks)
-        instances = sample_instances(sized, PLOT_INSTANCES, SeedSequence(seed, spawn_key=(TEST_KEY, num_tasks)))
+        tasks, *others = largest.arrays
+        instances = Instances.from_arrays(np.ascontiguousarray(tasks[:, :num_tasks]), *others)
         for name, policy in policies.items():
             curves[name].append(float(latency(instances, policy.decide(instances), objective).mean()))
     latency_lines(folder / "latency_against_tasks.png", TASK_COUNTS, _arrays(curves), "tasks in the epoch")
 
-    # The same instances at every rate, so that only the rate differs along a line.
-    instances = sample_instances(scenario, PLOT_INSTANCES, SeedSequence(seed, spawn_key=(TEST_KEY, 0)))
+    instances = sample_instances(scenario, PLOT_INSTANCES, seed_for("test", seed, 2))
     rates_mbps = np.geomspace(2, 160, 9)
     curves = {name: [] for name in policies}
     for rate_mbps in rates_mbps:

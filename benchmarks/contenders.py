@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from offload_gym.policies import POLICY_NAMES, Policy, RefinedPolicy, load_policy, make_policy
+from offload_gym.instances import Instances
+from offload_gym.policies import POLICY_NAMES, Policy, load_policy, make_policy
+from offload_gym.runtime import NetworkPolicy
+from offload_gym.scenario import Scenario
 
 SUFFIX = ".safetensors"
-# Trained policies that are also shown with one-flip local search behind them.
-REFINED = ("multilabel-teacher", "multilabel-student", "sequential-student")
+# Trained policies are listed in this order, others after them.
+ORDER = ("sequential-teacher", "sequential-student", "multilabel-teacher", "multilabel-student")
 
 
 class Contender(NamedTuple):
@@ -21,25 +23,52 @@ class Contender(NamedTuple):
     num_parameters: int  # 0 where nothing was learned
 
 
-def contenders(objective: str, trained: Mapping[str, Path] | None = None, seed: int = 0) -> list[Contender]:
-    """The built-in policies, then the trained ones."""
-    listed = [Contender(name, make_policy(name, objective, seed), 0) for name in POLICY_NAMES]
-    for name, path in (trained or {}).items():
-        policy = load_policy(path)
-        listed.append(Contender(name, policy, policy.num_parameters))
-        if name in REFINED:
-            listed.append(Contender(f"{name}+flip", RefinedPolicy(policy, objective), policy.num_parameters))
-    return listed
+def contenders(scenario: Scenario, objective: str, instances: Instances, folder: Path) -> list[Contender]:
+    """All policies that were made for this scenario and objective; prints which were left out, and why.
+
+    The built-in policies come first, then the trained ones of ``folder``. Students and multi-label networks are also
+    listed with one-flip local search behind them, as heuristics are.
+    """
+    candidates: list[Contender] = []
+    for name in POLICY_NAMES:
+        try:
+            policy = make_policy(name, objective)
+        except ValueError as error:
+            print(f"left out {name}: {error}")
+            continue
+        candidates.append(Contender(name, policy, getattr(policy, "num_parameters", 0)))
+    files = sorted(folder.glob(f"*{SUFFIX}"), key=_rank)
+    if not files:
+        print(f"no trained policies in {folder}: comparing the built-in ones (`make demo` trains the others)")
+    for path in files:
+        name, policy = path.name.removesuffix(SUFFIX), load_policy(path)
+        candidates.append(Contender(name, policy, policy.num_parameters))
+        if "student" in name or "multilabel" in name:
+            candidates.append(Contender(f"{name}+flip", load_policy(path, objective), policy.num_parameters))
+    fitting = []
+    for contender in candidates:
+        reason = _misfit(contender.policy, scenario, objective, instances)
+        if reason:
+            print(f"left out {contender.name}: {reason}")
+        else:
+            fitting.append(contender)
+    return fitting
 
 
-def trained_policies(folder: str | Path) -> dict[str, Path]:
-    """The policy files of a folder by name, in the order of their training pipeline where it is known."""
-    order = ["sequential-teacher", "sequential-student", "multilabel-teacher", "multilabel-student"]
-    files = sorted(Path(folder).glob(f"*{SUFFIX}"))
-    names = [path.name.removesuffix(SUFFIX) for path in files]
-    found = dict(zip(names, files, strict=True))
-    return {name: found[name] for name in sorted(found, key=lambda name: (name not in order, *_rank(order, name)))}
+def _misfit(policy: Policy, scenario: Scenario, objective: str, instances: Instances) -> str:
+    """Why a policy does not belong into this comparison; empty where it does."""
+    if isinstance(policy, NetworkPolicy):
+        metadata = policy.network.metadata
+        for name, value in (("scenario", scenario.label), ("objective", objective)):
+            if metadata.get(name) != value:
+                return f"it was trained for the {name} {metadata.get(name)!r}, not {value!r}"
+    try:
+        policy.decide(instances[:1])
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
-def _rank(order: list[str], name: str) -> tuple[int, str]:
-    return (order.index(name) if name in order else len(order), name)
+def _rank(path: Path) -> tuple[int, str]:
+    name = path.name.removesuffix(SUFFIX)
+    return (ORDER.index(name) if name in ORDER else len(ORDER), name)

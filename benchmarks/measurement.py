@@ -43,7 +43,7 @@ def measure(contenders: list[Contender], instances: Instances, expert: Solutions
 
     The timing goes round the policies several times, so that a noisy minute of the machine falls on all of them alike.
     """
-    singles = [instances[b : b + 1] for b in range(min(len(instances), 500))]
+    singles = [instances[b : b + 1] for b in range(min(len(instances), TIMED_CALLS))]
     decided: list[NDArray[np.int64]] = []
     batch_s: list[float] = []
     for contender in tqdm(contenders, desc="deciding", unit="policy"):
@@ -58,9 +58,11 @@ def measure(contenders: list[Contender], instances: Instances, expert: Solutions
         decided.append(decisions)
         batch_s.append(min(runs))
     calls: list[list[NDArray[np.float64]]] = [[] for _ in contenders]
-    for _ in tqdm(range(TIMING_ROUNDS), desc="timing", unit="round"):
+    in_a_round = TIMED_CALLS // TIMING_ROUNDS
+    for timing_round in tqdm(range(TIMING_ROUNDS), desc="timing", unit="round"):
+        chosen = [singles[(timing_round * in_a_round + call) % len(singles)] for call in range(in_a_round)]
         for times, contender in zip(calls, contenders, strict=True):
-            times.append(_time_calls(contender.policy, singles, TIMED_CALLS // TIMING_ROUNDS))
+            times.append(_time_calls(contender.policy, chosen))
     return [
         Measurement(
             contender.name,
@@ -76,15 +78,14 @@ def measure(contenders: list[Contender], instances: Instances, expert: Solutions
     ]
 
 
-def _time_calls(policy: Policy, singles: list[Instances], count: int) -> NDArray[np.float64]:
-    """Microseconds of each of ``count`` calls with one instance (fewer where the time of a round is over)."""
+def _time_calls(policy: Policy, singles: list[Instances]) -> NDArray[np.float64]:
+    """Microseconds of one call for each instance (for the first ones where the time of a round is over)."""
     decide = policy.decide
     for one in singles[:5]:  # warm caches again after the policy before
         decide(one)
     times_us = []
     end = time.perf_counter() + MAX_ROUND_S
-    for call in range(count):
-        one = singles[call % len(singles)]
+    for one in singles:
         start = time.perf_counter_ns()
         decide(one)
         times_us.append((time.perf_counter_ns() - start) / 1e3)

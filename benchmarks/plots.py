@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from benchmarks.analysis import front
 from offload_gym.delay import latency, schedule
 from offload_gym.envs.rendering import draw_schedule, legend_handles
+from offload_gym.files import replacing
 from offload_gym.instances import Instances
 
 FAMILIES = {
     "fixed or random": ("local", "edge", "cloud", "random"),
-    "heuristic or search": ("greedy", "greedy+flip", "beam-4", "beam-16"),
+    "heuristic or search": ("greedy", "greedy+flip", "beam-4", "beam-4+flip", "beam-16", "beam-16+flip"),
     "exact": ("exact",),
 }
 LEARNED = {"teacher": "teacher", "student": "student", "ppo": "reinforcement learning", "dqn": "reinforcement learning"}
@@ -83,7 +84,8 @@ def gap_against_delay(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:
     axes.set_ylabel(f"mean optimality gap (%; {floor} stands for 0)")
     axes.grid(which="major", color="#DADADA", linewidth=0.6)
     axes.legend(fontsize=8, loc="upper right")
-    figure.savefig(path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary)
 
 
 def latency_lines(
@@ -110,7 +112,8 @@ def latency_lines(
         axes.set_ylim(bottom=0)
     axes.grid(color="#DADADA", linewidth=0.6)
     axes.legend(fontsize=8)
-    figure.savefig(path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary)
 
 
 def gantt_charts(
@@ -128,4 +131,5 @@ def gantt_charts(
         axes.set_title(f"{name}: {1e3 * values_s[name]:.0f} ms", fontsize=11)
     handles = legend_handles(instance.num_locations, objective)
     figure.legend(handles=handles, loc="outside lower center", ncols=8, fontsize=9)
-    figure.savefig(path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from itertools import product
 
 import numpy as np
-from numpy.random import SeedSequence
 
 from offload_gym.delay import OBJECTIVES, latency, objective_code
 from offload_gym.sampling import sample_instances
 from offload_gym.scenario import make_scenario
+from offload_gym.seeds import seed_for
 from offload_gym.solvers.beam import beam_kernel
 from offload_gym.solvers.exact import solve
+from offload_gym.solvers.local_search import NO_REFINEMENT
 
-VALIDATION_KEY = 2  # as in agents.training: no other purpose draws these instances
 GRIDS = {
     "makespan": ((2.0, 3.0, 4.0, 5.0, 6.0, 8.0), (1.0, 1.5, 1.75, 2.0, 3.0)),
     "mean": ((0.05, 0.1, 0.2, 0.3, 0.5), (0.1, 0.15, 0.2, 0.3, 0.4)),
@@ -29,11 +29,11 @@ def tune_beam(num_instances: int, seed: int) -> None:
         gaps: dict[tuple[float, float], list[float]] = {prices: [] for prices in product(*GRIDS[objective])}
         for num_tasks in TASK_COUNTS:
             scenario = make_scenario("default", num_tasks=num_tasks)
-            instances = sample_instances(scenario, num_instances, SeedSequence(seed, spawn_key=(VALIDATION_KEY,)))
+            instances = sample_instances(scenario, num_instances, seed_for("validation", seed))
             optimum_s = solve(instances, objective).latency_s
             decisions = np.empty((num_instances, num_tasks), dtype=np.int64)
             for (prices, listed), width in product(gaps.items(), WIDTHS):
-                beam_kernel(*instances.arrays, instances.max_cores, code, width, *prices, decisions)
+                beam_kernel(*instances.arrays, instances.max_cores, code, width, *prices, NO_REFINEMENT, decisions)
                 listed.append(float((latency(instances, decisions, objective) / optimum_s - 1).mean()))
         print(f"{objective}: mean gap % at (n, width) = {list(product(TASK_COUNTS, WIDTHS))}")
         for prices in sorted(gaps, key=lambda prices: np.mean(gaps[prices]))[:5]:

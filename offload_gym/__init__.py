@@ -13,10 +13,11 @@ from offload_gym.demonstrations import (
     save_demonstrations,
 )
 from offload_gym.instances import Instances
-from offload_gym.policies import POLICY_NAMES, Policy, RefinedPolicy, load_policy, make_policy
+from offload_gym.policies import POLICY_NAMES, Policy, load_policy, make_policy
 from offload_gym.sampling import sample_instances
 from offload_gym.scenario import Scenario, make_scenario
 from offload_gym.solvers.exact import Solutions, solve
+from offload_gym.solvers.local_search import local_search
 
 __version__ = "0.1.0"
 
@@ -26,7 +27,6 @@ __all__ = [
     "Demonstrations",
     "Instances",
     "Policy",
-    "RefinedPolicy",
     "Scenario",
     "Schedule",
     "Solutions",
@@ -35,6 +35,7 @@ __all__ = [
     "latency",
     "load_demonstrations",
     "load_policy",
+    "local_search",
     "make_policy",
     "make_scenario",
     "sample_instances",

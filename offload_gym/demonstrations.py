@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,14 +12,16 @@ from numba import njit
 from numpy.random import SeedSequence
 from numpy.typing import NDArray
 
-from offload_gym.delay import MAKESPAN, MEAN, all_stage_times, objective_code, place, start_schedule
-from offload_gym.instances import Instances
+from offload_gym.delay import MAKESPAN, MEAN, all_stage_times, check_decisions, objective_code, place, start_schedule
+from offload_gym.files import replacing
+from offload_gym.instances import LOCATION_FIELDS, TASK_FIELDS, Instances
 from offload_gym.sampling import sample_instances
 from offload_gym.scenario import Scenario
-from offload_gym.solvers.exact import UNLIMITED, for_each_chunk, solve_one
+from offload_gym.solvers.exact import UNLIMITED, solve_one
+from offload_gym.solvers.parallel import for_each_chunk
 
 FORMAT = "offload_gym.demonstrations/1"
-CHUNK = 1000  # instances that share one seed, and the unit of parallel work
+CHUNK = 250  # instances that a thread labels at a time
 
 
 class Demonstrations(NamedTuple):
@@ -118,6 +119,12 @@ def label(
         exploration: (B, n) a location to force at a step, or -1 to follow the best choice; None follows it throughout.
         num_threads: threads that share the instances; None takes one a core.
         progress: show a progress bar (needs the package tqdm).
+
+    Returns:
+        The demonstrations; the same whatever the number of threads.
+
+    Raises:
+        ValueError: the objective is unknown, or the exploration has another shape or a location out of range.
     """
     code = objective_code(objective)
     size, n = len(instances), instances.num_tasks
@@ -135,7 +142,7 @@ def label(
         if bar is not None:
             bar.update(rows.stop - rows.start)
 
-    for_each_chunk(work, size, num_threads, chunk=CHUNK // 4)
+    for_each_chunk(work, size, num_threads, chunk=CHUNK)
     if bar is not None:
         bar.close()
     return Demonstrations(instances, objective, decisions, latency_s, prefixes, alternative_s)
@@ -176,12 +183,19 @@ def generate_demonstrations(
         exploration_rate: probability of a random choice at a step of those.
         num_threads: threads that share the work; None takes one a core.
         progress: show a progress bar (needs the package tqdm).
+
+    Returns:
+        The demonstrations.
+
+    Raises:
+        ValueError: an argument is unknown or out of its bounds.
     """
     for name, value in (("explored_share", explored_share), ("exploration_rate", exploration_rate)):
         if not 0 <= value <= 1:
             raise ValueError(f"{name} is {value}; it must be from 0 to 1")
-    sequence = seed if isinstance(seed, SeedSequence) else SeedSequence(seed)
-    instance_seed, exploration_seed = sequence.spawn(2)
+    base = seed if isinstance(seed, SeedSequence) else SeedSequence(seed)
+    # Not base.spawn(2), which counts its calls: the same seed must always give the same demonstrations.
+    instance_seed, exploration_seed = (SeedSequence(base.entropy, spawn_key=(*base.spawn_key, i)) for i in range(2))
     instances = sample_instances(scenario, num_instances, instance_seed)
     rng = np.random.default_rng(exploration_seed)
     shape = (num_instances, instances.num_tasks)
@@ -200,29 +214,22 @@ def _progress_bar(total: int) -> Any:
 
 def save_demonstrations(path: str | Path, demonstrations: Demonstrations) -> None:
     """Write demonstrations to an npz file; an existing file is replaced only once the new one is complete."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     tasks, locations, core_backlog_s, radio_backlog_s = demonstrations.instances.arrays
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("wb") as file:
-            np.savez(
-                file,
-                format=np.array(FORMAT),
-                objective=np.array(demonstrations.objective),
-                tasks=tasks,
-                locations=locations,
-                core_backlog_s=core_backlog_s,
-                radio_backlog_s=radio_backlog_s,
-                decisions=demonstrations.decisions.astype(np.int8),
-                latency_s=demonstrations.latency_s,
-                prefixes=demonstrations.prefixes.astype(np.int8),
-                alternative_s=demonstrations.alternative_s,
-            )
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    small = np.min_scalar_type(demonstrations.instances.num_locations - 1)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(
+            file,
+            format=np.array(FORMAT),
+            objective=np.array(demonstrations.objective),
+            tasks=tasks,
+            locations=locations,
+            core_backlog_s=core_backlog_s,
+            radio_backlog_s=radio_backlog_s,
+            decisions=demonstrations.decisions.astype(small),
+            latency_s=demonstrations.latency_s,
+            prefixes=demonstrations.prefixes.astype(small),
+            alternative_s=demonstrations.alternative_s,
+        )
 
 
 def load_demonstrations(path: str | Path) -> Demonstrations:
@@ -236,15 +243,24 @@ def load_demonstrations(path: str | Path) -> Demonstrations:
                 if "format" not in archive or str(archive["format"]) != FORMAT:
                     raise ValueError(f"it does not say that it is {FORMAT!r}")
                 fields = {name: archive[name] for name in archive.files}
-        arrays = [fields[name] for name in ("tasks", "locations", "core_backlog_s", "radio_backlog_s")]
-        return Demonstrations(
-            Instances.from_arrays(*arrays),
-            str(fields["objective"]),
-            fields["decisions"].astype(np.int64),
-            fields["latency_s"],
-            fields["prefixes"].astype(np.int64),
-            fields["alternative_s"],
+        tasks, locations = fields["tasks"], fields["locations"]
+        if tasks.ndim != 3 or tasks.shape[2] != len(TASK_FIELDS) or locations.shape[2:] != (len(LOCATION_FIELDS),):
+            raise ValueError(f"tasks has the shape {tasks.shape} and locations {locations.shape}")
+        core_backlog_s = fields["core_backlog_s"]
+        instances = Instances(
+            **{name: tasks[:, :, column] for column, name in enumerate(TASK_FIELDS)},
+            **{name: locations[:, :, column] for column, name in enumerate(LOCATION_FIELDS)},
+            backlog_s=core_backlog_s[:, :, 0] if core_backlog_s.shape[2:] == (1,) else core_backlog_s,
+            radio_backlog_s=fields["radio_backlog_s"],
         )
+        objective = str(fields["objective"])
+        objective_code(objective)
+        shape = (len(instances), instances.num_tasks, instances.num_locations)
+        latency_s, alternative_s = fields["latency_s"], fields["alternative_s"]
+        if latency_s.shape != shape[:1] or alternative_s.shape != shape:
+            raise ValueError(f"latency_s has the shape {latency_s.shape} and alternative_s {alternative_s.shape}")
+        decisions, prefixes = (check_decisions(instances, fields[name]) for name in ("decisions", "prefixes"))
+        return Demonstrations(instances, objective, decisions, latency_s, prefixes, alternative_s)
     except KeyError as error:
         raise ValueError(f"{path} is not a complete demonstrations file: it has no array {error}") from None
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:

@@ -12,7 +12,8 @@ a state:
   would complete at each location.
 
 At the start of an epoch this is all that the delay model reads, so the optimal decision is a function of it; later in
-the epoch it is all that the remaining decisions depend on. ``squash`` bounds each number without merging any two.
+the epoch it is all that the remaining decisions depend on. ``squash`` bounds each number; it keeps numbers apart that
+32-bit floats can keep apart, so that times below about a thousand scales are still told from each other.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from offload_gym.solvers.greedy import complete_greedily
 HIGH = 3.0  # bound of every number of an observation; the low bound is 0
 
 
-def row_size(num_locations: int) -> int:
+@njit(cache=True, nogil=True)
+def row_size(num_locations):
     """Numbers in a task row."""
     return 2 + 4 * (num_locations - 1)
 
@@ -56,12 +58,16 @@ def squash(x):
 
 
 @njit(cache=True, nogil=True)
-def time_scale(times, radio_s, free_s, scratch):
-    """The scale of an instance in seconds: makespan of greedy earliest completion; 1 where that is 0.
+def open_epoch(task, location, backlog_s, radio_s, times, free_s, scratch):
+    """Prepare one instance: its stage ``times`` and the schedule ``free_s`` before its first task.
 
-    ``free_s`` is overwritten; ``scratch`` (n,) receives the greedy decision.
+    ``scratch`` is (n,) integers. Returns the instance's scale in seconds: the makespan of greedy earliest completion, 1
+    where that is 0.
     """
+    all_stage_times(task, location, times)
+    start_schedule(location, backlog_s, free_s)
     makespan_s, _ = complete_greedily(times, 0, radio_s, free_s, scratch)
+    start_schedule(location, backlog_s, free_s)
     return makespan_s if makespan_s > 0.0 else 1.0
 
 
@@ -105,7 +111,7 @@ def write_state(times, i, radio_s, makespan_s, free_s, cores, scale_s, state):
 def write_observation(times, i, radio_s, makespan_s, free_s, cores, scale_s, out):
     """Fill ``out`` with the observation before task ``i`` of one instance is placed."""
     n, num_locations = times.shape[:2]
-    size = 2 + 4 * (num_locations - 1)
+    size = row_size(num_locations)
     for j in range(n):
         row = out[j * size : (j + 1) * size]
         if i + j < n:
@@ -123,11 +129,8 @@ def _epoch_observations(tasks, locations, backlog_s, radio_backlog_s, max_cores,
     free_s = np.empty((num_locations, max_cores))
     scratch = np.empty(n, dtype=np.int64)
     for b in range(num_instances):
-        all_stage_times(tasks[b], locations[b], times)
-        start_schedule(locations[b], backlog_s[b], free_s)
         radio_s = radio_backlog_s[b]
-        scale_s = time_scale(times, radio_s, free_s, scratch)
-        start_schedule(locations[b], backlog_s[b], free_s)
+        scale_s = open_epoch(tasks[b], locations[b], backlog_s[b], radio_s, times, free_s, scratch)
         makespan_s = 0.0
         for i in range(n):
             write_row(times[i], scale_s, rows[b, i])

@@ -13,9 +13,8 @@ from offload_gym.delay import objective_code
 from offload_gym.instances import Instances
 from offload_gym.runtime import NetworkPolicy, load_network
 from offload_gym.solvers.beam import beam_search
-from offload_gym.solvers.exact import solve
+from offload_gym.solvers.exact import exact
 from offload_gym.solvers.greedy import greedy
-from offload_gym.solvers.local_search import local_search
 
 
 class Policy(Protocol):
@@ -31,24 +30,6 @@ class FunctionPolicy:
 
     def __init__(self, function: Callable[[Instances], NDArray[np.int64]]) -> None:
         self.decide = function
-
-
-class RefinedPolicy:
-    """Another policy's decisions, improved by one-flip local search.
-
-    Args:
-        policy: where the search starts.
-        objective: what it improves.
-    """
-
-    def __init__(self, policy: Policy, objective: str = "makespan") -> None:
-        objective_code(objective)
-        self.policy = policy
-        self.objective = objective
-
-    def decide(self, instances: Instances) -> NDArray[np.int64]:
-        """Decisions (B, n) that no move of a single task improves."""
-        return local_search(instances, self.policy.decide(instances), self.objective)
 
 
 def _fixed(location: Callable[[Instances], int]) -> FunctionPolicy:
@@ -70,16 +51,29 @@ def _edge(instances: Instances) -> int:
     return 1
 
 
+def _beam(width: int, objective: str, refine: bool = False) -> FunctionPolicy:
+    return FunctionPolicy(lambda instances: beam_search(instances, width, objective, refine))
+
+
+def _student(objective: str) -> NetworkPolicy:
+    if objective != "makespan":
+        raise ValueError(f"objective is {objective!r}; the shipped student was trained for makespan only")
+    return load_policy(Path(__file__).parent / "weights" / "student.safetensors")
+
+
 _BUILT_IN: dict[str, Callable[[str, int], Policy]] = {
     "local": lambda objective, seed: _fixed(lambda instances: 0),
     "edge": lambda objective, seed: _fixed(_edge),
     "cloud": lambda objective, seed: _fixed(lambda instances: instances.num_locations - 1),
     "random": lambda objective, seed: _random(seed),
     "greedy": lambda objective, seed: FunctionPolicy(greedy),
-    "greedy+flip": lambda objective, seed: RefinedPolicy(FunctionPolicy(greedy), objective),
-    "beam-4": lambda objective, seed: FunctionPolicy(lambda instances: beam_search(instances, 4, objective)),
-    "beam-16": lambda objective, seed: FunctionPolicy(lambda instances: beam_search(instances, 16, objective)),
-    "exact": lambda objective, seed: FunctionPolicy(lambda instances: solve(instances, objective).decisions),
+    "greedy+flip": lambda objective, seed: FunctionPolicy(lambda instances: greedy(instances, objective)),
+    "beam-4": lambda objective, seed: _beam(4, objective),
+    "beam-4+flip": lambda objective, seed: _beam(4, objective, refine=True),
+    "beam-16": lambda objective, seed: _beam(16, objective),
+    "beam-16+flip": lambda objective, seed: _beam(16, objective, refine=True),
+    "exact": lambda objective, seed: FunctionPolicy(lambda instances: exact(instances, objective)),
+    "student": lambda objective, seed: _student(objective),
 }
 POLICY_NAMES = tuple(_BUILT_IN)
 
@@ -89,13 +83,14 @@ def make_policy(name: str, objective: str = "makespan", seed: int = 0) -> Policy
 
     Args:
         name: "local", "edge" (the first edge server), "cloud", "random" (each location equally likely), "greedy"
-            (earliest completion), "greedy+flip" (greedy improved by one-flip local search), "beam-4", "beam-16" (beam
-            search of that width) or "exact" (branch and bound).
+            (earliest completion), "beam-4", "beam-16" (beam search of that width), "greedy+flip", "beam-4+flip",
+            "beam-16+flip" (improved by one-flip local search), "exact" (branch and bound) or "student" (a small
+            network, shipped with the package, that was trained for the default scenario and makespan).
         objective: what the policies that look at the objective minimise.
         seed: of the random policy.
 
     Raises:
-        ValueError: the policy or the objective is unknown.
+        ValueError: the policy or the objective is unknown, or the student is asked for another objective.
     """
     objective_code(objective)
     if name not in _BUILT_IN:
@@ -103,13 +98,18 @@ def make_policy(name: str, objective: str = "makespan", seed: int = 0) -> Policy
     return _BUILT_IN[name](objective, seed)
 
 
-def load_policy(path: str | Path) -> NetworkPolicy:
+def load_policy(path: str | Path, refine: str | None = None) -> NetworkPolicy:
     """A trained policy from its file, without torch; nothing in the file is run.
 
+    Args:
+        path: a policy file.
+        refine: objective of a one-flip local search behind the network, or None for the network alone.
+
     Raises:
-        ValueError: the file is not a complete policy file.
+        ValueError: the file is not a complete policy file, or the objective is unknown.
     """
+    network = load_network(path)
     try:
-        return NetworkPolicy(load_network(path))
+        return NetworkPolicy(network, refine)
     except ValueError as error:
-        raise ValueError(f"{error}" if str(path) in str(error) else f"{path}: {error}") from None
+        raise ValueError(f"{path}: {error}") from None

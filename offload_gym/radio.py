@@ -1,14 +1,17 @@
 """Recorded throughput traces.
 
-A trace is one uplink rate a second. Zeros are outages: nothing can be sent while they last. An epoch that falls into
-an outage finds the radio busy until the outage ends (``radio_backlog_s``) and then sends at the first rate after it,
-so that no rate is ever zero. A trace repeats from its start when it ends.
+A trace is one uplink rate a second. An epoch sends all its data at the rate of its own second, as rates are fixed
+within an epoch of the delay model; what the trace does later concerns later epochs. Zeros are outages. An epoch that
+begins in an outage finds the radio busy until the outage ends (``radio_backlog_s``) and then sends at the first rate
+after it, so that no rate is ever zero: remote tasks wait, tasks on the device do not. A trace repeats from its start
+when it ends.
 """
 
 from __future__ import annotations
 
 import csv
 import math
+import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -60,7 +63,6 @@ def fill_outages(uplink_bps: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     seconds = len(uplink_bps)
     filled = np.empty((seconds, 2))
-    wait_s = 0.0
     rate_bps = uplink_bps[np.flatnonzero(uplink_bps)[0]]
     wait_s = float(np.flatnonzero(uplink_bps)[0])
     for t in range(seconds - 1, -1, -1):
@@ -72,7 +74,14 @@ def fill_outages(uplink_bps: NDArray[np.float64]) -> NDArray[np.float64]:
     return filled
 
 
-@lru_cache(maxsize=16)
 def cached_trace(path: str) -> NDArray[np.float64]:
-    """``load_trace``, read once in a process: many environments of one process share it."""
+    """``load_trace``, read once in a process while the file stays as it is: many environments share it."""
+    try:
+        return _trace_of(path, os.stat(path).st_mtime_ns)
+    except OSError:
+        return load_trace(path)  # which says what is wrong
+
+
+@lru_cache(maxsize=16)
+def _trace_of(path: str, _modified_ns: int) -> NDArray[np.float64]:
     return load_trace(path)

@@ -22,9 +22,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from offload_gym.delay import all_stage_times, place, start_schedule
+from offload_gym.delay import place, start_schedule
 from offload_gym.instances import CORES, Instances
-from offload_gym.observation import row_size, state_size, time_scale, write_observation, write_row, write_state
+from offload_gym.observation import open_epoch, row_size, state_size, write_observation, write_row, write_state
+from offload_gym.solvers.local_search import NO_REFINEMENT, improve, refinement_code
 
 FORMAT = "offload_gym.policy/1"
 FORMS = ("sequential", "joint")
@@ -57,23 +58,28 @@ def _layers(weights, at, sizes, tanh, last_linear, x, y):
     input of zero (after relu, about half of them) costs nothing.
     """
     for layer in range(len(sizes) - 1):
-        inputs, outputs = sizes[layer], sizes[layer + 1]
-        bias = at + inputs * outputs
+        # Unsigned: numba then need not look for indices that count from the end.
+        inputs, outputs = np.uint64(sizes[layer]), np.uint64(sizes[layer + 1])
+        first = np.uint64(at)
+        bias = first + inputs * outputs
         for o in range(outputs):
             y[o] = weights[bias + o]
         for j in range(inputs):
             value = x[j]
             if value != 0.0:
-                row = weights[at + j * outputs : at + (j + 1) * outputs]
+                row = first + j * outputs
                 for o in range(outputs):
-                    y[o] += value * row[o]
-        at = bias + outputs
-        linear = last_linear and layer == len(sizes) - 2
-        for o in range(outputs):
-            value = y[o]
-            if not linear:
-                value = np.tanh(value) if tanh else max(value, np.float32(0.0))
-            x[o] = value
+                    y[o] += value * weights[row + o]
+        at += (sizes[layer] + 1) * sizes[layer + 1]
+        if last_linear and layer == len(sizes) - 2:
+            for o in range(outputs):
+                x[o] = y[o]
+        elif tanh:
+            for o in range(outputs):
+                x[o] = np.tanh(y[o])
+        else:
+            for o in range(outputs):
+                x[o] = max(y[o], np.float32(0.0))
     return at
 
 
@@ -87,71 +93,81 @@ def _argmax(values, start, count):
 
 
 @njit(cache=True, nogil=True)
+def _encode(times, scale_s, weights, sizes, tanh, rows, later, x, y):
+    """Fill the task ``rows`` (n, row size) and ``later`` (n + 1, code): sums of the encodings from task i on."""
+    features = rows.shape[1] - 1  # the encoder does not read the leading 1
+    for i in range(len(rows) - 1, -1, -1):
+        write_row(times[i], scale_s, rows[i])
+        x[:features] = rows[i, 1:]
+        _layers(weights, 0, sizes, tanh, False, x, y)
+        for e in range(later.shape[1]):
+            later[i, e] = later[i + 1, e] + x[e]
+
+
+@njit(cache=True, nogil=True)
+def _write_head_input(rows, later, i, joint, state, x):
+    """Fill ``x`` with the head's input for task ``i``: sums of encodings, row, state."""
+    code = later.shape[1]
+    at = 0
+    if joint:
+        for e in range(code):
+            x[e] = later[0, e] - later[i, e]
+        at = code
+    for values in (later[i + 1], rows[i, 1:], state):
+        x[at : at + len(values)] = values
+        at += len(values)
+
+
+@njit(cache=True, nogil=True)
 def decide_kernel(
     tasks, locations, backlog_s, radio_backlog_s, max_cores, encoder_sizes, head_sizes, weights, tanh, joint,
-    known_cores, decisions,
+    known_cores, refine, decisions,
 ):  # fmt: skip
     """Fill ``decisions`` (B, n); returns whether all instances have the cores that the network knows."""
-    num_instances, n = decisions.shape
-    num_locations = locations.shape[1]
-    features = 1 + 4 * (num_locations - 1)  # a row without its leading 1
-    has_encoder = len(encoder_sizes) > 0
-    code = encoder_sizes[-1] if has_encoder else 0
-    encoder_end = 0
+    n, num_locations = tasks.shape[1], locations.shape[1]
+    encoded = len(encoder_sizes) > 0
+    head_at = 0  # where the head's weights begin
     for layer in range(len(encoder_sizes) - 1):
-        encoder_end += (encoder_sizes[layer] + 1) * encoder_sizes[layer + 1]
-    width = max(head_sizes.max(), encoder_sizes.max() if has_encoder else 0)
+        head_at += (encoder_sizes[layer] + 1) * encoder_sizes[layer + 1]
     times = np.empty((n, num_locations, 4))
     free_s = np.empty((num_locations, max_cores))
     scratch = np.empty(n, dtype=np.int64)
-    rows = np.empty((n, features + 1), dtype=np.float32)
-    later = np.zeros((n + 1, code), dtype=np.float32)  # sum of the encodings of the tasks from i on
-    x = np.empty(width, dtype=np.float32)
-    y = np.empty(width, dtype=np.float32)
-    for b in range(num_instances):
-        all_stage_times(tasks[b], locations[b], times)
-        start_schedule(locations[b], backlog_s[b], free_s)
-        radio_s = radio_backlog_s[b]
-        scale_s = time_scale(times, radio_s, free_s, scratch)
-        start_schedule(locations[b], backlog_s[b], free_s)
+    rows = np.empty((n, row_size(num_locations)), dtype=np.float32)
+    state = np.empty(3 + int(known_cores.sum()) + num_locations, dtype=np.float32)
+    later = np.zeros((n + 1, encoder_sizes[-1] if encoded else 0), dtype=np.float32)
+    x = np.empty(max(head_sizes.max(), encoder_sizes.max() if encoded else 0), dtype=np.float32)
+    y = np.empty_like(x)
+    for b in range(len(tasks)):
         cores = locations[b, :, CORES]
         for k in range(num_locations):
             if cores[k] != known_cores[k]:
                 return False
+        radio_s = radio_backlog_s[b]
+        scale_s = open_epoch(tasks[b], locations[b], backlog_s[b], radio_s, times, free_s, scratch)
         makespan_s = 0.0
-        if has_encoder:
-            for i in range(n - 1, -1, -1):
-                write_row(times[i], scale_s, rows[i])
-                x[:features] = rows[i, 1:]
-                _layers(weights, 0, encoder_sizes, tanh, False, x, y)
-                for e in range(code):
-                    later[i, e] = later[i + 1, e] + x[e]
-        elif joint:
-            write_observation(times, 0, radio_s, 0.0, free_s, cores, scale_s, x)
-            _layers(weights, encoder_end, head_sizes, tanh, True, x, y)
-            for i in range(n):
-                decisions[b, i] = _argmax(x, i * num_locations, num_locations)
-            continue
+        if encoded:
+            _encode(times, scale_s, weights, encoder_sizes, tanh, rows, later, x, y)
         for i in range(n):
-            if has_encoder:
-                at = 0
-                if joint:
-                    for e in range(code):
-                        x[e] = later[0, e] - later[i, e]
-                    at = code
-                x[at : at + code] = later[i + 1]
-                x[at + code : at + code + features] = rows[i, 1:]
-                at += code + features
-                write_state(times, 0 if joint else i, radio_s, makespan_s, free_s, cores, scale_s, x[at:])
-            else:
-                write_observation(times, i, radio_s, makespan_s, free_s, cores, scale_s, x)
-            _layers(weights, encoder_end, head_sizes, tanh, True, x, y)
-            k = _argmax(x, 0, num_locations)
+            if i == 0 or not joint:
+                if encoded:
+                    write_state(times, i, radio_s, makespan_s, free_s, cores, scale_s, state)
+                else:
+                    write_observation(times, i, radio_s, makespan_s, free_s, cores, scale_s, x)
+            if encoded:
+                _write_head_input(rows, later, i, joint, state, x)
+            if encoded or i == 0 or not joint:
+                _layers(weights, head_at, head_sizes, tanh, True, x, y)
+            # Without an encoder, the joint form's one pass gives the scores of all tasks.
+            k = _argmax(x, 0 if encoded or not joint else i * num_locations, num_locations)
             decisions[b, i] = k
             if not joint:
                 radio_s, core, _, finish_s, completion_s = place(times[i, k], k, 0.0, radio_s, free_s[k])
                 free_s[k, core] = finish_s
                 makespan_s = max(makespan_s, completion_s)
+        if refine != NO_REFINEMENT:
+            start_s = np.empty_like(free_s)
+            start_schedule(locations[b], backlog_s[b], start_s)
+            improve(times, decisions[b], refine, radio_backlog_s[b], start_s, free_s)
     return True
 
 
@@ -160,14 +176,16 @@ class NetworkPolicy:
 
     Args:
         network: the network; its layer sizes must fit its form.
+        refine: objective of a one-flip local search behind the network, or None for the network alone.
 
     Raises:
-        ValueError: a layer does not fit.
+        ValueError: a layer does not fit, or the objective is unknown.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, refine: str | None = None) -> None:
         self.network = network
         self.num_parameters = network.num_parameters
+        self._refine = refinement_code(refine)
         self._encoder_sizes, self._head_sizes = _layer_sizes(network)
         parts = [p for weight, bias in network.encoder + network.head for p in (weight.T.ravel(), bias)]
         self._weights = np.concatenate(parts).astype(np.float32)
@@ -183,7 +201,7 @@ class NetworkPolicy:
             and self.network.num_tasks in (0, instances.num_tasks)
             and decide_kernel(
                 *instances.arrays, instances.max_cores, self._encoder_sizes, self._head_sizes, self._weights,
-                self._tanh, self._joint, self._cores, decisions,
+                self._tanh, self._joint, self._cores, self._refine, decisions,
             )
         )  # fmt: skip
         if not fits:

@@ -62,7 +62,7 @@ class Scenario:
     ``input_bits * output_ratio``, unless ``task_types`` lists the tasks to draw from.
 
     Args:
-        name: name of the preset that this scenario started from.
+        name: name of the preset that this scenario started from. Only ``make_scenario`` applies a preset.
         num_tasks: tasks in one decision epoch, n.
         num_edges: edge servers; the locations are K = num_edges + 2.
         input_bits: bits that a task sends.
@@ -141,6 +141,8 @@ class Scenario:
         if self.radio not in ("random", "trace"):
             raise ValueError(f"radio is {self.radio!r}; it must be 'random' or 'trace'")
         if self.trace_path is not None:
+            if not isinstance(self.trace_path, str | os.PathLike):
+                raise ValueError(f"trace_path is {self.trace_path!r}; it must be the path of a CSV file")
             object.__setattr__(self, "trace_path", os.fspath(self.trace_path))
         if (self.radio == "trace") != (self.trace_path is not None):
             raise ValueError(f"trace_path is {self.trace_path!r} with radio={self.radio!r}; only 'trace' takes a path")
@@ -160,6 +162,11 @@ class Scenario:
     def mean_backlog_s(self) -> tuple[float, ...]:
         """Mean backlog of each location, (K,)."""
         return (self.device_backlog_s, *(self.edge_backlog_s,) * self.num_edges, self.cloud_backlog_s)
+
+    @property
+    def label(self) -> str:
+        """Short name for tables: the preset, and that the radio follows a trace where it does."""
+        return self.name if self.radio == "random" else f"{self.name}, radio {self.radio}"
 
     def ranges(self) -> NDArray[np.float64]:
         """The ranges as an array (len(RANGE_FIELDS), 2)."""

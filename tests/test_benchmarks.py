@@ -4,10 +4,11 @@ import json
 import numpy as np
 import pytest
 
+from agents.networks import TaskNetwork, save_policy, to_runtime
 from benchmarks.__main__ import main
-from benchmarks.analysis import bootstrap_interval, front, markdown_table, summarise
+from benchmarks.analysis import bootstrap_interval, front, markdown_table, summarise, write_json
 from benchmarks.comparison import with_uplink
-from benchmarks.contenders import contenders, trained_policies
+from benchmarks.contenders import contenders
 from benchmarks.measurement import Measurement, measure
 from offload_gym.policies import POLICY_NAMES
 from offload_gym.sampling import sample_instances
@@ -71,11 +72,11 @@ def test_front():
     assert front(rows) == ["fast", "slow", "best"]
 
 
-def test_measure_counts_decisions_and_calls():
+def test_measure_counts_decisions_and_calls(tmp_path):
     instances = sample_instances(make_scenario(num_tasks=3), 30, seed=1)
-    listed = contenders("mean")
+    listed = contenders(make_scenario(num_tasks=3), "mean", instances, tmp_path)
     results = measure(listed, instances, solve(instances, "mean"), "mean")
-    assert [result.name for result in results] == list(POLICY_NAMES)
+    assert [result.name for result in results] == [name for name in POLICY_NAMES if name != "student"]
     by_name = {result.name: result for result in results}
     assert (by_name["exact"].gap == 0).all()
     assert (by_name["greedy"].gap >= 0).all()
@@ -143,12 +144,41 @@ def test_a_broken_policy_file_is_named(tmp_path, capsys):
     assert "sequential-student.safetensors" in capsys.readouterr().err
 
 
-def test_trained_policies_in_pipeline_order(tmp_path):
+def small_policy(path, scenario, objective="makespan"):
+    network = to_runtime(TaskNetwork("joint", scenario.cores, (4,), (4,)))
+    save_policy(path, network._replace(metadata={"scenario": scenario.label, "objective": objective}))
+
+
+def test_trained_policies_come_in_pipeline_order_and_with_local_search(tmp_path):
+    scenario = make_scenario(num_tasks=3)
     for name in ("ppo-joint", "multilabel-student", "sequential-student", "sequential-teacher", "another"):
-        (tmp_path / f"{name}.safetensors").touch()
-    assert list(trained_policies(tmp_path)) == [
-        "sequential-teacher", "sequential-student", "multilabel-student", "another", "ppo-joint",
-    ]  # fmt: skip
+        small_policy(tmp_path / f"{name}.safetensors", scenario)
+    names = [c.name for c in contenders(scenario, "makespan", sample_instances(scenario, 1), tmp_path)]
+    assert names[len(POLICY_NAMES) :] == [
+        "sequential-teacher",
+        "sequential-student",
+        "sequential-student+flip",
+        "multilabel-student",
+        "multilabel-student+flip",
+        "another",
+        "ppo-joint",
+    ]
+
+
+def test_policies_trained_for_something_else_are_left_out(tmp_path, capsys):
+    scenario = make_scenario(num_tasks=3)
+    small_policy(tmp_path / "other-scenario.safetensors", make_scenario("vision"))
+    small_policy(tmp_path / "other-objective.safetensors", scenario, "mean")
+    small_policy(tmp_path / "other-cores.safetensors", make_scenario(num_edges=2))
+    names = [c.name for c in contenders(scenario, "makespan", sample_instances(scenario, 1), tmp_path)]
+    assert names == list(POLICY_NAMES)
+    said = capsys.readouterr().out
+    for sentence in (
+        "left out other-scenario: it was trained for the scenario 'vision', not 'default'",
+        "left out other-objective: it was trained for the objective 'mean', not 'makespan'",
+        "left out other-cores: this policy is for any number of tasks",
+    ):
+        assert sentence in said
 
 
 def test_with_uplink_changes_rates_only():
@@ -159,3 +189,8 @@ def test_with_uplink_changes_rates_only():
         changed.downlink_bps[:, 1:] / 7e6, instances.downlink_bps[:, 1:] / instances.uplink_bps[:, 1:]
     )
     assert (changed.tasks == instances.tasks).all()
+
+
+def test_a_gap_that_is_not_finite_is_null_in_json(tmp_path):
+    write_json(tmp_path / "o.json", [{"policy": "a", "gap_mean": np.inf, "gap_max": 0.5}])
+    assert json.loads((tmp_path / "o.json").read_text()) == [{"policy": "a", "gap_mean": None, "gap_max": 0.5}]

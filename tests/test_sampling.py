@@ -53,7 +53,7 @@ def test_instances_of_a_batch_differ():
 
 @pytest.mark.parametrize("num_instances", [0, -1])
 def test_too_few_instances(num_instances):
-    with pytest.raises(ValueError, match=rf"num_instances is {num_instances}; it must be at least 1"):
+    with pytest.raises(ValueError, match=rf"num_instances is {num_instances}; .* at least 1"):
         sample_instances("default", num_instances)
 
 

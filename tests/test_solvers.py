@@ -138,12 +138,15 @@ def test_exact_of_nothing_to_do(hand_fields):
 def test_exact_is_quick_at_eight_tasks():
     instances = sample_instances("default", 60, seed=35)
     solve(instances[:1], num_threads=1)
-    seconds = []
-    for b in range(60):
-        start_s = time.perf_counter()
-        solve(instances[b : b + 1], num_threads=1)
-        seconds.append(time.perf_counter() - start_s)
-    assert np.median(seconds) < 3e-3
+    medians_s = []
+    for _ in range(5):  # the best of five passes, as the machine may be busy with something else
+        seconds = []
+        for b in range(60):
+            start_s = time.perf_counter()
+            solve(instances[b : b + 1], num_threads=1)
+            seconds.append(time.perf_counter() - start_s)
+        medians_s.append(np.median(seconds))
+    assert min(medians_s) < 0.3e-3
 
 
 @pytest.mark.parametrize("kind", ["plain", "zero sizes", "mixed"])
@@ -232,7 +235,7 @@ def test_unknown_objective(hand_case, function):
 
 @pytest.mark.parametrize("value", [0, -1])
 def test_bounds_on_effort(hand_case, value):
-    with pytest.raises(ValueError, match=rf"max_nodes is {value}; it must be at least 1"):
+    with pytest.raises(ValueError, match=rf"max_nodes is {value}; .* at least 1"):
         solve(hand_case, max_nodes=value)
-    with pytest.raises(ValueError, match=rf"width is {value}; it must be at least 1"):
+    with pytest.raises(ValueError, match=rf"width is {value}; .* at least 1"):
         beam_search(hand_case, value)

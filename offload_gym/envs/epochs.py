@@ -11,9 +11,9 @@ from gymnasium.spaces import Box
 from numba import njit
 from numpy.typing import NDArray
 
-from offload_gym.delay import all_stage_times, latency, objective_code, schedule, start_schedule
+from offload_gym.delay import latency, objective_code, schedule
 from offload_gym.instances import CORES, Instances, check_count
-from offload_gym.observation import observation_size, observation_space, time_scale, write_observation
+from offload_gym.observation import observation_size, observation_space, open_epoch, write_observation
 from offload_gym.sampling import EpochProcess
 from offload_gym.scenario import Scenario, as_scenario
 
@@ -22,12 +22,10 @@ NUM_EPOCHS = 10
 
 @njit(cache=True)
 def _open_epoch(tasks, locations, backlog_s, radio_backlog_s, times, free_s, scratch, out):
-    """Prepare the stage times and the empty schedule of a new epoch and observe it; returns its scale in seconds."""
-    all_stage_times(tasks[0], locations[0], times)
-    start_schedule(locations[0], backlog_s[0], free_s)
-    scale_s = time_scale(times, radio_backlog_s[0], free_s, scratch)
-    start_schedule(locations[0], backlog_s[0], free_s)
-    write_observation(times, 0, radio_backlog_s[0], 0.0, free_s, locations[0, :, CORES], scale_s, out)
+    """Prepare and observe a new epoch; returns its scale in seconds."""
+    radio_s = radio_backlog_s[0]
+    scale_s = open_epoch(tasks[0], locations[0], backlog_s[0], radio_s, times, free_s, scratch)
+    write_observation(times, 0, radio_s, 0.0, free_s, locations[0, :, CORES], scale_s, out)
     return scale_s
 
 
@@ -40,10 +38,11 @@ class EpochEnv(gym.Env):
         self,
         scenario: str | Mapping[str, Any] | Scenario = "default",
         objective: str = "makespan",
-        num_epochs: int = NUM_EPOCHS,
+        num_epochs: int | None = NUM_EPOCHS,
         render_mode: str | None = None,
     ) -> None:
-        check_count("num_epochs", num_epochs)
+        if num_epochs is not None:
+            check_count("num_epochs", num_epochs)
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise ValueError(f"render_mode is {render_mode!r}; it must be None, 'ansi' or 'rgb_array'")
         self._objective = objective_code(objective)
@@ -85,6 +84,19 @@ class EpochEnv(gym.Env):
         self._scale_s = _open_epoch(*instances.arrays, self._times, self._free_s, self._scratch, observation)
         return observation
 
+    def _check_action(self, action: Any, shape: tuple[int, ...]) -> None:
+        """ResetNeeded before the first reset; ValueError unless the action is integers in range and of this shape."""
+        if self._shown is None:
+            raise gym.error.ResetNeeded("call reset() before step()")
+        last = self.scenario.num_locations - 1
+        try:
+            array = np.asarray(action)
+        except ValueError:  # rows of different lengths
+            array = np.empty(0)
+        if array.shape != shape or array.dtype.kind not in "iu" or (array < 0).any() or (array > last).any():
+            what = f"{shape[0]} whole numbers, one location a task, each" if shape else "one whole number"
+            raise ValueError(f"the action is {action!r}; it must be {what} from 0 to {last}")
+
     def _show(self, decision: NDArray[np.int64]) -> None:
         """Let ``render`` draw this decision of the current epoch; -1 for tasks that are not placed."""
         self._shown = (self._instances, decision)
@@ -92,7 +104,8 @@ class EpochEnv(gym.Env):
     def _close(self) -> tuple[NDArray[np.float32], bool]:
         """End the epoch: the next one's first observation, and whether the episode is over."""
         self._epoch += 1
-        return self._open(self._process.advance(self.np_random)), self._epoch >= self.num_epochs
+        terminated = self.num_epochs is not None and self._epoch >= self.num_epochs
+        return self._open(self._process.advance(self.np_random)), terminated
 
     def render(self) -> Any:
         """The schedule decided so far: that of the epoch in progress, or the last one once it is complete."""
@@ -109,14 +122,3 @@ class EpochEnv(gym.Env):
             latency_s = float(latency(instances, decision[None], self.objective)[0])
         draw = render_ansi if self.render_mode == "ansi" else render_rgb
         return draw(schedule(instances, decision), latency_s, self.objective)
-
-
-def check_action(action: Any, shape: tuple[int, ...], last: int) -> None:
-    """ValueError where an action is not an integer array of this shape with locations from 0 to ``last``."""
-    try:
-        array = np.asarray(action)
-    except ValueError:  # rows of different lengths
-        array = np.empty(0)
-    if array.shape != shape or array.dtype.kind not in "iu" or (array < 0).any() or (array > last).any():
-        what = f"{shape[0]} whole numbers, one location a task, each" if shape else "one whole number"
-        raise ValueError(f"the action is {action!r}; it must be {what} from 0 to {last}")

@@ -10,7 +10,7 @@ from gymnasium.spaces import MultiDiscrete
 from numpy.typing import ArrayLike, NDArray
 
 from offload_gym.delay import evaluate
-from offload_gym.envs.epochs import NUM_EPOCHS, EpochEnv, check_action
+from offload_gym.envs.epochs import NUM_EPOCHS, EpochEnv
 from offload_gym.scenario import Scenario
 
 
@@ -52,7 +52,10 @@ class JointEnv(EpochEnv):
     Machines, radio and backlogs are drawn from the scenario's distribution with the seed of ``reset``.
 
     ## Episode end
-    ``terminated`` after ``num_epochs`` steps; never ``truncated``.
+    ``terminated`` after ``num_epochs`` steps, as the return is that of these epochs. The observation does not count
+    them: as no decision affects a later epoch, the optimal policy does not depend on the count, but a value function
+    over several epochs does. ``num_epochs=1`` makes each epoch an episode; ``num_epochs=None`` never ends, and
+    ``gym.make(..., max_episode_steps=...)`` then truncates. The environment itself never truncates.
 
     ## Information
     ``info["latency_s"]``: the epoch's latency in seconds.
@@ -70,7 +73,7 @@ class JointEnv(EpochEnv):
         self,
         scenario: str | Mapping[str, Any] | Scenario = "default",
         objective: str = "makespan",
-        num_epochs: int = NUM_EPOCHS,
+        num_epochs: int | None = NUM_EPOCHS,
         render_mode: str | None = None,
     ) -> None:
         super().__init__(scenario, objective, num_epochs, render_mode)
@@ -79,7 +82,7 @@ class JointEnv(EpochEnv):
 
     def step(self, action: ArrayLike) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Decide the epoch; ValueError where the action is not in the action space."""
-        check_action(action, (self.scenario.num_tasks,), self.scenario.num_locations - 1)
+        self._check_action(action, (self.scenario.num_tasks,))
         decision = np.array(action, dtype=np.int64)
         latency_s = evaluate(
             self._times, decision, self._objective, self._instances.radio_backlog_s[0], self._free_s, self._scratch_s

@@ -11,7 +11,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from offload_gym.delay import MAKESPAN, place
-from offload_gym.envs.epochs import NUM_EPOCHS, EpochEnv, check_action
+from offload_gym.envs.epochs import NUM_EPOCHS, EpochEnv
 from offload_gym.instances import CORES, Instances
 from offload_gym.observation import write_observation
 from offload_gym.scenario import Scenario
@@ -47,7 +47,7 @@ class SequentialEnv(EpochEnv):
     completion time over n ("mean"). The rewards of an epoch add up to minus its latency.
 
     ## Episode end
-    ``terminated`` after the last task of epoch ``num_epochs``; never ``truncated``.
+    ``terminated`` after the last task of epoch ``num_epochs``; see ``JointEnv`` for ``num_epochs`` of 1 and None.
 
     ## Information
     ``info["latency_s"]``: the epoch's latency in seconds, at the step that places its last task.
@@ -60,7 +60,7 @@ class SequentialEnv(EpochEnv):
         self,
         scenario: str | Mapping[str, Any] | Scenario = "default",
         objective: str = "makespan",
-        num_epochs: int = NUM_EPOCHS,
+        num_epochs: int | None = NUM_EPOCHS,
         render_mode: str | None = None,
     ) -> None:
         super().__init__(scenario, objective, num_epochs, render_mode)
@@ -71,7 +71,7 @@ class SequentialEnv(EpochEnv):
 
     def step(self, action: int | np.integer) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Place the next task; ValueError where the action is not in the action space."""
-        check_action(action, (), self.scenario.num_locations - 1)
+        self._check_action(action, ())
         i, k = self._task, int(action)
         observation = np.empty(self._observation_size, dtype=np.float32)
         self._radio_s, completion_s = _place_next(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from offload_gym.delay import MAKESPAN, MEAN, all_stage_times, objective_code, place, start_schedule
 from offload_gym.instances import CORES, Instances, check_count
+from offload_gym.solvers.local_search import NO_REFINEMENT, improve
 
 # Price of a second of the radio, and of a second of a location's mean core, in seconds of the objective, for makespan
 # and mean. Chosen on validation instances of the default scenario, n = 8 and 12, by `python -m benchmarks tune-beam`.
@@ -23,11 +24,22 @@ CORE_PRICE = (2.0, 0.2)
 
 @njit(cache=True, nogil=True)
 def beam_kernel(
-    tasks, locations, backlog_s, radio_backlog_s, max_cores, objective, width, radio_price, core_price, decisions
+    tasks,
+    locations,
+    backlog_s,
+    radio_backlog_s,
+    max_cores,
+    objective,
+    width,
+    radio_price,
+    core_price,
+    refine,
+    decisions,
 ):
     """Fill ``decisions`` (B, n)."""
     n, num_locations = tasks.shape[1], locations.shape[1]
     times = np.empty((n, num_locations, 4))
+    start_s = np.empty((num_locations, max_cores))
     # Two generations of states, read and written in turn.
     free_s = np.empty((2, width, num_locations, max_cores))
     radio_s = np.empty((2, width))
@@ -81,12 +93,26 @@ def beam_kernel(
                 choices[new, rank, i] = k
             old = new
         decisions[b] = choices[old, value_s[old, :kept].argmin()]
+        if refine != NO_REFINEMENT:
+            start_schedule(locations[b], backlog_s[b], start_s)
+            improve(times, decisions[b], refine, radio_backlog_s[b], start_s, free_s[0, 0])
 
 
-def beam_search(instances: Instances, width: int, objective: str = "makespan") -> NDArray[np.int64]:
-    """Decisions (B, n) of a beam search with ``width`` partial schedules, at least 1."""
+def beam_search(
+    instances: Instances, width: int, objective: str = "makespan", refine: bool = False
+) -> NDArray[np.int64]:
+    """Decisions (B, n) by beam search.
+
+    Args:
+        instances: B instances of n tasks.
+        width: partial schedules kept, at least 1.
+        objective: "makespan" or "mean".
+        refine: end with a one-flip local search.
+    """
     code = objective_code(objective)
     check_count("width", width)
+    refine_code = code if refine else NO_REFINEMENT
+    prices = RADIO_PRICE[code], CORE_PRICE[code]
     decisions = np.empty((len(instances), instances.num_tasks), dtype=np.int64)
-    beam_kernel(*instances.arrays, instances.max_cores, code, width, RADIO_PRICE[code], CORE_PRICE[code], decisions)
+    beam_kernel(*instances.arrays, instances.max_cores, code, width, *prices, refine_code, decisions)
     return decisions

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from offload_gym.delay import all_stage_times, place, start_schedule
 from offload_gym.instances import Instances
+from offload_gym.solvers.local_search import NO_REFINEMENT, improve, refinement_code
 
 
 @njit(cache=True, nogil=True)
@@ -36,19 +37,29 @@ def complete_greedily(times, first, radio_s, free_s, decision):
 
 
 @njit(cache=True, nogil=True)
-def greedy_kernel(tasks, locations, backlog_s, radio_backlog_s, max_cores, decisions):
+def greedy_kernel(tasks, locations, backlog_s, radio_backlog_s, max_cores, refine, decisions):
     """Fill ``decisions`` (B, n)."""
     num_locations = locations.shape[1]
     times = np.empty((tasks.shape[1], num_locations, 4))
-    free_s = np.empty((num_locations, max_cores))
+    start_s = np.empty((num_locations, max_cores))
+    free_s = np.empty_like(start_s)
     for b in range(len(tasks)):
         all_stage_times(tasks[b], locations[b], times)
-        start_schedule(locations[b], backlog_s[b], free_s)
+        start_schedule(locations[b], backlog_s[b], start_s)
+        free_s[:] = start_s
         complete_greedily(times, 0, radio_backlog_s[b], free_s, decisions[b])
+        if refine != NO_REFINEMENT:
+            improve(times, decisions[b], refine, radio_backlog_s[b], start_s, free_s)
 
 
-def greedy(instances: Instances) -> NDArray[np.int64]:
-    """Decisions (B, n) by greedy earliest completion; the same rule for every objective."""
+def greedy(instances: Instances, refine: str | None = None) -> NDArray[np.int64]:
+    """Decisions (B, n) by greedy earliest completion; the same rule for every objective.
+
+    Args:
+        instances: B instances of n tasks.
+        refine: objective of a one-flip local search behind it, or None for greedy alone.
+    """
+    code = refinement_code(refine)
     decisions = np.empty((len(instances), instances.num_tasks), dtype=np.int64)
-    greedy_kernel(*instances.arrays, instances.max_cores, decisions)
+    greedy_kernel(*instances.arrays, instances.max_cores, code, decisions)
     return decisions

@@ -1,4 +1,7 @@
-"""One-flip local search: move the one task whose move helps most, until no move helps."""
+"""One-flip local search: move the one task whose move helps most, until no move helps.
+
+Kernels that decide can end with it: they take ``refine``, the code of the objective to improve, or ``NO_REFINEMENT``.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from offload_gym.delay import all_stage_times, check_decisions, evaluate, objective_code, start_schedule
 from offload_gym.instances import Instances
+
+NO_REFINEMENT = -1
+
+
+def refinement_code(refine: str | None) -> int:
+    """The kernels' number for refining under an objective, or for not refining (None)."""
+    return NO_REFINEMENT if refine is None else objective_code(refine)
 
 
 @njit(cache=True, nogil=True)

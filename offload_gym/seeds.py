@@ -1,0 +1,22 @@
+"""Seeds of test, training and validation instances, which never meet."""
+
+from __future__ import annotations
+
+from numpy.random import SeedSequence
+
+PURPOSES = ("test", "training", "validation")
+
+
+def seed_for(purpose: str, seed: int, *further: int) -> SeedSequence:
+    """The seed of one purpose: streams of different purposes differ, also where ``seed`` is the same.
+
+    Args:
+        purpose: "test", "training" or "validation".
+        seed: chosen by the user, at least 0.
+        *further: numbers that tell several draws of one purpose apart.
+    """
+    if purpose not in PURPOSES:
+        raise ValueError(f"purpose is {purpose!r}; it must be one of {', '.join(PURPOSES)}")
+    if seed < 0:
+        raise ValueError(f"seed is {seed}; it must be at least 0")
+    return SeedSequence(seed, spawn_key=(PURPOSES.index(purpose), *further))

@@ -1,0 +1,209 @@
+"""Bounds of the branch and bound: what any completion of a partial schedule costs at least.
+
+Both objectives start from what each remaining task would cost if it were placed next: radio and cores are only ever
+busier later. On top of that:
+
+- makespan: to finish all remaining tasks before a limit T, the work put on each resource (the radio, and each
+  location's cores together) must fit between the resource's free time and T. With any weights >= 0 on the
+  resources, the cheapest weighted work of the remaining tasks must fit the weighted room (a Lagrangian relaxation of
+  the choice). The weights come from a multiplicative-weights method at the root and at two nodes along the incumbent;
+  their sums over the remaining tasks are tabulated, so that the test costs a node a few operations. A core that is busy
+  beyond T has no room, not negative room.
+- mean: if r of the remaining tasks go through the radio and the others run on the device, each send delays all later
+  sends and, on a device with a single core, each run all later runs. The least sum of completions for each r does not
+  depend on the node but for the two free times, so it is tabulated too.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from offload_gym.delay import MAKESPAN, PATH, RETURN, RUN, SEND, place
+
+# A node is cut when its bound is within this factor of the incumbent, so that rounding never keeps equals alive.
+TOLERANCE = 1.0 - 1e-12
+WEIGHT_ROUNDS = 24
+
+
+class Bounds(NamedTuple):
+    """Tables over the remaining tasks ``i, ..., n - 1``, for i = 0..n."""
+
+    first_arrival_s: NDArray  # (n + 1, K) least send + path: nothing arrives sooner after the radio is free
+    least_return_s: NDArray  # (n + 1, K)
+    least_after_send_s: NDArray  # (n + 1,) least path + run + return of a remote placement
+    weights: NDArray  # (sets, K + 1) weight of each location's cores, and of the radio (last)
+    weighted_work: NDArray  # (sets, n + 1) cheapest weighted work of the remaining tasks
+    sum_by_remote_s: NDArray  # (n + 1, n + 1) least sum of completions with r remote tasks, free times taken as 0
+
+
+@njit(cache=True, nogil=True)
+def _room(tables, i, limit_s, radio_s, free_s, room_s):
+    """Fill ``room_s`` (K + 1) with the time that cores and radio have until ``limit_s`` for tasks ``i`` and later."""
+    num_locations, max_cores = free_s.shape
+    for k in range(num_locations):
+        last_s = limit_s - tables.least_return_s[i, k]
+        first_s = 0.0 if k == 0 else radio_s + tables.first_arrival_s[i, k]
+        room = 0.0
+        for m in range(max_cores):
+            room += max(0.0, last_s - max(first_s, free_s[k, m]))
+        room_s[k] = room
+    room_s[num_locations] = max(0.0, limit_s - tables.least_after_send_s[i] - radio_s)
+
+
+@njit(cache=True, nogil=True)
+def _find_weights(times, allowed, first, room_s, weights):
+    """Fill ``weights`` (K + 1) so that the weighted work of the tasks from ``first`` on is large against the room."""
+    n, num_locations = allowed.shape
+    share = np.full(num_locations + 1, 1.0 / (num_locations + 1))
+    price = np.empty(num_locations + 1)
+    load = np.empty(num_locations + 1)
+    best = -1.0
+    for _ in range(WEIGHT_ROUNDS):
+        for r in range(num_locations + 1):
+            price[r] = share[r] / max(room_s[r], 1e-12)
+        load[:] = 0.0
+        work = 0.0
+        for j in range(first, n):
+            cheapest = np.inf
+            cheapest_k = 0
+            for k in range(num_locations):
+                if allowed[j, k]:
+                    cost = price[k] * times[j, k, RUN] + price[num_locations] * times[j, k, SEND]
+                    if cost < cheapest:
+                        cheapest = cost
+                        cheapest_k = k
+            work += cheapest
+            load[cheapest_k] += times[j, cheapest_k, RUN]
+            load[num_locations] += times[j, cheapest_k, SEND]
+        if work > best:
+            best = work
+            weights[:] = price
+        total = 0.0
+        for r in range(num_locations + 1):
+            share[r] *= np.exp(0.7 * min(4.0, load[r] / max(room_s[r], 1e-12)))
+            total += share[r]
+        share /= total
+
+
+@njit(cache=True, nogil=True)
+def tabulate(times, first, radio_s, free_s, objective, incumbent, incumbent_s, num_sets):
+    """The tables of the subtree below a schedule of the tasks before ``first``."""
+    n, num_locations = times.shape[:2]
+    allowed = np.ones((n, num_locations), dtype=np.bool_)
+    if objective == MAKESPAN:
+        for j in range(first, n):
+            for k in range(num_locations):
+                allowed[j, k] = place(times[j, k], k, 0.0, radio_s, free_s[k])[4] < incumbent_s
+    tables = Bounds(
+        np.full((n + 1, num_locations), np.inf),
+        np.full((n + 1, num_locations), np.inf),
+        np.full(n + 1, np.inf),
+        np.zeros((num_sets, num_locations + 1)),
+        np.zeros((num_sets, n + 1)),
+        np.full((n + 1, n + 1), np.inf),
+    )
+    for i in range(n - 1, first - 1, -1):
+        tables.least_after_send_s[i] = tables.least_after_send_s[i + 1]
+        for k in range(num_locations):
+            tables.first_arrival_s[i, k] = tables.first_arrival_s[i + 1, k]
+            tables.least_return_s[i, k] = tables.least_return_s[i + 1, k]
+            if allowed[i, k]:
+                arrival_s = times[i, k, SEND] + times[i, k, PATH]
+                tables.first_arrival_s[i, k] = min(tables.first_arrival_s[i, k], arrival_s)
+                tables.least_return_s[i, k] = min(tables.least_return_s[i, k], times[i, k, RETURN])
+                if k > 0:
+                    after_s = times[i, k, PATH] + times[i, k, RUN] + times[i, k, RETURN]
+                    tables.least_after_send_s[i] = min(tables.least_after_send_s[i], after_s)
+    if objective == MAKESPAN:
+        _tabulate_weighted_work(times, allowed, first, radio_s, free_s, incumbent, incumbent_s, tables)
+    else:
+        _tabulate_sums(times, first, free_s, tables.sum_by_remote_s)
+    return tables
+
+
+@njit(cache=True, nogil=True)
+def _tabulate_weighted_work(times, allowed, first, radio_s, free_s, incumbent, incumbent_s, tables):
+    """One set of weights for the root and further ones for nodes along the incumbent: deeper nodes have other needs."""
+    n, num_locations = allowed.shape
+    num_sets = len(tables.weights)
+    room_s = np.empty(num_locations + 1)
+    free_s = free_s.copy()
+    depth = first
+    for chosen in range(num_sets):
+        start = first + chosen * (n - first) // (num_sets + 1)
+        while depth < start:
+            k = incumbent[depth]
+            radio_s, core, _, finish_s, _ = place(times[depth, k], k, 0.0, radio_s, free_s[k])
+            free_s[k, core] = finish_s
+            depth += 1
+        _room(tables, depth, incumbent_s, radio_s, free_s, room_s)
+        weights = tables.weights[chosen]
+        _find_weights(times, allowed, depth, room_s, weights)
+        work = tables.weighted_work[chosen]
+        for i in range(n - 1, first - 1, -1):
+            cheapest = np.inf
+            for k in range(num_locations):
+                if allowed[i, k]:
+                    cost = weights[k] * times[i, k, RUN] + weights[num_locations] * times[i, k, SEND]
+                    cheapest = min(cheapest, cost)
+            work[i] = work[i + 1] + cheapest
+
+
+@njit(cache=True, nogil=True)
+def _tabulate_sums(times, first, free_s, sums):
+    """Fill ``sums`` (n + 1, n + 1): least sum of completions of the tasks from i on if r of them are remote."""
+    n, num_locations = times.shape[:2]
+    single = np.isinf(free_s[0, 1:]).all()
+    sums[n, 0] = 0.0
+    for i in range(n - 1, first - 1, -1):
+        after_s = np.inf
+        for k in range(1, num_locations):
+            after_s = min(after_s, times[i, k, PATH] + times[i, k, RUN] + times[i, k, RETURN])
+        send_s = np.inf
+        for k in range(1, num_locations):
+            send_s = min(send_s, times[i, k, SEND])
+        for r in range(n - i + 1):
+            local = n - i - r  # including this task, where it is local
+            if r <= n - i - 1:
+                sums[i, r] = sums[i + 1, r] + times[i, 0, RUN] * (local if single else 1)
+            if r > 0:
+                sums[i, r] = min(sums[i, r], sums[i + 1, r - 1] + send_s * r + after_s)
+
+
+@njit(cache=True, nogil=True)
+def can_beat(times, tables, i, limit_s, radio_s, free_s, value_s, objective, room_s):
+    """Whether the bounds leave room for a completion of this node that is better than ``limit_s``.
+
+    ``value_s`` is the largest completion so far, or their sum; ``limit_s`` is in the same terms.
+    """
+    n, num_locations = times.shape[:2]
+    if objective == MAKESPAN:
+        _room(tables, i, limit_s, radio_s, free_s, room_s)
+        for chosen in range(len(tables.weights)):
+            room = 0.0
+            for r in range(num_locations + 1):
+                room += tables.weights[chosen, r] * room_s[r]
+            if tables.weighted_work[chosen, i] * TOLERANCE > room:
+                return False
+    else:
+        device_s = free_s[0].min()
+        least_s = np.inf
+        for r in range(n - i + 1):
+            least_s = min(least_s, tables.sum_by_remote_s[i, r] + r * radio_s + (n - i - r) * device_s)
+        if value_s + least_s >= limit_s * TOLERANCE:
+            return False
+    for k in range(num_locations):
+        room_s[k] = free_s[k].min()
+    for j in range(i, n):
+        soonest_s = np.inf
+        for k in range(num_locations):
+            ready_s = 0.0 if k == 0 else radio_s + times[j, k, SEND] + times[j, k, PATH]
+            soonest_s = min(soonest_s, max(ready_s, room_s[k]) + times[j, k, RUN] + times[j, k, RETURN])
+        value_s = max(value_s, soonest_s) if objective == MAKESPAN else value_s + soonest_s
+        if value_s >= limit_s * TOLERANCE:
+            return False
+    return True

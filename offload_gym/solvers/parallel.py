@@ -1,0 +1,20 @@
+"""Sharing a batch among threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+
+def for_each_chunk(work: Callable[[slice], None], size: int, num_threads: int | None, chunk: int) -> None:
+    """Call ``work(rows)`` for slices that cover range(size), on threads: the kernels release the interpreter lock."""
+    slices = [slice(start, min(start + chunk, size)) for start in range(0, size, chunk)]
+    workers = min(num_threads or os.cpu_count() or 1, len(slices))
+    if workers <= 1:
+        for rows in slices:
+            work(rows)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        for _ in pool.map(work, slices):
+            pass
