@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
 
 from benchmarks.analysis import front
@@ -47,43 +48,30 @@ def _logarithmic(axes: Axes) -> None:
     axes.set(xscale="log", yscale="log")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(NullFormatter())
 
 
 def gap_against_delay(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Mean optimality gap against the time of one decision; policies on the front are joined by a line."""
-    figure = Figure(figsize=(9, 5.5), dpi=120, layout="constrained")
+    """Mean optimality gap against the time of one decision; policies on the front are joined by a line.
+
+    Points carry numbers, by falling gap as in the table, and the legend their names: names would cover each other.
+    """
+    figure = Figure(figsize=(10, 5.5), dpi=120, layout="constrained")
     axes = figure.subplots()
     floor = 0.02  # per cent: where a gap of 0 is drawn on the logarithmic axis
-    shown = set()
-    taken: list[tuple[float, float]] = []
-    for row in sorted(rows, key=lambda row: row["decide_us_p50"]):
-        kind = family(row["policy"])
-        colour, marker = STYLES[kind]
-        x, y = row["decide_us_p50"], max(100 * row["gap_mean"], floor)
-        label = None if kind in shown else kind
-        shown.add(kind)
-        axes.scatter(x, y, color=colour, marker=marker, s=55, zorder=3, label=label)
-        # Above its point, or below it where a label nearby is above.
-        near = any(abs(np.log(x / other_x)) < 0.5 and abs(np.log(y / other_y)) < 0.25 for other_x, other_y in taken)
-        if not near:
-            taken.append((x, y))
-        offset = (5, -11) if near else (5, 4)
-        axes.annotate(row["policy"], (x, y), xytext=offset, textcoords="offset points", fontsize=8)
-    by_name = {row["policy"]: row for row in rows}
-    names = front(rows)
-    axes.plot(
-        [by_name[name]["decide_us_p50"] for name in names],
-        [max(100 * by_name[name]["gap_mean"], floor) for name in names],
-        color="#222222",
-        linewidth=0.8,
-        linestyle="--",
-        label="front",
-    )
+    at = {row["policy"]: (row["decide_us_p50"], max(100 * row["gap_mean"], floor)) for row in rows}
+    axes.plot(*zip(*(at[name] for name in front(rows)), strict=True), color="#222222", linewidth=0.8, linestyle="--")
+    for number, name in enumerate(sorted(at, key=lambda name: -at[name][1]), start=1):
+        colour, marker = STYLES[family(name)]
+        axes.scatter(*at[name], color=colour, marker=marker, s=50, zorder=3, label=f"{number} {name}")
+        axes.annotate(str(number), at[name], xytext=(4, 4), textcoords="offset points", fontsize=8)
     _logarithmic(axes)
     axes.set_xlabel("decision delay, median of one call from Python (µs)")
     axes.set_ylabel(f"mean optimality gap (%; {floor} stands for 0)")
     axes.grid(which="major", color="#DADADA", linewidth=0.6)
-    axes.legend(fontsize=8, loc="upper right")
+    figure.legend(
+        fontsize=9, loc="outside right upper", title="dashed: no policy is faster and better", title_fontsize=8
+    )
     with replacing(path) as temporary:
         figure.savefig(temporary)
 
