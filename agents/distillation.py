@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from agents.imitation import Samples, fit, with_latency
+from agents.imitation import Loss, Samples, with_latency
 from agents.networks import TaskNetwork
-from offload_gym.demonstrations import Demonstrations
 
 
 def distillation_loss(
@@ -54,22 +53,10 @@ def teacher_scores(teacher: TaskNetwork, samples: Samples, batch_size: int = 409
     return torch.cat([teacher(rows, states) for rows, states in batches])
 
 
-def distil(
-    student: TaskNetwork,
-    teacher: TaskNetwork,
-    samples: Samples,
-    validation: Demonstrations,
-    *,
-    epochs: int,
-    temperature: float = 1.0,
-    alpha: float = 0.5,
-    learning_rate: float = 5e-3,
-    batch_size: int = 256,
-    seed: int = 0,
-) -> float:
-    """Train a student on the teacher's scores and the expert's labels; returns the mean gap on validation.
+def student_loss(teacher: TaskNetwork, samples: Samples, temperature: float = 1.0, alpha: float = 0.5) -> Loss:
+    """Distillation from the teacher's scores and the expert's labels; in the joint form together with the latency.
 
-    A student of the joint form also learns from the latency of its decisions, as its teacher does (``latency_loss``).
+    The teacher must be of the student's form.
     """
     scores = teacher_scores(teacher, samples)
 
@@ -78,16 +65,6 @@ def distil(
             tensor.flatten(0, 1) for tensor in (logits, scores[chosen], samples.targets[chosen])
         )
         label_loss = distillation_loss(student_logits, teacher_logits, targets, temperature, alpha)
-        return with_latency(student.form, label_loss, logits, samples, chosen)
+        return with_latency(teacher.form, label_loss, logits, samples, chosen)
 
-    return fit(
-        student,
-        samples,
-        loss,
-        validation,
-        epochs=epochs,
-        learning_rate=learning_rate,
-        batch_size=batch_size,
-        seed=seed,
-        description=f"{student.form} student",
-    )
+    return loss

@@ -26,6 +26,9 @@ LABEL_TEMPERATURE = 0.02  # of the regret: a choice that costs 2 % more gets 1/e
 NUM_CHOICES = 8  # decisions drawn for one instance in the latency loss
 LABEL_WEIGHT = 0.1  # of the labels beside the latency loss
 
+# (logits (b, n, K), indices (b,) of the epochs among the samples) -> scalar
+Loss = Callable[[Tensor, Tensor], Tensor]
+
 
 class Samples(NamedTuple):
     """Training tensors of B epochs of n tasks."""
@@ -68,7 +71,7 @@ def mean_gap(network: Network, demonstrations: Demonstrations) -> float:
 def fit(
     network: TaskNetwork,
     samples: Samples,
-    loss: Callable[[Tensor, Tensor], Tensor],
+    loss: Loss,
     validation: Demonstrations,
     *,
     epochs: int,
@@ -82,7 +85,7 @@ def fit(
     Args:
         network: trained in place, on the device of the samples.
         samples: what to learn from.
-        loss: (logits (b, n, K), indices (b,) of the epochs in ``samples``) -> scalar.
+        loss: ``teacher_loss`` or ``agents.distillation.student_loss``, made of the same samples.
         validation: instances that were not trained on; the mean gap is measured on them during the second half.
         epochs: passes over the samples.
         batch_size: decision epochs (of n tasks) in one gradient step.
@@ -160,30 +163,11 @@ def with_latency(form: str, label_loss: Tensor, logits: Tensor, samples: Samples
     return latency_loss(logits, samples.labels.part(chosen.cpu().numpy())) + LABEL_WEIGHT * label_loss
 
 
-def train_teacher(
-    network: TaskNetwork,
-    samples: Samples,
-    validation: Demonstrations,
-    *,
-    epochs: int,
-    learning_rate: float = 5e-3,
-    batch_size: int = 256,
-    seed: int = 0,
-) -> float:
-    """Train on the expert's labels, and in the joint form on the latency too; returns the mean gap on validation."""
+def teacher_loss(form: str, samples: Samples) -> Loss:
+    """Cross-entropy with the expert's labels; in the joint form together with the latency."""
 
     def loss(logits: Tensor, chosen: Tensor) -> Tensor:
         label_loss = functional.cross_entropy(logits.flatten(0, 1), samples.targets[chosen].flatten(0, 1))
-        return with_latency(network.form, label_loss, logits, samples, chosen)
+        return with_latency(form, label_loss, logits, samples, chosen)
 
-    return fit(
-        network,
-        samples,
-        loss,
-        validation,
-        epochs=epochs,
-        learning_rate=learning_rate,
-        batch_size=batch_size,
-        seed=seed,
-        description=f"{network.form} teacher",
-    )
+    return loss

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import torch
 
-from agents.distillation import distil
-from agents.imitation import make_samples, train_teacher
+from agents.distillation import student_loss
+from agents.imitation import fit, make_samples, teacher_loss
 from agents.networks import TaskNetwork, from_runtime, pick_device, save_policy, to_runtime
 from agents.reinforcement import RL_AGENTS, train_agent
 from offload_gym.delay import objective_code
@@ -141,7 +141,15 @@ def _train_teacher(form: str, labels: Demonstrations, validation: Demonstrations
     network = TaskNetwork(form, settings.scenario.cores, settings.teacher_encoder, settings.teacher_head)
     samples = make_samples(labels, form, pick_device(settings.device))
     passes = settings.teacher_passes if form == "sequential" else settings.multilabel_passes
-    train_teacher(network, samples, validation, epochs=passes, seed=settings.seed)
+    fit(
+        network,
+        samples,
+        teacher_loss(form, samples),
+        validation,
+        epochs=passes,
+        seed=settings.seed,
+        description=f"{PREFIXES[form]}-teacher",
+    )
     return to_runtime(network)
 
 
@@ -150,15 +158,16 @@ def _train_student(
 ) -> Network:
     torch.manual_seed(settings.seed)
     student = TaskNetwork(form, settings.scenario.cores, settings.student_encoder, settings.student_head)
-    distil(
+    samples = make_samples(labels, form, pick_device(settings.device))
+    teacher = from_runtime(load_network(teacher_path))
+    fit(
         student,
-        from_runtime(load_network(teacher_path)),
-        make_samples(labels, form, pick_device(settings.device)),
+        samples,
+        student_loss(teacher, samples, settings.temperature, settings.alpha),
         validation,
         epochs=settings.student_passes if form == "sequential" else settings.multilabel_passes,
-        temperature=settings.temperature,
-        alpha=settings.alpha,
         seed=settings.seed,
+        description=f"{PREFIXES[form]}-student",
     )
     return to_runtime(student)
 

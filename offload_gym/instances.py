@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -64,58 +64,42 @@ class Instances:
             raise ValueError(f"edges has {len(edges)} dependencies; this version takes independent tasks only")
         if edge_bits is not None:
             raise ValueError("edge_bits is given; this version takes independent tasks only")
-        first = _numbers("input_bits", input_bits)
-        if first.ndim != 2 or first.size == 0:
-            raise ValueError(f"input_bits has the shape {first.shape}; it must be (B, n) with B and n at least 1")
-        num_instances, num_tasks = first.shape
-        speeds = _numbers("cpu_hz", cpu_hz)
-        if speeds.ndim != 2 or speeds.shape[0] != num_instances or speeds.shape[1] < 2:
-            raise ValueError(
-                f"cpu_hz has the shape {speeds.shape}; it must be ({num_instances}, K) with K at least 2 locations"
-            )
-        num_locations = speeds.shape[1]
-
-        tasks = np.empty((num_instances, num_tasks, 3))
-        for column, (name, values) in enumerate(
-            (("input_bits", first), ("output_bits", output_bits), ("workload_cycles", workload_cycles))
-        ):
-            array = _shaped(name, values, (num_instances, num_tasks))
-            _require(name, array, np.isfinite(array) & (array >= 0), "finite and at least 0")
-            tasks[:, :, column] = array
-
-        per_location = (num_instances, num_locations)
-        locations = np.empty((*per_location, 6))
-        for column, (name, values) in enumerate(
-            zip(LOCATION_FIELDS, (speeds, cores, uplink_bps, downlink_bps, wired_bps, propagation_s), strict=True)
-        ):
-            locations[:, :, column] = _shaped(name, values, per_location)
-        _require("cpu_hz", speeds, np.isfinite(speeds) & (speeds > 0), "finite and above 0")
-        counts = locations[:, :, CORES]
-        whole = np.isfinite(counts) & (counts == np.floor(counts))
-        _require("cores", counts, whole & (counts >= 1), "a whole number, at least 1")
-        remote = locations[:, 1:]
-        for name, column in (("uplink_bps", UPLINK), ("downlink_bps", DOWNLINK)):
-            rate = remote[:, :, column]
-            _require(name, rate, np.isfinite(rate) & (rate > 0), "finite and above 0", first_location=1)
-        wired = remote[:, :, WIRED]
-        _require("wired_bps", wired, wired > 0, "above 0 (infinite is allowed)", first_location=1)
-        delay = remote[:, :, PROPAGATION]
-        _require("propagation_s", delay, np.isfinite(delay) & (delay >= 0), "finite and at least 0", first_location=1)
+        given = {
+            "input_bits": input_bits,
+            "output_bits": output_bits,
+            "workload_cycles": workload_cycles,
+            "cpu_hz": cpu_hz,
+            "cores": cores,
+            "uplink_bps": uplink_bps,
+            "downlink_bps": downlink_bps,
+            "wired_bps": wired_bps,
+            "propagation_s": propagation_s,
+        }
+        arrays = {name: _numbers(name, value) for name, value in given.items()}
+        per_task, per_location = arrays["input_bits"].shape, arrays["cpu_hz"].shape
+        if len(per_task) != 2 or 0 in per_task:
+            raise ValueError(f"input_bits has the shape {per_task}; it must be (B, n) with B and n at least 1")
+        if len(per_location) != 2 or per_location[0] != per_task[0] or per_location[1] < 2:
+            raise ValueError(f"cpu_hz has the shape {per_location}; it must be ({per_task[0]}, K) with K at least 2")
+        for name, array in arrays.items():
+            shape = per_task if name in TASK_FIELDS else per_location
+            if array.shape != shape:
+                raise ValueError(f"{name} has the shape {array.shape}; it must be {shape} as the other fields have it")
+            _check_bounds(name, array)
+        tasks = np.stack([arrays[name] for name in TASK_FIELDS], axis=-1)
+        locations = np.stack([arrays[name] for name in LOCATION_FIELDS], axis=-1)
 
         backlog = _numbers("backlog_s", backlog_s)
-        max_cores = int(counts.max())
-        if backlog.shape not in (per_location, (*per_location, max_cores)):
-            raise ValueError(
-                f"backlog_s has the shape {backlog.shape}; it must be {per_location} or {(*per_location, max_cores)}"
-            )
-        good = np.isfinite(backlog) & (backlog >= 0)
-        if backlog.ndim == 3:
-            good |= np.arange(max_cores) >= counts[:, :, None]
-        _require("backlog_s", backlog, good, "finite and at least 0")
-
-        radio = np.zeros(num_instances) if radio_backlog_s is None else radio_backlog_s
-        radio = _shaped("radio_backlog_s", radio, (num_instances,))
-        _require("radio_backlog_s", radio, np.isfinite(radio) & (radio >= 0), "finite and at least 0")
+        counts = locations[:, :, CORES]
+        per_core = (*per_location, int(counts.max()))
+        if backlog.shape not in (per_location, per_core):
+            raise ValueError(f"backlog_s has the shape {backlog.shape}; it must be {per_location} or {per_core}")
+        beyond = backlog.ndim == 3 and np.arange(per_core[-1]) >= counts[:, :, None]
+        _require("backlog_s", backlog, _not_negative(backlog) | beyond, "finite and at least 0")
+        radio = np.zeros(per_task[0]) if radio_backlog_s is None else _numbers("radio_backlog_s", radio_backlog_s)
+        if radio.shape != per_task[:1]:
+            raise ValueError(f"radio_backlog_s has the shape {radio.shape}; it must be {per_task[:1]}")
+        _require("radio_backlog_s", radio, _not_negative(radio), "finite and at least 0")
         self._store(tasks, locations, backlog.reshape(*per_location, -1).copy(), radio.copy())
 
     def _store(
@@ -231,17 +215,44 @@ def _numbers(name: str, values: ArrayLike) -> NDArray[np.float64]:
         raise ValueError(f"{name} must be an array of numbers, but {error}") from None
 
 
-def _shaped(name: str, values: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    array = _numbers(name, values)
-    if array.shape != shape:
-        raise ValueError(f"{name} has the shape {array.shape}; it must be {shape} as the other fields have it")
-    return array
+def _not_negative(array: NDArray) -> NDArray:
+    return np.isfinite(array) & (array >= 0)
 
 
-def _require(name: str, array: NDArray, good: NDArray, bound: str, first_location: int = 0) -> None:
+def _positive(array: NDArray) -> NDArray:
+    return np.isfinite(array) & (array > 0)
+
+
+def _positive_or_infinite(array: NDArray) -> NDArray:
+    return array > 0
+
+
+def _count(array: NDArray) -> NDArray:
+    return np.isfinite(array) & (array == np.floor(array)) & (array >= 1)
+
+
+# What each field may hold, and from which location on: location 0 has no path, and what stands there is ignored.
+_BOUNDS: dict[str, tuple[Callable[[NDArray], NDArray], str, int]] = {
+    "input_bits": (_not_negative, "finite and at least 0", 0),
+    "output_bits": (_not_negative, "finite and at least 0", 0),
+    "workload_cycles": (_not_negative, "finite and at least 0", 0),
+    "cpu_hz": (_positive, "finite and above 0", 0),
+    "cores": (_count, "a whole number, at least 1", 0),
+    "uplink_bps": (_positive, "finite and above 0", 1),
+    "downlink_bps": (_positive, "finite and above 0", 1),
+    "wired_bps": (_positive_or_infinite, "above 0 (infinite is allowed)", 1),
+    "propagation_s": (_not_negative, "finite and at least 0", 1),
+}
+
+
+def _check_bounds(name: str, array: NDArray) -> None:
+    within, bound, first_column = _BOUNDS[name]
+    good = within(array)
+    good[:, :first_column] = True
+    _require(name, array, good, bound)
+
+
+def _require(name: str, array: NDArray, good: NDArray, bound: str) -> None:
     if not good.all():
         index = tuple(int(j) for j in np.argwhere(~good)[0])
-        value = float(array[index])
-        if first_location:  # `array` left location 0 out
-            index = (index[0], index[1] + first_location)
-        raise ValueError(f"{name}{list(index)} is {value}; it must be {bound}")
+        raise ValueError(f"{name}{list(index)} is {float(array[index])}; it must be {bound}")

@@ -8,8 +8,8 @@ import torch
 from torch.nn import functional
 
 from agents import training
-from agents.distillation import distil, distillation_loss, teacher_scores
-from agents.imitation import latency_loss, make_samples, mean_gap, soft_labels, train_teacher
+from agents.distillation import distillation_loss, student_loss, teacher_scores
+from agents.imitation import fit, latency_loss, make_samples, mean_gap, soft_labels, teacher_loss
 from agents.networks import TaskNetwork, from_runtime, num_parameters, save_policy, to_runtime
 from agents.reinforcement import RL_AGENTS, RelativeReward, make_agent, placements_a_step, train_agent
 from agents.reinforcement import to_runtime as agent_to_runtime
@@ -80,7 +80,7 @@ def overfit(form, few):
     network = TaskNetwork(form, (1, 2, 8), (32,), (64, 64))
     samples = make_samples(few, form, CPU)
     before = teacher_scores(network, samples).argmax(-1).numpy()
-    train_teacher(network, samples, few, epochs=400, batch_size=20, learning_rate=5e-3)
+    fit(network, samples, teacher_loss(form, samples), few, epochs=400, batch_size=20)
     return before, teacher_scores(network, samples).argmax(-1).numpy()
 
 
@@ -153,7 +153,7 @@ def test_training_resumes(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "distil", interrupt)
+        patch.setattr(training, "student_loss", interrupt)
         with pytest.raises(KeyboardInterrupt):
             training.train_all(tmp_path, TINY, report=lambda _: None)
     done = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
@@ -181,17 +181,18 @@ def test_training_does_not_mix_settings(tmp_path):
 def test_each_step_makes_its_own_number_of_passes(tmp_path, monkeypatch):
     made = {}
 
-    def count(network, *_args, **kwargs):
-        made[f"{network.form} {sum(p.numel() for p in network.parameters())}"] = kwargs["epochs"]
-        return 0.0
+    def count(*_args, epochs, description, **_kwargs):
+        made[description] = epochs
 
-    monkeypatch.setattr(training, "train_teacher", count)
-    monkeypatch.setattr(training, "distil", count)
+    monkeypatch.setattr(training, "fit", count)
     settings = replace(TINY, teacher_passes=3, student_passes=4, multilabel_passes=5)
     training.train_all(tmp_path, settings, report=lambda _: None)
-    assert sorted((name.split()[0], passes) for name, passes in made.items()) == [
-        ("joint", 5), ("joint", 5), ("sequential", 3), ("sequential", 4),
-    ]  # fmt: skip
+    assert made == {
+        "sequential-teacher": 3,
+        "sequential-student": 4,
+        "multilabel-teacher": 5,
+        "multilabel-student": 5,
+    }
 
 
 @pytest.mark.parametrize(
@@ -245,7 +246,7 @@ def test_a_distilled_student_follows_its_teacher(few):
     shares = {}
     for alpha in (1.0, 0.0):
         student = TaskNetwork("sequential", (1, 2, 8), (8,), (8,))
-        distil(student, teacher, samples, few, epochs=60, alpha=alpha, batch_size=20)
+        fit(student, samples, student_loss(teacher, samples, alpha=alpha), few, epochs=60, batch_size=20)
         shares[alpha] = (teacher_scores(student, samples).argmax(-1) == 0).float().mean()
     # THEN only the first does as the teacher
     assert shares[1.0] > 0.95 > 0.8 > shares[0.0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,7 +31,17 @@ def _open_epoch(tasks, locations, backlog_s, radio_backlog_s, times, free_s, scr
 
 
 class EpochEnv(gym.Env):
-    """Base of the environments: draws and observes epochs, ends episodes, and renders."""
+    """Base of the environments: draws and observes epochs, ends episodes, and renders.
+
+    Args:
+        scenario: a preset's name, a dict with "name" and what to change in it, or a ``Scenario``.
+        objective: "makespan" or "mean".
+        num_epochs: epochs of an episode, or None for episodes without end.
+        render_mode: None, "ansi" or "rgb_array".
+
+    Raises:
+        ValueError: an argument is unknown or out of its bounds.
+    """
 
     metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 2}  # noqa: RUF012 (Gymnasium's convention)
 
@@ -52,11 +63,16 @@ class EpochEnv(gym.Env):
         self.render_mode = render_mode
         self.observation_space: Box = observation_space(self.scenario.num_tasks, self.scenario.cores)
         self._observation_size = observation_size(self.scenario.num_tasks, self.scenario.cores)
+        self.action_space = self._make_action_space()
         self._process = EpochProcess(self.scenario)
         self._times = np.empty((self.scenario.num_tasks, self.scenario.num_locations, 4))
         self._free_s = np.empty((self.scenario.num_locations, max(self.scenario.cores)))
         self._scratch = np.empty(self.scenario.num_tasks, dtype=np.int64)
         self._shown: tuple[Instances, NDArray[np.int64]] | None = None  # what render() draws
+
+    @abstractmethod
+    def _make_action_space(self) -> gym.Space:
+        """The space of actions, once the scenario is known."""
 
     @property
     def instances(self) -> Instances:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,7 @@ from gymnasium.spaces import MultiDiscrete
 from numpy.typing import ArrayLike, NDArray
 
 from offload_gym.delay import evaluate
-from offload_gym.envs.epochs import NUM_EPOCHS, EpochEnv
-from offload_gym.scenario import Scenario
+from offload_gym.envs.epochs import EpochEnv
 
 
 class JointEnv(EpochEnv):
@@ -69,24 +67,15 @@ class JointEnv(EpochEnv):
     v0: first version.
     """
 
-    def __init__(
-        self,
-        scenario: str | Mapping[str, Any] | Scenario = "default",
-        objective: str = "makespan",
-        num_epochs: int | None = NUM_EPOCHS,
-        render_mode: str | None = None,
-    ) -> None:
-        super().__init__(scenario, objective, num_epochs, render_mode)
-        self.action_space = MultiDiscrete([self.scenario.num_locations] * self.scenario.num_tasks)
-        self._scratch_s = np.empty_like(self._free_s)
+    def _make_action_space(self) -> MultiDiscrete:
+        return MultiDiscrete([self.scenario.num_locations] * self.scenario.num_tasks)
 
     def step(self, action: ArrayLike) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Decide the epoch; ValueError where the action is not in the action space."""
         self._check_action(action, (self.scenario.num_tasks,))
         decision = np.array(action, dtype=np.int64)
-        latency_s = evaluate(
-            self._times, decision, self._objective, self._instances.radio_backlog_s[0], self._free_s, self._scratch_s
-        )
+        radio_s, scratch_s = self._instances.radio_backlog_s[0], np.empty_like(self._free_s)
+        latency_s = evaluate(self._times, decision, self._objective, radio_s, self._free_s, scratch_s)
         self._show(decision)
         observation, terminated = self._close()
         return observation, -latency_s, terminated, False, {"latency_s": latency_s}

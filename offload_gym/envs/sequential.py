@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,10 +10,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from offload_gym.delay import MAKESPAN, place
-from offload_gym.envs.epochs import NUM_EPOCHS, EpochEnv
+from offload_gym.envs.epochs import EpochEnv
 from offload_gym.instances import CORES, Instances
 from offload_gym.observation import write_observation
-from offload_gym.scenario import Scenario
 
 
 @njit(cache=True)
@@ -56,18 +54,15 @@ class SequentialEnv(EpochEnv):
     v0: first version.
     """
 
-    def __init__(
-        self,
-        scenario: str | Mapping[str, Any] | Scenario = "default",
-        objective: str = "makespan",
-        num_epochs: int | None = NUM_EPOCHS,
-        render_mode: str | None = None,
-    ) -> None:
-        super().__init__(scenario, objective, num_epochs, render_mode)
-        self._task = 0
-        self._radio_s = self._makespan_s = self._latency_s = 0.0
-        self._decision = np.empty(0, dtype=np.int64)
-        self.action_space = Discrete(self.scenario.num_locations)
+    # The schedule of the epoch in progress; its cores are in the base's _free_s.
+    _task: int  # the next one to place
+    _radio_s: float
+    _makespan_s: float
+    _latency_s: float
+    _decision: NDArray[np.int64]
+
+    def _make_action_space(self) -> Discrete:
+        return Discrete(self.scenario.num_locations)
 
     def step(self, action: int | np.integer) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Place the next task; ValueError where the action is not in the action space."""

@@ -23,6 +23,30 @@ CORE_PRICE = (2.0, 0.2)
 
 
 @njit(cache=True, nogil=True)
+def _expand(times_i, objective, radio_price, core_price, cores, radio_s, value_s, free_s, children, score):
+    """Fill ``children`` (candidates, 4: radio free, core, finish, value) and their ``score``.
+
+    Candidate ``s * K + k`` is state s with the next task at location k. ``cores`` (K,) are numbers of cores.
+    """
+    num_locations = len(times_i)
+    for s in range(len(radio_s)):
+        used_s = 0.0
+        for k in range(num_locations):
+            for m in range(int(cores[k])):
+                used_s += free_s[s, k, m] / cores[k]
+        for k in range(num_locations):
+            c = s * num_locations + k
+            sent_s, core, _, finish_s, completion_s = place(times_i[k], k, 0.0, radio_s[s], free_s[s, k])
+            reached_s = max(value_s[s], completion_s) if objective == MAKESPAN else value_s[s] + completion_s
+            added_s = (finish_s - free_s[s, k, core]) / cores[k]
+            children[c, 0] = sent_s
+            children[c, 1] = core
+            children[c, 2] = finish_s
+            children[c, 3] = reached_s
+            score[c] = reached_s + radio_price * sent_s + core_price * (used_s + added_s)
+
+
+@njit(cache=True, nogil=True)
 def beam_kernel(
     tasks,
     locations,
@@ -45,56 +69,38 @@ def beam_kernel(
     radio_s = np.empty((2, width))
     value_s = np.empty((2, width))
     choices = np.empty((2, width, n), dtype=np.int64)
-    # Candidates: each state with the next task at each location.
-    size = width * num_locations
-    sent_s, finish_s, reached_s, score = np.empty(size), np.empty(size), np.empty(size), np.empty(size)
-    core = np.empty(size, dtype=np.int64)
-    if objective == MEAN:  # values are sums of completions during the search
-        radio_price *= n
-        core_price *= n
+    children = np.empty((width * num_locations, 4))
+    score = np.empty(width * num_locations)
+    per_value = n if objective == MEAN else 1  # values are sums of completions during the search
     for b in range(len(tasks)):
         all_stage_times(tasks[b], locations[b], times)
-        start_schedule(locations[b], backlog_s[b], free_s[0, 0])
+        start_schedule(locations[b], backlog_s[b], start_s)
+        free_s[0, 0] = start_s
         radio_s[0, 0] = radio_backlog_s[b]
         value_s[0, 0] = 0.0
-        old = 0
-        kept = 1
+        old, kept = 0, 1
         for i in range(n):
             new = 1 - old
-            left = (n - 1 - i) / n
-            for s in range(kept):
-                used_s = 0.0
-                for k in range(num_locations):
-                    cores = int(locations[b, k, CORES])
-                    for m in range(cores):
-                        used_s += free_s[old, s, k, m] / cores
-                for k in range(num_locations):
-                    c = s * num_locations + k
-                    free = free_s[old, s, k]
-                    sent_s[c], core[c], _, finish_s[c], completion_s = place(times[i, k], k, 0.0, radio_s[old, s], free)
-                    before_s = value_s[old, s]
-                    reached_s[c] = max(before_s, completion_s) if objective == MAKESPAN else before_s + completion_s
-                    added_s = (finish_s[c] - free[core[c]]) / locations[b, k, CORES]
-                    score[c] = reached_s[c] + left * (radio_price * sent_s[c] + core_price * (used_s + added_s))
+            weight = per_value * (n - 1 - i) / n
+            _expand(
+                times[i], objective, weight * radio_price, weight * core_price, locations[b, :, CORES],
+                radio_s[old, :kept], value_s[old, :kept], free_s[old], children, score,
+            )  # fmt: skip
             candidates = kept * num_locations
             kept = min(width, candidates)
             for rank in range(kept):
-                best = 0
-                for c in range(1, candidates):
-                    if score[c] < score[best]:
-                        best = c
+                best = score[:candidates].argmin()
                 score[best] = np.inf
                 s, k = best // num_locations, best % num_locations
                 free_s[new, rank] = free_s[old, s]
-                free_s[new, rank, k, core[best]] = finish_s[best]
-                radio_s[new, rank] = sent_s[best]
-                value_s[new, rank] = reached_s[best]
+                free_s[new, rank, k, int(children[best, 1])] = children[best, 2]
+                radio_s[new, rank] = children[best, 0]
+                value_s[new, rank] = children[best, 3]
                 choices[new, rank, :i] = choices[old, s, :i]
                 choices[new, rank, i] = k
             old = new
         decisions[b] = choices[old, value_s[old, :kept].argmin()]
         if refine != NO_REFINEMENT:
-            start_schedule(locations[b], backlog_s[b], start_s)
             improve(times, decisions[b], refine, radio_backlog_s[b], start_s, free_s[0, 0])
 
 

@@ -34,8 +34,6 @@ def search(times, first, radio_s, free_s, value_s, objective, max_nodes, best, b
     Returns the best value, the number of nodes, and a value that no decision can be below.
     """
     n, num_locations = times.shape[:2]
-    if first == n:
-        return best_s, 0, best_s
     num_sets = 1 if n - first < 7 else 3
     tables = tabulate(times, first, radio_s, free_s, objective, best, best_s, num_sets)
     room_s = np.empty(num_locations + 1)
@@ -48,9 +46,7 @@ def search(times, first, radio_s, free_s, value_s, objective, max_nodes, best, b
     radio_before, value_before, free_before = np.empty(n), np.empty(n), np.empty(n)
     core_changed = np.zeros(n, dtype=np.int64)
     current = best.copy()
-    nodes = 1
-    depth = first
-    entered = True
+    nodes, depth, entered = 1, first, True
     while depth >= first:
         if entered:
             _rank_children(times[depth], radio_s, free_s, room_s, order[depth])
@@ -82,7 +78,7 @@ def search(times, first, radio_s, free_s, value_s, objective, max_nodes, best, b
             entered = True
     if nodes < max_nodes:
         return best_s, nodes, best_s
-    # Cut short: the largest value that the root's bounds exclude, by bisection.
+    # Cut short: the largest value that the root's bounds exclude.
     low_s, high_s = 0.0, best_s
     for _ in range(50):
         middle_s = 0.5 * (low_s + high_s)
