@@ -75,8 +75,8 @@ def draw(
     largest = sample_instances(replace(scenario, num_tasks=max(TASK_COUNTS)), PLOT_INSTANCES, seed_for("test", seed, 1))
     curves: dict[str, list[float]] = {name: [] for name in policies}
     for num_tasks in TASK_COUNTS:
-        tasks, *others = largest.arrays
-        instances = Instances.from_arrays(np.ascontiguousarray(tasks[:, :num_tasks]), *others)
+        tasks = np.ascontiguousarray(largest.tasks[:, :num_tasks])
+        instances = Instances.from_arrays(tasks, largest.locations, largest.core_backlog_s, largest.radio_backlog_s)
         for name, policy in policies.items():
             curves[name].append(float(latency(instances, policy.decide(instances), objective).mean()))
     latency_lines(folder / "latency_against_tasks.png", TASK_COUNTS, _arrays(curves), "tasks in the epoch")

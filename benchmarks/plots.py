@@ -20,7 +20,7 @@ from offload_gym.instances import Instances
 
 FAMILIES = {
     "fixed or random": ("local", "edge", "cloud", "random"),
-    "heuristic or search": ("greedy", "greedy+flip", "beam-4", "beam-4+flip", "beam-16", "beam-16+flip"),
+    "heuristic or search": ("greedy", "heft", "greedy+flip", "beam-4", "beam-4+flip", "beam-16", "beam-16+flip"),
     "exact": ("exact",),
 }
 LEARNED = {"teacher": "teacher", "student": "student", "ppo": "reinforcement learning", "dqn": "reinforcement learning"}

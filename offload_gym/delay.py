@@ -1,12 +1,14 @@
 """The delay model: the one place where it is written.
 
 Times are in seconds from the decision. A task at a remote location passes four stages, whose durations
-``stage_times`` computes: the device's one radio sends it (SEND), it crosses the wired path (PATH), it runs on a core
-(RUN), and its result comes back (RETURN). On the device only RUN is not zero. ``place`` adds one task to a schedule;
-every kernel of the package (latency, environments, observation, solvers) is a loop over these two functions.
+``stage_times`` computes: the device's one radio sends its input (SEND), which crosses the wired path (PATH), the task
+runs on a core (RUN), and its result comes back (RETURN). On the device only RUN is not zero. Where tasks depend on each
+other, what a parent made moves to its child instead of an input: ``move_times``. ``place`` adds one task to a schedule;
+every kernel of the package (latency, environments, observation, solvers) is a loop over these functions.
 
-A schedule under construction is ``free_s`` (K, max_cores), when each core becomes free (infinite where the location
-has fewer cores), and ``radio_s``, when the radio does.
+A ``Problem`` holds the durations of one instance. A schedule under construction is ``decision`` and ``finish_s`` (n,),
+where the tasks placed so far are and when they finish; ``free_s`` (K, max_cores), when each core becomes free (infinite
+where the location has fewer cores); and ``radio_s``, when the radio does.
 """
 
 from __future__ import annotations
@@ -32,48 +34,73 @@ def objective_code(objective: str) -> int:
     return OBJECTIVES.index(objective)
 
 
-@njit(cache=True, nogil=True)
-def stage_times(task, location, k):
-    """Durations (send, path, run, return) in seconds of one task at location ``k``."""
-    run_s = task[WORKLOAD] / location[CPU]
-    if k == 0:
-        return 0.0, 0.0, run_s, 0.0
-    send_s = task[INPUT] / location[UPLINK]
-    path_s = task[INPUT] / location[WIRED] + location[PROPAGATION]
-    return_s = task[OUTPUT] / location[DOWNLINK] + task[OUTPUT] / location[WIRED] + location[PROPAGATION]
-    return send_s, path_s, run_s, return_s
+class Problem(NamedTuple):
+    """One instance as durations in seconds; n tasks, K locations, E edges."""
+
+    times: NDArray[np.float64]  # (n, K, 4) stage times of each task at each location
+    edge_start: NDArray[np.int64]  # (n + 1,) the edges into task i are edge_start[i], ..., edge_start[i + 1] - 1
+    edge_parent: NDArray[np.int64]  # (E,)
+    moves: NDArray[np.float64]  # (E, K, K, 2) send and path time from the parent's location to the child's
 
 
 @njit(cache=True, nogil=True)
-def place(times, k, ready_to_send_s, radio_s, free_s):
-    """Add a task with these stage ``times`` (4 values) at location ``k``, whose cores are free from ``free_s``.
-
-    Changes nothing: the caller stores ``finish_s`` as the core's free time. Returns
-    (radio free, core, start, finish, completion).
-    """
-    ready_s = 0.0
-    if k > 0:
-        radio_s = max(radio_s, ready_to_send_s) + times[SEND]
-        ready_s = radio_s + times[PATH]
-    core = 0
-    for m in range(1, len(free_s)):
-        if free_s[m] < free_s[core]:
-            core = m
-    start_s = max(ready_s, free_s[core])
-    finish_s = start_s + times[RUN]
-    return radio_s, core, start_s, finish_s, finish_s + times[RETURN]
+def stage_times(task, location, k, is_entry, is_exit, times):
+    """Fill ``times`` (4,) of one task at location ``k``: only an entry task sends, only an exit task returns."""
+    times[:] = 0.0
+    times[RUN] = task[WORKLOAD] / location[CPU]
+    if k > 0 and is_entry:
+        times[SEND] = task[INPUT] / location[UPLINK]
+        times[PATH] = task[INPUT] / location[WIRED] + location[PROPAGATION]
+    if k > 0 and is_exit:
+        wired_s = task[OUTPUT] / location[WIRED] + location[PROPAGATION]
+        times[RETURN] = task[OUTPUT] / location[DOWNLINK] + wired_s
 
 
 @njit(cache=True, nogil=True)
-def all_stage_times(tasks, locations, times):
-    """Fill ``times`` (n, K, 4) with the stage times of every task of one instance at every location."""
-    for i in range(times.shape[0]):
-        for k in range(times.shape[1]):
-            send_s, path_s, run_s, return_s = stage_times(tasks[i], locations[k], k)
-            times[i, k, SEND] = send_s
-            times[i, k, PATH] = path_s
-            times[i, k, RUN] = run_s
-            times[i, k, RETURN] = return_s
+def move_times(bits, locations, source, target, move):
+    """Fill ``move`` (2,): send time on the radio, and time from then on, of ``bits`` from one location to another."""
+    move[:] = 0.0
+    if source == target:
+        return
+    if source == 0:
+        move[SEND] = bits / locations[target, UPLINK]
+    else:
+        move[PATH] = bits / locations[source, WIRED] + locations[source, PROPAGATION]
+    if target == 0:
+        move[PATH] += bits / locations[source, DOWNLINK]
+    else:
+        move[PATH] += bits / locations[target, WIRED] + locations[target, PROPAGATION]
+
+
+@njit(cache=True, nogil=True)
+def new_problem(n, num_locations, edge_start, edge_parent):
+    """A ``Problem`` with room for the durations of one instance, to be filled by ``fill_problem``."""
+    times = np.empty((n, num_locations, 4))
+    return Problem(times, edge_start, edge_parent, np.empty((len(edge_parent), num_locations, num_locations, 2)))
+
+
+@njit(cache=True, nogil=True)
+def has_child(edge_parent, n):
+    """Which of n tasks have a child, (n,)."""
+    found = np.zeros(n, dtype=np.bool_)
+    for parent in edge_parent:
+        found[parent] = True
+    return found
+
+
+@njit(cache=True, nogil=True)
+def fill_problem(task, locations, edge_bits, inner, problem):
+    """Fill the durations of one instance; ``inner`` (n,) says which tasks have a child."""
+    times, edge_start, _, moves = problem
+    n, num_locations = times.shape[:2]
+    for i in range(n):
+        is_entry = edge_start[i] == edge_start[i + 1]
+        for k in range(num_locations):
+            stage_times(task[i], locations[k], k, is_entry, not inner[i], times[i, k])
+    for e in range(len(moves)):
+        for source in range(num_locations):
+            for target in range(num_locations):
+                move_times(edge_bits[e], locations, source, target, moves[e, source, target])
 
 
 @njit(cache=True, nogil=True)
@@ -89,58 +116,106 @@ def start_schedule(locations, backlog_s, free_s):
                 free_s[k, m] = backlog_s[k, m] if per_core else backlog_s[k, 0]
 
 
+# Inlined, as a call would pass the arrays of the problem one by one and cost more than the work itself.
+@njit(cache=True, nogil=True, inline="always")
+def place(problem, i, k, decision, finish_s, radio_s, free_s):
+    """Add task ``i`` at location ``k``, whose cores are free from ``free_s`` (max_cores,), to a schedule.
+
+    Changes nothing: the caller stores ``k`` in ``decision`` and the finish in ``finish_s`` and as the core's free time.
+    Returns (radio free, core, start, finish, completion).
+    """
+    times = problem.times[i, k]
+    ready_s = 0.0
+    first, last = problem.edge_start[i], problem.edge_start[i + 1]
+    if k > 0 and first == last:
+        radio_s += times[SEND]
+        ready_s = radio_s + times[PATH]
+    for e in range(first, last):
+        parent = problem.edge_parent[e]
+        source = decision[parent]
+        arrival_s = finish_s[parent]
+        if source == 0 and k > 0:
+            radio_s = max(radio_s, arrival_s) + problem.moves[e, source, k, SEND]
+            arrival_s = radio_s
+        ready_s = max(ready_s, arrival_s + problem.moves[e, source, k, PATH])
+    core = 0
+    for m in range(1, len(free_s)):
+        if free_s[m] < free_s[core]:
+            core = m
+    start_s = max(ready_s, free_s[core])
+    end_s = start_s + times[RUN]
+    return radio_s, core, start_s, end_s, end_s + times[RETURN]
+
+
 @njit(cache=True, nogil=True)
-def evaluate(times, decision, objective, radio_s, start_s, free_s):
-    """Latency in seconds of one instance's ``decision``, from a schedule ``start_s``; ``free_s`` is scratch space."""
+def evaluate(problem, first, decision, objective, value_s, radio_s, start_s, finish_s, free_s):
+    """Value of one instance's ``decision``, of which the tasks before ``first`` are already in the schedule.
+
+    ``value_s``, ``radio_s`` and ``start_s`` (K, max_cores) are those of the schedule before ``first``, and ``finish_s``
+    holds its finish times; it is written from ``first`` on. ``free_s`` is scratch space. A value is the largest
+    completion ("makespan") or the sum of the completions ("mean").
+    """
     free_s[:] = start_s
-    latency_s = 0.0
-    n = len(decision)
-    for i in range(n):
+    for i in range(first, len(decision)):
         k = decision[i]
-        radio_s, core, _, finish_s, completion_s = place(times[i, k], k, 0.0, radio_s, free_s[k])
-        free_s[k, core] = finish_s
-        latency_s = max(latency_s, completion_s) if objective == MAKESPAN else latency_s + completion_s / n
-    return latency_s
+        radio_s, core, _, finish_s[i], completion_s = place(problem, i, k, decision, finish_s, radio_s, free_s[k])
+        free_s[k, core] = finish_s[i]
+        value_s = max(value_s, completion_s) if objective == MAKESPAN else value_s + completion_s
+    return value_s
 
 
 @njit(cache=True, nogil=True)
-def _schedules(tasks, locations, backlog_s, radio_backlog_s, max_cores, decisions, cores, events):
-    """Fill ``cores`` (B, n) and ``events`` (B, n, 5): send start, send end, start, finish, completion."""
+def _schedules(
+    tasks,
+    locations,
+    backlog_s,
+    radio_backlog_s,
+    edge_start,
+    edge_parent,
+    edge_bits,
+    max_cores,
+    decisions,
+    cores,
+    events,
+):
+    """Fill ``cores`` (B, n) and ``events`` (B, n, 5): send start, send end, start, finish, completion.
+
+    The durations of a batch that is decided already are needed once, so only those of the decision are computed.
+    """
     num_instances, n = decisions.shape
+    problem = new_problem(n, locations.shape[1], edge_start, edge_parent)
+    inner = has_child(edge_parent, n)
     free_s = np.empty((locations.shape[1], max_cores))
+    finish_s = np.empty(n)
     for b in range(num_instances):
+        decision = decisions[b]
         start_schedule(locations[b], backlog_s[b], free_s)
         radio_s = radio_backlog_s[b]
         for i in range(n):
-            k = decisions[b, i]
+            k = decision[i]
             if k < 0:  # not placed yet
                 cores[b, i] = -1
                 events[b, i] = np.nan
                 continue
-            times = stage_times(tasks[b, i], locations[b, k], k)
-            sent_s, core, start_s, finish_s, completion_s = place(times, k, 0.0, radio_s, free_s[k])
+            is_entry = edge_start[i] == edge_start[i + 1]
+            stage_times(tasks[b, i], locations[b, k], k, is_entry, not inner[i], problem.times[i, k])
+            for e in range(edge_start[i], edge_start[i + 1]):
+                source = decision[edge_parent[e]]
+                move_times(edge_bits[b, e], locations[b], source, k, problem.moves[e, source, k])
+            before_s = radio_s
+            radio_s, core, start_s, finish_s[i], completion_s = place(
+                problem, i, k, decision, finish_s, radio_s, free_s[k]
+            )
+            free_s[k, core] = finish_s[i]
+            sends = k > 0 and is_entry
+            for e in range(edge_start[i], edge_start[i + 1]):
+                sends = sends or (k > 0 and decision[edge_parent[e]] == 0)
             cores[b, i] = core
-            events[b, i, 0] = radio_s if k > 0 else np.nan
-            events[b, i, 1] = sent_s if k > 0 else np.nan
+            events[b, i, 0] = before_s if sends else np.nan
+            events[b, i, 1] = radio_s if sends else np.nan
             events[b, i, 2] = start_s
-            events[b, i, 3] = finish_s
+            events[b, i, 3] = finish_s[i]
             events[b, i, 4] = completion_s
-            radio_s = sent_s
-            free_s[k, core] = finish_s
-
-
-@njit(cache=True, nogil=True)
-def _completion_times(tasks, locations, backlog_s, radio_backlog_s, max_cores, decisions, completion_s):
-    num_instances, n = decisions.shape
-    free_s = np.empty((locations.shape[1], max_cores))
-    for b in range(num_instances):
-        start_schedule(locations[b], backlog_s[b], free_s)
-        radio_s = radio_backlog_s[b]
-        for i in range(n):
-            k = decisions[b, i]
-            times = stage_times(tasks[b, i], locations[b, k], k)
-            radio_s, core, _, finish_s, completion_s[b, i] = place(times, k, 0.0, radio_s, free_s[k])
-            free_s[k, core] = finish_s
 
 
 def check_decisions(instances: Instances, decisions: ArrayLike) -> NDArray[np.int64]:
@@ -172,9 +247,9 @@ def completion_times(instances: Instances, decisions: ArrayLike) -> NDArray[np.f
         ValueError: the decisions have another shape or a value out of range.
     """
     checked = check_decisions(instances, decisions)
-    completion_s = np.empty(checked.shape)
-    _completion_times(*instances.arrays, instances.max_cores, checked, completion_s)
-    return completion_s
+    events = np.empty((*checked.shape, 5))
+    _schedules(*instances.arrays, instances.max_cores, checked, np.empty_like(checked), events)
+    return events[:, :, 4]
 
 
 def latency(instances: Instances, decisions: ArrayLike, objective: str = "makespan") -> NDArray[np.float64]:
@@ -210,7 +285,9 @@ def optimality_gap(latency_s: NDArray[np.float64], optimum_s: NDArray[np.float64
 class Schedule(NamedTuple):
     """What happens when in one instance; n tasks, K locations, seconds after the decision.
 
-    A task that is not placed yet has location and core -1 and times NaN. Sending times are NaN on the device.
+    A task that is not placed yet has location and core -1 and times NaN. Sending times are those of a task's data on
+    the radio, from when the radio is free to the last bit, NaN where it sends none; data of several parents may wait in
+    between.
     """
 
     location: NDArray[np.int64]  # (n,)

@@ -12,7 +12,17 @@ from numba import njit
 from numpy.random import SeedSequence
 from numpy.typing import NDArray
 
-from offload_gym.delay import MAKESPAN, MEAN, all_stage_times, check_decisions, objective_code, place, start_schedule
+from offload_gym.delay import (
+    MAKESPAN,
+    MEAN,
+    check_decisions,
+    fill_problem,
+    has_child,
+    new_problem,
+    objective_code,
+    place,
+    start_schedule,
+)
 from offload_gym.files import replacing
 from offload_gym.instances import LOCATION_FIELDS, TASK_FIELDS, Instances
 from offload_gym.sampling import sample_instances
@@ -61,46 +71,53 @@ class Demonstrations(NamedTuple):
 
 @njit(cache=True, nogil=True)
 def _label(
-    tasks, locations, backlog_s, radio_backlog_s, max_cores, objective, explore, decisions, latency_s, prefixes,
-    alternative_s,
+    tasks, locations, backlog_s, radio_backlog_s, edge_start, edge_parent, edge_bits, max_cores, objective, explore,
+    decisions, latency_s, prefixes, alternative_s,
 ):  # fmt: skip
     """Fill the labels; ``explore`` (B, n) is the location to take at a step, or -1 for the best one."""
     n, num_locations = tasks.shape[1], locations.shape[1]
-    times = np.empty((n, num_locations, 4))
+    problem = new_problem(n, num_locations, edge_start, edge_parent)
+    inner = has_child(edge_parent, n)
     free_s = np.empty((num_locations, max_cores))
+    finish_s = np.empty(n)
     trial = np.empty(n, dtype=np.int64)
+    per_value = n if objective == MEAN else 1
     for b in range(len(tasks)):
-        all_stage_times(tasks[b], locations[b], times)
-        start_schedule(locations[b], backlog_s[b], free_s)
-        value_s, _, _ = solve_one(times, 0, radio_backlog_s[b], free_s, 0.0, objective, UNLIMITED, decisions[b])
-        latency_s[b] = value_s / n if objective == MEAN else value_s
+        fill_problem(tasks[b], locations[b], edge_bits[b], inner, problem)
         start_schedule(locations[b], backlog_s[b], free_s)
         radio_s = radio_backlog_s[b]
+        optimum_s, _, _ = solve_one(problem, 0, radio_s, finish_s, free_s, 0.0, objective, UNLIMITED, decisions[b])
+        latency_s[b] = optimum_s / per_value
         value_s = 0.0
         optimal_so_far = True  # the optimum is known while the prefix follows it
         for i in range(n):
-            best_k = 0
             for k in range(num_locations):
                 if optimal_so_far and k == decisions[b, i]:
                     alternative_s[b, i, k] = latency_s[b]
-                else:
-                    sent_s, core, _, finish_s, completion_s = place(times[i, k], k, 0.0, radio_s, free_s[k])
-                    before_s = free_s[k, core]
-                    free_s[k, core] = finish_s
-                    after_s = max(value_s, completion_s) if objective == MAKESPAN else value_s + completion_s
-                    if i + 1 < n:
-                        after_s, _, _ = solve_one(times, i + 1, sent_s, free_s, after_s, objective, UNLIMITED, trial)
-                    free_s[k, core] = before_s
-                    alternative_s[b, i, k] = after_s / n if objective == MEAN else after_s
-                if alternative_s[b, i, k] < alternative_s[b, i, best_k]:
-                    best_k = k
-            if optimal_so_far:
-                best_k = decisions[b, i]
-            k = best_k if explore[b, i] < 0 else explore[b, i]
+                    continue
+                sent_s, core, _, finish_s[i], completion_s = place(
+                    problem, i, k, prefixes[b], finish_s, radio_s, free_s[k]
+                )
+                before_s = free_s[k, core]
+                free_s[k, core] = finish_s[i]
+                after_s = max(value_s, completion_s) if objective == MAKESPAN else value_s + completion_s
+                if i + 1 < n:
+                    trial[:i] = prefixes[b, :i]
+                    trial[i] = k
+                    after_s, _, _ = solve_one(
+                        problem, i + 1, sent_s, finish_s, free_s, after_s, objective, UNLIMITED, trial
+                    )
+                free_s[k, core] = before_s
+                alternative_s[b, i, k] = after_s / per_value
+            k = explore[b, i]
+            if k < 0:
+                k = decisions[b, i] if optimal_so_far else alternative_s[b, i].argmin()
             optimal_so_far = optimal_so_far and k == decisions[b, i]
             prefixes[b, i] = k
-            radio_s, core, _, finish_s, completion_s = place(times[i, k], k, 0.0, radio_s, free_s[k])
-            free_s[k, core] = finish_s
+            radio_s, core, _, finish_s[i], completion_s = place(
+                problem, i, k, prefixes[b], finish_s, radio_s, free_s[k]
+            )
+            free_s[k, core] = finish_s[i]
             value_s = max(value_s, completion_s) if objective == MAKESPAN else value_s + completion_s
 
 
@@ -136,9 +153,8 @@ def label(
     bar = _progress_bar(size) if progress else None
 
     def work(rows: slice) -> None:
-        arrays = (array[rows] for array in instances.arrays)
         outputs = (array[rows] for array in (explore, decisions, latency_s, prefixes, alternative_s))
-        _label(*arrays, instances.max_cores, code, *outputs)
+        _label(*instances[rows].arrays, instances.max_cores, code, *outputs)
         if bar is not None:
             bar.update(rows.stop - rows.start)
 
@@ -214,17 +230,19 @@ def _progress_bar(total: int) -> Any:
 
 def save_demonstrations(path: str | Path, demonstrations: Demonstrations) -> None:
     """Write demonstrations to an npz file; an existing file is replaced only once the new one is complete."""
-    tasks, locations, core_backlog_s, radio_backlog_s = demonstrations.instances.arrays
-    small = np.min_scalar_type(demonstrations.instances.num_locations - 1)
+    instances = demonstrations.instances
+    small = np.min_scalar_type(instances.num_locations - 1)
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(
             file,
             format=np.array(FORMAT),
             objective=np.array(demonstrations.objective),
-            tasks=tasks,
-            locations=locations,
-            core_backlog_s=core_backlog_s,
-            radio_backlog_s=radio_backlog_s,
+            tasks=instances.tasks,
+            locations=instances.locations,
+            core_backlog_s=instances.core_backlog_s,
+            radio_backlog_s=instances.radio_backlog_s,
+            edges=np.array(instances.edges, dtype=np.int64).reshape(-1, 2),
+            edge_bits=instances.edge_bits,
             decisions=demonstrations.decisions.astype(small),
             latency_s=demonstrations.latency_s,
             prefixes=demonstrations.prefixes.astype(small),
@@ -252,6 +270,8 @@ def load_demonstrations(path: str | Path) -> Demonstrations:
             **{name: locations[:, :, column] for column, name in enumerate(LOCATION_FIELDS)},
             backlog_s=core_backlog_s[:, :, 0] if core_backlog_s.shape[2:] == (1,) else core_backlog_s,
             radio_backlog_s=fields["radio_backlog_s"],
+            edges=[(int(parent), int(child)) for parent, child in fields["edges"]],
+            edge_bits=fields["edge_bits"],
         )
         objective = str(fields["objective"])
         objective_code(objective)

@@ -36,8 +36,10 @@ class Instances:
             station.
         propagation_s: (B, K) one-way propagation delay, finite, >= 0.
         radio_backlog_s: (B,) seconds until the radio is free, finite, >= 0; 0 where not given.
-        edges: dependencies between tasks. Not supported by this version: must be empty.
-        edge_bits: bits on each edge. Not supported by this version: must be None.
+        edges: dependencies (parent, child) between tasks, the same for all instances of the batch. Tasks are numbered
+            in topological order: a parent comes before its children. Only a task without a parent sends its
+            ``input_bits``, and only a task without a child returns its ``output_bits``.
+        edge_bits: (B, E) bits that each edge carries, finite, >= 0; needed where there are edges.
 
     Raises:
         ValueError: one sentence with the field, the value and the bound.
@@ -60,10 +62,6 @@ class Instances:
         edges: Sequence[tuple[int, int]] = (),
         edge_bits: ArrayLike | None = None,
     ) -> None:
-        if len(edges) > 0:
-            raise ValueError(f"edges has {len(edges)} dependencies; this version takes independent tasks only")
-        if edge_bits is not None:
-            raise ValueError("edge_bits is given; this version takes independent tasks only")
         given = {
             "input_bits": input_bits,
             "output_bits": output_bits,
@@ -100,7 +98,8 @@ class Instances:
         if radio.shape != per_task[:1]:
             raise ValueError(f"radio_backlog_s has the shape {radio.shape}; it must be {per_task[:1]}")
         _require("radio_backlog_s", radio, _not_negative(radio), "finite and at least 0")
-        self._store(tasks, locations, backlog.reshape(*per_location, -1).copy(), radio.copy())
+        core_backlog_s = backlog.reshape(*per_location, -1).copy()
+        self._store(tasks, locations, core_backlog_s, radio.copy(), *_checked_graph(edges, edge_bits, per_task))
 
     def _store(
         self,
@@ -108,6 +107,9 @@ class Instances:
         locations: NDArray[np.float64],
         core_backlog_s: NDArray[np.float64],
         radio_backlog_s: NDArray[np.float64],
+        edge_start: NDArray[np.int64] | None = None,
+        edge_parent: NDArray[np.int64] | None = None,
+        edge_bits: NDArray[np.float64] | None = None,
     ) -> None:
         self.tasks = tasks  # (B, n, 3), columns as in TASK_FIELDS
         self.locations = locations  # (B, K, 6), columns as in LOCATION_FIELDS
@@ -115,7 +117,14 @@ class Instances:
             core_backlog_s  # (B, K, 1) where all cores of a location are alike, else (B, K, max_cores)
         )
         self.radio_backlog_s = radio_backlog_s  # (B,)
-        self.arrays = (tasks, locations, core_backlog_s, radio_backlog_s)  # what every kernel takes first
+        # The edges into task i are edge_start[i], ..., edge_start[i + 1] - 1, by increasing parent.
+        self.edge_start = np.zeros(tasks.shape[1] + 1, dtype=np.int64) if edge_start is None else edge_start  # (n + 1,)
+        self.edge_parent = np.zeros(0, dtype=np.int64) if edge_parent is None else edge_parent  # (E,)
+        self.edge_bits = np.zeros((len(tasks), 0)) if edge_bits is None else edge_bits  # (B, E)
+        # What every kernel takes first.
+        self.arrays = (
+            tasks, locations, core_backlog_s, radio_backlog_s, self.edge_start, self.edge_parent, self.edge_bits,
+        )  # fmt: skip
         self.max_cores = int(locations[:, :, CORES].max(initial=1))
         self.num_tasks = tasks.shape[1]
         self.num_locations = locations.shape[1]
@@ -127,10 +136,13 @@ class Instances:
         locations: NDArray[np.float64],
         core_backlog_s: NDArray[np.float64],
         radio_backlog_s: NDArray[np.float64],
+        edge_start: NDArray[np.int64] | None = None,
+        edge_parent: NDArray[np.int64] | None = None,
+        edge_bits: NDArray[np.float64] | None = None,
     ) -> Instances:
         """Instances over packed arrays that are known to be good, without a check or a copy."""
         instances = cls.__new__(cls)
-        instances._store(tasks, locations, core_backlog_s, radio_backlog_s)
+        instances._store(tasks, locations, core_backlog_s, radio_backlog_s, edge_start, edge_parent, edge_bits)
         return instances
 
     def __len__(self) -> int:
@@ -140,14 +152,29 @@ class Instances:
         """The instances of a slice, an index array or a mask, as a batch."""
         if isinstance(rows, int | np.integer):
             raise TypeError(f"instances[{rows}] is not a batch; use instances[{rows}:{rows + 1}] for one instance")
-        tasks, locations, core_backlog_s, radio_backlog_s = (array[rows] for array in self.arrays)
-        if len(tasks) and core_backlog_s.shape[2] > 1:  # fewer cores may be left
+        core_backlog_s = self.core_backlog_s[rows]
+        locations = self.locations[rows]
+        if len(locations) and core_backlog_s.shape[2] > 1:  # fewer cores may be left
             core_backlog_s = core_backlog_s[:, :, : int(locations[:, :, CORES].max())]
-        arrays = (tasks, locations, core_backlog_s, radio_backlog_s)
-        return Instances.from_arrays(*(np.ascontiguousarray(array) for array in arrays))
+        return Instances.from_arrays(
+            np.ascontiguousarray(self.tasks[rows]),
+            np.ascontiguousarray(locations),
+            np.ascontiguousarray(core_backlog_s),
+            np.ascontiguousarray(self.radio_backlog_s[rows]),
+            self.edge_start,
+            self.edge_parent,
+            np.ascontiguousarray(self.edge_bits[rows]),
+        )
 
     def __repr__(self) -> str:
-        return f"Instances(B={len(self)}, n={self.num_tasks}, K={self.num_locations})"
+        edges = f", edges={len(self.edge_parent)}" if len(self.edge_parent) else ""
+        return f"Instances(B={len(self)}, n={self.num_tasks}, K={self.num_locations}{edges})"
+
+    @property
+    def edges(self) -> tuple[tuple[int, int], ...]:
+        """Dependencies (parent, child), by child and then by parent: the order of ``edge_bits``."""
+        children = np.repeat(np.arange(self.num_tasks), np.diff(self.edge_start))
+        return tuple((int(parent), int(child)) for parent, child in zip(self.edge_parent, children, strict=True))
 
     @property
     def input_bits(self) -> NDArray[np.float64]:
@@ -198,6 +225,33 @@ class Instances:
     def propagation_s(self) -> NDArray[np.float64]:
         """(B, K) one-way propagation delay."""
         return self.locations[:, :, PROPAGATION]
+
+
+def _checked_graph(
+    edges: Sequence[tuple[int, int]], edge_bits: ArrayLike | None, per_task: tuple[int, ...]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """(edge_start, edge_parent, edge_bits) of checked edges, sorted by child and then by parent."""
+    num_instances, n = per_task
+    pairs = [tuple(edge) for edge in edges]
+    for edge in pairs:
+        if len(edge) != 2 or not all(isinstance(task, int | np.integer) and 0 <= task < n for task in edge):
+            raise ValueError(f"edges has {edge}; an edge is (parent, child), each a task from 0 to {n - 1}")
+        if edge[0] >= edge[1]:
+            raise ValueError(f"edges has {edge}; a parent must come before its child, so that there is no cycle")
+    if len(set(pairs)) < len(pairs):
+        twice = next(edge for edge in pairs if pairs.count(edge) > 1)
+        raise ValueError(f"edges has {twice} more than once; an edge may stand there once")
+    shape = (num_instances, len(pairs))
+    if edge_bits is None and pairs:
+        raise ValueError(f"edge_bits is not given; it must be {shape}, one number an edge")
+    bits = np.zeros(shape) if edge_bits is None else _numbers("edge_bits", edge_bits)
+    if bits.shape != shape:
+        raise ValueError(f"edge_bits has the shape {bits.shape}; it must be {shape}, one number an edge")
+    _require("edge_bits", bits, _not_negative(bits), "finite and at least 0")
+    order = sorted(range(len(pairs)), key=lambda e: (pairs[e][1], pairs[e][0]))
+    children = np.array([pairs[e][1] for e in order], dtype=np.int64)
+    parents = np.array([pairs[e][0] for e in order], dtype=np.int64)
+    return np.searchsorted(children, np.arange(n + 1)), parents, np.ascontiguousarray(bits[:, order])
 
 
 def check_count(name: str, value: Any) -> None:

@@ -23,7 +23,18 @@ from gymnasium.spaces import Box
 from numba import njit
 from numpy.typing import NDArray
 
-from offload_gym.delay import PATH, RETURN, RUN, SEND, all_stage_times, check_decisions, place, start_schedule
+from offload_gym.delay import (
+    PATH,
+    RETURN,
+    RUN,
+    SEND,
+    check_decisions,
+    fill_problem,
+    has_child,
+    new_problem,
+    place,
+    start_schedule,
+)
 from offload_gym.instances import CORES, Instances
 from offload_gym.solvers.greedy import complete_greedily
 
@@ -58,15 +69,15 @@ def squash(x):
 
 
 @njit(cache=True, nogil=True)
-def open_epoch(task, location, backlog_s, radio_s, times, free_s, scratch):
-    """Prepare one instance: its stage ``times`` and the schedule ``free_s`` before its first task.
+def open_epoch(task, location, backlog_s, radio_s, edge_bits, inner, problem, finish_s, free_s, scratch):
+    """Prepare one instance: its ``problem`` and the schedule ``free_s`` before its first task.
 
-    ``scratch`` is (n,) integers. Returns the instance's scale in seconds: the makespan of greedy earliest completion, 1
-    where that is 0.
+    ``inner`` (n,) says which tasks have a child; ``scratch`` is (n,) integers. Returns the instance's scale in seconds:
+    the makespan of greedy earliest completion, 1 where that is 0.
     """
-    all_stage_times(task, location, times)
+    fill_problem(task, location, edge_bits, inner, problem)
     start_schedule(location, backlog_s, free_s)
-    makespan_s, _ = complete_greedily(times, 0, radio_s, free_s, scratch)
+    makespan_s, _ = complete_greedily(problem, 0, radio_s, finish_s, free_s, scratch)
     start_schedule(location, backlog_s, free_s)
     return makespan_s if makespan_s > 0.0 else 1.0
 
@@ -85,9 +96,9 @@ def write_row(times_i, scale_s, row):
 
 
 @njit(cache=True, nogil=True)
-def write_state(times, i, radio_s, makespan_s, free_s, cores, scale_s, state):
+def write_state(problem, i, decision, finish_s, radio_s, makespan_s, free_s, cores, scale_s, state):
     """Fill the state before task ``i`` is placed; ``cores`` (K,) says how many cores each location has."""
-    n, num_locations = times.shape[:2]
+    n, num_locations = problem.times.shape[:2]
     state[0] = squash(radio_s / scale_s)
     state[1] = squash(makespan_s / scale_s)
     state[2] = (n - i) / n
@@ -103,42 +114,60 @@ def write_state(times, i, radio_s, makespan_s, free_s, cores, scale_s, state):
             state[position] = value
         at += int(cores[k])
     for k in range(num_locations):
-        completion_s = place(times[i, k], k, 0.0, radio_s, free_s[k])[4] if i < n else 0.0
+        completion_s = place(problem, i, k, decision, finish_s, radio_s, free_s[k])[4]
         state[at + k] = squash(completion_s / scale_s)
 
 
 @njit(cache=True, nogil=True)
-def write_observation(times, i, radio_s, makespan_s, free_s, cores, scale_s, out):
+def write_observation(problem, i, decision, finish_s, radio_s, makespan_s, free_s, cores, scale_s, out):
     """Fill ``out`` with the observation before task ``i`` of one instance is placed."""
-    n, num_locations = times.shape[:2]
+    n, num_locations = problem.times.shape[:2]
     size = row_size(num_locations)
     for j in range(n):
         row = out[j * size : (j + 1) * size]
         if i + j < n:
-            write_row(times[i + j], scale_s, row)
+            write_row(problem.times[i + j], scale_s, row)
         else:
             row[:] = 0.0
-    write_state(times, i, radio_s, makespan_s, free_s, cores, scale_s, out[n * size :])
+    write_state(problem, i, decision, finish_s, radio_s, makespan_s, free_s, cores, scale_s, out[n * size :])
 
 
 @njit(cache=True, nogil=True)
-def _epoch_observations(tasks, locations, backlog_s, radio_backlog_s, max_cores, prefixes, rows, states):
+def _epoch_observations(
+    tasks, locations, backlog_s, radio_backlog_s, edge_start, edge_parent, edge_bits, max_cores, prefixes, rows, states
+):
     num_instances, n = prefixes.shape
     num_locations = locations.shape[1]
-    times = np.empty((n, num_locations, 4))
+    problem = new_problem(n, num_locations, edge_start, edge_parent)
+    inner = has_child(edge_parent, n)
     free_s = np.empty((num_locations, max_cores))
+    finish_s = np.empty(n)
     scratch = np.empty(n, dtype=np.int64)
     for b in range(num_instances):
         radio_s = radio_backlog_s[b]
-        scale_s = open_epoch(tasks[b], locations[b], backlog_s[b], radio_s, times, free_s, scratch)
+        scale_s = open_epoch(
+            tasks[b], locations[b], backlog_s[b], radio_s, edge_bits[b], inner, problem, finish_s, free_s, scratch
+        )
         makespan_s = 0.0
+        cores = locations[b, :, CORES]
         for i in range(n):
-            write_row(times[i], scale_s, rows[b, i])
-            write_state(times, i, radio_s, makespan_s, free_s, locations[b, :, CORES], scale_s, states[b, i])
+            write_row(problem.times[i], scale_s, rows[b, i])
+            write_state(problem, i, prefixes[b], finish_s, radio_s, makespan_s, free_s, cores, scale_s, states[b, i])
             k = prefixes[b, i]
-            radio_s, core, _, finish_s, completion_s = place(times[i, k], k, 0.0, radio_s, free_s[k])
-            free_s[k, core] = finish_s
+            radio_s, core, _, finish_s[i], completion_s = place(
+                problem, i, k, prefixes[b], finish_s, radio_s, free_s[k]
+            )
+            free_s[k, core] = finish_s[i]
             makespan_s = max(makespan_s, completion_s)
+
+
+def check_independent(instances: Instances) -> None:
+    """ValueError where tasks depend on each other: the observation does not show dependencies yet."""
+    if len(instances.edge_parent):
+        raise ValueError(
+            f"the instances have {len(instances.edge_parent)} dependencies; networks and observations take independent "
+            "tasks only"
+        )
 
 
 def epoch_observations(instances: Instances, prefixes: NDArray[np.int64]) -> tuple[NDArray, NDArray]:
@@ -155,6 +184,7 @@ def epoch_observations(instances: Instances, prefixes: NDArray[np.int64]) -> tup
     num_locations = instances.num_locations
     shape = (len(instances), instances.num_tasks)
     cores = instances.locations[:, :, CORES]
+    check_independent(instances)
     if (cores != cores[0]).any():
         raise ValueError("the instances of one batch must have the same cores to be observed together")
     rows = np.empty((*shape, row_size(num_locations)), dtype=np.float32)

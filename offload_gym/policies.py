@@ -15,6 +15,7 @@ from offload_gym.runtime import NetworkPolicy, load_network
 from offload_gym.solvers.beam import beam_search
 from offload_gym.solvers.exact import exact
 from offload_gym.solvers.greedy import greedy
+from offload_gym.solvers.heft import heft
 
 
 class Policy(Protocol):
@@ -67,6 +68,7 @@ _BUILT_IN: dict[str, Callable[[str, int], Policy]] = {
     "cloud": lambda objective, seed: _fixed(lambda instances: instances.num_locations - 1),
     "random": lambda objective, seed: _random(seed),
     "greedy": lambda objective, seed: FunctionPolicy(greedy),
+    "heft": lambda objective, seed: FunctionPolicy(heft),
     "greedy+flip": lambda objective, seed: FunctionPolicy(lambda instances: greedy(instances, objective)),
     "beam-4": lambda objective, seed: _beam(4, objective),
     "beam-4+flip": lambda objective, seed: _beam(4, objective, refine=True),
@@ -83,9 +85,10 @@ def make_policy(name: str, objective: str = "makespan", seed: int = 0) -> Policy
 
     Args:
         name: "local", "edge" (the first edge server), "cloud", "random" (each location equally likely), "greedy"
-            (earliest completion), "beam-4", "beam-16" (beam search of that width), "greedy+flip", "beam-4+flip",
-            "beam-16+flip" (improved by one-flip local search), "exact" (branch and bound) or "student" (a small
-            network, shipped with the package, that was trained for the default scenario and makespan).
+            (earliest completion), "heft" (the same, most urgent task first), "beam-4", "beam-16" (beam search of that
+            width), "greedy+flip", "beam-4+flip", "beam-16+flip" (improved by one-flip local search), "exact" (branch
+            and bound) or "student" (a small network, shipped with the package, that was trained for the default
+            scenario and makespan).
         objective: what the policies that look at the objective minimise.
         seed: of the random policy.
 

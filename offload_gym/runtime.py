@@ -22,9 +22,17 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from offload_gym.delay import place, start_schedule
+from offload_gym.delay import has_child, new_problem, place, start_schedule
 from offload_gym.instances import CORES, Instances
-from offload_gym.observation import open_epoch, row_size, state_size, write_observation, write_row, write_state
+from offload_gym.observation import (
+    check_independent,
+    open_epoch,
+    row_size,
+    state_size,
+    write_observation,
+    write_row,
+    write_state,
+)
 from offload_gym.solvers.local_search import NO_REFINEMENT, improve, refinement_code
 
 FORMAT = "offload_gym.policy/1"
@@ -120,8 +128,8 @@ def _write_head_input(rows, later, i, joint, state, x):
 
 @njit(cache=True, nogil=True)
 def decide_kernel(
-    tasks, locations, backlog_s, radio_backlog_s, max_cores, encoder_sizes, head_sizes, weights, tanh, joint,
-    known_cores, refine, decisions,
+    tasks, locations, backlog_s, radio_backlog_s, edge_start, edge_parent, edge_bits, max_cores, encoder_sizes,
+    head_sizes, weights, tanh, joint, known_cores, refine, decisions,
 ):  # fmt: skip
     """Fill ``decisions`` (B, n); returns whether all instances have the cores that the network knows."""
     n, num_locations = tasks.shape[1], locations.shape[1]
@@ -129,8 +137,10 @@ def decide_kernel(
     head_at = 0  # where the head's weights begin
     for layer in range(len(encoder_sizes) - 1):
         head_at += (encoder_sizes[layer] + 1) * encoder_sizes[layer + 1]
-    times = np.empty((n, num_locations, 4))
+    problem = new_problem(n, num_locations, edge_start, edge_parent)
+    inner = has_child(edge_parent, n)
     free_s = np.empty((num_locations, max_cores))
+    finish_s = np.empty(n)
     scratch = np.empty(n, dtype=np.int64)
     rows = np.empty((n, row_size(num_locations)), dtype=np.float32)
     state = np.empty(3 + int(known_cores.sum()) + num_locations, dtype=np.float32)
@@ -143,31 +153,36 @@ def decide_kernel(
             if cores[k] != known_cores[k]:
                 return False
         radio_s = radio_backlog_s[b]
-        scale_s = open_epoch(tasks[b], locations[b], backlog_s[b], radio_s, times, free_s, scratch)
+        scale_s = open_epoch(
+            tasks[b], locations[b], backlog_s[b], radio_s, edge_bits[b], inner, problem, finish_s, free_s, scratch
+        )
+        decision = decisions[b]
         makespan_s = 0.0
         if encoded:
-            _encode(times, scale_s, weights, encoder_sizes, tanh, rows, later, x, y)
+            _encode(problem.times, scale_s, weights, encoder_sizes, tanh, rows, later, x, y)
         for i in range(n):
             if i == 0 or not joint:
                 if encoded:
-                    write_state(times, i, radio_s, makespan_s, free_s, cores, scale_s, state)
+                    write_state(problem, i, decision, finish_s, radio_s, makespan_s, free_s, cores, scale_s, state)
                 else:
-                    write_observation(times, i, radio_s, makespan_s, free_s, cores, scale_s, x)
+                    write_observation(problem, i, decision, finish_s, radio_s, makespan_s, free_s, cores, scale_s, x)
             if encoded:
                 _write_head_input(rows, later, i, joint, state, x)
             if encoded or i == 0 or not joint:
                 _layers(weights, head_at, head_sizes, tanh, True, x, y)
             # Without an encoder, the joint form's one pass gives the scores of all tasks.
             k = _argmax(x, 0 if encoded or not joint else i * num_locations, num_locations)
-            decisions[b, i] = k
+            decision[i] = k
             if not joint:
-                radio_s, core, _, finish_s, completion_s = place(times[i, k], k, 0.0, radio_s, free_s[k])
-                free_s[k, core] = finish_s
+                radio_s, core, _, finish_s[i], completion_s = place(
+                    problem, i, k, decision, finish_s, radio_s, free_s[k]
+                )
+                free_s[k, core] = finish_s[i]
                 makespan_s = max(makespan_s, completion_s)
         if refine != NO_REFINEMENT:
             start_s = np.empty_like(free_s)
             start_schedule(locations[b], backlog_s[b], start_s)
-            improve(times, decisions[b], refine, radio_backlog_s[b], start_s, free_s)
+            improve(problem, 0, decision, refine, 0.0, radio_backlog_s[b], start_s, finish_s, free_s)
     return True
 
 
@@ -195,6 +210,7 @@ class NetworkPolicy:
 
     def decide(self, instances: Instances) -> NDArray[np.int64]:
         """Decisions (B, n); ValueError where the instances are not of the shape the network was trained for."""
+        check_independent(instances)
         decisions = np.empty((len(instances), instances.num_tasks), dtype=np.int64)
         fits = (
             instances.num_locations == len(self._cores)

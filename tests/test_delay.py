@@ -154,7 +154,7 @@ def test_schedule_is_consistent(draw, num_edges):
         assert np.all(schedule.core[left_out] == -1)
         assert all(np.isnan(field[left_out]).all() for field in times[1:])
         others = Instances.from_arrays(
-            instances.tasks[b : b + 1, placed], *(array[b : b + 1] for array in instances.arrays[1:])
+            instances.tasks[b : b + 1, placed], *(array[b : b + 1] for array in instances.arrays[1:4])
         )
         np.testing.assert_array_equal(
             schedule.completion_s[placed], completion_times(others, decision[None, placed])[0]

@@ -78,13 +78,6 @@ def test_not_numbers(hand_fields, values):
         Instances(**hand_fields)
 
 
-def test_dependencies_are_refused_not_ignored(hand_fields):
-    with pytest.raises(ValueError, match=r"^edges has 1 .*independent tasks"):
-        Instances(**hand_fields, edges=((0, 1),))
-    with pytest.raises(ValueError, match=r"edge_bits"):
-        Instances(**hand_fields, edge_bits=[[1.0]])
-
-
 def test_zero_sizes_and_infinite_wired_path(hand_fields):
     # GIVEN tasks of no size, and a cloud server at the base station
     for field in TASK_FIELDS:

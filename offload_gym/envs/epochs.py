@@ -12,7 +12,7 @@ from gymnasium.spaces import Box
 from numba import njit
 from numpy.typing import NDArray
 
-from offload_gym.delay import latency, objective_code, schedule
+from offload_gym.delay import has_child, latency, new_problem, objective_code, schedule
 from offload_gym.instances import CORES, Instances, check_count
 from offload_gym.observation import observation_size, observation_space, open_epoch, write_observation
 from offload_gym.sampling import EpochProcess
@@ -22,11 +22,18 @@ NUM_EPOCHS = 10
 
 
 @njit(cache=True)
-def _open_epoch(tasks, locations, backlog_s, radio_backlog_s, times, free_s, scratch, out):
+def _open_epoch(
+    tasks, locations, backlog_s, radio_backlog_s, edge_start, edge_parent, edge_bits, problem, finish_s, free_s,
+    scratch, out,
+):  # fmt: skip
     """Prepare and observe a new epoch; returns its scale in seconds."""
     radio_s = radio_backlog_s[0]
-    scale_s = open_epoch(tasks[0], locations[0], backlog_s[0], radio_s, times, free_s, scratch)
-    write_observation(times, 0, radio_s, 0.0, free_s, locations[0, :, CORES], scale_s, out)
+    inner = has_child(edge_parent, len(scratch))
+    scale_s = open_epoch(
+        tasks[0], locations[0], backlog_s[0], radio_s, edge_bits[0], inner, problem, finish_s, free_s, scratch
+    )
+    cores = locations[0, :, CORES]
+    write_observation(problem, 0, scratch, finish_s, radio_s, 0.0, free_s, cores, scale_s, out)
     return scale_s
 
 
@@ -65,7 +72,9 @@ class EpochEnv(gym.Env):
         self._observation_size = observation_size(self.scenario.num_tasks, self.scenario.cores)
         self.action_space = self._make_action_space()
         self._process = EpochProcess(self.scenario)
-        self._times = np.empty((self.scenario.num_tasks, self.scenario.num_locations, 4))
+        no_edges = np.zeros(self.scenario.num_tasks + 1, dtype=np.int64), np.zeros(0, dtype=np.int64)
+        self._problem = new_problem(self.scenario.num_tasks, self.scenario.num_locations, *no_edges)
+        self._finish_s = np.empty(self.scenario.num_tasks)
         self._free_s = np.empty((self.scenario.num_locations, max(self.scenario.cores)))
         self._scratch = np.empty(self.scenario.num_tasks, dtype=np.int64)
         self._shown: tuple[Instances, NDArray[np.int64]] | None = None  # what render() draws
@@ -97,7 +106,9 @@ class EpochEnv(gym.Env):
     def _open(self, instances: Instances) -> NDArray[np.float32]:
         observation = np.empty(self._observation_size, dtype=np.float32)
         self._instances = instances
-        self._scale_s = _open_epoch(*instances.arrays, self._times, self._free_s, self._scratch, observation)
+        self._scale_s = _open_epoch(
+            *instances.arrays, self._problem, self._finish_s, self._free_s, self._scratch, observation
+        )
         return observation
 
     def _check_action(self, action: Any, shape: tuple[int, ...]) -> None:

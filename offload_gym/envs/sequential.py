@@ -16,12 +16,14 @@ from offload_gym.observation import write_observation
 
 
 @njit(cache=True)
-def _place_next(times, cores, i, k, radio_s, makespan_s, free_s, scale_s, out):
-    """Place task ``i`` at ``k`` and observe; returns the radio's free time and the task's completion."""
-    radio_s, core, _, finish_s, completion_s = place(times[i, k], k, 0.0, radio_s, free_s[k])
-    free_s[k, core] = finish_s
-    if i + 1 < len(times):
-        write_observation(times, i + 1, radio_s, max(makespan_s, completion_s), free_s, cores, scale_s, out)
+def _place_next(problem, cores, i, decision, radio_s, makespan_s, finish_s, free_s, scale_s, out):
+    """Place task ``i`` at ``decision[i]`` and observe; returns the radio's free time and the task's completion."""
+    k = decision[i]
+    radio_s, core, _, finish_s[i], completion_s = place(problem, i, k, decision, finish_s, radio_s, free_s[k])
+    free_s[k, core] = finish_s[i]
+    if i + 1 < len(decision):
+        makespan_s = max(makespan_s, completion_s)
+        write_observation(problem, i + 1, decision, finish_s, radio_s, makespan_s, free_s, cores, scale_s, out)
     return radio_s, completion_s
 
 
@@ -67,11 +69,11 @@ class SequentialEnv(EpochEnv):
     def step(self, action: int | np.integer) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Place the next task; ValueError where the action is not in the action space."""
         self._check_action(action, ())
-        i, k = self._task, int(action)
+        self._decision[self._task] = action
         observation = np.empty(self._observation_size, dtype=np.float32)
         self._radio_s, completion_s = _place_next(
-            self._times, self._instances.locations[0, :, CORES], i, k, self._radio_s, self._makespan_s, self._free_s,
-            self._scale_s, observation,
+            self._problem, self._instances.locations[0, :, CORES], self._task, self._decision, self._radio_s,
+            self._makespan_s, self._finish_s, self._free_s, self._scale_s, observation,
         )  # fmt: skip
         makespan_s = max(self._makespan_s, completion_s)
         added_s = makespan_s - self._makespan_s
@@ -79,7 +81,6 @@ class SequentialEnv(EpochEnv):
             added_s = completion_s / self.scenario.num_tasks
         self._makespan_s = makespan_s
         self._latency_s += added_s
-        self._decision[i] = k
         self._task += 1
         self._show(self._decision)
         if self._task < self.scenario.num_tasks:

@@ -12,7 +12,16 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from offload_gym.delay import MAKESPAN, MEAN, all_stage_times, objective_code, place, start_schedule
+from offload_gym.delay import (
+    MAKESPAN,
+    MEAN,
+    fill_problem,
+    has_child,
+    new_problem,
+    objective_code,
+    place,
+    start_schedule,
+)
 from offload_gym.instances import CORES, Instances, check_count
 from offload_gym.solvers.local_search import NO_REFINEMENT, improve
 
@@ -23,12 +32,14 @@ CORE_PRICE = (2.0, 0.2)
 
 
 @njit(cache=True, nogil=True)
-def _expand(times_i, objective, radio_price, core_price, cores, radio_s, value_s, free_s, children, score):
+def _expand(
+    problem, i, objective, radio_price, core_price, cores, radio_s, value_s, finish_s, free_s, choices, children, score
+):
     """Fill ``children`` (candidates, 4: radio free, core, finish, value) and their ``score``.
 
-    Candidate ``s * K + k`` is state s with the next task at location k. ``cores`` (K,) are numbers of cores.
+    Candidate ``s * K + k`` is state s with task ``i`` at location k. ``cores`` (K,) are numbers of cores.
     """
-    num_locations = len(times_i)
+    num_locations = len(cores)
     for s in range(len(radio_s)):
         used_s = 0.0
         for k in range(num_locations):
@@ -36,36 +47,31 @@ def _expand(times_i, objective, radio_price, core_price, cores, radio_s, value_s
                 used_s += free_s[s, k, m] / cores[k]
         for k in range(num_locations):
             c = s * num_locations + k
-            sent_s, core, _, finish_s, completion_s = place(times_i[k], k, 0.0, radio_s[s], free_s[s, k])
+            sent_s, core, _, end_s, completion_s = place(
+                problem, i, k, choices[s], finish_s[s], radio_s[s], free_s[s, k]
+            )
             reached_s = max(value_s[s], completion_s) if objective == MAKESPAN else value_s[s] + completion_s
-            added_s = (finish_s - free_s[s, k, core]) / cores[k]
+            added_s = (end_s - free_s[s, k, core]) / cores[k]
             children[c, 0] = sent_s
             children[c, 1] = core
-            children[c, 2] = finish_s
+            children[c, 2] = end_s
             children[c, 3] = reached_s
             score[c] = reached_s + radio_price * sent_s + core_price * (used_s + added_s)
 
 
 @njit(cache=True, nogil=True)
 def beam_kernel(
-    tasks,
-    locations,
-    backlog_s,
-    radio_backlog_s,
-    max_cores,
-    objective,
-    width,
-    radio_price,
-    core_price,
-    refine,
-    decisions,
-):
+    tasks, locations, backlog_s, radio_backlog_s, edge_start, edge_parent, edge_bits, max_cores, objective, width,
+    radio_price, core_price, refine, decisions,
+):  # fmt: skip
     """Fill ``decisions`` (B, n)."""
     n, num_locations = tasks.shape[1], locations.shape[1]
-    times = np.empty((n, num_locations, 4))
+    problem = new_problem(n, num_locations, edge_start, edge_parent)
+    inner = has_child(edge_parent, n)
     start_s = np.empty((num_locations, max_cores))
     # Two generations of states, read and written in turn.
     free_s = np.empty((2, width, num_locations, max_cores))
+    finish_s = np.empty((2, width, n))
     radio_s = np.empty((2, width))
     value_s = np.empty((2, width))
     choices = np.empty((2, width, n), dtype=np.int64)
@@ -73,7 +79,7 @@ def beam_kernel(
     score = np.empty(width * num_locations)
     per_value = n if objective == MEAN else 1  # values are sums of completions during the search
     for b in range(len(tasks)):
-        all_stage_times(tasks[b], locations[b], times)
+        fill_problem(tasks[b], locations[b], edge_bits[b], inner, problem)
         start_schedule(locations[b], backlog_s[b], start_s)
         free_s[0, 0] = start_s
         radio_s[0, 0] = radio_backlog_s[b]
@@ -83,8 +89,8 @@ def beam_kernel(
             new = 1 - old
             weight = per_value * (n - 1 - i) / n
             _expand(
-                times[i], objective, weight * radio_price, weight * core_price, locations[b, :, CORES],
-                radio_s[old, :kept], value_s[old, :kept], free_s[old], children, score,
+                problem, i, objective, weight * radio_price, weight * core_price, locations[b, :, CORES],
+                radio_s[old, :kept], value_s[old, :kept], finish_s[old], free_s[old], choices[old], children, score,
             )  # fmt: skip
             candidates = kept * num_locations
             kept = min(width, candidates)
@@ -94,6 +100,8 @@ def beam_kernel(
                 s, k = best // num_locations, best % num_locations
                 free_s[new, rank] = free_s[old, s]
                 free_s[new, rank, k, int(children[best, 1])] = children[best, 2]
+                finish_s[new, rank, :i] = finish_s[old, s, :i]
+                finish_s[new, rank, i] = children[best, 2]
                 radio_s[new, rank] = children[best, 0]
                 value_s[new, rank] = children[best, 3]
                 choices[new, rank, :i] = choices[old, s, :i]
@@ -101,7 +109,8 @@ def beam_kernel(
             old = new
         decisions[b] = choices[old, value_s[old, :kept].argmin()]
         if refine != NO_REFINEMENT:
-            improve(times, decisions[b], refine, radio_backlog_s[b], start_s, free_s[0, 0])
+            radio = radio_backlog_s[b]
+            improve(problem, 0, decisions[b], refine, 0.0, radio, start_s, finish_s[0, 0], free_s[0, 0])
 
 
 def beam_search(

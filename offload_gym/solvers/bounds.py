@@ -1,7 +1,7 @@
 """Bounds of the branch and bound: what any completion of a partial schedule costs at least.
 
-Both objectives start from what each remaining task would cost if it were placed next: radio and cores are only ever
-busier later. On top of that:
+Both objectives start from the soonest finish of each remaining task at each location, as if only its parents came
+before it: radio and cores are only ever busier later. Along the dependencies this is a critical path. On top of that:
 
 - makespan: to finish all remaining tasks before a limit T, the work put on each resource (the radio, and each
   location's cores together) must fit between the resource's free time and T. With any weights >= 0 on the
@@ -9,9 +9,9 @@ busier later. On top of that:
   the choice). The weights come from a multiplicative-weights method at the root and at two nodes along the incumbent;
   their sums over the remaining tasks are tabulated, so that the test costs a node a few operations. A core that is busy
   beyond T has no room, not negative room.
-- mean: if r of the remaining tasks go through the radio and the others run on the device, each send delays all later
-  sends and, on a device with a single core, each run all later runs. The least sum of completions for each r does not
-  depend on the node but for the two free times, so it is tabulated too.
+- mean, independent tasks: if r of the remaining tasks go through the radio and the others run on the device, each send
+  delays all later sends and, on a device with a single core, each run all later runs. The least sum of completions for
+  each r does not depend on the node but for the two free times, so it is tabulated too.
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ WEIGHT_ROUNDS = 24
 class Bounds(NamedTuple):
     """Tables over the remaining tasks ``i, ..., n - 1``, for i = 0..n."""
 
-    first_arrival_s: NDArray  # (n + 1, K) least send + path: nothing arrives sooner after the radio is free
+    first_arrival_s: NDArray  # (n + 1, K) least send + path: no input arrives sooner after the radio is free
     least_return_s: NDArray  # (n + 1, K)
-    least_after_send_s: NDArray  # (n + 1,) least path + run + return of a remote placement
+    least_after_send_s: NDArray  # (n + 1,) least path + run + return after an input was sent
     weights: NDArray  # (sets, K + 1) weight of each location's cores, and of the radio (last)
     weighted_work: NDArray  # (sets, n + 1) cheapest weighted work of the remaining tasks
     sum_by_remote_s: NDArray  # (n + 1, n + 1) least sum of completions with r remote tasks, free times taken as 0
+    least_finish_s: NDArray  # (n, K) scratch space: what each remaining task can finish at, at the soonest
 
 
 @njit(cache=True, nogil=True)
@@ -90,14 +91,44 @@ def _find_weights(times, allowed, first, room_s, weights):
 
 
 @njit(cache=True, nogil=True)
-def tabulate(times, first, radio_s, free_s, objective, incumbent, incumbent_s, num_sets):
+def _first_free(free_s, first_free_s):
+    """Fill ``first_free_s`` (K) with when each location's first core is free."""
+    for k in range(len(free_s)):
+        first_free_s[k] = free_s[k].min()
+
+
+@njit(cache=True, nogil=True)
+def _least_finish(problem, j, i, radio_s, first_free_s, decision, finish_s, least_s):
+    """Fill ``least_s[j]`` (K): task ``j``, not placed, cannot finish sooner at each location.
+
+    Tasks before ``i`` are placed; ``least_s`` of those between is known. Data that has still to be sent finds the radio
+    free from ``radio_s`` at the soonest.
+    """
+    num_locations = len(first_free_s)
+    first, last = problem.edge_start[j], problem.edge_start[j + 1]
+    for k in range(num_locations):
+        ready_s = 0.0
+        if k > 0 and first == last:
+            ready_s = radio_s + problem.times[j, k, SEND] + problem.times[j, k, PATH]
+        for e in range(first, last):
+            parent = problem.edge_parent[e]
+            soonest_s = np.inf
+            for source in range(num_locations):
+                if parent < i and source != decision[parent]:
+                    continue
+                arrival_s = finish_s[parent] if parent < i else least_s[parent, source]
+                if source == 0 and k > 0:
+                    arrival_s = max(arrival_s, radio_s) + problem.moves[e, source, k, SEND]
+                soonest_s = min(soonest_s, arrival_s + problem.moves[e, source, k, PATH])
+            ready_s = max(ready_s, soonest_s)
+        least_s[j, k] = max(ready_s, first_free_s[k]) + problem.times[j, k, RUN]
+
+
+@njit(cache=True, nogil=True)
+def tabulate(problem, first, radio_s, finish_s, free_s, objective, incumbent, incumbent_s, num_sets):
     """The tables of the subtree below a schedule of the tasks before ``first``."""
+    times, edge_start, edge_parent, _ = problem
     n, num_locations = times.shape[:2]
-    allowed = np.ones((n, num_locations), dtype=np.bool_)
-    if objective == MAKESPAN:
-        for j in range(first, n):
-            for k in range(num_locations):
-                allowed[j, k] = place(times[j, k], k, 0.0, radio_s, free_s[k])[4] < incumbent_s
     tables = Bounds(
         np.full((n + 1, num_locations), np.inf),
         np.full((n + 1, num_locations), np.inf),
@@ -105,40 +136,55 @@ def tabulate(times, first, radio_s, free_s, objective, incumbent, incumbent_s, n
         np.zeros((num_sets, num_locations + 1)),
         np.zeros((num_sets, n + 1)),
         np.full((n + 1, n + 1), np.inf),
+        np.empty((n, num_locations)),
     )
+    allowed = np.ones((n, num_locations), dtype=np.bool_)
+    if objective == MAKESPAN:
+        first_free_s = np.empty(num_locations)
+        _first_free(free_s, first_free_s)
+        for j in range(first, n):
+            _least_finish(problem, j, first, radio_s, first_free_s, incumbent, finish_s, tables.least_finish_s)
+            for k in range(num_locations):
+                allowed[j, k] = tables.least_finish_s[j, k] + times[j, k, RETURN] < incumbent_s
     for i in range(n - 1, first - 1, -1):
+        is_entry = edge_start[i] == edge_start[i + 1]
         tables.least_after_send_s[i] = tables.least_after_send_s[i + 1]
         for k in range(num_locations):
             tables.first_arrival_s[i, k] = tables.first_arrival_s[i + 1, k]
             tables.least_return_s[i, k] = tables.least_return_s[i + 1, k]
             if allowed[i, k]:
-                arrival_s = times[i, k, SEND] + times[i, k, PATH]
+                # A child may find its data at k already, whatever the radio does.
+                arrival_s = times[i, k, SEND] + times[i, k, PATH] if is_entry else -np.inf
                 tables.first_arrival_s[i, k] = min(tables.first_arrival_s[i, k], arrival_s)
                 tables.least_return_s[i, k] = min(tables.least_return_s[i, k], times[i, k, RETURN])
-                if k > 0:
+                if k > 0 and is_entry:
                     after_s = times[i, k, PATH] + times[i, k, RUN] + times[i, k, RETURN]
                     tables.least_after_send_s[i] = min(tables.least_after_send_s[i], after_s)
     if objective == MAKESPAN:
-        _tabulate_weighted_work(times, allowed, first, radio_s, free_s, incumbent, incumbent_s, tables)
-    else:
+        _tabulate_weighted_work(problem, allowed, first, radio_s, finish_s, free_s, incumbent, incumbent_s, tables)
+    elif len(edge_parent) == 0:
         _tabulate_sums(times, first, free_s, tables.sum_by_remote_s)
+    else:
+        tables.sum_by_remote_s[:] = -np.inf  # not known for dependent tasks: excludes nothing
     return tables
 
 
 @njit(cache=True, nogil=True)
-def _tabulate_weighted_work(times, allowed, first, radio_s, free_s, incumbent, incumbent_s, tables):
+def _tabulate_weighted_work(problem, allowed, first, radio_s, finish_s, free_s, incumbent, incumbent_s, tables):
     """One set of weights for the root and further ones for nodes along the incumbent: deeper nodes have other needs."""
+    times = problem.times
     n, num_locations = allowed.shape
     num_sets = len(tables.weights)
     room_s = np.empty(num_locations + 1)
+    finish_s = finish_s.copy()
     free_s = free_s.copy()
     depth = first
     for chosen in range(num_sets):
         start = first + chosen * (n - first) // (num_sets + 1)
         while depth < start:
             k = incumbent[depth]
-            radio_s, core, _, finish_s, _ = place(times[depth, k], k, 0.0, radio_s, free_s[k])
-            free_s[k, core] = finish_s
+            radio_s, core, _, finish_s[depth], _ = place(problem, depth, k, incumbent, finish_s, radio_s, free_s[k])
+            free_s[k, core] = finish_s[depth]
             depth += 1
         _room(tables, depth, incumbent_s, radio_s, free_s, room_s)
         weights = tables.weights[chosen]
@@ -175,12 +221,12 @@ def _tabulate_sums(times, first, free_s, sums):
 
 
 @njit(cache=True, nogil=True)
-def can_beat(times, tables, i, limit_s, radio_s, free_s, value_s, objective, room_s):
+def can_beat(problem, tables, i, limit_s, radio_s, decision, finish_s, free_s, value_s, objective, room_s):
     """Whether the bounds leave room for a completion of this node that is better than ``limit_s``.
 
     ``value_s`` is the largest completion so far, or their sum; ``limit_s`` is in the same terms.
     """
-    n, num_locations = times.shape[:2]
+    n, num_locations = problem.times.shape[:2]
     if objective == MAKESPAN:
         _room(tables, i, limit_s, radio_s, free_s, room_s)
         for chosen in range(len(tables.weights)):
@@ -196,13 +242,13 @@ def can_beat(times, tables, i, limit_s, radio_s, free_s, value_s, objective, roo
             least_s = min(least_s, tables.sum_by_remote_s[i, r] + r * radio_s + (n - i - r) * device_s)
         if value_s + least_s >= limit_s * TOLERANCE:
             return False
-    for k in range(num_locations):
-        room_s[k] = free_s[k].min()
+    first_free_s = room_s[:num_locations]
+    _first_free(free_s, first_free_s)
     for j in range(i, n):
+        _least_finish(problem, j, i, radio_s, first_free_s, decision, finish_s, tables.least_finish_s)
         soonest_s = np.inf
         for k in range(num_locations):
-            ready_s = 0.0 if k == 0 else radio_s + times[j, k, SEND] + times[j, k, PATH]
-            soonest_s = min(soonest_s, max(ready_s, room_s[k]) + times[j, k, RUN] + times[j, k, RETURN])
+            soonest_s = min(soonest_s, tables.least_finish_s[j, k] + problem.times[j, k, RETURN])
         value_s = max(value_s, soonest_s) if objective == MAKESPAN else value_s + soonest_s
         if value_s >= limit_s * TOLERANCE:
             return False

@@ -13,7 +13,17 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from offload_gym.delay import MAKESPAN, MEAN, all_stage_times, latency, objective_code, place, start_schedule
+from offload_gym.delay import (
+    MAKESPAN,
+    MEAN,
+    fill_problem,
+    has_child,
+    latency,
+    new_problem,
+    objective_code,
+    place,
+    start_schedule,
+)
 from offload_gym.instances import Instances, check_count
 from offload_gym.solvers.bounds import TOLERANCE, can_beat, tabulate
 from offload_gym.solvers.greedy import complete_greedily
@@ -24,20 +34,20 @@ UNLIMITED = np.iinfo(np.int64).max
 
 
 @njit(cache=True, nogil=True)
-def search(times, first, radio_s, free_s, value_s, objective, max_nodes, best, best_s):
+def search(problem, first, radio_s, finish_s, free_s, value_s, objective, max_nodes, best, best_s):
     """Branch and bound below a schedule of the tasks before ``first``.
 
-    ``times`` is (n, K, 4); ``free_s`` is restored before the return. ``value_s`` is the largest completion of the tasks
-    before ``first`` (makespan) or the sum of their completions (mean). ``best`` (n,) is a decision to improve in place,
-    valid from ``first`` on, and ``best_s`` its value in the terms of ``value_s``.
+    ``free_s`` is restored before the return. ``value_s`` is the largest completion of the tasks before ``first``
+    (makespan) or the sum of their completions (mean). ``best`` (n,) is a decision to improve in place from ``first``
+    on, and ``best_s`` its value in the terms of ``value_s``. ``finish_s`` is written from ``first`` on.
 
     Returns the best value, the number of nodes, and a value that no decision can be below.
     """
-    n, num_locations = times.shape[:2]
+    n, num_locations = problem.times.shape[:2]
     num_sets = 1 if n - first < 7 else 3
-    tables = tabulate(times, first, radio_s, free_s, objective, best, best_s, num_sets)
+    tables = tabulate(problem, first, radio_s, finish_s, free_s, objective, best, best_s, num_sets)
     room_s = np.empty(num_locations + 1)
-    if not can_beat(times, tables, first, best_s, radio_s, free_s, value_s, objective, room_s):
+    if not can_beat(problem, tables, first, best_s, radio_s, best, finish_s, free_s, value_s, objective, room_s):
         return best_s, 1, best_s
     root_radio_s, root_value_s = radio_s, value_s
     # The stack: per depth, the children in the order to try them, and what undoes the one in force.
@@ -49,7 +59,7 @@ def search(times, first, radio_s, free_s, value_s, objective, max_nodes, best, b
     nodes, depth, entered = 1, first, True
     while depth >= first:
         if entered:
-            _rank_children(times[depth], radio_s, free_s, room_s, order[depth])
+            _rank_children(problem, depth, current, finish_s, radio_s, free_s, room_s, order[depth])
             position[depth] = 0
             radio_before[depth], value_before[depth] = radio_s, value_s
             entered = False
@@ -62,10 +72,9 @@ def search(times, first, radio_s, free_s, value_s, objective, max_nodes, best, b
         k = order[depth, position[depth]]
         position[depth] += 1
         current[depth] = k
-        radio_s, core, _, finish_s, completion_s = place(times[depth, k], k, 0.0, radio_s, free_s[k])
-        core_changed[depth] = core
-        free_before[depth] = free_s[k, core]
-        free_s[k, core] = finish_s
+        radio_s, core, _, end_s, completion_s = place(problem, depth, k, current, finish_s, radio_s, free_s[k])
+        core_changed[depth], free_before[depth] = core, free_s[k, core]
+        free_s[k, core] = finish_s[depth] = end_s
         value_s = max(value_s, completion_s) if objective == MAKESPAN else value_s + completion_s
         nodes += 1
         if value_s >= best_s * TOLERANCE:
@@ -73,7 +82,9 @@ def search(times, first, radio_s, free_s, value_s, objective, max_nodes, best, b
         if depth == n - 1:
             best_s = value_s
             best[first:] = current[first:]
-        elif can_beat(times, tables, depth + 1, best_s, radio_s, free_s, value_s, objective, room_s):
+        elif can_beat(
+            problem, tables, depth + 1, best_s, radio_s, current, finish_s, free_s, value_s, objective, room_s
+        ):
             depth += 1
             entered = True
     if nodes < max_nodes:
@@ -81,19 +92,21 @@ def search(times, first, radio_s, free_s, value_s, objective, max_nodes, best, b
     # Cut short: the largest value that the root's bounds exclude.
     low_s, high_s = 0.0, best_s
     for _ in range(50):
-        middle_s = 0.5 * (low_s + high_s)
-        if can_beat(times, tables, first, middle_s, root_radio_s, free_s, root_value_s, objective, room_s):
-            high_s = middle_s
+        limit_s = 0.5 * (low_s + high_s)
+        if can_beat(
+            problem, tables, first, limit_s, root_radio_s, best, finish_s, free_s, root_value_s, objective, room_s
+        ):
+            high_s = limit_s
         else:
-            low_s = middle_s
+            low_s = limit_s
     return best_s, nodes, low_s
 
 
 @njit(cache=True, nogil=True)
-def _rank_children(times_i, radio_s, free_s, completion_s, order):
+def _rank_children(problem, i, decision, finish_s, radio_s, free_s, completion_s, order):
     """Fill ``order`` (K,) with the locations of a task by its completion; ``completion_s`` is scratch space."""
     for k in range(len(order)):
-        completion_s[k] = place(times_i[k], k, 0.0, radio_s, free_s[k])[4]
+        completion_s[k] = place(problem, i, k, decision, finish_s, radio_s, free_s[k])[4]
         rank = k
         while rank > 0 and completion_s[order[rank - 1]] > completion_s[k]:
             order[rank] = order[rank - 1]
@@ -102,34 +115,34 @@ def _rank_children(times_i, radio_s, free_s, completion_s, order):
 
 
 @njit(cache=True, nogil=True)
-def solve_one(times, first, radio_s, free_s, value_s, objective, max_nodes, decision):
-    """``search`` from greedy completion improved by one-flip local search; fills ``decision`` from ``first`` on."""
-    n = len(times)
+def solve_one(problem, first, radio_s, finish_s, free_s, value_s, objective, max_nodes, decision):
+    """``search`` from greedy completion improved by one-flip local search; fills ``decision`` from ``first`` on.
+
+    ``decision`` and ``finish_s`` hold the tasks before ``first``.
+    """
     start_s = free_s.copy()
-    largest_s, total_s = complete_greedily(times, first, radio_s, free_s, decision)
+    complete_greedily(problem, first, radio_s, finish_s, free_s, decision)
+    best_s = improve(problem, first, decision, objective, value_s, radio_s, start_s, finish_s, free_s)
     free_s[:] = start_s
-    best_s = max(value_s, largest_s) if objective == MAKESPAN else value_s + total_s
-    rest = decision[first:]
-    if n - first > 1:
-        improved_s = improve(times[first:], rest, objective, radio_s, start_s, free_s)
-        best_s = max(value_s, improved_s) if objective == MAKESPAN else value_s + improved_s * (n - first)
-        free_s[:] = start_s
-    return search(times, first, radio_s, free_s, value_s, objective, max_nodes, decision, best_s)
+    return search(problem, first, radio_s, finish_s, free_s, value_s, objective, max_nodes, decision, best_s)
 
 
 @njit(cache=True, nogil=True)
 def exact_kernel(
-    tasks, locations, backlog_s, radio_backlog_s, max_cores, objective, max_nodes, decisions, bound_s, optimal, nodes
-):
+    tasks, locations, backlog_s, radio_backlog_s, edge_start, edge_parent, edge_bits, max_cores, objective, max_nodes,
+    decisions, bound_s, optimal, nodes,
+):  # fmt: skip
     """Fill ``decisions`` (B, n), ``bound_s``, ``optimal`` and ``nodes`` (B,)."""
     n, num_locations = tasks.shape[1], locations.shape[1]
-    times = np.empty((n, num_locations, 4))
+    problem = new_problem(n, num_locations, edge_start, edge_parent)
+    inner = has_child(edge_parent, n)
     free_s = np.empty((num_locations, max_cores))
+    finish_s = np.empty(n)
     for b in range(len(tasks)):
-        all_stage_times(tasks[b], locations[b], times)
+        fill_problem(tasks[b], locations[b], edge_bits[b], inner, problem)
         start_schedule(locations[b], backlog_s[b], free_s)
         value_s, nodes[b], low_s = solve_one(
-            times, 0, radio_backlog_s[b], free_s, 0.0, objective, max_nodes, decisions[b]
+            problem, 0, radio_backlog_s[b], finish_s, free_s, 0.0, objective, max_nodes, decisions[b]
         )
         optimal[b] = low_s >= value_s
         bound_s[b] = low_s / n if objective == MEAN else low_s
@@ -185,7 +198,7 @@ def solve(
 
     def work(rows: slice) -> None:
         exact_kernel(
-            *(array[rows] for array in instances.arrays),
+            *instances[rows].arrays,
             instances.max_cores,
             code,
             UNLIMITED if max_nodes is None else max_nodes,

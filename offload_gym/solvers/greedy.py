@@ -6,30 +6,32 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from offload_gym.delay import all_stage_times, place, start_schedule
+from offload_gym.delay import fill_problem, has_child, new_problem, place, start_schedule
 from offload_gym.instances import Instances
 from offload_gym.solvers.local_search import NO_REFINEMENT, improve, refinement_code
 
 
 @njit(cache=True, nogil=True)
-def complete_greedily(times, first, radio_s, free_s, decision):
-    """Place tasks ``first``, ... of one instance greedily, writing ``decision`` and ``free_s``.
+def complete_greedily(problem, first, radio_s, finish_s, free_s, decision):
+    """Place tasks ``first``, ... of one instance greedily, writing ``decision``, ``finish_s`` and ``free_s``.
 
     Returns the largest completion and the sum of the completions of these tasks.
     """
-    n, num_locations = times.shape[:2]
+    n, num_locations = problem.times.shape[:2]
     largest_s = 0.0
     total_s = 0.0
     for i in range(first, n):
         best_s = np.inf
         best_k = 0
         for k in range(num_locations):
-            completion_s = place(times[i, k], k, 0.0, radio_s, free_s[k])[4]
+            completion_s = place(problem, i, k, decision, finish_s, radio_s, free_s[k])[4]
             if completion_s < best_s:
                 best_s = completion_s
                 best_k = k
-        radio_s, core, _, finish_s, completion_s = place(times[i, best_k], best_k, 0.0, radio_s, free_s[best_k])
-        free_s[best_k, core] = finish_s
+        radio_s, core, _, finish_s[i], completion_s = place(
+            problem, i, best_k, decision, finish_s, radio_s, free_s[best_k]
+        )
+        free_s[best_k, core] = finish_s[i]
         decision[i] = best_k
         largest_s = max(largest_s, completion_s)
         total_s += completion_s
@@ -37,19 +39,23 @@ def complete_greedily(times, first, radio_s, free_s, decision):
 
 
 @njit(cache=True, nogil=True)
-def greedy_kernel(tasks, locations, backlog_s, radio_backlog_s, max_cores, refine, decisions):
+def greedy_kernel(
+    tasks, locations, backlog_s, radio_backlog_s, edge_start, edge_parent, edge_bits, max_cores, refine, decisions
+):
     """Fill ``decisions`` (B, n)."""
-    num_locations = locations.shape[1]
-    times = np.empty((tasks.shape[1], num_locations, 4))
+    n, num_locations = tasks.shape[1], locations.shape[1]
+    problem = new_problem(n, num_locations, edge_start, edge_parent)
+    inner = has_child(edge_parent, n)
     start_s = np.empty((num_locations, max_cores))
     free_s = np.empty_like(start_s)
+    finish_s = np.empty(n)
     for b in range(len(tasks)):
-        all_stage_times(tasks[b], locations[b], times)
+        fill_problem(tasks[b], locations[b], edge_bits[b], inner, problem)
         start_schedule(locations[b], backlog_s[b], start_s)
         free_s[:] = start_s
-        complete_greedily(times, 0, radio_backlog_s[b], free_s, decisions[b])
+        complete_greedily(problem, 0, radio_backlog_s[b], finish_s, free_s, decisions[b])
         if refine != NO_REFINEMENT:
-            improve(times, decisions[b], refine, radio_backlog_s[b], start_s, free_s)
+            improve(problem, 0, decisions[b], refine, 0.0, radio_backlog_s[b], start_s, finish_s, free_s)
 
 
 def greedy(instances: Instances, refine: str | None = None) -> NDArray[np.int64]:

@@ -9,7 +9,15 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from offload_gym.delay import all_stage_times, check_decisions, evaluate, objective_code, start_schedule
+from offload_gym.delay import (
+    check_decisions,
+    evaluate,
+    fill_problem,
+    has_child,
+    new_problem,
+    objective_code,
+    start_schedule,
+)
 from offload_gym.instances import Instances
 
 NO_REFINEMENT = -1
@@ -21,21 +29,26 @@ def refinement_code(refine: str | None) -> int:
 
 
 @njit(cache=True, nogil=True)
-def improve(times, decision, objective, radio_s, start_s, free_s):
-    """Best-improvement one-flip search on one instance, in place; returns the latency reached in seconds."""
-    n, num_locations = times.shape[:2]
-    best_s = evaluate(times, decision, objective, radio_s, start_s, free_s)
+def improve(problem, first, decision, objective, value_s, radio_s, start_s, finish_s, free_s):
+    """Best-improvement one-flip search over the tasks from ``first`` on, in place; returns the value reached.
+
+    The arguments are those of ``evaluate``: the schedule before ``first``, and scratch space.
+    """
+    n, num_locations = problem.times.shape[:2]
+    best_s = evaluate(problem, first, decision, objective, value_s, radio_s, start_s, finish_s, free_s)
     while True:
         flip_i = -1
         flip_k = 0
-        for i in range(n):
+        for i in range(first, n):
             here = decision[i]
             for k in range(num_locations):
                 if k != here:
                     decision[i] = k
-                    latency_s = evaluate(times, decision, objective, radio_s, start_s, free_s)
-                    if latency_s < best_s:
-                        best_s = latency_s
+                    flipped_s = evaluate(
+                        problem, first, decision, objective, value_s, radio_s, start_s, finish_s, free_s
+                    )
+                    if flipped_s < best_s:
+                        best_s = flipped_s
                         flip_i = i
                         flip_k = k
             decision[i] = here
@@ -45,16 +58,20 @@ def improve(times, decision, objective, radio_s, start_s, free_s):
 
 
 @njit(cache=True, nogil=True)
-def local_search_kernel(tasks, locations, backlog_s, radio_backlog_s, max_cores, objective, decisions):
+def local_search_kernel(
+    tasks, locations, backlog_s, radio_backlog_s, edge_start, edge_parent, edge_bits, max_cores, objective, decisions
+):
     """Improve ``decisions`` (B, n) in place."""
-    num_locations = locations.shape[1]
-    times = np.empty((tasks.shape[1], num_locations, 4))
+    n, num_locations = tasks.shape[1], locations.shape[1]
+    problem = new_problem(n, num_locations, edge_start, edge_parent)
+    inner = has_child(edge_parent, n)
     start_s = np.empty((num_locations, max_cores))
     free_s = np.empty_like(start_s)
+    finish_s = np.empty(n)
     for b in range(len(tasks)):
-        all_stage_times(tasks[b], locations[b], times)
+        fill_problem(tasks[b], locations[b], edge_bits[b], inner, problem)
         start_schedule(locations[b], backlog_s[b], start_s)
-        improve(times, decisions[b], objective, radio_backlog_s[b], start_s, free_s)
+        improve(problem, 0, decisions[b], objective, 0.0, radio_backlog_s[b], start_s, finish_s, free_s)
 
 
 def local_search(instances: Instances, decisions: ArrayLike, objective: str = "makespan") -> NDArray[np.int64]:

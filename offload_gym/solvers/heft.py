@@ -1,0 +1,65 @@
+"""Heterogeneous earliest finish time (HEFT): greedy earliest completion, most urgent task first.
+
+Topcuoglu, Hariri and Wu, "Performance-effective and low-complexity task scheduling for heterogeneous computing", IEEE
+Transactions on Parallel and Distributed Systems 13(3), 2002. A task's upward rank is its mean run time plus the
+longest way, over mean data transfers and mean run times, to the end of the application. HEFT chooses locations in the
+order of falling ranks. The delay model then serves the tasks in index order, as it does for every policy, and without
+filling gaps between tasks, so the paper's insertion has no counterpart here.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from offload_gym.delay import RETURN, RUN, fill_problem, has_child, new_problem, place, start_schedule
+from offload_gym.instances import Instances
+
+
+@njit(cache=True, nogil=True)
+def upward_ranks(problem, rank_s):
+    """Fill ``rank_s`` (n,) with the upward rank of each task in seconds; an exit task's includes its mean return."""
+    times, edge_start, edge_parent, moves = problem
+    rank_s[:] = 0.0
+    for i in range(len(rank_s) - 1, -1, -1):
+        # What stands in rank_s[i] so far is the longest way from the task's end on.
+        rank_s[i] += times[i, :, RUN].mean() + times[i, :, RETURN].mean()
+        for e in range(edge_start[i], edge_start[i + 1]):
+            parent = edge_parent[e]
+            move_s = moves[e].sum() / moves.shape[1] ** 2
+            rank_s[parent] = max(rank_s[parent], move_s + rank_s[i])
+
+
+@njit(cache=True, nogil=True)
+def heft_kernel(tasks, locations, backlog_s, radio_backlog_s, edge_start, edge_parent, edge_bits, max_cores, decisions):
+    """Fill ``decisions`` (B, n)."""
+    n, num_locations = tasks.shape[1], locations.shape[1]
+    problem = new_problem(n, num_locations, edge_start, edge_parent)
+    inner = has_child(edge_parent, n)
+    free_s = np.empty((num_locations, max_cores))
+    finish_s, rank_s = np.empty(n), np.empty(n)
+    for b in range(len(tasks)):
+        fill_problem(tasks[b], locations[b], edge_bits[b], inner, problem)
+        start_schedule(locations[b], backlog_s[b], free_s)
+        radio_s = radio_backlog_s[b]
+        decision = decisions[b]
+        upward_ranks(problem, rank_s)
+        # Stable: of equal ranks the lower index comes first, and a parent's rank is never below its child's.
+        for i in np.argsort(-rank_s, kind="mergesort"):
+            best_s = np.inf
+            for k in range(num_locations):
+                completion_s = place(problem, i, k, decision, finish_s, radio_s, free_s[k])[4]
+                if completion_s < best_s:
+                    best_s = completion_s
+                    decision[i] = k
+            k = decision[i]
+            radio_s, core, _, finish_s[i], _ = place(problem, i, k, decision, finish_s, radio_s, free_s[k])
+            free_s[k, core] = finish_s[i]
+
+
+def heft(instances: Instances) -> NDArray[np.int64]:
+    """Decisions (B, n) by HEFT; the same rule for every objective."""
+    decisions = np.empty((len(instances), instances.num_tasks), dtype=np.int64)
+    heft_kernel(*instances.arrays, instances.max_cores, decisions)
+    return decisions
