@@ -18,6 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m agents",
         description="Label instances, train teachers, distil students and train reinforcement-learning agents. "
         "Finished steps are kept: interrupt it and start it again with the same settings.",
+        allow_abbrev=False,
     )
     parser.add_argument("--output", default="results/agents", help="folder of the results (default: %(default)s)")
     parser.add_argument("--scenario", choices=PRESETS, default="default", help="preset (default: %(default)s)")
@@ -48,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; finished steps are kept, the same command goes on", file=sys.stderr)
+        print("\ninterrupted: finished steps are kept; start the same command again to go on", file=sys.stderr)
         return 130
     return 0
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 from torch import Tensor, nn
 
 from offload_gym.files import replacing
@@ -132,4 +132,4 @@ def save_policy(path: str | Path, network: Network) -> None:
         "num_tasks": str(network.num_tasks),
     }
     with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata)
+        temporary.write_bytes(save(tensors, metadata))

@@ -25,7 +25,7 @@ from offload_gym.files import replacing
 from offload_gym.instances import check_count
 from offload_gym.runtime import Network, load_network
 from offload_gym.scenario import Scenario, make_scenario
-from offload_gym.seeds import seed_for
+from offload_gym.seeds import check_seed, seed_for
 
 SUFFIX = ".safetensors"
 PREFIXES = {"sequential": "sequential", "joint": "multilabel"}  # form of a network: how its files begin
@@ -61,8 +61,7 @@ class Settings:
         for name in ("num_labels", "num_validation", "teacher_passes", "student_passes", "multilabel_passes"):
             check_count(name, getattr(self, name))
         check_count("rl_placements", self.rl_placements)
-        if self.seed < 0:
-            raise ValueError(f"seed is {self.seed}; it must be at least 0")
+        check_seed(self.seed)
 
 
 def train_all(folder: str | Path, settings: Settings, report: Callable[[str], None] = print) -> dict[str, Path]:
@@ -88,10 +87,11 @@ def train_all(folder: str | Path, settings: Settings, report: Callable[[str], No
         steps[name] = partial(_train_rl_agent, name, validation, settings)
 
     paths = {name: folder / f"{name}{SUFFIX}" for name in steps}
-    for name, train in steps.items():
+    for number, (name, train) in enumerate(steps.items(), start=1):
         if paths[name].exists():
             report(f"{name}: already trained")
             continue
+        report(f"training {name}, policy {number} of {len(steps)}")
         start = time.perf_counter()
         network = train()._replace(metadata=_metadata(settings))
         save_policy(paths[name], network)
@@ -101,12 +101,23 @@ def train_all(folder: str | Path, settings: Settings, report: Callable[[str], No
 
 def _check_settings(path: Path, settings: Settings) -> None:
     """Write the settings beside the results, or refuse to mix results of different settings in one folder."""
-    text = json.dumps(asdict(settings), indent=2) + "\n"
+    now = json.loads(json.dumps(asdict(settings)))
     if not path.exists():
+        if any(path.parent.glob(f"*{SUFFIX}")) or any(path.parent.glob("*.npz")):
+            raise ValueError(f"{path.parent} has results but no {path.name}, which says how they were made")
         with replacing(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    elif path.read_text(encoding="utf-8") != text:
-        raise ValueError(f"{path} has other settings than this run; choose another folder or delete {path.parent}")
+            temporary.write_text(json.dumps(now, indent=2) + "\n", encoding="utf-8")
+        return
+    try:
+        before = dict(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError:
+        raise ValueError(f"{path} is not a settings file") from None
+    for name in sorted(now.keys() | before.keys()):
+        if now.get(name) != before.get(name):
+            raise ValueError(
+                f"{name} is {now.get(name)!r}, but the results in {path.parent} were made with {before.get(name)!r}; "
+                "choose another folder"
+            )
 
 
 def _demonstrations(
@@ -114,8 +125,9 @@ def _demonstrations(
 ) -> Demonstrations:
     path = folder / f"{purpose}.npz"
     if path.exists():
+        demonstrations = load_demonstrations(path)
         report(f"{purpose} labels: already made")
-        return load_demonstrations(path)
+        return demonstrations
     start = time.perf_counter()
     demonstrations = generate_demonstrations(
         settings.scenario, size, seed_for(purpose, settings.seed), settings.objective, progress=True

@@ -14,12 +14,15 @@ from offload_gym.scenario import PRESETS, make_scenario
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Compare policies, and tune the heuristics.", allow_abbrev=False
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     policies = commands.add_parser(
         "policies",
         help="compare policies on fresh instances: optimality gap, label accuracy, decision delay",
         description="Compare the built-in policies and the trained ones of a folder on fresh instances.",
+        allow_abbrev=False,
     )
     policies.add_argument("--seed", type=int, default=0, help="seed of the test instances (default: %(default)s)")
     policies.add_argument("--num-instances", type=int, default=2000, help="test instances (default: %(default)s)")
@@ -30,6 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
     policies.add_argument("--objective", choices=OBJECTIVES, default="makespan", help="default: %(default)s")
     policies.add_argument(
         "--agents", default="results/agents", metavar="DIR", help="folder of trained policies (default: %(default)s)"
+    )
+    policies.add_argument(
+        "--transfer", action="store_true", help="take in policies that were trained for another scenario or objective"
     )
     policies.add_argument("--json", metavar="FILE", help="write the rows as a JSON list")
     policies.add_argument("--csv", metavar="FILE", help="write the rows as CSV")
@@ -53,6 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
             seed=options.seed,
             num_instances=options.num_instances,
             agents_folder=Path(options.agents),
+            transfer=options.transfer,
             json_path=options.json,
             csv_path=options.csv,
             markdown_path=options.markdown,
@@ -61,6 +68,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -19,7 +19,7 @@ from offload_gym.scenario import Scenario
 from offload_gym.seeds import seed_for
 from offload_gym.solvers.exact import solve
 
-PLOTTED = ("edge", "cloud", "greedy", "greedy+flip", "sequential-student", "exact")
+PLOTTED = ("edge", "cloud", "greedy", "greedy+flip", "exact")
 TASK_COUNTS = (2, 4, 6, 8, 10, 12)
 PLOT_INSTANCES = 500
 
@@ -31,14 +31,20 @@ def compare(
     seed: int,
     num_instances: int,
     agents_folder: Path,
+    transfer: bool = False,
     json_path: str | None = None,
     csv_path: str | None = None,
     markdown_path: str | None = None,
     plots_folder: str | None = None,
 ) -> list[dict[str, Any]]:
     """Compare all policies that fit the scenario on fresh instances; returns the rows of the table."""
+    for path in (json_path, csv_path, markdown_path):
+        if path is not None and Path(path).is_dir():
+            raise ValueError(f"{path!r} is a folder; it must be a file")
+    if plots_folder is not None and Path(plots_folder).is_file():
+        raise ValueError(f"{plots_folder!r} is a file; it must be a folder")
     instances = sample_instances(scenario, num_instances, seed_for("test", seed))
-    listed = contenders(scenario, objective, instances, agents_folder)
+    listed = contenders(scenario, objective, instances, agents_folder, transfer)
     expert = solve(instances, objective)
     rows = [summarise(m, scenario, objective) for m in measure(listed, instances, expert, objective)]
     written = []
@@ -50,7 +56,7 @@ def compare(
         draw(Path(plots_folder), rows, listed, scenario, objective, seed)
         written.append(f"{plots_folder}/")
     print_table(rows)
-    if any(agents_folder.glob(f"*{SUFFIX}")):
+    if any((agents_folder / f"{contender.name}{SUFFIX}").exists() for contender in listed):
         print(f"trained policies: {agents_folder}/")
     if written:
         print(f"table and plots:  {', '.join(written)}")
@@ -68,7 +74,10 @@ def draw(
     """Write the plots of a comparison into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     gap_against_delay(folder / "gap_against_delay.png", rows)
-    policies = {c.name: c.policy for c in listed if c.name in PLOTTED}
+    names = [contender.name for contender in listed]
+    student = "sequential-student" if "sequential-student" in names else "student"
+    policies = {c.name: c.policy for c in listed if c.name in (*PLOTTED, student)}
+    title = f"{scenario.label}, {objective}"
 
     # The first n tasks of the same instances for every n, and the same instances at every rate: only what stands on the
     # axis differs along a line.
@@ -79,7 +88,7 @@ def draw(
         instances = Instances.from_arrays(tasks, largest.locations, largest.core_backlog_s, largest.radio_backlog_s)
         for name, policy in policies.items():
             curves[name].append(float(latency(instances, policy.decide(instances), objective).mean()))
-    latency_lines(folder / "latency_against_tasks.png", TASK_COUNTS, _arrays(curves), "tasks in the epoch")
+    latency_lines(folder / "latency_against_tasks.png", TASK_COUNTS, _arrays(curves), "tasks in the epoch", title)
 
     instances = sample_instances(scenario, PLOT_INSTANCES, seed_for("test", seed, 2))
     rates_mbps = np.geomspace(2, 160, 9)
@@ -93,10 +102,11 @@ def draw(
         list(rates_mbps),
         _arrays(curves),
         "uplink rate (Mbit/s)",
+        title,
         logarithmic=True,
     )
 
-    shown = [name for name in ("greedy", "sequential-student", "exact") if name in policies]
+    shown = [name for name in ("greedy", student, "exact") if name in policies]
     decisions = {name: policies[name].decide(instances) for name in shown}
     # An instance on which greedy is clearly not optimal shows what there is to decide.
     values_s = {name: latency(instances, decision, objective) for name, decision in decisions.items()}

@@ -23,8 +23,12 @@ class Contender(NamedTuple):
     num_parameters: int  # 0 where nothing was learned
 
 
-def contenders(scenario: Scenario, objective: str, instances: Instances, folder: Path) -> list[Contender]:
+def contenders(
+    scenario: Scenario, objective: str, instances: Instances, folder: Path, transfer: bool = False
+) -> list[Contender]:
     """All policies that were made for this scenario and objective; prints which were left out, and why.
+
+    With ``transfer`` those that were trained for another scenario or objective take part, too.
 
     The built-in policies come first, then the trained ones of ``folder``. Students and multi-label networks are also
     listed with one-flip local search behind them, as heuristics are.
@@ -47,7 +51,8 @@ def contenders(scenario: Scenario, objective: str, instances: Instances, folder:
             candidates.append(Contender(f"{name}+flip", load_policy(path, objective), policy.num_parameters))
     fitting = []
     for contender in candidates:
-        reason = _misfit(contender.policy, scenario, objective, instances)
+        reason = "" if transfer else _trained_for_something_else(contender.policy, scenario, objective)
+        reason = reason or _refusal(contender.policy, instances)
         if reason:
             print(f"left out {contender.name}: {reason}")
         else:
@@ -55,13 +60,18 @@ def contenders(scenario: Scenario, objective: str, instances: Instances, folder:
     return fitting
 
 
-def _misfit(policy: Policy, scenario: Scenario, objective: str, instances: Instances) -> str:
-    """Why a policy does not belong into this comparison; empty where it does."""
+def _trained_for_something_else(policy: Policy, scenario: Scenario, objective: str) -> str:
+    """What a policy was trained for, where that is not this scenario and objective; empty where it is."""
     if isinstance(policy, NetworkPolicy):
         metadata = policy.network.metadata
         for name, value in (("scenario", scenario.label), ("objective", objective)):
             if metadata.get(name) != value:
-                return f"it was trained for the {name} {metadata.get(name)!r}, not {value!r}"
+                return f"it was trained for the {name} {metadata.get(name)!r}, not {value!r} (--transfer takes it in)"
+    return ""
+
+
+def _refusal(policy: Policy, instances: Instances) -> str:
+    """Why a policy cannot decide these instances; empty where it can."""
     try:
         policy.decide(instances[:1])
     except ValueError as error:

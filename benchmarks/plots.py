@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from benchmarks.analysis import front
@@ -47,6 +47,7 @@ def _logarithmic(axes: Axes) -> None:
     """Logarithmic axes with plain numbers."""
     axes.set(xscale="log", yscale="log")
     for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axis.set_major_formatter("{x:g}")
         axis.set_minor_formatter(NullFormatter())
 
@@ -61,10 +62,17 @@ def gap_against_delay(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:
     floor = 0.02  # per cent: where a gap of 0 is drawn on the logarithmic axis
     at = {row["policy"]: (row["decide_us_p50"], max(100 * row["gap_mean"], floor)) for row in rows}
     axes.plot(*zip(*(at[name] for name in front(rows)), strict=True), color="#222222", linewidth=0.8, linestyle="--")
+    above: list[tuple[float, float]] = []
     for number, name in enumerate(sorted(at, key=lambda name: -at[name][1]), start=1):
         colour, marker = STYLES[family(name)]
         axes.scatter(*at[name], color=colour, marker=marker, s=50, zorder=3, label=f"{number} {name}")
-        axes.annotate(str(number), at[name], xytext=(4, 4), textcoords="offset points", fontsize=8)
+        x, y = at[name]
+        # Above its point, or below it where the number of a neighbour is above.
+        crowded = any(abs(np.log(x / other_x)) < 0.1 and abs(np.log(y / other_y)) < 0.4 for other_x, other_y in above)
+        if not crowded:
+            above.append((x, y))
+        offset = (4, -11) if crowded else (4, 4)
+        axes.annotate(str(number), (x, y), xytext=offset, textcoords="offset points", fontsize=8)
     _logarithmic(axes)
     axes.set_xlabel("decision delay, median of one call from Python (µs)")
     axes.set_ylabel(f"mean optimality gap (%; {floor} stands for 0)")
@@ -81,6 +89,7 @@ def latency_lines(
     x: Sequence[float],
     curves: dict[str, NDArray[np.float64]],
     x_label: str,
+    title: str,
     logarithmic: bool = False,
 ) -> None:
     """Mean latency of some policies against ``x``; ``curves`` maps a policy to as many seconds."""
@@ -92,6 +101,7 @@ def latency_lines(
         axes.plot(
             x, seconds, color=colour, marker=marker, linestyle=lines[index % len(lines)], label=name, markersize=5
         )
+    axes.set_title(title, fontsize=10)
     axes.set_xlabel(x_label)
     axes.set_ylabel("mean latency (s)")
     if logarithmic:
@@ -109,7 +119,7 @@ def gantt_charts(
 ) -> None:
     """The schedules of some policies for one instance side by side; ``decisions`` maps a policy to (n,) locations."""
     values_s = {name: float(latency(instance, decision[None], objective)[0]) for name, decision in decisions.items()}
-    limit_s = 1.05 * max(values_s.values())
+    limit_s = 1.05 * max(float(latency(instance, decision[None])[0]) for decision in decisions.values())
     figure = Figure(figsize=(5.2 * len(decisions), 4.2), dpi=120, layout="constrained")
     for axes, (name, decision) in zip(np.atleast_1d(figure.subplots(1, len(decisions), sharey=True)), decisions.items(),
                                       strict=True):  # fmt: skip

@@ -220,7 +220,10 @@ def _schedules(
 
 def check_decisions(instances: Instances, decisions: ArrayLike) -> NDArray[np.int64]:
     """``decisions`` as an integer array (B, n); ValueError where a shape or a value does not fit ``instances``."""
-    array = np.asarray(decisions)
+    try:
+        array = np.asarray(decisions)
+    except ValueError:
+        raise ValueError("decisions has rows of different lengths; each must hold one location a task") from None
     shape = (len(instances), instances.num_tasks)
     if array.dtype.kind not in "iu":
         raise ValueError(f"decisions has the type {array.dtype}; it must hold integers")

@@ -27,6 +27,7 @@ from offload_gym.files import replacing
 from offload_gym.instances import LOCATION_FIELDS, TASK_FIELDS, Instances
 from offload_gym.sampling import sample_instances
 from offload_gym.scenario import Scenario
+from offload_gym.seeds import check_seed
 from offload_gym.solvers.exact import UNLIMITED, solve_one
 from offload_gym.solvers.parallel import for_each_chunk
 
@@ -209,6 +210,7 @@ def generate_demonstrations(
     for name, value in (("explored_share", explored_share), ("exploration_rate", exploration_rate)):
         if not 0 <= value <= 1:
             raise ValueError(f"{name} is {value}; it must be from 0 to 1")
+    check_seed(seed)
     base = seed if isinstance(seed, SeedSequence) else SeedSequence(seed)
     # Not base.spawn(2), which counts its calls: the same seed must always give the same demonstrations.
     instance_seed, exploration_seed = (SeedSequence(base.entropy, spawn_key=(*base.spawn_key, i)) for i in range(2))
@@ -283,5 +285,7 @@ def load_demonstrations(path: str | Path) -> Demonstrations:
         return Demonstrations(instances, objective, decisions, latency_s, prefixes, alternative_s)
     except KeyError as error:
         raise ValueError(f"{path} is not a complete demonstrations file: it has no array {error}") from None
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+    except OSError as error:
+        raise ValueError(f"the demonstrations {path} cannot be read: {error.strerror or error}") from None
+    except (EOFError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is not a complete demonstrations file: {error}") from None

@@ -16,6 +16,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     stays as it was.
     """
     path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; it must be a file")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{os.getpid()}.{path.name}")  # keeps the ending, by which some writers pick a format
     try:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from offload_gym.delay import objective_code
 from offload_gym.instances import Instances
 from offload_gym.runtime import NetworkPolicy, load_network
+from offload_gym.seeds import check_seed
 from offload_gym.solvers.beam import beam_search
 from offload_gym.solvers.exact import exact
 from offload_gym.solvers.greedy import greedy
@@ -96,6 +97,7 @@ def make_policy(name: str, objective: str = "makespan", seed: int = 0) -> Policy
         ValueError: the policy or the objective is unknown, or the student is asked for another objective.
     """
     objective_code(objective)
+    check_seed(seed)
     if name not in _BUILT_IN:
         raise ValueError(f"policy is {name!r}; the built-in policies are {', '.join(POLICY_NAMES)}")
     return _BUILT_IN[name](objective, seed)

@@ -34,10 +34,12 @@ def load_trace(path: str | Path) -> NDArray[np.float64]:
     """
     path = Path(path)
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.reader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"the trace {path} cannot be read: {error}") from None
+    except OSError as error:
+        raise ValueError(f"the trace {path} cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"the trace {path} is not a CSV file: {error}") from None
     rows = [row for row in rows if row]
     if not rows or "mbps" not in [cell.strip() for cell in rows[0]]:
         raise ValueError(f"the trace {path} must begin with a header that has a column 'mbps'")
@@ -49,10 +51,10 @@ def load_trace(path: str | Path) -> NDArray[np.float64]:
         except (IndexError, ValueError):
             rate = math.nan
         if not (math.isfinite(rate) and rate >= 0):
-            raise ValueError(f"sample {number} of the trace {path} is {row}; mbps must be finite and at least 0")
+            raise ValueError(f"sample {number} of the trace {path} is {row}; its mbps must be finite and at least 0")
         mbps.append(rate)
     if not any(mbps):
-        raise ValueError(f"the trace {path} has {len(mbps)} samples and none above 0; it needs at least one")
+        raise ValueError(f"the trace {path} has no sample above 0 among its {len(mbps)}; it needs at least one")
     return fill_outages(np.array(mbps) * 1e6)
 
 

@@ -47,6 +47,7 @@ from offload_gym.scenario import (
     Scenario,
     as_scenario,
 )
+from offload_gym.seeds import check_seed
 
 UNIFORMS_A_TASK = 3
 
@@ -171,6 +172,7 @@ def sample_instances(
     """
     scenario = as_scenario(scenario)
     check_count("num_instances", num_instances)
+    check_seed(seed)
     rng = np.random.default_rng(seed)
     num_uniforms = 3 * scenario.num_locations + 1 + UNIFORMS_A_TASK * scenario.num_tasks
     u = rng.random((num_instances, num_uniforms))

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offload_gym.cnns import CNN_NAMES, cnn_task
+from offload_gym.radio import cached_trace
 
 # Rows of Scenario.ranges(): (low, high) pairs in the order that the sampling kernels read them.
 RANGE_FIELDS = (
@@ -144,8 +145,12 @@ class Scenario:
             if not isinstance(self.trace_path, str | os.PathLike):
                 raise ValueError(f"trace_path is {self.trace_path!r}; it must be the path of a CSV file")
             object.__setattr__(self, "trace_path", os.fspath(self.trace_path))
-        if (self.radio == "trace") != (self.trace_path is not None):
-            raise ValueError(f"trace_path is {self.trace_path!r} with radio={self.radio!r}; only 'trace' takes a path")
+        if self.radio == "trace" and self.trace_path is None:
+            raise ValueError("trace_path is None; radio='trace' needs the path of a CSV file")
+        if self.radio != "trace" and self.trace_path is not None:
+            raise ValueError(f"trace_path is {self.trace_path!r}; with radio={self.radio!r} it must be None")
+        if self.trace_path is not None:
+            cached_trace(self.trace_path)  # says now what is wrong with the file
         object.__setattr__(self, "task_types", _checked_task_types(self.task_types))
 
     @property
@@ -165,8 +170,8 @@ class Scenario:
 
     @property
     def label(self) -> str:
-        """Short name for tables: the preset, and that the radio follows a trace where it does."""
-        return self.name if self.radio == "random" else f"{self.name}, radio {self.radio}"
+        """Short name for tables: the preset, and the recorded trace where the radio follows one."""
+        return self.name if self.trace_path is None else f"{self.name}, {os.path.basename(self.trace_path)}"
 
     def ranges(self) -> NDArray[np.float64]:
         """The ranges as an array (len(RANGE_FIELDS), 2)."""

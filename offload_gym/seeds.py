@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from numpy.random import SeedSequence
 
 PURPOSES = ("test", "training", "validation")
@@ -17,6 +18,11 @@ def seed_for(purpose: str, seed: int, *further: int) -> SeedSequence:
     """
     if purpose not in PURPOSES:
         raise ValueError(f"purpose is {purpose!r}; it must be one of {', '.join(PURPOSES)}")
-    if seed < 0:
-        raise ValueError(f"seed is {seed}; it must be at least 0")
+    check_seed(seed)
     return SeedSequence(seed, spawn_key=(PURPOSES.index(purpose), *further))
+
+
+def check_seed(seed: object) -> None:
+    """ValueError where a whole number is given as a seed and is negative."""
+    if isinstance(seed, int | np.integer) and seed < 0:
+        raise ValueError(f"seed is {seed}; it must be at least 0")

@@ -172,10 +172,14 @@ def test_training_resumes(tmp_path, monkeypatch):
 
 
 def test_training_does_not_mix_settings(tmp_path):
-    (tmp_path / "settings.json").write_text("{}")
-    with pytest.raises(ValueError, match="has other settings"):
-        training.train_all(tmp_path, TINY, report=lambda _: None)
+    training._check_settings(tmp_path / "settings.json", TINY)
+    with pytest.raises(ValueError, match=r"seed is 2, but the results in .* were made with 1"):
+        training.train_all(tmp_path, replace(TINY, seed=2), report=lambda _: None)
     assert [path.name for path in tmp_path.iterdir()] == ["settings.json"]
+    # Results whose settings are gone are not taken for this run's.
+    (tmp_path / "settings.json").rename(tmp_path / "training.npz")
+    with pytest.raises(ValueError, match=r"has results but no settings\.json"):
+        training.train_all(tmp_path, TINY, report=lambda _: None)
 
 
 def test_each_step_makes_its_own_number_of_passes(tmp_path, monkeypatch):

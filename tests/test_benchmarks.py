@@ -179,6 +179,8 @@ def test_policies_trained_for_something_else_are_left_out(tmp_path, capsys):
         "left out other-cores: this policy is for any number of tasks",
     ):
         assert sentence in said
+    names = [c.name for c in contenders(scenario, "makespan", sample_instances(scenario, 1), tmp_path, transfer=True)]
+    assert names[len(POLICY_NAMES) :] == ["other-objective", "other-scenario"]
 
 
 def test_with_uplink_changes_rates_only():

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -48,8 +49,8 @@ def test_column_is_found_by_its_name(tmp_path):
         ("\n\n", r"header that has a column 'mbps'"),
         ("1.0\n2.0\n", r"header that has a column 'mbps'"),
         ("kbps\n1.0\n", r"header that has a column 'mbps'"),
-        ("mbps\n", r"0 samples and none above 0"),
-        ("mbps\n0\n0.0\n", r"2 samples and none above 0"),
+        ("mbps\n", r"no sample above 0 among its 0"),
+        ("mbps\n0\n0.0\n", r"no sample above 0 among its 2"),
         ("mbps\n1\nfast\n", r"sample 2 .*'fast'.*finite and at least 0"),
         ("mbps\n1\n2\n-3\n", r"sample 3 .*'-3'.*finite and at least 0"),
         ("mbps\nnan\n", r"sample 1 .*'nan'.*finite and at least 0"),
@@ -72,14 +73,27 @@ def test_unreadable_file(tmp_path, content):
     path = tmp_path / "trace.csv"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"trace\.csv cannot be read"):
+    with pytest.raises(ValueError, match=r"trace\.csv (cannot be read|is not a CSV file)"):
         load_trace(path)
 
 
-def test_bad_trace_is_reported_when_sampling(tmp_path):
-    scenario = make_scenario(radio="trace", trace_path=str(tmp_path / "missing.csv"))
+def test_a_bad_trace_is_reported_with_the_scenario(tmp_path):
     with pytest.raises(ValueError, match=r"missing\.csv cannot be read"):
-        sample_instances(scenario, 1)
+        make_scenario(radio="trace", trace_path=tmp_path / "missing.csv")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_header(tmp_path):
+    path = tmp_path / "trace.csv"
+    path.write_bytes(b"\xef\xbb\xbfmbps\n3\n")
+    assert load_trace(path).tolist() == [[3e6, 0.0]]
+
+
+def test_a_scenario_with_a_trace_goes_to_a_dict_and_back(tmp_path):
+    path = tmp_path / "trace.csv"
+    path.write_text("mbps\n3\n")
+    scenario = make_scenario(radio="trace", trace_path=path)
+    assert make_scenario(**json.loads(json.dumps(scenario.to_dict()))) == scenario
+    assert scenario.label == "default, trace.csv"
 
 
 @pytest.mark.skipif(not RECORDED.exists(), reason="the recorded traces are not here")

@@ -156,8 +156,10 @@ def test_rates_and_sizes_must_be_above_zero(field):
         ({"epoch_s": 0.0}, r"epoch_s is 0.0; .*above 0"),
         ({"epoch_s": np.inf}, r"epoch_s is inf; .*finite"),
         ({"radio": "wifi"}, r"radio is 'wifi'; .*'random' or 'trace'"),
-        ({"radio": "trace"}, r"trace_path is None with radio='trace'"),
-        ({"trace_path": "a.csv"}, r"trace_path is 'a.csv' with radio='random'"),
+        ({"radio": "trace"}, r"trace_path is None; radio='trace' needs the path of a CSV file"),
+        ({"trace_path": "a.csv"}, r"trace_path is 'a.csv'; with radio='random' it must be None"),
+        ({"radio": "trace", "trace_path": "a.csv"}, r"the trace a.csv cannot be read"),
+        ({"radio": "trace", "trace_path": 3}, r"trace_path is 3; it must be the path of a CSV file"),
         ({"task_types": [(1.0, 2.0)]}, r"task_types .*\(1.0, 2.0\).*\(input_bits, output_bits, workload_cycles\)"),
         ({"task_types": [(1.0, -2.0, 3.0)]}, r"task_types .*-2.0.*at least 0"),
         ({"task_types": [(1.0, np.nan, 3.0)]}, r"task_types .*nan.*finite"),
@@ -182,7 +184,7 @@ def test_scenarios_are_frozen():
     [
         *(make_scenario(name) for name in PRESETS),
         make_scenario("vision", num_edges=3, uplink_bps=(1e6, 2e6)),
-        make_scenario("default", radio="trace", trace_path="rates.csv", num_tasks=np.int64(3)),
+        make_scenario("default", num_tasks=np.int64(3)),
         make_scenario("default", task_types=[(1, 2, 3), (4, 5, 6)]),
     ],
 )

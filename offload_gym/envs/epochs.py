@@ -86,11 +86,13 @@ class EpochEnv(gym.Env):
     @property
     def instances(self) -> Instances:
         """The epoch to be decided, as a batch of one instance: what ``Policy.decide`` takes."""
+        self._check_open("instances")
         return self._instances
 
     @property
     def scale_s(self) -> float:
         """Seconds that 1 stands for in the observation: the makespan of greedy earliest completion in this epoch."""
+        self._check_open("scale_s")
         return self._scale_s
 
     def reset(
@@ -111,10 +113,13 @@ class EpochEnv(gym.Env):
         )
         return observation
 
+    def _check_open(self, what: str) -> None:
+        if self._shown is None:
+            raise gym.error.ResetNeeded(f"call reset() before {what}")
+
     def _check_action(self, action: Any, shape: tuple[int, ...]) -> None:
         """ResetNeeded before the first reset; ValueError unless the action is integers in range and of this shape."""
-        if self._shown is None:
-            raise gym.error.ResetNeeded("call reset() before step()")
+        self._check_open("step()")
         last = self.scenario.num_locations - 1
         try:
             array = np.asarray(action)
@@ -141,8 +146,8 @@ class EpochEnv(gym.Env):
         if self.render_mode is None:
             gym.logger.warn("render() does nothing without a render_mode; pass render_mode='ansi' or 'rgb_array'.")
             return None
-        if self._shown is None:
-            raise gym.error.ResetNeeded("call reset() before render()")
+        self._check_open("render()")
+        assert self._shown is not None
         instances, decision = self._shown
         latency_s = None
         if (decision >= 0).all():
