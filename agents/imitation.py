@@ -104,7 +104,7 @@ def fit(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=epochs * steps, pct_start=0.15)
     generator = torch.Generator().manual_seed(seed)
     best_gap, best_weights = np.inf, None
-    with tqdm(total=epochs, desc=description, unit="pass") as bar:
+    with tqdm(total=epochs, desc=description, unit="pass", mininterval=1.0) as bar:
         for epoch in range(epochs):
             order = torch.randperm(size, generator=generator).to(device)
             for start in range(0, size, batch_size):

@@ -52,7 +52,7 @@ class _KeepBest(BaseCallback):
         self._scenario, self._validation = scenario, validation
         self._every = max(total // CHECKS, 1)
         self._next = self._every
-        self._bar = tqdm(total=total, desc=description, unit="step")
+        self._bar = tqdm(total=total, desc=description, unit="step", mininterval=1.0)
 
     def _on_step(self) -> bool:
         self._bar.update(self.training_env.num_envs)

@@ -6,10 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from agents.scenario_options import add_scenario_options, chosen_scenario
 from benchmarks.comparison import compare
 from benchmarks.tuning import tune_beam
-from offload_gym.delay import OBJECTIVES
-from offload_gym.scenario import PRESETS, make_scenario
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -26,11 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     policies.add_argument("--seed", type=int, default=0, help="seed of the test instances (default: %(default)s)")
     policies.add_argument("--num-instances", type=int, default=2000, help="test instances (default: %(default)s)")
-    policies.add_argument("--scenario", choices=PRESETS, default="default", help="preset (default: %(default)s)")
-    policies.add_argument("--num-tasks", type=int, help="tasks in an epoch (default: the preset's)")
-    policies.add_argument("--num-edges", type=int, help="edge servers (default: the preset's)")
-    policies.add_argument("--trace", metavar="CSV", help="recorded uplink: a CSV file with a column mbps, one a second")
-    policies.add_argument("--objective", choices=OBJECTIVES, default="makespan", help="default: %(default)s")
+    add_scenario_options(policies)
     policies.add_argument(
         "--agents", default="results/agents", metavar="DIR", help="folder of trained policies (default: %(default)s)"
     )
@@ -49,12 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "tune-beam":
             tune_beam(options.num_instances, options.seed)
             return 0
-        changes = {name: getattr(options, name) for name in ("num_tasks", "num_edges")}
-        if options.trace is not None:
-            changes |= {"radio": "trace", "trace_path": options.trace}
-        scenario = make_scenario(options.scenario, **{k: v for k, v in changes.items() if v is not None})
         compare(
-            scenario,
+            chosen_scenario(options),
             options.objective,
             seed=options.seed,
             num_instances=options.num_instances,

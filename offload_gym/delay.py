@@ -40,6 +40,7 @@ class Problem(NamedTuple):
     times: NDArray[np.float64]  # (n, K, 4) stage times of each task at each location
     edge_start: NDArray[np.int64]  # (n + 1,) the edges into task i are edge_start[i], ..., edge_start[i + 1] - 1
     edge_parent: NDArray[np.int64]  # (E,)
+    has_child: NDArray[np.bool_]  # (n,)
     moves: NDArray[np.float64]  # (E, K, K, 2) send and path time from the parent's location to the child's
 
 
@@ -75,28 +76,22 @@ def move_times(bits, locations, source, target, move):
 @njit(cache=True, nogil=True)
 def new_problem(n, num_locations, edge_start, edge_parent):
     """A ``Problem`` with room for the durations of one instance, to be filled by ``fill_problem``."""
-    times = np.empty((n, num_locations, 4))
-    return Problem(times, edge_start, edge_parent, np.empty((len(edge_parent), num_locations, num_locations, 2)))
-
-
-@njit(cache=True, nogil=True)
-def has_child(edge_parent, n):
-    """Which of n tasks have a child, (n,)."""
-    found = np.zeros(n, dtype=np.bool_)
+    has_child = np.zeros(n, dtype=np.bool_)
     for parent in edge_parent:
-        found[parent] = True
-    return found
+        has_child[parent] = True
+    moves = np.empty((len(edge_parent), num_locations, num_locations, 2))
+    return Problem(np.empty((n, num_locations, 4)), edge_start, edge_parent, has_child, moves)
 
 
 @njit(cache=True, nogil=True)
-def fill_problem(task, locations, edge_bits, inner, problem):
-    """Fill the durations of one instance; ``inner`` (n,) says which tasks have a child."""
-    times, edge_start, _, moves = problem
+def fill_problem(task, locations, edge_bits, problem):
+    """Fill the durations of one instance."""
+    times, edge_start, _, has_child, moves = problem
     n, num_locations = times.shape[:2]
     for i in range(n):
         is_entry = edge_start[i] == edge_start[i + 1]
         for k in range(num_locations):
-            stage_times(task[i], locations[k], k, is_entry, not inner[i], times[i, k])
+            stage_times(task[i], locations[k], k, is_entry, not has_child[i], times[i, k])
     for e in range(len(moves)):
         for source in range(num_locations):
             for target in range(num_locations):
@@ -116,7 +111,7 @@ def start_schedule(locations, backlog_s, free_s):
                 free_s[k, m] = backlog_s[k, m] if per_core else backlog_s[k, 0]
 
 
-# Inlined, as a call would pass the arrays of the problem one by one and cost more than the work itself.
+# Inlined: a call would pass the arrays of the problem one by one, which takes longer than the work itself.
 @njit(cache=True, nogil=True, inline="always")
 def place(problem, i, k, decision, finish_s, radio_s, free_s):
     """Add task ``i`` at location ``k``, whose cores are free from ``free_s`` (max_cores,), to a schedule.
@@ -184,7 +179,6 @@ def _schedules(
     """
     num_instances, n = decisions.shape
     problem = new_problem(n, locations.shape[1], edge_start, edge_parent)
-    inner = has_child(edge_parent, n)
     free_s = np.empty((locations.shape[1], max_cores))
     finish_s = np.empty(n)
     for b in range(num_instances):
@@ -198,7 +192,7 @@ def _schedules(
                 events[b, i] = np.nan
                 continue
             is_entry = edge_start[i] == edge_start[i + 1]
-            stage_times(tasks[b, i], locations[b, k], k, is_entry, not inner[i], problem.times[i, k])
+            stage_times(tasks[b, i], locations[b, k], k, is_entry, not problem.has_child[i], problem.times[i, k])
             for e in range(edge_start[i], edge_start[i + 1]):
                 source = decision[edge_parent[e]]
                 move_times(edge_bits[b, e], locations[b], source, k, problem.moves[e, source, k])

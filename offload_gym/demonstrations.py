@@ -17,7 +17,6 @@ from offload_gym.delay import (
     MEAN,
     check_decisions,
     fill_problem,
-    has_child,
     new_problem,
     objective_code,
     place,
@@ -78,13 +77,12 @@ def _label(
     """Fill the labels; ``explore`` (B, n) is the location to take at a step, or -1 for the best one."""
     n, num_locations = tasks.shape[1], locations.shape[1]
     problem = new_problem(n, num_locations, edge_start, edge_parent)
-    inner = has_child(edge_parent, n)
     free_s = np.empty((num_locations, max_cores))
     finish_s = np.empty(n)
     trial = np.empty(n, dtype=np.int64)
     per_value = n if objective == MEAN else 1
     for b in range(len(tasks)):
-        fill_problem(tasks[b], locations[b], edge_bits[b], inner, problem)
+        fill_problem(tasks[b], locations[b], edge_bits[b], problem)
         start_schedule(locations[b], backlog_s[b], free_s)
         radio_s = radio_backlog_s[b]
         optimum_s, _, _ = solve_one(problem, 0, radio_s, finish_s, free_s, 0.0, objective, UNLIMITED, decisions[b])
@@ -227,7 +225,7 @@ def _progress_bar(total: int) -> Any:
         from tqdm import tqdm
     except ImportError:
         raise ImportError("a progress bar needs the package tqdm: pip install tqdm, or pass progress=False") from None
-    return tqdm(total=total, desc="labels", unit="instance")
+    return tqdm(total=total, desc="labels", unit="instance", mininterval=1.0)
 
 
 def save_demonstrations(path: str | Path, demonstrations: Demonstrations) -> None:

@@ -30,7 +30,6 @@ from offload_gym.delay import (
     SEND,
     check_decisions,
     fill_problem,
-    has_child,
     new_problem,
     place,
     start_schedule,
@@ -69,13 +68,13 @@ def squash(x):
 
 
 @njit(cache=True, nogil=True)
-def open_epoch(task, location, backlog_s, radio_s, edge_bits, inner, problem, finish_s, free_s, scratch):
+def open_epoch(task, location, backlog_s, radio_s, edge_bits, problem, finish_s, free_s, scratch):
     """Prepare one instance: its ``problem`` and the schedule ``free_s`` before its first task.
 
-    ``inner`` (n,) says which tasks have a child; ``scratch`` is (n,) integers. Returns the instance's scale in seconds:
-    the makespan of greedy earliest completion, 1 where that is 0.
+    ``scratch`` is (n,) integers. Returns the instance's scale in seconds: the makespan of greedy earliest completion, 1
+    where that is 0.
     """
-    fill_problem(task, location, edge_bits, inner, problem)
+    fill_problem(task, location, edge_bits, problem)
     start_schedule(location, backlog_s, free_s)
     makespan_s, _ = complete_greedily(problem, 0, radio_s, finish_s, free_s, scratch)
     start_schedule(location, backlog_s, free_s)
@@ -139,14 +138,13 @@ def _epoch_observations(
     num_instances, n = prefixes.shape
     num_locations = locations.shape[1]
     problem = new_problem(n, num_locations, edge_start, edge_parent)
-    inner = has_child(edge_parent, n)
     free_s = np.empty((num_locations, max_cores))
     finish_s = np.empty(n)
     scratch = np.empty(n, dtype=np.int64)
     for b in range(num_instances):
         radio_s = radio_backlog_s[b]
         scale_s = open_epoch(
-            tasks[b], locations[b], backlog_s[b], radio_s, edge_bits[b], inner, problem, finish_s, free_s, scratch
+            tasks[b], locations[b], backlog_s[b], radio_s, edge_bits[b], problem, finish_s, free_s, scratch
         )
         makespan_s = 0.0
         cores = locations[b, :, CORES]

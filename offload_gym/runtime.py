@@ -22,7 +22,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from offload_gym.delay import has_child, new_problem, place, start_schedule
+from offload_gym.delay import new_problem, place, start_schedule
 from offload_gym.instances import CORES, Instances
 from offload_gym.observation import (
     check_independent,
@@ -147,7 +147,6 @@ def decide_kernel(
     for layer in range(len(encoder_sizes) - 1):
         head_at += (encoder_sizes[layer] + 1) * encoder_sizes[layer + 1]
     problem = new_problem(n, num_locations, edge_start, edge_parent)
-    inner = has_child(edge_parent, n)
     free_s = np.empty((num_locations, max_cores))
     finish_s = np.empty(n)
     scratch = np.empty(n, dtype=np.int64)
@@ -163,7 +162,7 @@ def decide_kernel(
                 return False
         radio_s = radio_backlog_s[b]
         scale_s = open_epoch(
-            tasks[b], locations[b], backlog_s[b], radio_s, edge_bits[b], inner, problem, finish_s, free_s, scratch
+            tasks[b], locations[b], backlog_s[b], radio_s, edge_bits[b], problem, finish_s, free_s, scratch
         )
         decision = decisions[b]
         makespan_s = 0.0

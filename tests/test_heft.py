@@ -4,15 +4,14 @@ import pytest
 from test_dependencies import random_problems
 
 from offload_gym import Instances, completion_times, latency, make_policy, solve
-from offload_gym.delay import RETURN, RUN, fill_problem, has_child, new_problem
+from offload_gym.delay import RETURN, RUN, fill_problem, new_problem
 from offload_gym.solvers.heft import heft, upward_ranks
 
 
 def ranks_and_problem(instances, b=0):
     n = instances.num_tasks
     problem = new_problem(n, instances.num_locations, instances.edge_start, instances.edge_parent)
-    inner = has_child(instances.edge_parent, n)
-    fill_problem(instances.tasks[b], instances.locations[b], instances.edge_bits[b], inner, problem)
+    fill_problem(instances.tasks[b], instances.locations[b], instances.edge_bits[b], problem)
     rank_s = np.empty(n)
     upward_ranks(problem, rank_s)
     return rank_s, problem

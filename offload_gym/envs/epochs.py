@@ -12,7 +12,7 @@ from gymnasium.spaces import Box
 from numba import njit
 from numpy.typing import NDArray
 
-from offload_gym.delay import has_child, latency, new_problem, objective_code, schedule
+from offload_gym.delay import latency, new_problem, objective_code, schedule
 from offload_gym.instances import CORES, Instances, check_count
 from offload_gym.observation import observation_size, observation_space, open_epoch, write_observation
 from offload_gym.sampling import EpochProcess
@@ -28,9 +28,8 @@ def _open_epoch(
 ):  # fmt: skip
     """Prepare and observe a new epoch; returns its scale in seconds."""
     radio_s = radio_backlog_s[0]
-    inner = has_child(edge_parent, len(scratch))
     scale_s = open_epoch(
-        tasks[0], locations[0], backlog_s[0], radio_s, edge_bits[0], inner, problem, finish_s, free_s, scratch
+        tasks[0], locations[0], backlog_s[0], radio_s, edge_bits[0], problem, finish_s, free_s, scratch
     )
     cores = locations[0, :, CORES]
     write_observation(problem, 0, scratch, finish_s, radio_s, 0.0, free_s, cores, scale_s, out)

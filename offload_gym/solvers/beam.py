@@ -16,7 +16,6 @@ from offload_gym.delay import (
     MAKESPAN,
     MEAN,
     fill_problem,
-    has_child,
     new_problem,
     objective_code,
     place,
@@ -67,7 +66,6 @@ def beam_kernel(
     """Fill ``decisions`` (B, n)."""
     n, num_locations = tasks.shape[1], locations.shape[1]
     problem = new_problem(n, num_locations, edge_start, edge_parent)
-    inner = has_child(edge_parent, n)
     start_s = np.empty((num_locations, max_cores))
     # Two generations of states, read and written in turn.
     free_s = np.empty((2, width, num_locations, max_cores))
@@ -79,7 +77,7 @@ def beam_kernel(
     score = np.empty(width * num_locations)
     per_value = n if objective == MEAN else 1  # values are sums of completions during the search
     for b in range(len(tasks)):
-        fill_problem(tasks[b], locations[b], edge_bits[b], inner, problem)
+        fill_problem(tasks[b], locations[b], edge_bits[b], problem)
         start_schedule(locations[b], backlog_s[b], start_s)
         free_s[0, 0] = start_s
         radio_s[0, 0] = radio_backlog_s[b]

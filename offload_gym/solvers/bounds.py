@@ -127,7 +127,7 @@ def _least_finish(problem, j, i, radio_s, first_free_s, decision, finish_s, leas
 @njit(cache=True, nogil=True)
 def tabulate(problem, first, radio_s, finish_s, free_s, objective, incumbent, incumbent_s, num_sets):
     """The tables of the subtree below a schedule of the tasks before ``first``."""
-    times, edge_start, edge_parent, _ = problem
+    times, edge_start, edge_parent = problem.times, problem.edge_start, problem.edge_parent
     n, num_locations = times.shape[:2]
     tables = Bounds(
         np.full((n + 1, num_locations), np.inf),

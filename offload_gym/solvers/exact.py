@@ -17,7 +17,6 @@ from offload_gym.delay import (
     MAKESPAN,
     MEAN,
     fill_problem,
-    has_child,
     latency,
     new_problem,
     objective_code,
@@ -89,17 +88,26 @@ def search(problem, first, radio_s, finish_s, free_s, value_s, objective, max_no
             entered = True
     if nodes < max_nodes:
         return best_s, nodes, best_s
-    # Cut short: the largest value that the root's bounds exclude.
-    low_s, high_s = 0.0, best_s
+    return (
+        best_s,
+        nodes,
+        _largest_excluded(
+            problem, tables, first, best_s, root_radio_s, best, finish_s, free_s, root_value_s, objective, room_s
+        ),
+    )
+
+
+@njit(cache=True, nogil=True)
+def _largest_excluded(problem, tables, first, high_s, radio_s, decision, finish_s, free_s, value_s, objective, room_s):
+    """The largest value, up to ``high_s``, that the bounds of a search's root exclude, by bisection."""
+    low_s = 0.0
     for _ in range(50):
         limit_s = 0.5 * (low_s + high_s)
-        if can_beat(
-            problem, tables, first, limit_s, root_radio_s, best, finish_s, free_s, root_value_s, objective, room_s
-        ):
+        if can_beat(problem, tables, first, limit_s, radio_s, decision, finish_s, free_s, value_s, objective, room_s):
             high_s = limit_s
         else:
             low_s = limit_s
-    return best_s, nodes, low_s
+    return low_s
 
 
 @njit(cache=True, nogil=True)
@@ -135,11 +143,10 @@ def exact_kernel(
     """Fill ``decisions`` (B, n), ``bound_s``, ``optimal`` and ``nodes`` (B,)."""
     n, num_locations = tasks.shape[1], locations.shape[1]
     problem = new_problem(n, num_locations, edge_start, edge_parent)
-    inner = has_child(edge_parent, n)
     free_s = np.empty((num_locations, max_cores))
     finish_s = np.empty(n)
     for b in range(len(tasks)):
-        fill_problem(tasks[b], locations[b], edge_bits[b], inner, problem)
+        fill_problem(tasks[b], locations[b], edge_bits[b], problem)
         start_schedule(locations[b], backlog_s[b], free_s)
         value_s, nodes[b], low_s = solve_one(
             problem, 0, radio_backlog_s[b], finish_s, free_s, 0.0, objective, max_nodes, decisions[b]

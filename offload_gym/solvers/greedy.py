@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from offload_gym.delay import fill_problem, has_child, new_problem, place, start_schedule
+from offload_gym.delay import fill_problem, new_problem, place, start_schedule
 from offload_gym.instances import Instances
 from offload_gym.solvers.local_search import NO_REFINEMENT, improve, refinement_code
 
@@ -45,12 +45,11 @@ def greedy_kernel(
     """Fill ``decisions`` (B, n)."""
     n, num_locations = tasks.shape[1], locations.shape[1]
     problem = new_problem(n, num_locations, edge_start, edge_parent)
-    inner = has_child(edge_parent, n)
     start_s = np.empty((num_locations, max_cores))
     free_s = np.empty_like(start_s)
     finish_s = np.empty(n)
     for b in range(len(tasks)):
-        fill_problem(tasks[b], locations[b], edge_bits[b], inner, problem)
+        fill_problem(tasks[b], locations[b], edge_bits[b], problem)
         start_schedule(locations[b], backlog_s[b], start_s)
         free_s[:] = start_s
         complete_greedily(problem, 0, radio_backlog_s[b], finish_s, free_s, decisions[b])

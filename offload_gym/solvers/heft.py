@@ -13,20 +13,20 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from offload_gym.delay import RETURN, RUN, fill_problem, has_child, new_problem, place, start_schedule
+from offload_gym.delay import RETURN, RUN, fill_problem, new_problem, place, start_schedule
 from offload_gym.instances import Instances
 
 
 @njit(cache=True, nogil=True)
 def upward_ranks(problem, rank_s):
     """Fill ``rank_s`` (n,) with the upward rank of each task in seconds; an exit task's includes its mean return."""
-    times, edge_start, edge_parent, moves = problem
+    times, moves = problem.times, problem.moves
     rank_s[:] = 0.0
     for i in range(len(rank_s) - 1, -1, -1):
         # What stands in rank_s[i] so far is the longest way from the task's end on.
         rank_s[i] += times[i, :, RUN].mean() + times[i, :, RETURN].mean()
-        for e in range(edge_start[i], edge_start[i + 1]):
-            parent = edge_parent[e]
+        for e in range(problem.edge_start[i], problem.edge_start[i + 1]):
+            parent = problem.edge_parent[e]
             move_s = moves[e].sum() / moves.shape[1] ** 2
             rank_s[parent] = max(rank_s[parent], move_s + rank_s[i])
 
@@ -36,11 +36,10 @@ def heft_kernel(tasks, locations, backlog_s, radio_backlog_s, edge_start, edge_p
     """Fill ``decisions`` (B, n)."""
     n, num_locations = tasks.shape[1], locations.shape[1]
     problem = new_problem(n, num_locations, edge_start, edge_parent)
-    inner = has_child(edge_parent, n)
     free_s = np.empty((num_locations, max_cores))
     finish_s, rank_s = np.empty(n), np.empty(n)
     for b in range(len(tasks)):
-        fill_problem(tasks[b], locations[b], edge_bits[b], inner, problem)
+        fill_problem(tasks[b], locations[b], edge_bits[b], problem)
         start_schedule(locations[b], backlog_s[b], free_s)
         radio_s = radio_backlog_s[b]
         decision = decisions[b]

@@ -13,7 +13,6 @@ from offload_gym.delay import (
     check_decisions,
     evaluate,
     fill_problem,
-    has_child,
     new_problem,
     objective_code,
     start_schedule,
@@ -64,12 +63,11 @@ def local_search_kernel(
     """Improve ``decisions`` (B, n) in place."""
     n, num_locations = tasks.shape[1], locations.shape[1]
     problem = new_problem(n, num_locations, edge_start, edge_parent)
-    inner = has_child(edge_parent, n)
     start_s = np.empty((num_locations, max_cores))
     free_s = np.empty_like(start_s)
     finish_s = np.empty(n)
     for b in range(len(tasks)):
-        fill_problem(tasks[b], locations[b], edge_bits[b], inner, problem)
+        fill_problem(tasks[b], locations[b], edge_bits[b], problem)
         start_schedule(locations[b], backlog_s[b], start_s)
         improve(problem, 0, decisions[b], objective, 0.0, radio_backlog_s[b], start_s, finish_s, free_s)
 
