@@ -2,7 +2,8 @@
 
 Tasks are placed in index order, so a node of the tree is a schedule of the first tasks. A node is cut when no
 completion of it can be better than the best decision known (the incumbent); ``offload_gym.solvers.bounds`` says how
-that is known. The first incumbent is greedy, improved by one-flip local search.
+that is known. The first incumbent is greedy, improved by one-flip local search. A chain needs no tree for makespan:
+``offload_gym.solvers.chain`` solves it by dynamic programming.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from offload_gym.delay import (
 )
 from offload_gym.instances import Instances, check_count
 from offload_gym.solvers.bounds import TOLERANCE, can_beat, tabulate
+from offload_gym.solvers.chain import is_chain, solve_chain
 from offload_gym.solvers.greedy import complete_greedily
 from offload_gym.solvers.local_search import improve
 from offload_gym.solvers.parallel import for_each_chunk
@@ -124,10 +126,15 @@ def _rank_children(problem, i, decision, finish_s, radio_s, free_s, completion_s
 
 @njit(cache=True, nogil=True)
 def solve_one(problem, first, radio_s, finish_s, free_s, value_s, objective, max_nodes, decision):
-    """``search`` from greedy completion improved by one-flip local search; fills ``decision`` from ``first`` on.
+    """Fill ``decision`` from ``first`` on; ``decision`` and ``finish_s`` hold the tasks before ``first``.
 
-    ``decision`` and ``finish_s`` hold the tasks before ``first``.
+    By ``search`` from greedy completion improved by one-flip local search; for the makespan of a chain, by
+    ``solve_chain``, which is polynomial and needs no ``max_nodes``. Returns what ``search`` does, with states as nodes.
     """
+    n, num_locations = problem.times.shape[:2]
+    if objective == MAKESPAN and n > 1 and is_chain(problem):
+        value_s = solve_chain(problem, first, radio_s, finish_s, free_s, value_s, decision)
+        return value_s, (n - first) * num_locations, value_s
     start_s = free_s.copy()
     complete_greedily(problem, first, radio_s, finish_s, free_s, decision)
     best_s = improve(problem, first, decision, objective, value_s, radio_s, start_s, finish_s, free_s)
@@ -162,7 +169,7 @@ class Solutions(NamedTuple):
     latency_s: NDArray[np.float64]  # (B,) latency of the decisions in seconds
     lower_bound_s: NDArray[np.float64]  # (B,) no decision is below it; equal to latency_s where proven optimal
     optimal: NDArray[np.bool_]  # (B,) whether optimality is proven, to a relative 1e-12
-    nodes: NDArray[np.int64]  # (B,) nodes of the search tree
+    nodes: NDArray[np.int64]  # (B,) nodes of the search tree, or states of the dynamic program
 
 
 def exact(instances: Instances, objective: str = "makespan") -> NDArray[np.int64]:
@@ -178,13 +185,14 @@ def exact(instances: Instances, objective: str = "makespan") -> NDArray[np.int64
 def solve(
     instances: Instances, objective: str = "makespan", max_nodes: int | None = None, num_threads: int | None = None
 ) -> Solutions:
-    """Optimal decisions by branch and bound.
+    """Optimal decisions by branch and bound, and for the makespan of a chain of tasks by dynamic programming.
 
     Args:
         instances: B instances of n tasks and K locations.
         objective: "makespan" or "mean".
         max_nodes: bound on the nodes searched for each instance; None searches until optimality is proven. An
-            instance that reaches it keeps the best decision found, and ``optimal`` is False.
+            instance that reaches it keeps the best decision found, and ``optimal`` is False. The dynamic program always
+            runs to its end.
         num_threads: threads to share the instances; None takes one a core.
 
     Returns:
