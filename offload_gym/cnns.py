@@ -30,7 +30,7 @@ from typing import NamedTuple
 Shape = tuple[int, ...]
 
 _INPUT_BITS_PER_ELEMENT = 8  # one byte per colour of a pixel
-_OUTPUT_BITS_PER_ELEMENT = 32  # float32
+TENSOR_BITS_PER_ELEMENT = 32  # float32
 
 
 class Layer(NamedTuple):
@@ -306,5 +306,5 @@ def cnn_task(name: str) -> CnnTask:
         name=name,
         macs=sum(layer.macs for layer in layers),
         input_bits=_INPUT_BITS_PER_ELEMENT * layers[0].output_elements,
-        output_bits=_OUTPUT_BITS_PER_ELEMENT * layers[-1].output_elements,
+        output_bits=TENSOR_BITS_PER_ELEMENT * layers[-1].output_elements,
     )

@@ -1,0 +1,164 @@
+"""The application of one inference of a torch model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from offload_gym.applications import Application
+
+if TYPE_CHECKING:
+    import torch
+    from torch.export import ExportedProgram
+    from torch.fx import Node
+
+FLOPS_PER_MAC = 2
+BITS_PER_BYTE = 8
+NOT_COUNTED = ("aten.lstm.", "aten.gru.", "aten.rnn_")  # torch has no formula for these and would count no work
+
+
+def trace_application(model: torch.nn.Module, example_input: Any, name: str | None = None) -> Application:
+    """The application of one inference of a torch model, traced by ``torch.export`` without computing it.
+
+    A task is an operation that multiplies and accumulates (MACs), or one that joins the data of several tasks, such as
+    a residual addition, which has no work. Every other operation (activation, pooling, normalisation, reshaping)
+    belongs to the task that makes its input, and the edge carries its result. A cycle is one MAC; MACs are half the
+    operations that ``torch.utils.flop_counter`` counts. An edge carries the tensors that one task makes and the other
+    reads, in the bits of their type; parameters and buffers are part of the model, not data.
+
+    An input of the model goes to the tasks that read it. Where such a task has a parent as well, the inputs become
+    tasks without work, because only an entry task sends ``input_bits``. In the same way an output of the model is
+    returned by the task that makes it, and where that task has children, a task "output" without work returns it.
+
+    A task is named after its module where no other task is of that module, and otherwise after its operation.
+
+    Args:
+        model: any module that ``torch.export`` can trace. It is traced in evaluation mode and left as it was.
+        example_input: the tensor, or the tuple of arguments, that ``model`` is called with.
+        name: name of the application; by default that of the model's class.
+
+    Raises:
+        ImportError: torch is not installed.
+        ValueError: the model does nothing with its input, or it has recurrent layers or control flow, which
+            torch does not count.
+    """
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise ImportError("Tracing a model needs torch: pip install torch") from error
+    program = _export(model, example_input if isinstance(example_input, tuple) else (example_input,))
+    task_of, macs = _grouped(program)
+    names = set(program.graph_signature.user_outputs)
+    returned = {node: task for node, task in task_of.items() if node.name in names}
+    # The tensors that each task reads of each other one; an input of the model counts as a task at first.
+    reads: dict[tuple[Node, Node], set[Node]] = {}
+    for node, task in task_of.items():
+        for parent in node.all_input_nodes:
+            if parent in task_of and task_of[parent] is not task:
+                reads.setdefault((task_of[parent], task), set()).add(parent)
+
+    with_parents = {task for parent, task in reads if not _is_input(parent)}
+    inputs_are_tasks = any(_is_input(parent) and task in with_parents for parent, task in reads) or any(
+        _is_input(task) for task in returned.values()
+    )
+    sent = {task: [task] if _is_input(task) else [a for a, b in reads if b is task and _is_input(a)] for task in macs}
+    if not inputs_are_tasks:
+        reads = {pair: nodes for pair, nodes in reads.items() if not _is_input(pair[0])}
+    outputs = {task: {node for node, maker in returned.items() if maker is task} for task in returned.values()}
+    if any(parent in outputs for parent, _ in reads):
+        end = next(node for node in program.graph.nodes if node.op == "output")
+        reads |= {(task, end): nodes for task, nodes in outputs.items()}
+        sent[end], macs[end], outputs = [], 0.0, {end: set(returned)}
+
+    used = {task for pair in reads for task in pair} | set(outputs)
+    tasks = [task for task in macs if not _is_input(task) or (inputs_are_tasks and task in used)]
+    if not tasks:
+        raise ValueError(f"the model {type(model).__name__} does nothing with its input; it has no task")
+    number = {task: i for i, task in enumerate(tasks)}
+    return Application(
+        name=type(model).__name__ if name is None else name,
+        input_bits=tuple(_bits(sent[task]) for task in tasks),
+        output_bits=tuple(_bits(outputs.get(task, ())) for task in tasks),
+        workload_cycles=tuple(macs[task] for task in tasks),
+        edges=tuple((number[parent], number[child]) for parent, child in reads),
+        edge_bits=tuple(_bits(nodes) for nodes in reads.values()),
+        task_names=_names(tasks),
+    )
+
+
+def _export(model: torch.nn.Module, arguments: tuple) -> ExportedProgram:
+    import torch
+
+    modes = {module: module.training for module in model.modules()}
+    try:
+        model.eval()  # or dropout and the statistics of normalisation would be part of the graph
+        # Without a table of decompositions, this only replaces in-place operations, whose results have several names.
+        return torch.export.export(model, arguments).run_decompositions({})
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+def _grouped(program: ExportedProgram) -> tuple[dict[Node, Node], dict[Node, float]]:
+    """The task of each node with data, and the MACs of each task, both in topological order.
+
+    A task is known by its first node. An input of the model is a group of its own, with the operations without work
+    that read nothing else.
+    """
+    inputs = set(program.graph_signature.user_inputs)
+    task_of: dict[Node, Node] = {}
+    macs: dict[Node, float] = {}
+    for node in program.graph.nodes:
+        if node.op == "placeholder" and node.name in inputs:
+            task_of[node], macs[node] = node, 0.0
+        elif node.op == "call_function":
+            parents = {task_of[parent] for parent in node.all_input_nodes if parent in task_of}
+            if not parents:  # it is made of parameters alone
+                continue
+            work = _macs(node)
+            if work or len(parents) > 1:
+                task_of[node], macs[node] = node, work
+            else:
+                task_of[node] = parents.pop()
+    return task_of, macs
+
+
+def _is_input(task: Node) -> bool:
+    return task.op == "placeholder"
+
+
+def _macs(node: Node) -> float:
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    if str(node.target).startswith(NOT_COUNTED) or any(argument.op == "get_attr" for argument in node.all_input_nodes):
+        raise ValueError(f"the work of {node.name} is not known; recurrent layers and control flow are not counted")
+    args, kwargs = torch.fx.map_arg((node.args, dict(node.kwargs)), lambda argument: argument.meta["val"])
+    attention = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops}
+    with FlopCounterMode(display=False, custom_mapping=attention) as counter:
+        node.target(*args, **kwargs)  # type: ignore[operator]  # on tensors that have a shape and no data
+    return counter.get_total_flops() / FLOPS_PER_MAC
+
+
+def _attention_flops(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+    """Attention is the one operation with a formula in torch for every device but the CPU. Arguments are shapes."""
+    batch, heads, queries, features = query
+    return int(FLOPS_PER_MAC * batch * heads * queries * key[2] * (features + value[3]))
+
+
+def _bits(nodes: Any) -> int:
+    from torch import Tensor
+    from torch.utils._pytree import tree_leaves
+
+    tensors = [value for node in nodes for value in tree_leaves(node.meta["val"]) if isinstance(value, Tensor)]
+    return sum(tensor.numel() * tensor.element_size() * BITS_PER_BYTE for tensor in tensors)
+
+
+def _names(tasks: list[Node]) -> tuple[str, ...]:
+    paths = []
+    for task in tasks:
+        stack = list(task.meta.get("nn_module_stack", {}).values())
+        paths.append(stack[-1][0] if stack and task.op == "call_function" else "")
+    counts = Counter(paths)
+    names = tuple(p if p and counts[p] == 1 else task.name for p, task in zip(paths, tasks, strict=True))
+    return names if len(set(names)) == len(names) else tuple(task.name for task in tasks)
