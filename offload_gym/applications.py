@@ -146,7 +146,7 @@ class Application:
         ``output_bits`` are 0, unless they are added to the file by hand.
 
         Nodes and edges inside subgraphs are read too. Defaults for all nodes or edges, and edges from or to a whole
-        subgraph, are refused.
+        subgraph, are refused. A number with an exponent must be in quotation marks: DOT has no exponents.
 
         Args:
             path: the file; one directed graph.

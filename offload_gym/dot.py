@@ -54,12 +54,12 @@ def _read_graph(graph: Any, cycles_per_flop: float) -> tuple[Tasks, Edges]:
                 if name != "graph" and attributes:
                     raise ValueError(f"the default attributes {dict(attributes)} for every {name} are not understood")
                 continue
-            nodes.setdefault(_name(name), {}).update(attributes)
+            nodes.setdefault(_name(name), {}).update(_checked(attributes))
         for edge in part.get_edge_list():
             ends = (edge.get_source(), edge.get_destination())
             if not all(isinstance(end, str) for end in ends):
                 raise ValueError("an edge from or to a group of nodes is not understood; write one edge for each node")
-            links.append((_name(ends[0]), _name(ends[1]), edge.get_attributes()))
+            links.append((_name(ends[0]), _name(ends[1]), _checked(edge.get_attributes())))
     for parent, child, _ in links:
         nodes.setdefault(parent, {})
         nodes.setdefault(child, {})
@@ -84,6 +84,14 @@ def _parts(graph: Any) -> Iterator[Any]:
     yield graph
     for subgraph in graph.get_subgraph_list():
         yield from _parts(subgraph)
+
+
+def _checked(attributes: dict[str, str | None]) -> dict[str, str]:
+    for key, value in attributes.items():
+        # The DOT language has no exponents: what follows the digits is read as the next attribute.
+        if value is None and key[0] in "eE" and key[1:].isdigit():
+            raise ValueError(f'a number ends in {key}; with an exponent it must be in quotation marks, such as "1e9"')
+    return {key: value for key, value in attributes.items() if value is not None}
 
 
 def _name(text: str) -> str:

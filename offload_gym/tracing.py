@@ -61,14 +61,16 @@ def trace_application(model: torch.nn.Module, example_input: Any, name: str | No
     inputs_are_tasks = any(_is_input(parent) and task in with_parents for parent, task in reads) or any(
         _is_input(task) for task in returned.values()
     )
-    sent = {task: [task] if _is_input(task) else [a for a, b in reads if b is task and _is_input(a)] for task in macs}
-    if not inputs_are_tasks:
+    if inputs_are_tasks:
+        sent = {task: [task] for task in macs if _is_input(task)}
+    else:
+        sent = {task: [a for a, b in reads if b is task and _is_input(a)] for task in macs}
         reads = {pair: nodes for pair, nodes in reads.items() if not _is_input(pair[0])}
     outputs = {task: {node for node, maker in returned.items() if maker is task} for task in returned.values()}
     if any(parent in outputs for parent, _ in reads):
         end = next(node for node in program.graph.nodes if node.op == "output")
         reads |= {(task, end): nodes for task, nodes in outputs.items()}
-        sent[end], macs[end], outputs = [], 0.0, {end: set(returned)}
+        macs[end], outputs = 0.0, {end: set(returned)}
 
     used = {task for pair in reads for task in pair} | set(outputs)
     tasks = [task for task in macs if not _is_input(task) or (inputs_are_tasks and task in used)]
@@ -77,7 +79,7 @@ def trace_application(model: torch.nn.Module, example_input: Any, name: str | No
     number = {task: i for i, task in enumerate(tasks)}
     return Application(
         name=type(model).__name__ if name is None else name,
-        input_bits=tuple(_bits(sent[task]) for task in tasks),
+        input_bits=tuple(_bits(sent.get(task, ())) for task in tasks),
         output_bits=tuple(_bits(outputs.get(task, ())) for task in tasks),
         workload_cycles=tuple(macs[task] for task in tasks),
         edges=tuple((number[parent], number[child]) for parent, child in reads),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-HEAVY = ("torch", "stable_baselines3", "pandas", "matplotlib", "tqdm", "agents", "benchmarks")
+HEAVY = ("torch", "stable_baselines3", "pandas", "matplotlib", "networkx", "pydot", "tqdm", "agents", "benchmarks")
 REQUIRED = {"gymnasium", "numba", "numpy"}
 
 
@@ -49,7 +49,15 @@ def test_offload_gym_needs_only_what_it_declares():
         # Optional packages may be imported where they are needed: inside functions, or for type checkers only.
         at_import = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
         assert imported_packages(ast.Module(at_import, [])) <= allowed, path
-        assert not imported_packages(tree) & {"torch", "stable_baselines3", "pandas"}, path
+        barred = {"torch", "stable_baselines3", "pandas"}
+        if path == "offload_gym/tracing.py":  # reads a torch model, for those who have one
+            barred.remove("torch")
+        in_use = ast.Module([node for node in tree.body if not is_for_type_checkers(node)], [])
+        assert not imported_packages(in_use) & barred, path
+
+
+def is_for_type_checkers(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
 
 
 def test_imports_are_found_wherever_they_stand():

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from offload_gym.applications import Application
 from offload_gym.envs import rendering
 
 
@@ -234,3 +235,63 @@ def test_missing_matplotlib_is_said_in_one_sentence(monkeypatch: pytest.MonkeyPa
     with pytest.raises(ImportError, match=r"pip install offload-gym\[render\]"):
         rendering.render_rgb(hand_made())
     assert rendering.render_ansi(hand_made())
+
+
+def diamond() -> Application:
+    """0 -> 1, 2 -> 3, and an edge from 0 to 3 past the layer between."""
+    return Application(
+        "diamond", [1e6] * 4, [1e6] * 4, [1e9] * 4, [(0, 1), (0, 2), (1, 3), (2, 3), (0, 3)], [1e6, 2e6, 3e6, 4e6, 5e5]
+    )
+
+
+def test_an_application_has_its_tasks_in_layers_and_labels_on_its_edges():
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    axes = Figure().subplots()
+    rendering.draw_application(axes, diamond())
+    tasks, *edges = axes.texts[:4], *axes.texts[4:]
+    assert [text.get_text() for text in tasks] == ["0", "1", "2", "3"]
+    places = [text.get_position() for text in tasks]
+    assert [x for x, _ in places] == [0.0, 1.0, 1.0, 2.0]
+    assert places[0][1] == places[3][1] == 0.0
+    assert places[1][1] < places[2][1]
+    assert [text.get_text() for text in edges if text.get_text()] == ["1", "2", "3", "4", "0.5"]
+    assert axes.get_title(loc="left") == "diamond, 4 tasks, edges in Mbit"
+    assert axes.get_legend() is None
+
+
+def test_an_edge_past_a_layer_has_a_point_there():
+    points, ways = rendering._layered(diamond())
+    assert ways == [[0, 1], [0, 2], [1, 3], [2, 3], [0, 4, 3]]
+    assert points[4][0] == 1.0
+    assert len(set(points)) == 5
+
+
+def test_an_application_is_coloured_by_location():
+    pytest.importorskip("matplotlib")
+    from matplotlib.colors import to_hex
+    from matplotlib.figure import Figure
+
+    axes = Figure().subplots()
+    rendering.draw_application(axes, diamond(), [0, 1, -1, 2], num_locations=3)
+    boxes = [text.get_bbox_patch() for text in axes.texts[:4]]
+    assert [to_hex(box.get_facecolor()).upper() for box in boxes] == ["#E69F00", "#009E73", "#FFFFFF", "#0072B2"]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["device", "edge 1", "cloud"]
+    axes.figure.canvas.draw()
+
+
+@pytest.mark.parametrize(
+    ("decision", "num_locations", "sentence"),
+    [
+        ([0, 0, 0, 0], None, "num_locations is None; it must be given with a decision"),
+        ([0, 0, 0], 3, r"decision is \[0, 0, 0\]; it must hold 4 locations, each from -1 to 2"),
+        ([0, 0, 0, 3], 3, r"decision is \[0, 0, 0, 3\]; it must hold 4 locations, each from -1 to 2"),
+    ],
+)
+def test_a_decision_that_does_not_fit_is_refused(decision, num_locations, sentence):
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    with pytest.raises(ValueError, match=sentence):
+        rendering.draw_application(Figure().subplots(), diamond(), decision, num_locations)

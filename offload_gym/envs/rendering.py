@@ -1,4 +1,4 @@
-"""One decision epoch drawn as a Gantt chart, as plain text or as an image.
+"""One decision epoch drawn as a Gantt chart, as plain text or as an image, and an application drawn as a graph.
 
 The rows are the cores of the end device, its radio, and the cores of every edge server and of the cloud server. A bar
 is a task that runs on a core or is sent by the radio; the time before a core or the radio is free is its backlog.
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 import string
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
+    from offload_gym.applications import Application
     from offload_gym.delay import Schedule
 
 RADIO = -1  # stands for the radio where a row asks for a location
@@ -185,14 +188,107 @@ def legend_handles(K: int, objective: str | None = None) -> list[Artist]:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    handles: list[Artist] = [
-        Patch(facecolor=_colour(k, K), edgecolor=INK, linewidth=0.5, label=_location_name(k, K)) for k in range(K)
-    ]
+    handles = _location_handles(K)
     handles.append(Patch(label="backlog", **HATCH))
     handles.append(Line2D([], [], color=INK, linewidth=1.0, marker="o", markersize=3.5, label="result returned"))
     if objective is not None:
         handles.append(Line2D([], [], label=OBJECTIVE_NAMES.get(objective, objective), **DASHES))
     return handles
+
+
+def draw_application(
+    axes: Axes, application: Application, decision: Sequence[int] | None = None, num_locations: int | None = None
+) -> None:
+    """Draw the graph of an application into matplotlib axes.
+
+    The tasks stand from left to right by depth, the number of edges on the longest way to them. An edge is labelled
+    with what it carries in Mbit. With a decision, each task has the colour of its location and a legend names them;
+    a task whose location is -1 stays white.
+
+    Args:
+        axes: Where to draw.
+        application: The application.
+        decision: (n,) the location of each task, or none.
+        num_locations: The number of locations, K; needed with a decision, because the last one is the cloud server.
+
+    Raises:
+        ValueError: If the decision does not have one location, -1 to K - 1, for each task, or K is not given.
+    """
+    n = application.num_tasks
+    colours = ["white"] * n
+    if decision is not None:
+        if num_locations is None:
+            raise ValueError("num_locations is None; it must be given with a decision")
+        locations = [int(k) for k in decision]
+        if len(locations) != n or not all(-1 <= k < num_locations for k in locations):
+            raise ValueError(
+                f"decision is {locations}; it must hold {n} locations, each from -1 to {num_locations - 1}"
+            )
+        colours = ["white" if k < 0 else _colour(k, num_locations) for k in locations]
+    points, ways = _layered(application)
+    boxes = []
+    for i, name in enumerate(application.task_names):
+        ink = "white" if colours[i] in DARK_COLOURS else INK
+        box = {"boxstyle": "round,pad=0.4", "facecolor": colours[i], "edgecolor": INK, "linewidth": 0.5}
+        text = axes.text(*points[i], name, fontsize=8, color=ink, ha="center", va="center", bbox=box, zorder=2)
+        boxes.append(text.get_bbox_patch())
+    line: dict[str, Any] = {"color": BACKLOG_COLOUR, "linewidth": 1.0, "shrinkA": 0, "shrinkB": 0}
+    for way, bits in zip(ways, application.edge_bits, strict=True):
+        for start, end in pairwise(way):
+            # Drawn after the tasks, whose boxes have their sizes then and cut the arrow.
+            ends = {"patchA": boxes[start] if start < n else None, "patchB": boxes[end] if end < n else None}
+            arrow = {**line, **ends, "arrowstyle": "-|>" if end < n else "-"}
+            axes.annotate("", points[end], points[start], arrowprops=arrow, zorder=3)
+        # Off the middle, where edges cross.
+        x, y = (0.6 * a + 0.4 * b for a, b in zip(points[way[0]], points[way[1]], strict=True))
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
+        axes.text(x, y, f"{bits / 1e6:.3g}", fontsize=7, color=INK, ha="center", va="center", bbox=box, zorder=4)
+    xs, ys = zip(*points, strict=True)
+    axes.set_xlim(-0.5, max(xs) + 0.5)
+    axes.set_ylim(max(ys) + 0.7, min(ys) - 0.7)  # downwards
+    axes.set_axis_off()
+    axes.set_title(f"{application.name}, {n} tasks, edges in Mbit", loc="left", fontsize=10)
+    if decision is not None and num_locations is not None:
+        handles = _location_handles(num_locations)
+        style: dict[str, Any] = {"fontsize": 8, "frameon": False, "ncols": LEGEND_COLUMNS}
+        axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), **style)
+
+
+def _layered(application: Application) -> tuple[list[tuple[float, float]], list[list[int]]]:
+    """Points, those of the tasks first, and for each edge the points that it passes.
+
+    A point stands at its depth and near the middle of the points before it; all layers are about equally high. An edge
+    has a point of its own in each layer that it only passes, so that it does not run through a task.
+    """
+    depth: list[int] = []
+    before: list[list[int]] = [[] for _ in range(application.num_tasks)]
+    for parent, child in application.edges:
+        before[child].append(parent)
+    for parents in before:
+        depth.append(1 + max((depth[parent] for parent in parents), default=-1))
+    ways = []
+    for parent, child in application.edges:
+        way = [parent]
+        for layer in range(depth[parent] + 1, depth[child]):
+            before.append([way[-1]])
+            depth.append(layer)
+            way.append(len(depth) - 1)
+        before[child][before[child].index(parent)] = way[-1]
+        ways.append([*way, child])
+    height = [0.0] * len(depth)
+    most = max(map(depth.count, depth))
+    for layer in range(max(depth) + 1):
+        points = [i for i in range(len(depth)) if depth[i] == layer]
+        middle = {i: sum(height[j] for j in before[i]) / max(len(before[i]), 1) for i in points}
+        for place, i in enumerate(sorted(points, key=lambda i: middle[i])):
+            height[i] = (place - (len(points) - 1) / 2) * most / len(points)
+    return [(float(d), h) for d, h in zip(depth, height, strict=True)], ways
+
+
+def _location_handles(K: int) -> list[Artist]:
+    from matplotlib.patches import Patch
+
+    return [Patch(facecolor=_colour(k, K), edgecolor=INK, linewidth=0.5, label=_location_name(k, K)) for k in range(K)]
 
 
 def _rows(schedule: Schedule) -> list[_Row]:
