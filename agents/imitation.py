@@ -52,7 +52,8 @@ def make_samples(demonstrations: Demonstrations, form: str, device: torch.device
     decisions themselves: where several choices of a task are equally good, the choices of the other tasks depend on
     which one is taken, and the expert's rule for taking one is what makes the labels agree with each other.
     """
-    rows, states = epoch_observations(demonstrations.instances, demonstrations.prefixes)
+    instances = demonstrations.instances
+    rows, states = epoch_observations(instances, demonstrations.prefixes, instances.edge_parent.shape[1] > 0)
     if form == "joint":
         targets = np.eye(demonstrations.instances.num_locations, dtype=np.float32)[demonstrations.decisions]
     else:

@@ -43,16 +43,20 @@ class TaskNetwork(nn.Module):
         cores: (K,) cores of each location.
         encoder: sizes of the encoder's layers.
         head: sizes of the head's hidden layers.
+        dependent: whether rows and states are those for dependent tasks.
     """
 
-    def __init__(self, form: str, cores: Sequence[int], encoder: Sequence[int], head: Sequence[int]) -> None:
+    def __init__(
+        self, form: str, cores: Sequence[int], encoder: Sequence[int], head: Sequence[int], dependent: bool = False
+    ) -> None:
         super().__init__()
         self.form = form
         self.cores = tuple(cores)
+        self.dependent = dependent
         num_locations = len(self.cores)
-        features = row_size(num_locations) - 1
+        features = row_size(num_locations, dependent) - 1
         sums = 2 if form == "joint" else 1
-        inputs = sums * encoder[-1] + features + state_size(sum(self.cores), num_locations)
+        inputs = sums * encoder[-1] + features + state_size(sum(self.cores), num_locations, dependent)
         self.encoder = _layers([features, *encoder], last_linear=False)
         self.head = _layers([inputs, *head, num_locations], last_linear=True)
 
@@ -100,6 +104,7 @@ def to_runtime(network: TaskNetwork) -> Network:
         num_tasks=0,
         encoder=linear_layers(network.encoder),
         head=linear_layers(network.head),
+        dependent=network.dependent,
         metadata={},
     )
 
@@ -107,7 +112,7 @@ def to_runtime(network: TaskNetwork) -> Network:
 def from_runtime(network: Network) -> TaskNetwork:
     """The torch form of a network with an encoder, to learn from it or to train it further."""
     encoder, head = ([weight.shape[0] for weight, _ in layers] for layers in (network.encoder, network.head))
-    module = TaskNetwork(network.form, network.cores, encoder, head[:-1])
+    module = TaskNetwork(network.form, network.cores, encoder, head[:-1], network.dependent)
     linear = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
     with torch.no_grad():
         for layer, (weight, bias) in zip(linear, network.encoder + network.head, strict=True):
@@ -130,6 +135,7 @@ def save_policy(path: str | Path, network: Network) -> None:
         "activation": network.activation,
         "cores": ",".join(str(count) for count in network.cores),
         "num_tasks": str(network.num_tasks),
+        "dependent": str(int(network.dependent)),
     }
     with replacing(path) as temporary:
         temporary.write_bytes(save(tensors, metadata))

@@ -120,7 +120,7 @@ def make_agent(name: str, scenario: Scenario, objective: str, seed: int) -> Base
 
 def placements_a_step(name: str, scenario: Scenario) -> int:
     """Tasks that one step of the agent's environment places."""
-    return scenario.num_tasks if name.endswith("joint") else 1
+    return scenario.most_tasks if name.endswith("joint") else 1
 
 
 def train_agent(
@@ -152,8 +152,9 @@ def to_runtime(agent: BaseAlgorithm, scenario: Scenario) -> Network:
         form="joint" if joint else "sequential",
         activation="relu",
         cores=scenario.cores,
-        num_tasks=scenario.num_tasks,
+        num_tasks=scenario.most_tasks,
         encoder=(),
         head=head,
+        dependent=scenario.dependent,
         metadata={},
     )

@@ -5,6 +5,7 @@
 
 from gymnasium.envs.registration import register
 
+from offload_gym.applications import Application, load_application, random_application, save_application
 from offload_gym.delay import OBJECTIVES, Schedule, completion_times, latency, schedule
 from offload_gym.demonstrations import (
     Demonstrations,
@@ -24,6 +25,7 @@ __version__ = "0.1.0"
 __all__ = [
     "OBJECTIVES",
     "POLICY_NAMES",
+    "Application",
     "Demonstrations",
     "Instances",
     "Policy",
@@ -33,12 +35,15 @@ __all__ = [
     "completion_times",
     "generate_demonstrations",
     "latency",
+    "load_application",
     "load_demonstrations",
     "load_policy",
     "local_search",
     "make_policy",
     "make_scenario",
+    "random_application",
     "sample_instances",
+    "save_application",
     "save_demonstrations",
     "schedule",
     "solve",

@@ -74,13 +74,28 @@ def move_times(bits, locations, source, target, move):
 
 
 @njit(cache=True, nogil=True)
-def new_problem(n, num_locations, edge_start, edge_parent):
-    """A ``Problem`` with room for the durations of one instance, to be filled by ``fill_problem``."""
-    has_child = np.zeros(n, dtype=np.bool_)
-    for parent in edge_parent:
-        has_child[parent] = True
-    moves = np.empty((len(edge_parent), num_locations, num_locations, 2))
-    return Problem(np.empty((n, num_locations, 4)), edge_start, edge_parent, has_child, moves)
+def new_problem(n, num_locations, num_edges):
+    """A ``Problem`` with room for one instance of up to ``n`` tasks and ``num_edges`` edges."""
+    return Problem(
+        np.empty((n, num_locations, 4)),
+        np.empty(n + 1, dtype=np.int64),
+        np.empty(num_edges, dtype=np.int64),
+        np.empty(n, dtype=np.bool_),
+        np.empty((num_edges, num_locations, num_locations, 2)),
+    )
+
+
+@njit(cache=True, nogil=True)
+def view_problem(count, edge_start, edge_parent, room):
+    """The part of ``room`` that an instance of ``count`` tasks with these edges takes, its durations not filled yet."""
+    num_edges = edge_start[count]
+    has_child = room.has_child[:count]
+    has_child[:] = False
+    for e in range(num_edges):
+        has_child[edge_parent[e]] = True
+    return Problem(
+        room.times[:count], edge_start[: count + 1], edge_parent[:num_edges], has_child, room.moves[:num_edges]
+    )
 
 
 @njit(cache=True, nogil=True)
@@ -96,6 +111,14 @@ def fill_problem(task, locations, edge_bits, problem):
         for source in range(num_locations):
             for target in range(num_locations):
                 move_times(edge_bits[e], locations, source, target, moves[e, source, target])
+
+
+@njit(cache=True, nogil=True)
+def open_problem(b, tasks, locations, task_counts, edge_start, edge_parent, edge_bits, room):
+    """Instance ``b`` of a batch as a ``Problem`` in ``room``."""
+    problem = view_problem(task_counts[b], edge_start[b], edge_parent[b], room)
+    fill_problem(tasks[b], locations[b], edge_bits[b], problem)
+    return problem
 
 
 @njit(cache=True, nogil=True)
@@ -165,6 +188,7 @@ def _schedules(
     locations,
     backlog_s,
     radio_backlog_s,
+    task_counts,
     edge_start,
     edge_parent,
     edge_bits,
@@ -175,26 +199,29 @@ def _schedules(
 ):
     """Fill ``cores`` (B, n) and ``events`` (B, n, 5): send start, send end, start, finish, completion.
 
+    Of a task that is not placed (-1) or is padding, the core is -1 and the events are NaN.
+
     The durations of a batch that is decided already are needed once, so only those of the decision are computed.
     """
     num_instances, n = decisions.shape
-    problem = new_problem(n, locations.shape[1], edge_start, edge_parent)
+    room = new_problem(n, locations.shape[1], edge_parent.shape[1])
     free_s = np.empty((locations.shape[1], max_cores))
     finish_s = np.empty(n)
     for b in range(num_instances):
+        problem = view_problem(task_counts[b], edge_start[b], edge_parent[b], room)
         decision = decisions[b]
         start_schedule(locations[b], backlog_s[b], free_s)
         radio_s = radio_backlog_s[b]
         for i in range(n):
             k = decision[i]
-            if k < 0:  # not placed yet
+            if k < 0 or i >= task_counts[b]:
                 cores[b, i] = -1
                 events[b, i] = np.nan
                 continue
-            is_entry = edge_start[i] == edge_start[i + 1]
+            is_entry = problem.edge_start[i] == problem.edge_start[i + 1]
             stage_times(tasks[b, i], locations[b, k], k, is_entry, not problem.has_child[i], problem.times[i, k])
-            for e in range(edge_start[i], edge_start[i + 1]):
-                source = decision[edge_parent[e]]
+            for e in range(problem.edge_start[i], problem.edge_start[i + 1]):
+                source = decision[problem.edge_parent[e]]
                 move_times(edge_bits[b, e], locations[b], source, k, problem.moves[e, source, k])
             before_s = radio_s
             radio_s, core, start_s, finish_s[i], completion_s = place(
@@ -202,8 +229,8 @@ def _schedules(
             )
             free_s[k, core] = finish_s[i]
             sends = k > 0 and is_entry
-            for e in range(edge_start[i], edge_start[i + 1]):
-                sends = sends or (k > 0 and decision[edge_parent[e]] == 0)
+            for e in range(problem.edge_start[i], problem.edge_start[i + 1]):
+                sends = sends or (k > 0 and decision[problem.edge_parent[e]] == 0)
             cores[b, i] = core
             events[b, i, 0] = before_s if sends else np.nan
             events[b, i, 1] = radio_s if sends else np.nan
@@ -238,7 +265,7 @@ def completion_times(instances: Instances, decisions: ArrayLike) -> NDArray[np.f
         decisions: (B, n) integers from 0 to K - 1, the location of each task.
 
     Returns:
-        (B, n) seconds after the decision.
+        (B, n) seconds after the decision; NaN for padding, where an instance has fewer than n tasks.
 
     Raises:
         ValueError: the decisions have another shape or a value out of range.
@@ -265,7 +292,9 @@ def latency(instances: Instances, decisions: ArrayLike, objective: str = "makesp
     """
     code = objective_code(objective)
     completion_s = completion_times(instances, decisions)
-    return completion_s.max(axis=1) if code == MAKESPAN else completion_s.mean(axis=1)
+    if (instances.task_counts == instances.num_tasks).all():
+        return completion_s.max(axis=1) if code == MAKESPAN else completion_s.mean(axis=1)
+    return np.nanmax(completion_s, axis=1) if code == MAKESPAN else np.nanmean(completion_s, axis=1)
 
 
 def optimality_gap(latency_s: NDArray[np.float64], optimum_s: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -280,7 +309,7 @@ def optimality_gap(latency_s: NDArray[np.float64], optimum_s: NDArray[np.float64
 
 
 class Schedule(NamedTuple):
-    """What happens when in one instance; n tasks, K locations, seconds after the decision.
+    """What happens when in one instance; n tasks without padding, K locations, seconds after the decision.
 
     A task that is not placed yet has location and core -1 and times NaN. Sending times are those of a task's data on
     the radio, from when the radio is free to the last bit, NaN where it sends none; data of several parents may wait in
@@ -315,6 +344,7 @@ def schedule(instances: Instances, decision: ArrayLike, index: int = 0) -> Sched
     given = np.asarray(decision)[None]
     unplaced = given == -1
     row = np.where(unplaced, -1, check_decisions(one, np.where(unplaced, 0, given)))
+    row = np.ascontiguousarray(row[:, : one.task_counts[0]])  # without padding
     cores = np.empty(row.shape, dtype=np.int64)
     events = np.empty((*row.shape, 5))
     _schedules(*one.arrays, one.max_cores, row, cores, events)

@@ -16,9 +16,9 @@ from offload_gym.delay import (
     MAKESPAN,
     MEAN,
     check_decisions,
-    fill_problem,
     new_problem,
     objective_code,
+    open_problem,
     place,
     start_schedule,
 )
@@ -30,7 +30,7 @@ from offload_gym.seeds import check_seed
 from offload_gym.solvers.exact import UNLIMITED, solve_one
 from offload_gym.solvers.parallel import for_each_chunk
 
-FORMAT = "offload_gym.demonstrations/1"
+FORMAT = "offload_gym.demonstrations/2"
 CHUNK = 250  # instances that a thread labels at a time
 
 
@@ -40,7 +40,8 @@ class Demonstrations(NamedTuple):
     ``alternative_s[b, i, k]`` is the least latency (seconds, under ``objective``) that can be reached once tasks
     0..i-1 are at ``prefixes[b, :i]`` and task i is at k. Its excess over the least over k is the regret of that choice.
     The prefixes are optimal for some instances and contain random choices for others, so that learners also see
-    schedules that the expert would not have built.
+    schedules that the expert would not have built. For padding, where an instance has fewer than n tasks,
+    ``decisions`` and ``prefixes`` are 0 and ``alternative_s`` is NaN.
     """
 
     instances: Instances
@@ -71,37 +72,38 @@ class Demonstrations(NamedTuple):
 
 @njit(cache=True, nogil=True)
 def _label(
-    tasks, locations, backlog_s, radio_backlog_s, edge_start, edge_parent, edge_bits, max_cores, objective, explore,
-    decisions, latency_s, prefixes, alternative_s,
+    tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits, max_cores,
+    objective, explore, decisions, latency_s, prefixes, alternative_s,
 ):  # fmt: skip
     """Fill the labels; ``explore`` (B, n) is the location to take at a step, or -1 for the best one."""
     n, num_locations = tasks.shape[1], locations.shape[1]
-    problem = new_problem(n, num_locations, edge_start, edge_parent)
+    room = new_problem(n, num_locations, edge_parent.shape[1])
     free_s = np.empty((num_locations, max_cores))
     finish_s = np.empty(n)
-    trial = np.empty(n, dtype=np.int64)
-    per_value = n if objective == MEAN else 1
+    trials = np.empty(n, dtype=np.int64)
     for b in range(len(tasks)):
-        fill_problem(tasks[b], locations[b], edge_bits[b], problem)
+        problem = open_problem(b, tasks, locations, task_counts, edge_start, edge_parent, edge_bits, room)
+        count = task_counts[b]
+        per_value = count if objective == MEAN else 1
+        decision, prefix, trial = decisions[b, :count], prefixes[b, :count], trials[:count]
+        decisions[b, count:], prefixes[b, count:], alternative_s[b, count:] = 0, 0, np.nan  # padding
         start_schedule(locations[b], backlog_s[b], free_s)
         radio_s = radio_backlog_s[b]
-        optimum_s, _, _ = solve_one(problem, 0, radio_s, finish_s, free_s, 0.0, objective, UNLIMITED, decisions[b])
+        optimum_s, _, _ = solve_one(problem, 0, radio_s, finish_s, free_s, 0.0, objective, UNLIMITED, decision)
         latency_s[b] = optimum_s / per_value
         value_s = 0.0
         optimal_so_far = True  # the optimum is known while the prefix follows it
-        for i in range(n):
+        for i in range(count):
             for k in range(num_locations):
-                if optimal_so_far and k == decisions[b, i]:
+                if optimal_so_far and k == decision[i]:
                     alternative_s[b, i, k] = latency_s[b]
                     continue
-                sent_s, core, _, finish_s[i], completion_s = place(
-                    problem, i, k, prefixes[b], finish_s, radio_s, free_s[k]
-                )
+                sent_s, core, _, finish_s[i], completion_s = place(problem, i, k, prefix, finish_s, radio_s, free_s[k])
                 before_s = free_s[k, core]
                 free_s[k, core] = finish_s[i]
                 after_s = max(value_s, completion_s) if objective == MAKESPAN else value_s + completion_s
-                if i + 1 < n:
-                    trial[:i] = prefixes[b, :i]
+                if i + 1 < count:
+                    trial[:i] = prefix[:i]
                     trial[i] = k
                     after_s, _, _ = solve_one(
                         problem, i + 1, sent_s, finish_s, free_s, after_s, objective, UNLIMITED, trial
@@ -110,12 +112,10 @@ def _label(
                 alternative_s[b, i, k] = after_s / per_value
             k = explore[b, i]
             if k < 0:
-                k = decisions[b, i] if optimal_so_far else alternative_s[b, i].argmin()
-            optimal_so_far = optimal_so_far and k == decisions[b, i]
-            prefixes[b, i] = k
-            radio_s, core, _, finish_s[i], completion_s = place(
-                problem, i, k, prefixes[b], finish_s, radio_s, free_s[k]
-            )
+                k = decision[i] if optimal_so_far else alternative_s[b, i].argmin()
+            optimal_so_far = optimal_so_far and k == decision[i]
+            prefix[i] = k
+            radio_s, core, _, finish_s[i], completion_s = place(problem, i, k, prefix, finish_s, radio_s, free_s[k])
             free_s[k, core] = finish_s[i]
             value_s = max(value_s, completion_s) if objective == MAKESPAN else value_s + completion_s
 
@@ -241,7 +241,9 @@ def save_demonstrations(path: str | Path, demonstrations: Demonstrations) -> Non
             locations=instances.locations,
             core_backlog_s=instances.core_backlog_s,
             radio_backlog_s=instances.radio_backlog_s,
-            edges=np.array(instances.edges, dtype=np.int64).reshape(-1, 2),
+            task_counts=instances.task_counts,
+            edge_start=instances.edge_start,
+            edge_parent=instances.edge_parent,
             edge_bits=instances.edge_bits,
             decisions=demonstrations.decisions.astype(small),
             latency_s=demonstrations.latency_s,
@@ -270,9 +272,8 @@ def load_demonstrations(path: str | Path) -> Demonstrations:
             **{name: locations[:, :, column] for column, name in enumerate(LOCATION_FIELDS)},
             backlog_s=core_backlog_s[:, :, 0] if core_backlog_s.shape[2:] == (1,) else core_backlog_s,
             radio_backlog_s=fields["radio_backlog_s"],
-            edges=[(int(parent), int(child)) for parent, child in fields["edges"]],
-            edge_bits=fields["edge_bits"],
-        )
+            task_counts=fields["task_counts"],
+        ).with_packed_edges(fields["edge_start"], fields["edge_parent"], fields["edge_bits"])
         objective = str(fields["objective"])
         objective_code(objective)
         shape = (len(instances), instances.num_tasks, instances.num_locations)

@@ -38,8 +38,11 @@ class Instances:
         radio_backlog_s: (B,) seconds until the radio is free, finite, >= 0; 0 where not given.
         edges: dependencies (parent, child) between tasks, the same for all instances of the batch. Tasks are numbered
             in topological order: a parent comes before its children. Only a task without a parent sends its
-            ``input_bits``, and only a task without a child returns its ``output_bits``.
+            ``input_bits``, and only a task without a child returns its ``output_bits``. ``Instances.concatenate``
+            joins batches of different applications.
         edge_bits: (B, E) bits that each edge carries, finite, >= 0; needed where there are edges.
+        task_counts: (B,) how many of the n tasks each instance has, from 1 to n; n where not given. The tasks beyond
+            are padding: their numbers and decisions are ignored, and their completion times are NaN.
 
     Raises:
         ValueError: one sentence with the field, the value and the bound.
@@ -61,6 +64,7 @@ class Instances:
         radio_backlog_s: ArrayLike | None = None,
         edges: Sequence[tuple[int, int]] = (),
         edge_bits: ArrayLike | None = None,
+        task_counts: ArrayLike | None = None,
     ) -> None:
         given = {
             "input_bits": input_bits,
@@ -98,8 +102,9 @@ class Instances:
         if radio.shape != per_task[:1]:
             raise ValueError(f"radio_backlog_s has the shape {radio.shape}; it must be {per_task[:1]}")
         _require("radio_backlog_s", radio, _not_negative(radio), "finite and at least 0")
-        core_backlog_s = backlog.reshape(*per_location, -1).copy()
-        self._store(tasks, locations, core_backlog_s, radio.copy(), *_checked_graph(edges, edge_bits, per_task))
+        number = _checked_counts(task_counts, per_task)
+        graph = _checked_graph(edges, edge_bits, number, per_task)
+        self._store(tasks, locations, backlog.reshape(*per_location, -1).copy(), radio.copy(), number, *graph)
 
     def _store(
         self,
@@ -107,26 +112,30 @@ class Instances:
         locations: NDArray[np.float64],
         core_backlog_s: NDArray[np.float64],
         radio_backlog_s: NDArray[np.float64],
+        task_counts: NDArray[np.int64] | None = None,
         edge_start: NDArray[np.int64] | None = None,
         edge_parent: NDArray[np.int64] | None = None,
         edge_bits: NDArray[np.float64] | None = None,
     ) -> None:
+        size, n = tasks.shape[:2]
         self.tasks = tasks  # (B, n, 3), columns as in TASK_FIELDS
         self.locations = locations  # (B, K, 6), columns as in LOCATION_FIELDS
-        self.core_backlog_s = (
-            core_backlog_s  # (B, K, 1) where all cores of a location are alike, else (B, K, max_cores)
-        )
+        # (B, K, 1) where all cores of a location are alike, else (B, K, max_cores)
+        self.core_backlog_s = core_backlog_s
         self.radio_backlog_s = radio_backlog_s  # (B,)
-        # The edges into task i are edge_start[i], ..., edge_start[i + 1] - 1, by increasing parent.
-        self.edge_start = np.zeros(tasks.shape[1] + 1, dtype=np.int64) if edge_start is None else edge_start  # (n + 1,)
-        self.edge_parent = np.zeros(0, dtype=np.int64) if edge_parent is None else edge_parent  # (E,)
-        self.edge_bits = np.zeros((len(tasks), 0)) if edge_bits is None else edge_bits  # (B, E)
+        self.task_counts = np.full(size, n, dtype=np.int64) if task_counts is None else task_counts  # (B,)
+        # The edges into task i are edge_start[i], ..., edge_start[i + 1] - 1, by increasing parent. Instances with
+        # fewer edges than others have padding at the end of edge_parent and edge_bits.
+        self.edge_start = np.zeros((size, n + 1), dtype=np.int64) if edge_start is None else edge_start  # (B, n + 1)
+        self.edge_parent = np.zeros((size, 0), dtype=np.int64) if edge_parent is None else edge_parent  # (B, E)
+        self.edge_bits = np.zeros((size, 0)) if edge_bits is None else edge_bits  # (B, E)
         # What every kernel takes first.
         self.arrays = (
-            tasks, locations, core_backlog_s, radio_backlog_s, self.edge_start, self.edge_parent, self.edge_bits,
+            tasks, locations, core_backlog_s, radio_backlog_s, self.task_counts, self.edge_start, self.edge_parent,
+            self.edge_bits,
         )  # fmt: skip
         self.max_cores = int(locations[:, :, CORES].max(initial=1))
-        self.num_tasks = tasks.shape[1]
+        self.num_tasks = n
         self.num_locations = locations.shape[1]
 
     @classmethod
@@ -136,14 +145,76 @@ class Instances:
         locations: NDArray[np.float64],
         core_backlog_s: NDArray[np.float64],
         radio_backlog_s: NDArray[np.float64],
+        task_counts: NDArray[np.int64] | None = None,
         edge_start: NDArray[np.int64] | None = None,
         edge_parent: NDArray[np.int64] | None = None,
         edge_bits: NDArray[np.float64] | None = None,
     ) -> Instances:
         """Instances over packed arrays that are known to be good, without a check or a copy."""
         instances = cls.__new__(cls)
-        instances._store(tasks, locations, core_backlog_s, radio_backlog_s, edge_start, edge_parent, edge_bits)
+        instances._store(
+            tasks, locations, core_backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits
+        )
         return instances
+
+    @classmethod
+    def concatenate(cls, batches: Sequence[Instances]) -> Instances:
+        """One batch of all instances of several batches, whose tasks and edges may differ in number.
+
+        Raises:
+            ValueError: there is no batch, or the batches differ in their number of locations.
+        """
+        if not batches:
+            raise ValueError("batches is empty; there must be at least one")
+        numbers = [batch.num_locations for batch in batches]
+        if len(set(numbers)) > 1:
+            raise ValueError(f"the batches have {numbers} locations; they must have the same number")
+        joined = []
+        for arrays, axis in zip(zip(*(batch.arrays for batch in batches), strict=True), _VARYING_AXES, strict=True):
+            if axis is not None:
+                width = max(array.shape[axis] for array in arrays)
+                arrays = tuple(_widened(array, axis, width) for array in arrays)
+            joined.append(np.concatenate(arrays))
+        return cls.from_arrays(*joined)
+
+    def with_packed_edges(self, edge_start: ArrayLike, edge_parent: ArrayLike, edge_bits: ArrayLike) -> Instances:
+        """The same tasks and locations with dependencies that may differ from instance to instance.
+
+        Args:
+            edge_start: (B, n + 1) integers: the edges into task i of instance b are edge_start[b, i], ...,
+                edge_start[b, i + 1] - 1.
+            edge_parent: (B, E) integers: the parent of each edge, increasing for each child and below it; E is the
+                largest number of edges, and entries beyond an instance's edges are ignored.
+            edge_bits: (B, E) bits that each edge carries, finite, >= 0.
+
+        Raises:
+            ValueError: one sentence with the field, the value and the bound.
+        """
+        size, n = self.tasks.shape[:2]
+        given = {"edge_start": edge_start, "edge_parent": edge_parent, "edge_bits": edge_bits}
+        start, parent, bits = (_numbers(name, values) for name, values in given.items())
+        if start.shape != (size, n + 1) or parent.ndim != 2 or len(parent) != size or bits.shape != parent.shape:
+            raise ValueError(
+                f"edge_start, edge_parent and edge_bits have the shapes {start.shape}, {parent.shape} and "
+                f"{bits.shape}; they must be {(size, n + 1)}, {(size, 'E')} and {(size, 'E')}"
+            )
+        width = parent.shape[1]
+        good = (start >= 0) & (start <= width) & (start == np.floor(start))
+        good[:, 0] &= start[:, 0] == 0
+        good[:, 1:] &= start[:, 1:] >= start[:, :-1]
+        # A task beyond an instance's last one has no edges.
+        last = np.take_along_axis(start, self.task_counts[:, None], axis=1)
+        good &= (start <= last) | (np.arange(n + 1) <= self.task_counts[:, None])
+        _require("edge_start", start, good, f"a whole number from 0 to {width}, from 0 on not falling along a row")
+        used = np.arange(width) < last
+        child = (np.arange(width)[None, :, None] >= start[:, None, 1:]).sum(axis=2)
+        good = (parent == np.floor(parent)) & (parent >= 0) & (parent < child)
+        repeats = (child[:, 1:] == child[:, :-1]) & (parent[:, 1:] <= parent[:, :-1])
+        good[:, 1:] &= ~repeats
+        _require("edge_parent", parent, good | ~used, "a task before its child, increasing for each child")
+        _require("edge_bits", bits, _not_negative(bits) | ~used, "finite and at least 0")
+        graph = start.astype(np.int64), np.where(used, parent, 0).astype(np.int64), np.where(used, bits, 0.0)
+        return Instances.from_arrays(*self.arrays[:5], *graph)
 
     def __len__(self) -> int:
         return len(self.tasks)
@@ -160,21 +231,29 @@ class Instances:
             np.ascontiguousarray(self.tasks[rows]),
             np.ascontiguousarray(locations),
             np.ascontiguousarray(core_backlog_s),
-            np.ascontiguousarray(self.radio_backlog_s[rows]),
-            self.edge_start,
-            self.edge_parent,
-            np.ascontiguousarray(self.edge_bits[rows]),
+            *(np.ascontiguousarray(array[rows]) for array in self.arrays[3:]),
         )
 
     def __repr__(self) -> str:
-        edges = f", edges={len(self.edge_parent)}" if len(self.edge_parent) else ""
+        most = int(self.edge_start[:, -1].max(initial=0))
+        edges = f", edges={most}" if most else ""
         return f"Instances(B={len(self)}, n={self.num_tasks}, K={self.num_locations}{edges})"
 
     @property
     def edges(self) -> tuple[tuple[int, int], ...]:
-        """Dependencies (parent, child), by child and then by parent: the order of ``edge_bits``."""
-        children = np.repeat(np.arange(self.num_tasks), np.diff(self.edge_start))
-        return tuple((int(parent), int(child)) for parent, child in zip(self.edge_parent, children, strict=True))
+        """Dependencies (parent, child), by child and then by parent: the order of ``edge_bits``.
+
+        Raises:
+            ValueError: the instances of the batch differ in their dependencies; ask ``edges_of`` for those of one.
+        """
+        if (self.edge_start != self.edge_start[:1]).any() or (self.edge_parent != self.edge_parent[:1]).any():
+            raise ValueError("the instances of this batch differ in their edges; edges_of(b) has those of one instance")
+        return self.edges_of(0)
+
+    def edges_of(self, b: int) -> tuple[tuple[int, int], ...]:
+        """Dependencies (parent, child) of instance ``b`` by child, then by parent: the order of ``edge_bits[b]``."""
+        children = np.repeat(np.arange(self.num_tasks), np.diff(self.edge_start[b]))
+        return tuple((int(p), int(c)) for p, c in zip(self.edge_parent[b, : len(children)], children, strict=True))
 
     @property
     def input_bits(self) -> NDArray[np.float64]:
@@ -227,16 +306,44 @@ class Instances:
         return self.locations[:, :, PROPAGATION]
 
 
+# Along which axis the arrays of different batches may differ in size, in the order of ``Instances.arrays``.
+_VARYING_AXES = (1, None, 2, None, None, 1, 1, 1)
+
+
+def _widened(array: NDArray, axis: int, width: int) -> NDArray:
+    """``array`` repeating its last entry along ``axis``, or zeros where it has none, to make it ``width`` wide.
+
+    That is the number of edges in ``edge_start``, and the backlog that all cores share; other padding is not read.
+    """
+    missing = [(0, 0)] * array.ndim
+    missing[axis] = (0, width - array.shape[axis])
+    return np.pad(array, missing, mode="edge" if array.shape[axis] else "constant")
+
+
+def _checked_counts(task_counts: ArrayLike | None, per_task: tuple[int, ...]) -> NDArray[np.int64]:
+    size, n = per_task
+    if task_counts is None:
+        return np.full(size, n, dtype=np.int64)
+    counts = _numbers("task_counts", task_counts)
+    if counts.shape != (size,):
+        raise ValueError(f"task_counts has the shape {counts.shape}; it must be {(size,)}")
+    _require("task_counts", counts, _count(counts) & (counts <= n), f"a whole number from 1 to {n}")
+    return counts.astype(np.int64)
+
+
 def _checked_graph(
-    edges: Sequence[tuple[int, int]], edge_bits: ArrayLike | None, per_task: tuple[int, ...]
+    edges: Sequence[tuple[int, int]], edge_bits: ArrayLike | None, counts: NDArray[np.int64], per_task: tuple[int, ...]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """(edge_start, edge_parent, edge_bits) of checked edges, sorted by child and then by parent."""
     num_instances, n = per_task
     pairs = [tuple(edge) for edge in edges]
+    fewest = int(counts.min())
     for edge in pairs:
-        if len(edge) != 2 or not all(isinstance(task, int | np.integer) and 0 <= task < n for task in edge):
-            raise ValueError(f"edges has {edge}; an edge is (parent, child), each a task from 0 to {n - 1}")
-        if edge[0] >= edge[1]:
+        if len(edge) != 2 or not all(isinstance(task, int | np.integer) and 0 <= task < fewest for task in edge):
+            raise ValueError(f"edges has {edge}; an edge is (parent, child), each a task from 0 to {fewest - 1}")
+        if edge[0] == edge[1]:
+            raise ValueError(f"edges has {edge}; a task must not depend on itself")
+        if edge[0] > edge[1]:
             raise ValueError(f"edges has {edge}; a parent must come before its child, so that there is no cycle")
     if len(set(pairs)) < len(pairs):
         twice = next(edge for edge in pairs if pairs.count(edge) > 1)
@@ -251,7 +358,9 @@ def _checked_graph(
     order = sorted(range(len(pairs)), key=lambda e: (pairs[e][1], pairs[e][0]))
     children = np.array([pairs[e][1] for e in order], dtype=np.int64)
     parents = np.array([pairs[e][0] for e in order], dtype=np.int64)
-    return np.searchsorted(children, np.arange(n + 1)), parents, np.ascontiguousarray(bits[:, order])
+    start = np.searchsorted(children, np.arange(n + 1))
+    shared = (np.tile(array, (num_instances, 1)) for array in (start, parents))
+    return *shared, np.ascontiguousarray(bits[:, order])  # type: ignore[return-value]
 
 
 def check_count(name: str, value: Any) -> None:

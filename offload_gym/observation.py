@@ -6,7 +6,8 @@ a state:
 
 - task row, ``1 + 1 + 4 (K - 1)`` numbers: 1 (present); run time on the device; then for each remote location: send
   time on the radio, path time (wired path and propagation), run time, and return time of the result. Row 0 is the task
-  to be placed next, row 1 the one after it; rows beyond the last task are zero.
+  to be placed next, row 1 the one after it; rows beyond the last task are zero, so that the first column is the mask of
+  an epoch with fewer tasks than there are rows.
 - state, ``3 + (cores of all locations) + K`` numbers: when the radio is free; the makespan of the tasks placed so far;
   the share of tasks not placed; when each core is free, earliest first within a location; and when the next task
   would complete at each location.
@@ -14,6 +15,24 @@ a state:
 At the start of an epoch this is all that the delay model reads, so the optimal decision is a function of it; later in
 the epoch it is all that the remaining decisions depend on. ``squash`` bounds each number; it keeps numbers apart that
 32-bit floats can keep apart, so that times below about a thousand scales are still told from each other.
+
+Where tasks depend on each other, the vector is longer:
+
+- a task row ends with 3 more numbers: the task's upward rank (as in ``offload_gym.solvers.heft``: the mean time from
+  its start to the end of the application), and the mean transfer times of all its incoming and of all its outgoing
+  data.
+- the state ends with ``6 K + 4 (K - 1)`` more: for each location of the next task, the makespan and the mean completion
+  that are reached if all later tasks are placed greedily; the least that are reached if all later tasks go to one and
+  the same location; and those that the critical path leaves possible (see ``offload_gym.solvers.bounds``); then, for
+  each remote location, the times of moving one reference amount of
+  data (what the radio sends to location 1 in a tenth of the scale) over uplink, downlink and wired path, and the
+  propagation time.
+- the arrivals, n rows of K numbers: for the task of each row, when the data of its parents that are placed could be at
+  each location if the radio were idle (0 where no parent is placed).
+- the edges, n rows of n numbers: send time to location 1 of the data from the task of the row to that of the column.
+
+Then the vector is all that the remaining decisions depend on, but for how the sends of several placed parents share the
+radio.
 """
 
 from __future__ import annotations
@@ -33,32 +52,40 @@ from offload_gym.delay import (
     new_problem,
     place,
     start_schedule,
+    view_problem,
 )
-from offload_gym.instances import CORES, Instances
+from offload_gym.instances import CORES, DOWNLINK, PROPAGATION, UPLINK, WIRED, Instances
+from offload_gym.solvers.bounds import critical_path
 from offload_gym.solvers.greedy import complete_greedily
+from offload_gym.solvers.heft import upward_ranks
 
 HIGH = 3.0  # bound of every number of an observation; the low bound is 0
+REFERENCE_SHARE = 0.1  # of the scale: send time of the data whose moves describe the links
 
 
 @njit(cache=True, nogil=True)
-def row_size(num_locations):
+def row_size(num_locations, dependent=False):
     """Numbers in a task row."""
-    return 2 + 4 * (num_locations - 1)
+    return 2 + 4 * (num_locations - 1) + (3 if dependent else 0)
 
 
-def state_size(total_cores: int, num_locations: int) -> int:
+@njit(cache=True, nogil=True)
+def state_size(total_cores, num_locations, dependent=False):
     """Numbers in the state."""
-    return 3 + total_cores + num_locations
+    return 3 + total_cores + num_locations + (6 * num_locations + 4 * (num_locations - 1) if dependent else 0)
 
 
-def observation_size(num_tasks: int, cores: tuple[int, ...]) -> int:
-    """Numbers in an observation of ``num_tasks`` tasks and locations with as many ``cores``."""
-    return num_tasks * row_size(len(cores)) + state_size(sum(cores), len(cores))
+def observation_size(num_tasks: int, cores: tuple[int, ...], dependent: bool = False) -> int:
+    """Numbers in an observation of ``num_tasks`` rows and locations with as many ``cores``."""
+    num_locations = len(cores)
+    graph = num_tasks * (num_locations + num_tasks) if dependent else 0
+    rows = num_tasks * row_size(num_locations, dependent)
+    return int(rows + state_size(sum(cores), num_locations, dependent) + graph)
 
 
-def observation_space(num_tasks: int, cores: tuple[int, ...]) -> Box:
+def observation_space(num_tasks: int, cores: tuple[int, ...], dependent: bool = False) -> Box:
     """The space of observations."""
-    return Box(0.0, HIGH, (observation_size(num_tasks, cores),), np.float32)
+    return Box(0.0, HIGH, (observation_size(num_tasks, cores, dependent),), np.float32)
 
 
 @njit(cache=True, nogil=True)
@@ -82,8 +109,25 @@ def open_epoch(task, location, backlog_s, radio_s, edge_bits, problem, finish_s,
 
 
 @njit(cache=True, nogil=True)
-def write_row(times_i, scale_s, row):
-    """Fill a task row from the stage times (K, 4) of the task."""
+def fill_links(problem, links):
+    """Fill ``links`` (n, 3): upward rank, mean transfer time of all incoming and of all outgoing data of each task.
+
+    Nothing is done where ``links`` has no rows: the tasks are independent.
+    """
+    if len(links) == 0:
+        return
+    upward_ranks(problem, links[:, 0])
+    links[:, 1:] = 0.0
+    for i in range(len(problem.times)):
+        for e in range(problem.edge_start[i], problem.edge_start[i + 1]):
+            move_s = problem.moves[e].sum() / problem.moves.shape[1] ** 2
+            links[i, 1] += move_s
+            links[problem.edge_parent[e], 2] += move_s
+
+
+@njit(cache=True, nogil=True)
+def write_row(times_i, links, i, scale_s, row):
+    """Fill the task row of task ``i`` from its stage times (K, 4) and ``links``."""
     row[0] = 1.0
     row[1] = squash(times_i[0, RUN] / scale_s)
     for k in range(1, len(times_i)):
@@ -92,18 +136,23 @@ def write_row(times_i, scale_s, row):
         row[at + 1] = squash(times_i[k, PATH] / scale_s)
         row[at + 2] = squash(times_i[k, RUN] / scale_s)
         row[at + 3] = squash(times_i[k, RETURN] / scale_s)
+    if len(links) > 0:
+        at = 4 * len(times_i) - 2
+        for column in range(3):
+            row[at + column] = squash(links[i, column] / scale_s)
 
 
 @njit(cache=True, nogil=True)
-def write_state(problem, i, decision, finish_s, radio_s, makespan_s, free_s, cores, scale_s, state):
-    """Fill the state before task ``i`` is placed; ``cores`` (K,) says how many cores each location has."""
+def write_state(problem, location, i, decision, finish_s, radio_s, makespan_s, free_s, scale_s, dependent, state):
+    """Fill the state before task ``i`` is placed; ``location`` (K, 6) is that of the instance."""
     n, num_locations = problem.times.shape[:2]
     state[0] = squash(radio_s / scale_s)
     state[1] = squash(makespan_s / scale_s)
     state[2] = (n - i) / n
     at = 3
     for k in range(num_locations):
-        for m in range(int(cores[k])):
+        cores = int(location[k, CORES])
+        for m in range(cores):
             # Insertion sort: which core of a location is free does not matter, only when.
             value = squash(free_s[k, m] / scale_s)
             position = at + m
@@ -111,81 +160,183 @@ def write_state(problem, i, decision, finish_s, radio_s, makespan_s, free_s, cor
                 state[position] = state[position - 1]
                 position -= 1
             state[position] = value
-        at += int(cores[k])
+        at += cores
     for k in range(num_locations):
         completion_s = place(problem, i, k, decision, finish_s, radio_s, free_s[k])[4]
         state[at + k] = squash(completion_s / scale_s)
+    if dependent:
+        at += num_locations
+        _write_roll_outs(problem, i, decision, finish_s, radio_s, makespan_s, free_s, scale_s, state[at:])
+        at += 6 * num_locations
+        reference_bits = REFERENCE_SHARE * scale_s * location[1, UPLINK]
+        for k in range(1, num_locations):
+            for column in (UPLINK, DOWNLINK, WIRED):
+                state[at] = squash(reference_bits / location[k, column] / scale_s)
+                at += 1
+            state[at] = squash(location[k, PROPAGATION] / scale_s)
+            at += 1
 
 
 @njit(cache=True, nogil=True)
-def write_observation(problem, i, decision, finish_s, radio_s, makespan_s, free_s, cores, scale_s, out):
-    """Fill ``out`` with the observation before task ``i`` of one instance is placed."""
+def _complete_at(problem, first, k, radio_s, finish_s, free_s, decision):
+    """Place tasks ``first``, ... at ``k``; returns their largest completion and the sum of them."""
+    largest_s = total_s = 0.0
+    for i in range(first, len(problem.times)):
+        radio_s, core, _, finish_s[i], completion_s = place(problem, i, k, decision, finish_s, radio_s, free_s[k])
+        free_s[k, core] = finish_s[i]
+        decision[i] = k
+        largest_s = max(largest_s, completion_s)
+        total_s += completion_s
+    return largest_s, total_s
+
+
+@njit(cache=True, nogil=True)
+def _write_roll_outs(problem, i, decision, finish_s, radio_s, makespan_s, free_s, scale_s, state):
+    """Fill ``state`` (6 K) with what simple ways of completing the schedule lead to, by the location of task ``i``."""
     n, num_locations = problem.times.shape[:2]
-    size = row_size(num_locations)
-    for j in range(n):
+    trial, trial_finish_s, trial_free_s = decision.copy(), finish_s.copy(), np.empty_like(free_s)
+    first_free_s, soonest_s = np.empty(num_locations), np.empty((n, num_locations))
+    placed_s = 0.0  # sum of the completions of the tasks before i
+    for j in range(i):
+        placed_s += finish_s[j] + problem.times[j, decision[j], RETURN]
+    for k in range(num_locations):
+        trial[i] = k
+        sent_s, core, _, trial_finish_s[i], completion_s = place(problem, i, k, trial, finish_s, radio_s, free_s[k])
+        so_far_s = max(makespan_s, completion_s)
+        least_s = least_total_s = np.inf
+        for later_k in range(num_locations + 1):
+            trial_free_s[:] = free_s
+            trial_free_s[k, core] = trial_finish_s[i]
+            if later_k == num_locations:
+                largest_s, total_s = complete_greedily(problem, i + 1, sent_s, trial_finish_s, trial_free_s, trial)
+                state[k] = squash(max(so_far_s, largest_s) / scale_s)
+                state[num_locations + k] = squash((placed_s + completion_s + total_s) / n / scale_s)
+            else:
+                largest_s, total_s = _complete_at(problem, i + 1, later_k, sent_s, trial_finish_s, trial_free_s, trial)
+                least_s, least_total_s = min(least_s, max(so_far_s, largest_s)), min(least_total_s, total_s)
+        state[2 * num_locations + k] = squash(least_s / scale_s)
+        state[3 * num_locations + k] = squash((placed_s + completion_s + least_total_s) / n / scale_s)
+        trial_free_s[:] = free_s
+        trial_free_s[k, core] = trial_finish_s[i]
+        largest_s, total_s = critical_path(
+            problem, i + 1, sent_s, trial, trial_finish_s, trial_free_s, first_free_s, soonest_s
+        )
+        state[4 * num_locations + k] = squash(max(so_far_s, largest_s) / scale_s)
+        state[5 * num_locations + k] = squash((placed_s + completion_s + total_s) / n / scale_s)
+
+
+@njit(cache=True, nogil=True)
+def _write_graph(problem, i, num_rows, decision, finish_s, scale_s, out):
+    """Fill ``out`` (num_rows (K + num_rows)) with arrivals and edges, row 0 for task ``i``."""
+    n, num_locations = problem.times.shape[:2]
+    out[:] = 0.0
+    edges_at = num_rows * num_locations
+    for j in range(i, n):
+        for e in range(problem.edge_start[j], problem.edge_start[j + 1]):
+            parent = problem.edge_parent[e]
+            if parent >= i:
+                out[edges_at + (parent - i) * num_rows + j - i] = squash(problem.moves[e, 0, 1, SEND] / scale_s)
+                continue
+            for k in range(num_locations):
+                move = problem.moves[e, decision[parent], k]
+                at = (j - i) * num_locations + k
+                out[at] = max(out[at], squash((finish_s[parent] + move[SEND] + move[PATH]) / scale_s))
+
+
+@njit(cache=True, nogil=True)
+def write_observation(
+    problem, location, links, i, num_rows, decision, finish_s, radio_s, makespan_s, free_s, scale_s, out
+):
+    """Fill ``out`` with the observation of ``num_rows`` rows before task ``i`` of one instance is placed."""
+    n, num_locations = problem.times.shape[:2]
+    dependent = len(links) > 0
+    size = row_size(num_locations, dependent)
+    for j in range(num_rows):
         row = out[j * size : (j + 1) * size]
         if i + j < n:
-            write_row(problem.times[i + j], scale_s, row)
+            write_row(problem.times[i + j], links, i + j, scale_s, row)
         else:
             row[:] = 0.0
-    write_state(problem, i, decision, finish_s, radio_s, makespan_s, free_s, cores, scale_s, out[n * size :])
+    state = out[num_rows * size :]
+    write_state(
+        problem, location, i, decision, finish_s, radio_s, makespan_s, free_s, scale_s, dependent, state
+    )  # fmt: skip
+    if dependent:
+        rest = state[state_size(int(location[:, CORES].sum()), num_locations, dependent) :]
+        _write_graph(problem, i, num_rows, decision, finish_s, scale_s, rest)
 
 
 @njit(cache=True, nogil=True)
 def _epoch_observations(
-    tasks, locations, backlog_s, radio_backlog_s, edge_start, edge_parent, edge_bits, max_cores, prefixes, rows, states
-):
+    tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits, max_cores,
+    dependent, prefixes, rows, states,
+):  # fmt: skip
     num_instances, n = prefixes.shape
     num_locations = locations.shape[1]
-    problem = new_problem(n, num_locations, edge_start, edge_parent)
+    room = new_problem(n, num_locations, edge_parent.shape[1])
     free_s = np.empty((num_locations, max_cores))
     finish_s = np.empty(n)
     scratch = np.empty(n, dtype=np.int64)
+    all_links = np.empty((n if dependent else 0, 3))
+    rows[:] = 0.0
+    states[:] = 0.0
     for b in range(num_instances):
+        count = task_counts[b]
+        problem = view_problem(count, edge_start[b], edge_parent[b], room)
         radio_s = radio_backlog_s[b]
         scale_s = open_epoch(
             tasks[b], locations[b], backlog_s[b], radio_s, edge_bits[b], problem, finish_s, free_s, scratch
         )
+        links = all_links[:count]
+        fill_links(problem, links)
         makespan_s = 0.0
-        cores = locations[b, :, CORES]
-        for i in range(n):
-            write_row(problem.times[i], scale_s, rows[b, i])
-            write_state(problem, i, prefixes[b], finish_s, radio_s, makespan_s, free_s, cores, scale_s, states[b, i])
-            k = prefixes[b, i]
-            radio_s, core, _, finish_s[i], completion_s = place(
-                problem, i, k, prefixes[b], finish_s, radio_s, free_s[k]
-            )
+        prefix = prefixes[b, :count]
+        for i in range(count):
+            write_row(problem.times[i], links, i, scale_s, rows[b, i])
+            write_state(
+                problem, locations[b], i, prefix, finish_s, radio_s, makespan_s, free_s, scale_s, dependent,
+                states[b, i],
+            )  # fmt: skip
+            k = prefix[i]
+            radio_s, core, _, finish_s[i], completion_s = place(problem, i, k, prefix, finish_s, radio_s, free_s[k])
             free_s[k, core] = finish_s[i]
             makespan_s = max(makespan_s, completion_s)
 
 
-def check_independent(instances: Instances) -> None:
-    """ValueError where tasks depend on each other: the observation does not show dependencies yet."""
-    if len(instances.edge_parent):
-        raise ValueError(
-            f"the instances have {len(instances.edge_parent)} dependencies; networks and observations take independent "
-            "tasks only"
-        )
-
-
-def epoch_observations(instances: Instances, prefixes: NDArray[np.int64]) -> tuple[NDArray, NDArray]:
+def epoch_observations(
+    instances: Instances, prefixes: NDArray[np.int64], dependent: bool = False
+) -> tuple[NDArray, NDArray]:
     """Task rows and states of all steps of each epoch, where task ``i`` is placed after ``prefixes[:, :i]``.
 
     Args:
         instances: B instances of n tasks and K locations, all with the same cores.
         prefixes: (B, n) locations of the tasks.
+        dependent: whether rows and states are those for dependent tasks.
 
     Returns:
-        rows (B, n, row_size) and states (B, n, state_size), float32. The observation at step i is rows i, ..., n - 1,
-        then zero rows, then state i.
+        rows (B, n, row_size) and states (B, n, state_size), float32, 0 for padding. The observation at step i begins
+        with rows i, ..., n - 1, then zero rows, then state i.
+
+    Raises:
+        ValueError: the instances have different cores, or dependencies that independent observations do not show.
     """
     num_locations = instances.num_locations
     shape = (len(instances), instances.num_tasks)
     cores = instances.locations[:, :, CORES]
-    check_independent(instances)
+    check_independent(instances, dependent)
     if (cores != cores[0]).any():
         raise ValueError("the instances of one batch must have the same cores to be observed together")
-    rows = np.empty((*shape, row_size(num_locations)), dtype=np.float32)
-    states = np.empty((*shape, state_size(int(cores[0].sum()), num_locations)), dtype=np.float32)
-    _epoch_observations(*instances.arrays, instances.max_cores, check_decisions(instances, prefixes), rows, states)
+    rows = np.empty((*shape, row_size(num_locations, dependent)), dtype=np.float32)
+    states = np.empty((*shape, state_size(int(cores[0].sum()), num_locations, dependent)), dtype=np.float32)
+    prefixes = check_decisions(instances, prefixes)
+    _epoch_observations(*instances.arrays, instances.max_cores, dependent, prefixes, rows, states)
     return rows, states
+
+
+def check_independent(instances: Instances, dependent: bool) -> None:
+    """ValueError where tasks depend on each other and the observation is not the one that shows it."""
+    if not dependent and instances.edge_parent.shape[1]:
+        raise ValueError(
+            f"the instances have up to {instances.edge_start[:, -1].max()} dependencies; this network or observation "
+            "is for independent tasks"
+        )

@@ -8,6 +8,8 @@ the same for ``head``; its metadata say how the network is used:
 - with an encoder, each task row is encoded, and the head reads [the joint form only: sum of the encodings of earlier
   tasks], sum of the encodings of later tasks, the task's row, and the state. Such a network takes any number of tasks.
 - without one, the head reads the plain observation vector. Such a network takes the number of tasks it was trained for.
+- dependent "1" or "0": whether rows and states are those for dependent tasks. Such a network takes independent tasks,
+  too, but not the other way round.
 """
 
 from __future__ import annotations
@@ -22,10 +24,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from offload_gym.delay import new_problem, place, start_schedule
+from offload_gym.delay import new_problem, place, start_schedule, view_problem
 from offload_gym.instances import CORES, Instances
 from offload_gym.observation import (
     check_independent,
+    fill_links,
+    observation_size,
     open_epoch,
     row_size,
     state_size,
@@ -51,6 +55,7 @@ class Network(NamedTuple):
     encoder: tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]  # layers (weight (outputs, inputs), bias)
     head: tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]
     metadata: dict[str, str]  # everything else the file says of itself
+    dependent: bool = False  # whether rows and states are those for dependent tasks
 
     @property
     def num_parameters(self) -> int:
@@ -110,11 +115,12 @@ def _argmax(values, start, count):
 
 
 @njit(cache=True, nogil=True)
-def _encode(times, scale_s, weights, sizes, tanh, rows, later, x, y):
+def _encode(times, links, scale_s, weights, sizes, tanh, rows, later, x, y):
     """Fill the task ``rows`` (n, row size) and ``later`` (n + 1, code): sums of the encodings from task i on."""
     features = rows.shape[1] - 1  # the encoder does not read the leading 1
-    for i in range(len(rows) - 1, -1, -1):
-        write_row(times[i], scale_s, rows[i])
+    later[len(times)] = 0.0
+    for i in range(len(times) - 1, -1, -1):
+        write_row(times[i], links, i, scale_s, rows[i])
         x[:features] = rows[i, 1:]
         _layers(weights, 0, sizes, tanh, False, x, y)
         for e in range(later.shape[1]):
@@ -137,8 +143,8 @@ def _write_head_input(rows, later, i, joint, state, x):
 
 @njit(cache=True, nogil=True)
 def decide_kernel(
-    tasks, locations, backlog_s, radio_backlog_s, edge_start, edge_parent, edge_bits, max_cores, encoder_sizes,
-    head_sizes, weights, tanh, joint, known_cores, refine, decisions,
+    tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits, max_cores,
+    encoder_sizes, head_sizes, weights, tanh, joint, dependent, known_cores, refine, decisions,
 ):  # fmt: skip
     """Fill ``decisions`` (B, n); returns whether all instances have the cores that the network knows."""
     n, num_locations = tasks.shape[1], locations.shape[1]
@@ -146,13 +152,14 @@ def decide_kernel(
     head_at = 0  # where the head's weights begin
     for layer in range(len(encoder_sizes) - 1):
         head_at += (encoder_sizes[layer] + 1) * encoder_sizes[layer + 1]
-    problem = new_problem(n, num_locations, edge_start, edge_parent)
+    room = new_problem(n, num_locations, edge_parent.shape[1])
+    all_links = np.empty((n if dependent else 0, 3))
     free_s = np.empty((num_locations, max_cores))
     finish_s = np.empty(n)
     scratch = np.empty(n, dtype=np.int64)
-    rows = np.empty((n, row_size(num_locations)), dtype=np.float32)
-    state = np.empty(3 + int(known_cores.sum()) + num_locations, dtype=np.float32)
-    later = np.zeros((n + 1, encoder_sizes[-1] if encoded else 0), dtype=np.float32)
+    rows = np.empty((n, row_size(num_locations, dependent)), dtype=np.float32)
+    state = np.empty(state_size(int(known_cores.sum()), num_locations, dependent), dtype=np.float32)
+    later = np.empty((n + 1, encoder_sizes[-1] if encoded else 0), dtype=np.float32)
     x = np.empty(max(head_sizes.max(), encoder_sizes.max() if encoded else 0), dtype=np.float32)
     y = np.empty_like(x)
     for b in range(len(tasks)):
@@ -160,20 +167,30 @@ def decide_kernel(
         for k in range(num_locations):
             if cores[k] != known_cores[k]:
                 return False
+        count = task_counts[b]
+        problem = view_problem(count, edge_start[b], edge_parent[b], room)
+        links = all_links[:count]
         radio_s = radio_backlog_s[b]
         scale_s = open_epoch(
             tasks[b], locations[b], backlog_s[b], radio_s, edge_bits[b], problem, finish_s, free_s, scratch
         )
-        decision = decisions[b]
+        fill_links(problem, links)
+        decision = decisions[b, :count]
+        decisions[b, count:] = 0  # padding
         makespan_s = 0.0
         if encoded:
-            _encode(problem.times, scale_s, weights, encoder_sizes, tanh, rows, later, x, y)
-        for i in range(n):
+            _encode(problem.times, links, scale_s, weights, encoder_sizes, tanh, rows, later, x, y)
+        for i in range(count):
             if i == 0 or not joint:
                 if encoded:
-                    write_state(problem, i, decision, finish_s, radio_s, makespan_s, free_s, cores, scale_s, state)
+                    write_state(
+                        problem, locations[b], i, decision, finish_s, radio_s, makespan_s, free_s, scale_s, dependent,
+                        state,
+                    )  # fmt: skip
                 else:
-                    write_observation(problem, i, decision, finish_s, radio_s, makespan_s, free_s, cores, scale_s, x)
+                    write_observation(
+                        problem, locations[b], links, i, n, decision, finish_s, radio_s, makespan_s, free_s, scale_s, x
+                    )
             if encoded:
                 _write_head_input(rows, later, i, joint, state, x)
             if encoded or i == 0 or not joint:
@@ -218,14 +235,14 @@ class NetworkPolicy:
 
     def decide(self, instances: Instances) -> NDArray[np.int64]:
         """Decisions (B, n); ValueError where the instances are not of the shape the network was trained for."""
-        check_independent(instances)
+        check_independent(instances, self.network.dependent)
         decisions = np.empty((len(instances), instances.num_tasks), dtype=np.int64)
         fits = (
             instances.num_locations == len(self._cores)
             and self.network.num_tasks in (0, instances.num_tasks)
             and decide_kernel(
                 *instances.arrays, instances.max_cores, self._encoder_sizes, self._head_sizes, self._weights,
-                self._tanh, self._joint, self._cores, self._refine, decisions,
+                self._tanh, self._joint, self.network.dependent, self._cores, self._refine, decisions,
             )
         )  # fmt: skip
         if not fits:
@@ -248,13 +265,14 @@ def _layer_sizes(network: Network) -> tuple[NDArray[np.int64], NDArray[np.int64]
         raise ValueError(f"cores is {network.cores}; it must have two locations or more, each with at least 1 core")
     joint = network.form == "joint"
     num_locations = len(network.cores)
-    row, state = row_size(num_locations), state_size(sum(network.cores), num_locations)
+    row = row_size(num_locations, network.dependent)
+    state = state_size(sum(network.cores), num_locations, network.dependent)
     encoder_sizes = _chain("encoder", network.encoder, row - 1)
     if network.encoder:
         head_sizes = _chain("head", network.head, (1 + joint) * encoder_sizes[-1] + row - 1 + state)
         outputs = num_locations
     else:
-        head_sizes = _chain("head", network.head, network.num_tasks * row + state)
+        head_sizes = _chain("head", network.head, observation_size(network.num_tasks, network.cores, network.dependent))
         outputs = num_locations * (network.num_tasks if joint else 1)
     if len(head_sizes) < 2 or head_sizes[-1] != outputs:
         raise ValueError(f"the head has {head_sizes[-1]} outputs; it must have {outputs}")
@@ -324,6 +342,7 @@ def load_network(path: str | Path) -> Network:
             activation=metadata.pop("activation"),
             cores=tuple(int(count) for count in metadata.pop("cores").split(",")),
             num_tasks=int(metadata.pop("num_tasks")),
+            dependent=bool(int(metadata.pop("dependent", "0"))),
             encoder=tuple(layers["encoder"]),
             head=tuple(layers["head"]),
             metadata=metadata,

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.random import Generator, SeedSequence
 from numpy.typing import NDArray
 
+from offload_gym.applications import CCR_BPS, CCR_HZ
+from offload_gym.graphs import num_graph_uniforms, random_edges
 from offload_gym.instances import (
     CORES,
     CPU,
@@ -31,25 +33,58 @@ from offload_gym.instances import (
 )
 from offload_gym.radio import cached_trace
 from offload_gym.scenario import (
+    R_CCR,
     R_CLOUD_HZ,
     R_CLOUD_PROPAGATION_S,
     R_CLOUD_WIRED_BPS,
     R_CYCLES_PER_BIT,
+    R_DATA_SCALE,
     R_DEVICE_HZ,
     R_DOWNLINK_RATIO,
     R_EDGE_HZ,
     R_EDGE_PROPAGATION_S,
     R_FURTHER_EDGE_PROPAGATION_S,
+    R_FURTHER_EDGE_RATE_RATIO,
     R_FURTHER_EDGE_WIRED_BPS,
+    R_GRAPH_DENSITY,
+    R_GRAPH_FAT,
     R_INPUT_BITS,
     R_OUTPUT_RATIO,
     R_UPLINK_BPS,
+    R_WORKLOAD_SCALE,
     Scenario,
     as_scenario,
 )
 from offload_gym.seeds import check_seed
 
 UNIFORMS_A_TASK = 3
+UNIFORMS_AN_EPOCH = 4  # where applications or numbers of tasks are drawn: which one, fat, density, ccr
+
+
+class Parameters(NamedTuple):
+    """A scenario as the arrays that the kernels read. A applications of up to n tasks and E edges; T task types."""
+
+    ranges: NDArray[np.float64]  # (len(RANGE_FIELDS), 2)
+    task_types: NDArray[np.float64]  # (T, 3)
+    cores: NDArray[np.int64]  # (K,)
+    mean_backlog_s: NDArray[np.float64]  # (K,)
+    trace: NDArray[np.float64]  # (seconds, 2), or (0, 2) where the radio is random
+    fewest_tasks: int
+    graph_jump: int  # 0 where there is no random graph
+    application_tasks: NDArray[np.float64]  # (A, n, 3)
+    application_counts: NDArray[np.int64]  # (A,)
+    application_start: NDArray[np.int64]  # (A, n + 1)
+    application_parent: NDArray[np.int64]  # (A, E)
+    application_bits: NDArray[np.float64]  # (A, E)
+
+
+class Sizes(NamedTuple):
+    """What a scenario needs room for, and how many uniform numbers it draws."""
+
+    num_tasks: int  # rows
+    num_edges: int  # at most, of one graph
+    machines: int  # uniform numbers of the machines
+    tasks: int  # uniform numbers of an epoch's tasks
 
 
 @njit(cache=True, nogil=True)
@@ -63,10 +98,10 @@ def _gaussian_cdf(z):
 
 
 @njit(cache=True, nogil=True)
-def _draw_machines(ranges, cores, u, locations):
-    """Fill all of ``locations`` (K, 6) that stays during an episode, from (3K + 1) uniform numbers.
+def _draw_machines(ranges, cores, u, locations, rates):
+    """Fill all of ``locations`` (K, 6) that stays during an episode, from uniform numbers.
 
-    Returns the downlink rate over the uplink rate.
+    ``rates`` (K, 2) is filled with the location's uplink and downlink rate over the uplink rate of the first server.
     """
     num_locations = len(cores)
     for k in range(num_locations):
@@ -76,6 +111,7 @@ def _draw_machines(ranges, cores, u, locations):
         locations[0, column] = np.inf
     locations[0, PROPAGATION] = 0.0
     base_s = _between(ranges, R_EDGE_PROPAGATION_S, u[1])
+    rates[:, 0] = 1.0
     for k in range(1, num_locations):
         speed, wired, further = u[3 * k], u[3 * k + 1], u[3 * k + 2]
         locations[k, PROPAGATION] = base_s
@@ -89,25 +125,70 @@ def _draw_machines(ranges, cores, u, locations):
             if k > 1:
                 locations[k, WIRED] = _between(ranges, R_FURTHER_EDGE_WIRED_BPS, wired)
                 locations[k, PROPAGATION] += _between(ranges, R_FURTHER_EDGE_PROPAGATION_S, further)
-    return _between(ranges, R_DOWNLINK_RATIO, u[2])
+                rates[k, 0] = _between(ranges, R_FURTHER_EDGE_RATE_RATIO, u[3 * num_locations + k - 1])
+    rates[:, 1] = rates[:, 0] * _between(ranges, R_DOWNLINK_RATIO, u[2])
 
 
 @njit(cache=True, nogil=True)
-def _draw_tasks(ranges, task_types, u, tasks):
-    """Fill ``tasks`` (n, 3) from (n, 3) uniform numbers."""
-    for i in range(len(tasks)):
+def _draw_tasks(parameters, u, tasks, edge_start, edge_parent, edge_bits, has_edge):
+    """Fill the tasks (n, 3) and the graph of one epoch from uniform numbers; returns the number of tasks.
+
+    ``has_edge`` (n, n) is scratch space, where the scenario has random graphs.
+    """
+    ranges, task_types = parameters.ranges, parameters.task_types
+    n, num_edges = len(tasks), edge_parent.shape[0]
+    num_applications = len(parameters.application_counts)
+    edge_start[:] = 0
+    at = n * UNIFORMS_A_TASK  # where the numbers for the epoch begin; those for the edges come next
+    count = n
+    if num_applications > 0:
+        a = min(int(u[at] * num_applications), num_applications - 1)
+        count = parameters.application_counts[a]
+        edge_start[:] = parameters.application_start[a]
+        for i in range(n):
+            tasks[i] = parameters.application_tasks[a, i]
+            tasks[i, INPUT] *= _between(ranges, R_DATA_SCALE, u[UNIFORMS_A_TASK * i])
+            tasks[i, WORKLOAD] *= _between(ranges, R_WORKLOAD_SCALE, u[UNIFORMS_A_TASK * i + 1])
+            tasks[i, OUTPUT] *= _between(ranges, R_DATA_SCALE, u[UNIFORMS_A_TASK * i + 2])
+        for e in range(num_edges):
+            edge_parent[e] = parameters.application_parent[a, e]
+            factor = _between(ranges, R_DATA_SCALE, u[at + UNIFORMS_AN_EPOCH + e])
+            edge_bits[e] = parameters.application_bits[a, e] * factor
+        return count
+    if parameters.fewest_tasks < n:
+        count = parameters.fewest_tasks + int(u[at] * (n - parameters.fewest_tasks + 1))
+    for i in range(n):
+        v = u[UNIFORMS_A_TASK * i : UNIFORMS_A_TASK * (i + 1)]
         if len(task_types) > 0:
-            tasks[i] = task_types[min(int(u[i, 0] * len(task_types)), len(task_types) - 1)]
+            tasks[i] = task_types[min(int(v[0] * len(task_types)), len(task_types) - 1)]
         else:
-            input_bits = _between(ranges, R_INPUT_BITS, u[i, 0])
+            input_bits = _between(ranges, R_INPUT_BITS, v[0])
             tasks[i, INPUT] = input_bits
-            tasks[i, WORKLOAD] = input_bits * _between(ranges, R_CYCLES_PER_BIT, u[i, 1])
-            tasks[i, OUTPUT] = input_bits * _between(ranges, R_OUTPUT_RATIO, u[i, 2])
+            tasks[i, WORKLOAD] = input_bits * _between(ranges, R_CYCLES_PER_BIT, v[1])
+            tasks[i, OUTPUT] = input_bits * _between(ranges, R_OUTPUT_RATIO, v[2])
+    if parameters.graph_jump > 0:
+        fat = _between(ranges, R_GRAPH_FAT, u[at + 1])
+        density = _between(ranges, R_GRAPH_DENSITY, u[at + 2])
+        bits_a_cycle = _between(ranges, R_CCR, u[at + 3]) * CCR_BPS / CCR_HZ
+        for_bits = u[at + UNIFORMS_AN_EPOCH : at + UNIFORMS_AN_EPOCH + num_edges]
+        graph = has_edge[:count, :count]
+        random_edges(u[at + UNIFORMS_AN_EPOCH + num_edges :], fat, density, parameters.graph_jump, graph)
+        e = 0
+        for child in range(count):
+            edge_start[child] = e
+            for parent in range(child):
+                if graph[parent, child]:
+                    edge_parent[e] = parent
+                    edge_bits[e] = bits_a_cycle * tasks[parent, WORKLOAD] * (0.5 + for_bits[e])
+                    e += 1
+        edge_start[count:] = e
+    return count
 
 
 @njit(cache=True, nogil=True)
-def _set_state(ranges, mean_backlog_s, latent, trace, time_s, downlink_ratio, locations, backlog_s):
+def _set_state(parameters, latent, time_s, rates, locations, backlog_s):
     """Set rates and backlogs from the latent vector (1 + K) or the trace; returns the radio's backlog in seconds."""
+    ranges, trace, mean_backlog_s = parameters.ranges, parameters.trace, parameters.mean_backlog_s
     radio_backlog_s = 0.0
     if len(trace) > 0:
         second = int(time_s)
@@ -118,8 +199,8 @@ def _set_state(ranges, mean_backlog_s, latent, trace, time_s, downlink_ratio, lo
         uplink_bps = low * (high / low) ** _gaussian_cdf(latent[0])
     for k in range(len(mean_backlog_s)):
         if k > 0:
-            locations[k, UPLINK] = uplink_bps
-            locations[k, DOWNLINK] = uplink_bps * downlink_ratio
+            locations[k, UPLINK] = uplink_bps * rates[k, 0]
+            locations[k, DOWNLINK] = uplink_bps * rates[k, 1]
         backlog_s[k, 0] = 0.0
         if mean_backlog_s[k] > 0.0:
             backlog_s[k, 0] = -mean_backlog_s[k] * math.log(_gaussian_cdf(-latent[1 + k]))
@@ -128,32 +209,74 @@ def _set_state(ranges, mean_backlog_s, latent, trace, time_s, downlink_ratio, lo
 
 @njit(cache=True, nogil=True)
 def _draw_independent(
-    ranges, task_types, cores, mean_backlog_s, trace, u, latent, tasks, locations, backlog_s, radio_backlog_s
-):
-    n = tasks.shape[1]
+    parameters, num_machines, u, latent, tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start,
+    edge_parent, edge_bits,
+):  # fmt: skip
+    n, num_locations = tasks.shape[1], locations.shape[1]
+    rates = np.empty((num_locations, 2))
+    has_edge = np.empty((n, n) if parameters.graph_jump > 0 else (0, 0), dtype=np.bool_)
     for b in range(len(tasks)):
-        ratio = _draw_machines(ranges, cores, u[b], locations[b])
-        machines = 3 * len(cores)
-        time_s = math.floor(u[b, machines] * len(trace))
-        _draw_tasks(ranges, task_types, u[b, machines + 1 :].reshape(n, UNIFORMS_A_TASK), tasks[b])
-        radio_backlog_s[b] = _set_state(
-            ranges, mean_backlog_s, latent[b], trace, time_s, ratio, locations[b], backlog_s[b]
+        _draw_machines(parameters.ranges, parameters.cores, u[b], locations[b], rates)
+        time_s = math.floor(u[b, 3 * num_locations] * len(parameters.trace))
+        task_counts[b] = _draw_tasks(
+            parameters, u[b, num_machines:], tasks[b], edge_start[b], edge_parent[b], edge_bits[b], has_edge
         )
+        radio_backlog_s[b] = _set_state(parameters, latent[b], time_s, rates, locations[b], backlog_s[b])
 
 
-def _parameters(scenario: Scenario) -> tuple[NDArray, NDArray, NDArray, NDArray, NDArray]:
+def _parameters(scenario: Scenario) -> tuple[Parameters, Sizes]:
     """A scenario as the arrays that the kernels read."""
     trace = np.empty((0, 2)) if scenario.trace_path is None else cached_trace(scenario.trace_path)
     task_types = np.array(scenario.task_types, dtype=np.float64).reshape(-1, 3)
-    return scenario.ranges(), task_types, np.array(scenario.cores), np.array(scenario.mean_backlog_s), trace
+    graphs, n = scenario.graphs, scenario.most_tasks
+    most_edges = max((len(graph.edges) for graph in graphs), default=0)
+    tasks = np.zeros((len(graphs), n, 3))
+    counts = np.array([graph.num_tasks for graph in graphs], dtype=np.int64)
+    start = np.zeros((len(graphs), n + 1), dtype=np.int64)
+    parent = np.zeros((len(graphs), most_edges), dtype=np.int64)
+    bits = np.zeros((len(graphs), most_edges))
+    for a, graph in enumerate(graphs):
+        tasks[a, : counts[a]] = np.transpose([graph.input_bits, graph.output_bits, graph.workload_cycles])
+        order = sorted(range(len(graph.edges)), key=lambda e: graph.edges[e][::-1])
+        children = np.array([graph.edges[e][1] for e in order], dtype=np.int64)
+        start[a] = np.searchsorted(children, np.arange(n + 1))
+        parent[a, : len(order)] = [graph.edges[e][0] for e in order]
+        bits[a, : len(order)] = [graph.edge_bits[e] for e in order]
+    parameters = Parameters(
+        scenario.ranges(), task_types, np.array(scenario.cores), np.array(scenario.mean_backlog_s), trace,
+        scenario.num_tasks, scenario.graph_jump if scenario.random_graph else 0, tasks, counts, start, parent, bits,
+    )  # fmt: skip
+    machines = 3 * scenario.num_locations + 1 + max(scenario.num_edges - 1, 0)
+    num_uniforms = n * UNIFORMS_A_TASK
+    if scenario.random_graph:
+        most_edges = n * (n - 1) // 2
+        num_uniforms += num_graph_uniforms(n)
+    if most_edges or graphs or scenario.num_tasks < n:
+        num_uniforms += UNIFORMS_AN_EPOCH + most_edges
+    return parameters, Sizes(n, most_edges, machines, num_uniforms)
 
 
-def _empty_arrays(scenario: Scenario, num_instances: int) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+def _empty_arrays(scenario: Scenario, sizes: Sizes, num_instances: int) -> tuple[NDArray, ...]:
     return (
-        np.empty((num_instances, scenario.num_tasks, 3)),
+        np.empty((num_instances, sizes.num_tasks, 3)),
         np.empty((num_instances, scenario.num_locations, 6)),
         np.empty((num_instances, scenario.num_locations, 1)),
         np.empty(num_instances),
+        np.empty(num_instances, dtype=np.int64),
+        np.empty((num_instances, sizes.num_tasks + 1), dtype=np.int64),
+        np.zeros((num_instances, sizes.num_edges), dtype=np.int64),
+        np.zeros((num_instances, sizes.num_edges)),
+    )
+
+
+def _without_spare_edges(arrays: tuple[NDArray, ...]) -> Instances:
+    """The instances, with room for as many edges as the largest graph has."""
+    tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits = arrays
+    most = int(edge_start[:, -1].max())
+    if most < edge_parent.shape[1]:
+        edge_parent, edge_bits = (np.ascontiguousarray(array[:, :most]) for array in (edge_parent, edge_bits))
+    return Instances.from_arrays(
+        tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits
     )
 
 
@@ -174,12 +297,12 @@ def sample_instances(
     check_count("num_instances", num_instances)
     check_seed(seed)
     rng = np.random.default_rng(seed)
-    num_uniforms = 3 * scenario.num_locations + 1 + UNIFORMS_A_TASK * scenario.num_tasks
-    u = rng.random((num_instances, num_uniforms))
+    parameters, sizes = _parameters(scenario)
+    u = rng.random((num_instances, sizes.machines + sizes.tasks))
     latent = rng.standard_normal((num_instances, 1 + scenario.num_locations))
-    arrays = _empty_arrays(scenario, num_instances)
-    _draw_independent(*_parameters(scenario), u, latent, *arrays)
-    return Instances.from_arrays(*arrays)
+    arrays = _empty_arrays(scenario, sizes, num_instances)
+    _draw_independent(parameters, sizes.machines, u, latent, *arrays)
+    return _without_spare_edges(arrays)
 
 
 class EpochProcess:
@@ -191,17 +314,21 @@ class EpochProcess:
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
-        self._parameters = _parameters(scenario)
+        self._parameters, self._sizes = _parameters(scenario)
         self._noise = math.sqrt(1.0 - scenario.correlation**2)
+        n = self._sizes.num_tasks if scenario.random_graph else 0
+        self._has_edge = np.empty((n, n), dtype=np.bool_)
 
     def restart(self, rng: Generator) -> Instances:
         """Draw the machines, the state of radio and backlogs, and the first epoch's tasks."""
-        ranges, _, cores, _, trace = self._parameters
-        u = rng.random(3 * len(cores) + 1)
-        self._locations = np.empty((1, len(cores), 6))
-        self._downlink_ratio = _draw_machines(ranges, cores, u, self._locations[0])
-        self._time_s = float(math.floor(u[-1] * len(trace)))
-        self._latent = rng.standard_normal(1 + len(cores))
+        parameters = self._parameters
+        num_locations = len(parameters.cores)
+        u = rng.random(self._sizes.machines)
+        self._locations = np.empty((1, num_locations, 6))
+        self._rates = np.empty((num_locations, 2))
+        _draw_machines(parameters.ranges, parameters.cores, u, self._locations[0], self._rates)
+        self._time_s = float(math.floor(u[3 * num_locations] * len(parameters.trace)))
+        self._latent = rng.standard_normal(1 + num_locations)
         return self._draw_epoch(rng)
 
     def advance(self, rng: Generator) -> Instances:
@@ -213,11 +340,20 @@ class EpochProcess:
 
     def _draw_epoch(self, rng: Generator) -> Instances:
         # Each epoch has arrays of its own: the last one's may still be in use, by a renderer or a replay buffer.
-        ranges, task_types, _, mean_backlog_s, trace = self._parameters
-        tasks, _, backlog_s, radio_backlog_s = _empty_arrays(self.scenario, 1)
-        locations = self._locations.copy()
-        _draw_tasks(ranges, task_types, rng.random((tasks.shape[1], UNIFORMS_A_TASK)), tasks[0])
-        radio_backlog_s[0] = _set_state(
-            ranges, mean_backlog_s, self._latent, trace, self._time_s, self._downlink_ratio, locations[0], backlog_s[0]
-        )
-        return Instances.from_arrays(tasks, locations, backlog_s, radio_backlog_s)
+        arrays = _empty_arrays(self.scenario, self._sizes, 1)
+        tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits = arrays
+        locations[:] = self._locations
+        task_counts[0], radio_backlog_s[0] = _draw_epoch(
+            self._parameters, rng.random(self._sizes.tasks), self._latent, self._time_s, self._rates, tasks[0],
+            locations[0], backlog_s[0], edge_start[0], edge_parent[0], edge_bits[0], self._has_edge,
+        )  # fmt: skip
+        return _without_spare_edges(arrays)
+
+
+@njit(cache=True)
+def _draw_epoch(
+    parameters, u, latent, time_s, rates, tasks, locations, backlog_s, edge_start, edge_parent, edge_bits, has_edge
+):
+    """Fill the arrays of one epoch; returns its number of tasks and the radio's backlog in seconds."""
+    count = _draw_tasks(parameters, u, tasks, edge_start, edge_parent, edge_bits, has_edge)
+    return count, _set_state(parameters, latent, time_s, rates, locations, backlog_s)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from offload_gym.applications import APPLICATIONS, Application, application_named
 from offload_gym.cnns import CNN_NAMES, cnn_task
+from offload_gym.instances import check_count
 from offload_gym.radio import cached_trace
 
 # Rows of Scenario.ranges(): (low, high) pairs in the order that the sampling kernels read them.
@@ -29,6 +32,12 @@ RANGE_FIELDS = (
     "edge_propagation_s",
     "further_edge_propagation_s",
     "cloud_propagation_s",
+    "further_edge_rate_ratio",
+    "workload_scale",
+    "data_scale",
+    "graph_fat",
+    "graph_density",
+    "ccr",
 )
 (
     R_INPUT_BITS,
@@ -44,11 +53,18 @@ RANGE_FIELDS = (
     R_EDGE_PROPAGATION_S,
     R_FURTHER_EDGE_PROPAGATION_S,
     R_CLOUD_PROPAGATION_S,
+    R_FURTHER_EDGE_RATE_RATIO,
+    R_WORKLOAD_SCALE,
+    R_DATA_SCALE,
+    R_GRAPH_FAT,
+    R_GRAPH_DENSITY,
+    R_CCR,
 ) = range(len(RANGE_FIELDS))
 
 _POSITIVE = {"input_bits", "device_hz", "edge_hz", "cloud_hz", "uplink_bps", "downlink_ratio"} | {
     "further_edge_wired_bps",
     "cloud_wired_bps",
+    "further_edge_rate_ratio",
 }
 
 Range = tuple[float, float]
@@ -64,12 +80,26 @@ class Scenario:
 
     Args:
         name: name of the preset that this scenario started from. Only ``make_scenario`` applies a preset.
-        num_tasks: tasks in one decision epoch, n.
+        num_tasks: tasks in one decision epoch, n; the fewest where ``max_tasks`` is given. For applications that come
+            in every size (a chain, a network cut into groups of layers) it is the size; for others it has no meaning.
+        max_tasks: the most tasks in one epoch, and the number of task rows of an observation. Without applications
+            the number is uniform from ``num_tasks`` to ``max_tasks``. None: ``num_tasks``, or the largest application.
         num_edges: edge servers; the locations are K = num_edges + 2.
         input_bits: bits that a task sends.
         cycles_per_bit: CPU cycles per input bit.
         output_ratio: result bits per input bit.
         task_types: rows (input_bits, output_bits, workload_cycles), each equally likely; empty: use the ranges above.
+        applications: applications, each equally likely to be an epoch's: names of ``offload_gym.applications``,
+            ``Application`` objects, or dicts of their fields. Empty: independent tasks, or random graphs.
+        workload_scale: factor on the workload of each task of an application.
+        data_scale: factor on each amount of data of an application.
+        random_graph: whether the tasks drawn from the ranges above depend on each other as a random graph says (see
+            ``offload_gym.graphs``).
+        graph_fat: from 0 (chains) to 1 (one or two layers): a layer has about n ** graph_fat tasks.
+        graph_density: share of the possible parents in the layer before that a task has.
+        graph_jump: how many layers an edge spans at most.
+        ccr: communication-to-computation ratio of random graphs: time to send an edge's data at 20 Mbit/s over the time
+            to run its parent at 8 GHz.
         device_hz, edge_hz, cloud_hz: speed of one core, cycles a second.
         device_cores, edge_cores, cloud_cores: cores of the device, of each edge server and of the cloud server.
         device_backlog_s, edge_backlog_s, cloud_backlog_s: mean time until the cores are free.
@@ -77,6 +107,7 @@ class Scenario:
         uplink_bps: uplink rate, where the radio is random.
         trace_path: CSV file with a column ``mbps``, one sample a second, where the radio is "trace".
         downlink_ratio: downlink rate over uplink rate.
+        further_edge_rate_ratio: radio rates to edge servers after the first over those to the first.
         further_edge_wired_bps: wired path of edge servers after the first, which stands at the base station.
         cloud_wired_bps: wired path to the cloud server.
         edge_propagation_s: one-way delay to the first edge server.
@@ -92,11 +123,20 @@ class Scenario:
 
     name: str = "default"
     num_tasks: int = 8
+    max_tasks: int | None = None
     num_edges: int = 1
     input_bits: Range = (50e3 * 8, 500e3 * 8)
     cycles_per_bit: Range = (50.0, 500.0)
     output_ratio: Range = (0.02, 0.30)
     task_types: tuple[tuple[float, float, float], ...] = ()
+    applications: tuple[str | Application, ...] = ()
+    workload_scale: Range = (1.0, 1.0)
+    data_scale: Range = (1.0, 1.0)
+    random_graph: bool = False
+    graph_fat: Range = (0.3, 0.7)
+    graph_density: Range = (0.2, 0.6)
+    graph_jump: int = 2
+    ccr: Range = (0.2, 1.0)
     device_hz: Range = (0.6e9, 2e9)
     device_cores: int = 1
     device_backlog_s: float = 0.05
@@ -110,6 +150,7 @@ class Scenario:
     uplink_bps: Range = (4e6, 80e6)
     trace_path: str | None = None
     downlink_ratio: Range = (1.0, 4.0)
+    further_edge_rate_ratio: Range = (1.0, 1.0)
     further_edge_wired_bps: Range = (200e6, 1e9)
     cloud_wired_bps: Range = (50e6, 200e6)
     edge_propagation_s: Range = (0.002, 0.010)
@@ -121,7 +162,12 @@ class Scenario:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or self.name not in PRESETS:
             raise ValueError(f"scenario is {self.name!r}; the presets are {', '.join(PRESETS)}")
-        for name, lowest in (("num_tasks", 1), ("num_edges", 0), *((f"{p}_cores", 1) for p in _PLACES)):
+        for name, lowest in (
+            ("num_tasks", 1),
+            ("num_edges", 0),
+            ("graph_jump", 1),
+            *((f"{p}_cores", 1) for p in _PLACES),
+        ):
             value = getattr(self, name)
             if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < lowest:
                 raise ValueError(f"{name} is {value!r}; it must be a whole number, at least {lowest}")
@@ -152,11 +198,46 @@ class Scenario:
         if self.trace_path is not None:
             cached_trace(self.trace_path)  # says now what is wrong with the file
         object.__setattr__(self, "task_types", _checked_task_types(self.task_types))
+        for name in ("graph_fat", "graph_density"):
+            if getattr(self, name)[1] > 1:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; high must be at most 1")
+        if not isinstance(self.random_graph, bool):
+            raise ValueError(f"random_graph is {self.random_graph!r}; it must be True or False")
+        object.__setattr__(self, "applications", _checked_applications(self.applications))
+        if self.applications and self.random_graph:
+            raise ValueError("random_graph is True; with applications it must be False")
+        if self.max_tasks is not None:
+            check_count("max_tasks", self.max_tasks)
+            object.__setattr__(self, "max_tasks", int(self.max_tasks))
+        least, what = self.num_tasks, "num_tasks"
+        for application in self.graphs:
+            if application.num_tasks > least or application is self.graphs[0]:
+                least, what = application.num_tasks, f"the number of tasks of {application.name!r}"
+        if self.max_tasks is not None and self.max_tasks < least:
+            raise ValueError(f"max_tasks is {self.max_tasks}; it must be at least {least}, {what}")
 
     @property
     def num_locations(self) -> int:
         """K: the device, the edge servers and the cloud server."""
         return self.num_edges + 2
+
+    @cached_property
+    def graphs(self) -> tuple[Application, ...]:
+        """The applications that epochs are drawn from."""
+        return tuple(
+            application_named(given, self.num_tasks) if isinstance(given, str) else given for given in self.applications
+        )
+
+    @property
+    def most_tasks(self) -> int:
+        """The most tasks in one epoch: the number of task rows of an observation."""
+        largest = max((application.num_tasks for application in self.graphs), default=self.num_tasks)
+        return largest if self.max_tasks is None else self.max_tasks
+
+    @property
+    def dependent(self) -> bool:
+        """Whether tasks can depend on each other."""
+        return self.random_graph or any(application.edges for application in self.graphs)
 
     @property
     def cores(self) -> tuple[int, ...]:
@@ -179,7 +260,10 @@ class Scenario:
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as plain values; ``make_scenario(**scenario.to_dict())`` makes an equal scenario."""
-        return asdict(self)
+        # Not dataclasses.asdict of the whole: it would look into the cached graphs, too.
+        plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        given = [asdict(a) if isinstance(a, Application) else a for a in self.applications]
+        return {**plain, "applications": tuple(given)}
 
 
 _PLACES = ("device", "edge", "cloud")
@@ -211,6 +295,27 @@ def _checked_task_types(rows: Any) -> tuple[tuple[float, float, float], ...]:
     return checked
 
 
+def _checked_applications(given: Any) -> tuple[str | Application, ...]:
+    if isinstance(given, str | Mapping | Application) or not isinstance(given, Sequence):
+        raise ValueError(
+            f"applications is {given!r}; it must be a list of names, applications or dicts of their fields"
+        )
+    checked: list[str | Application] = []
+    for one in given:
+        if isinstance(one, Mapping):
+            try:
+                checked.append(Application(**one))
+            except TypeError as error:
+                raise ValueError(f"applications has {dict(one)!r}, which is not the fields of one: {error}") from None
+        elif isinstance(one, Application | str):
+            if isinstance(one, str) and one not in APPLICATIONS:
+                raise ValueError(f"applications has {one!r}; the known ones are {', '.join(APPLICATIONS)}")
+            checked.append(one)
+        else:
+            raise ValueError(f"applications has {one!r}; it must hold names, applications or dicts of their fields")
+    return tuple(checked)
+
+
 def _vision() -> Scenario:
     """Tasks are single inferences of six published CNNs; a cycle is one multiply-accumulate (MAC), a hertz one MAC/s.
 
@@ -239,14 +344,47 @@ def _vision() -> Scenario:
     )
 
 
-PRESETS = {"default": Scenario, "vision": _vision}
+def _partitioning() -> Scenario:
+    """Inferences of the six CNNs of "vision", each cut between its layers into a chain of at most 10 tasks."""
+    return replace(_vision(), name="partitioning", task_types=(), applications=CNN_NAMES, num_tasks=10)
+
+
+# One application leaves little to share: it meets a stronger device and a slower way to the cloud, so that here, too,
+# no fixed choice is good.
+_ONE_APPLICATION: dict[str, Any] = {"device_hz": (1e9, 3e9), "device_cores": 4, "cloud_wired_bps": (5e6, 30e6)}
+# Where workloads and sizes of an application are estimates, epochs draw around them.
+_ESTIMATES: dict[str, Any] = {"workload_scale": (0.5, 2.0), "data_scale": (0.5, 2.0), **_ONE_APPLICATION}
+
+
+def _application(name: str) -> Scenario:
+    return Scenario(name=name, applications=(name,), **_ESTIMATES)
+
+
+def _random_graph(name: str, **shape: Any) -> Scenario:
+    return Scenario(name=name, random_graph=True, **shape, **_ONE_APPLICATION)
+
+
+PRESETS: dict[str, Callable[[], Scenario]] = {
+    "default": Scenario,
+    "vision": _vision,
+    "multi_edge": lambda: Scenario(name="multi_edge", num_edges=3, further_edge_rate_ratio=(0.3, 1.5)),
+    "chain": lambda: _random_graph("chain", graph_fat=(0.0, 0.0), graph_jump=1),
+    "fork_join": lambda: _application("fork_join"),
+    "dag": lambda: _random_graph("dag", num_tasks=10, num_edges=2),
+    "face_recognition": lambda: _application("face_recognition"),
+    "augmented_reality": lambda: _application("augmented_reality"),
+    "partitioning": _partitioning,
+}
 
 
 def make_scenario(name: str = "default", **changes: Any) -> Scenario:
     """A preset with changes.
 
     Args:
-        name: "default" (the project's general scenario) or "vision" (inferences of published CNNs).
+        name: "default" (the project's general scenario), "vision" (inferences of published CNNs), "multi_edge" (three
+            edge servers with different rates and speeds), "chain", "fork_join" and "dag" (dependent tasks: a chain, one
+            task that forks into parallel ones that join again, and random graphs), "face_recognition" and
+            "augmented_reality" (applications), or "partitioning" (CNNs cut between their layers).
         **changes: fields of ``Scenario`` to set.
 
     Raises:

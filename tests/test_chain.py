@@ -8,13 +8,18 @@ import pytest
 from conftest import KINDS, draw_instances
 
 from offload_gym import Instances, latency, sample_instances, solve
-from offload_gym.delay import MAKESPAN, Problem, evaluate, fill_problem, new_problem, place, start_schedule
+from offload_gym.delay import MAKESPAN, Problem, evaluate, new_problem, open_problem, place, start_schedule
 from offload_gym.demonstrations import label
 from offload_gym.instances import LOCATION_FIELDS, TASK_FIELDS
 from offload_gym.solvers.chain import is_chain, solve_chain
 from offload_gym.solvers.exact import UNLIMITED, search, solve_one
 from offload_gym.solvers.greedy import complete_greedily
 from offload_gym.solvers.local_search import improve
+
+
+def as_problem(instances, b=0):
+    room = new_problem(instances.num_tasks, instances.num_locations, instances.edge_parent.shape[1])
+    return open_problem(b, instances.tasks, instances.locations, *instances.arrays[4:], room)
 
 
 def as_chains(instances, rng, share_empty=0.2):
@@ -42,8 +47,7 @@ class Schedule:
 
     def __init__(self, instances, b, prefix=(), value_s=0.0):
         n, num_locations = instances.num_tasks, instances.num_locations
-        self.problem = new_problem(n, num_locations, instances.edge_start, instances.edge_parent)
-        fill_problem(instances.tasks[b], instances.locations[b], instances.edge_bits[b], self.problem)
+        self.problem = as_problem(instances, b)
         self.free_s = np.empty((num_locations, instances.max_cores))
         start_schedule(instances.locations[b], instances.core_backlog_s[b], self.free_s)
         self.radio_s = float(instances.radio_backlog_s[b])
@@ -114,7 +118,7 @@ def test_is_chain(n, edges, expected):
     instances = sample_instances({"num_tasks": n}, 1, seed=0)
     fields = {name: getattr(instances, name) for name in (*TASK_FIELDS, *LOCATION_FIELDS, "backlog_s")}
     made = Instances(**fields, edges=edges, edge_bits=np.ones((1, len(edges))))
-    assert is_chain(new_problem(n, made.num_locations, made.edge_start, made.edge_parent)) is expected
+    assert is_chain(as_problem(made)) is expected
 
 
 def test_chain_by_hand(hand_fields):

@@ -163,7 +163,7 @@ def test_edges_come_back_in_the_order_of_their_bits():
 @pytest.mark.parametrize(
     ("edges", "bits", "sentence"),
     [
-        ([(1, 1)], [[1.0]], r"edges has \(1, 1\); a parent must come before its child"),
+        ([(1, 1)], [[1.0]], r"edges has \(1, 1\); a task must not depend on itself"),
         ([(2, 1)], [[1.0]], r"edges has \(2, 1\); a parent must come before its child"),
         ([(0, 3)], [[1.0]], r"edges has \(0, 3\); .*each a task from 0 to 2"),
         ([(-1, 2)], [[1.0]], r"edges has \(-1, 2\); .*each a task from 0 to 2"),

@@ -4,14 +4,14 @@ import pytest
 from test_dependencies import random_problems
 
 from offload_gym import Instances, completion_times, latency, make_policy, solve
-from offload_gym.delay import RETURN, RUN, fill_problem, new_problem
+from offload_gym.delay import RETURN, RUN, new_problem, open_problem
 from offload_gym.solvers.heft import heft, upward_ranks
 
 
 def ranks_and_problem(instances, b=0):
     n = instances.num_tasks
-    problem = new_problem(n, instances.num_locations, instances.edge_start, instances.edge_parent)
-    fill_problem(instances.tasks[b], instances.locations[b], instances.edge_bits[b], problem)
+    room = new_problem(n, instances.num_locations, instances.edge_parent.shape[1])
+    problem = open_problem(b, instances.tasks, instances.locations, *instances.arrays[4:], room)
     rank_s = np.empty(n)
     upward_ranks(problem, rank_s)
     return rank_s, problem

@@ -12,9 +12,15 @@ from gymnasium.spaces import Box
 from numba import njit
 from numpy.typing import NDArray
 
-from offload_gym.delay import latency, new_problem, objective_code, schedule
-from offload_gym.instances import CORES, Instances, check_count
-from offload_gym.observation import observation_size, observation_space, open_epoch, write_observation
+from offload_gym.delay import latency, new_problem, objective_code, schedule, view_problem
+from offload_gym.instances import Instances, check_count
+from offload_gym.observation import (
+    fill_links,
+    observation_size,
+    observation_space,
+    open_epoch,
+    write_observation,
+)
 from offload_gym.sampling import EpochProcess
 from offload_gym.scenario import Scenario, as_scenario
 
@@ -23,16 +29,15 @@ NUM_EPOCHS = 10
 
 @njit(cache=True)
 def _open_epoch(
-    tasks, locations, backlog_s, radio_backlog_s, edge_start, edge_parent, edge_bits, problem, finish_s, free_s,
-    scratch, out,
-):  # fmt: skip
+    tasks, locations, backlog_s, radio_backlog_s, edge_bits, problem, links, num_rows, finish_s, free_s, scratch, out
+):
     """Prepare and observe a new epoch; returns its scale in seconds."""
     radio_s = radio_backlog_s[0]
     scale_s = open_epoch(
         tasks[0], locations[0], backlog_s[0], radio_s, edge_bits[0], problem, finish_s, free_s, scratch
     )
-    cores = locations[0, :, CORES]
-    write_observation(problem, 0, scratch, finish_s, radio_s, 0.0, free_s, cores, scale_s, out)
+    fill_links(problem, links)
+    write_observation(problem, locations[0], links, 0, num_rows, scratch, finish_s, radio_s, 0.0, free_s, scale_s, out)
     return scale_s
 
 
@@ -67,15 +72,17 @@ class EpochEnv(gym.Env):
         self.scenario = as_scenario(scenario)
         self.num_epochs = num_epochs
         self.render_mode = render_mode
-        self.observation_space: Box = observation_space(self.scenario.num_tasks, self.scenario.cores)
-        self._observation_size = observation_size(self.scenario.num_tasks, self.scenario.cores)
+        rows, cores, dependent = self.scenario.most_tasks, self.scenario.cores, self.scenario.dependent
+        self.observation_space: Box = observation_space(rows, cores, dependent)
+        self._observation_size = observation_size(rows, cores, dependent)
         self.action_space = self._make_action_space()
         self._process = EpochProcess(self.scenario)
-        no_edges = np.zeros(self.scenario.num_tasks + 1, dtype=np.int64), np.zeros(0, dtype=np.int64)
-        self._problem = new_problem(self.scenario.num_tasks, self.scenario.num_locations, *no_edges)
-        self._finish_s = np.empty(self.scenario.num_tasks)
-        self._free_s = np.empty((self.scenario.num_locations, max(self.scenario.cores)))
-        self._scratch = np.empty(self.scenario.num_tasks, dtype=np.int64)
+        self._num_rows = rows
+        self._room = new_problem(rows, len(cores), rows * (rows - 1) // 2 if dependent else 0)
+        self._links = np.empty((rows if dependent else 0, 3))
+        self._finish_s = np.empty(rows)
+        self._free_s = np.empty((len(cores), max(cores)))
+        self._scratch = np.empty(rows, dtype=np.int64)
         self._shown: tuple[Instances, NDArray[np.int64]] | None = None  # what render() draws
 
     @abstractmethod
@@ -101,15 +108,19 @@ class EpochEnv(gym.Env):
         super().reset(seed=seed)
         self._epoch = 0
         observation = self._open(self._process.restart(self.np_random))
-        self._show(np.full(self.scenario.num_tasks, -1))
+        self._show(np.full(self._num_tasks, -1))
         return observation, {}
 
     def _open(self, instances: Instances) -> NDArray[np.float32]:
         observation = np.empty(self._observation_size, dtype=np.float32)
         self._instances = instances
+        tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits = instances.arrays
+        self._num_tasks = int(task_counts[0])
+        self._problem = view_problem(self._num_tasks, edge_start[0], edge_parent[0], self._room)
         self._scale_s = _open_epoch(
-            *instances.arrays, self._problem, self._finish_s, self._free_s, self._scratch, observation
-        )
+            tasks, locations, backlog_s, radio_backlog_s, edge_bits, self._problem, self._links[: self._num_tasks],
+            self._num_rows, self._finish_s, self._free_s, self._scratch, observation,
+        )  # fmt: skip
         return observation
 
     def _check_open(self, what: str) -> None:
@@ -150,6 +161,10 @@ class EpochEnv(gym.Env):
         instances, decision = self._shown
         latency_s = None
         if (decision >= 0).all():
-            latency_s = float(latency(instances, decision[None], self.objective)[0])
+            latency_s = float(latency(instances, self._padded(decision)[None], self.objective)[0])
         draw = render_ansi if self.render_mode == "ansi" else render_rgb
-        return draw(schedule(instances, decision), latency_s, self.objective)
+        return draw(schedule(instances, self._padded(decision)), latency_s, self.objective)
+
+    def _padded(self, decision: NDArray[np.int64]) -> NDArray[np.int64]:
+        """A decision with one entry a row, as instances with padding take it."""
+        return np.pad(decision, (0, self._num_rows - len(decision)))

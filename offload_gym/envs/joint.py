@@ -68,18 +68,18 @@ class JointEnv(EpochEnv):
     """
 
     def _make_action_space(self) -> MultiDiscrete:
-        return MultiDiscrete([self.scenario.num_locations] * self.scenario.num_tasks)
+        return MultiDiscrete([self.scenario.num_locations] * self.scenario.most_tasks)
 
     def step(self, action: ArrayLike) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Decide the epoch; ValueError where the action is not in the action space."""
-        self._check_action(action, (self.scenario.num_tasks,))
-        decision = np.array(action, dtype=np.int64)
+        self._check_action(action, (self._num_rows,))
+        decision = np.array(action, dtype=np.int64)[: self._num_tasks]
         radio_s, scratch_s = self._instances.radio_backlog_s[0], np.empty_like(self._free_s)
         latency_s = evaluate(
             self._problem, 0, decision, self._objective, 0.0, radio_s, self._free_s, self._finish_s, scratch_s
         )
         if self._objective == MEAN:
-            latency_s /= self.scenario.num_tasks
+            latency_s /= self._num_tasks
         self._show(decision)
         observation, terminated = self._close()
         return observation, -latency_s, terminated, False, {"latency_s": latency_s}

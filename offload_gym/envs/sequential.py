@@ -11,19 +11,21 @@ from numpy.typing import NDArray
 
 from offload_gym.delay import MAKESPAN, place
 from offload_gym.envs.epochs import EpochEnv
-from offload_gym.instances import CORES, Instances
+from offload_gym.instances import Instances
 from offload_gym.observation import write_observation
 
 
 @njit(cache=True)
-def _place_next(problem, cores, i, decision, radio_s, makespan_s, finish_s, free_s, scale_s, out):
+def _place_next(problem, locations, links, num_rows, i, decision, radio_s, makespan_s, finish_s, free_s, scale_s, out):
     """Place task ``i`` at ``decision[i]`` and observe; returns the radio's free time and the task's completion."""
     k = decision[i]
     radio_s, core, _, finish_s[i], completion_s = place(problem, i, k, decision, finish_s, radio_s, free_s[k])
     free_s[k, core] = finish_s[i]
     if i + 1 < len(decision):
         makespan_s = max(makespan_s, completion_s)
-        write_observation(problem, i + 1, decision, finish_s, radio_s, makespan_s, free_s, cores, scale_s, out)
+        write_observation(
+            problem, locations[0], links, i + 1, num_rows, decision, finish_s, radio_s, makespan_s, free_s, scale_s, out
+        )
     return radio_s, completion_s
 
 
@@ -72,18 +74,18 @@ class SequentialEnv(EpochEnv):
         self._decision[self._task] = action
         observation = np.empty(self._observation_size, dtype=np.float32)
         self._radio_s, completion_s = _place_next(
-            self._problem, self._instances.locations[0, :, CORES], self._task, self._decision, self._radio_s,
-            self._makespan_s, self._finish_s, self._free_s, self._scale_s, observation,
+            self._problem, self._instances.locations, self._links[: self._num_tasks], self._num_rows, self._task,
+            self._decision, self._radio_s, self._makespan_s, self._finish_s, self._free_s, self._scale_s, observation,
         )  # fmt: skip
         makespan_s = max(self._makespan_s, completion_s)
         added_s = makespan_s - self._makespan_s
         if self._objective != MAKESPAN:
-            added_s = completion_s / self.scenario.num_tasks
+            added_s = completion_s / self._num_tasks
         self._makespan_s = makespan_s
         self._latency_s += added_s
         self._task += 1
         self._show(self._decision)
-        if self._task < self.scenario.num_tasks:
+        if self._task < self._num_tasks:
             return observation, -added_s, False, False, {}
         info = {"latency_s": self._latency_s}
         observation, terminated = self._close()
@@ -93,5 +95,5 @@ class SequentialEnv(EpochEnv):
         self._task = 0
         self._radio_s = float(instances.radio_backlog_s[0])
         self._makespan_s = self._latency_s = 0.0
-        self._decision = np.full(self.scenario.num_tasks, -1)
+        self._decision = np.full(instances.task_counts[0], -1)
         return super()._open(instances)

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from offload_gym.delay import (
     MAKESPAN,
     MEAN,
-    fill_problem,
     new_problem,
     objective_code,
+    open_problem,
     place,
     start_schedule,
 )
@@ -60,12 +60,12 @@ def _expand(
 
 @njit(cache=True, nogil=True)
 def beam_kernel(
-    tasks, locations, backlog_s, radio_backlog_s, edge_start, edge_parent, edge_bits, max_cores, objective, width,
-    radio_price, core_price, refine, decisions,
+    tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits, max_cores,
+    objective, width, radio_price, core_price, refine, decisions,
 ):  # fmt: skip
     """Fill ``decisions`` (B, n)."""
     n, num_locations = tasks.shape[1], locations.shape[1]
-    problem = new_problem(n, num_locations, edge_start, edge_parent)
+    room = new_problem(n, num_locations, edge_parent.shape[1])
     start_s = np.empty((num_locations, max_cores))
     # Two generations of states, read and written in turn.
     free_s = np.empty((2, width, num_locations, max_cores))
@@ -75,17 +75,18 @@ def beam_kernel(
     choices = np.empty((2, width, n), dtype=np.int64)
     children = np.empty((width * num_locations, 4))
     score = np.empty(width * num_locations)
-    per_value = n if objective == MEAN else 1  # values are sums of completions during the search
     for b in range(len(tasks)):
-        fill_problem(tasks[b], locations[b], edge_bits[b], problem)
+        problem = open_problem(b, tasks, locations, task_counts, edge_start, edge_parent, edge_bits, room)
+        count = task_counts[b]
+        per_value = count if objective == MEAN else 1  # values are sums of completions during the search
         start_schedule(locations[b], backlog_s[b], start_s)
         free_s[0, 0] = start_s
         radio_s[0, 0] = radio_backlog_s[b]
         value_s[0, 0] = 0.0
         old, kept = 0, 1
-        for i in range(n):
+        for i in range(count):
             new = 1 - old
-            weight = per_value * (n - 1 - i) / n
+            weight = per_value * (count - 1 - i) / count
             _expand(
                 problem, i, objective, weight * radio_price, weight * core_price, locations[b, :, CORES],
                 radio_s[old, :kept], value_s[old, :kept], finish_s[old], free_s[old], choices[old], children, score,
@@ -105,10 +106,12 @@ def beam_kernel(
                 choices[new, rank, :i] = choices[old, s, :i]
                 choices[new, rank, i] = k
             old = new
-        decisions[b] = choices[old, value_s[old, :kept].argmin()]
+        decision = decisions[b, :count]
+        decision[:] = choices[old, value_s[old, :kept].argmin(), :count]
+        decisions[b, count:] = 0  # padding
         if refine != NO_REFINEMENT:
             radio = radio_backlog_s[b]
-            improve(problem, 0, decisions[b], refine, 0.0, radio, start_s, finish_s[0, 0], free_s[0, 0])
+            improve(problem, 0, decision, refine, 0.0, radio, start_s, finish_s[0, 0], free_s[0, 0])
 
 
 def beam_search(

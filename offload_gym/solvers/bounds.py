@@ -125,6 +125,24 @@ def _least_finish(problem, j, i, radio_s, first_free_s, decision, finish_s, leas
 
 
 @njit(cache=True, nogil=True)
+def critical_path(problem, i, radio_s, decision, finish_s, free_s, first_free_s, soonest_s):
+    """What the tasks from ``i`` on cannot be below: their largest completion, and the sum of their completions.
+
+    ``first_free_s`` (K,) and ``soonest_s`` (n, K) are scratch space.
+    """
+    _first_free(free_s, first_free_s)
+    largest_s = total_s = 0.0
+    for j in range(i, len(problem.times)):
+        _least_finish(problem, j, i, radio_s, first_free_s, decision, finish_s, soonest_s)
+        least_s = np.inf
+        for k in range(len(first_free_s)):
+            least_s = min(least_s, soonest_s[j, k] + problem.times[j, k, RETURN])
+        largest_s = max(largest_s, least_s)
+        total_s += least_s
+    return largest_s, total_s
+
+
+@njit(cache=True, nogil=True)
 def tabulate(problem, first, radio_s, finish_s, free_s, objective, incumbent, incumbent_s, num_sets):
     """The tables of the subtree below a schedule of the tasks before ``first``."""
     times, edge_start, edge_parent = problem.times, problem.edge_start, problem.edge_parent

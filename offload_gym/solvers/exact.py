@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from offload_gym.delay import (
     MAKESPAN,
     MEAN,
-    fill_problem,
     latency,
     new_problem,
     objective_code,
+    open_problem,
     place,
     start_schedule,
 )
@@ -144,22 +144,23 @@ def solve_one(problem, first, radio_s, finish_s, free_s, value_s, objective, max
 
 @njit(cache=True, nogil=True)
 def exact_kernel(
-    tasks, locations, backlog_s, radio_backlog_s, edge_start, edge_parent, edge_bits, max_cores, objective, max_nodes,
-    decisions, bound_s, optimal, nodes,
+    tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits, max_cores,
+    objective, max_nodes, decisions, bound_s, optimal, nodes,
 ):  # fmt: skip
     """Fill ``decisions`` (B, n), ``bound_s``, ``optimal`` and ``nodes`` (B,)."""
     n, num_locations = tasks.shape[1], locations.shape[1]
-    problem = new_problem(n, num_locations, edge_start, edge_parent)
+    room = new_problem(n, num_locations, edge_parent.shape[1])
     free_s = np.empty((num_locations, max_cores))
     finish_s = np.empty(n)
     for b in range(len(tasks)):
-        fill_problem(tasks[b], locations[b], edge_bits[b], problem)
+        problem = open_problem(b, tasks, locations, task_counts, edge_start, edge_parent, edge_bits, room)
         start_schedule(locations[b], backlog_s[b], free_s)
+        decisions[b, task_counts[b] :] = 0  # padding
         value_s, nodes[b], low_s = solve_one(
-            problem, 0, radio_backlog_s[b], finish_s, free_s, 0.0, objective, max_nodes, decisions[b]
+            problem, 0, radio_backlog_s[b], finish_s, free_s, 0.0, objective, max_nodes, decisions[b, : task_counts[b]]
         )
         optimal[b] = low_s >= value_s
-        bound_s[b] = low_s / n if objective == MEAN else low_s
+        bound_s[b] = low_s / task_counts[b] if objective == MEAN else low_s
 
 
 class Solutions(NamedTuple):

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from offload_gym.delay import fill_problem, new_problem, place, start_schedule
+from offload_gym.delay import new_problem, open_problem, place, start_schedule
 from offload_gym.instances import Instances
 from offload_gym.solvers.local_search import NO_REFINEMENT, improve, refinement_code
 
@@ -40,21 +40,33 @@ def complete_greedily(problem, first, radio_s, finish_s, free_s, decision):
 
 @njit(cache=True, nogil=True)
 def greedy_kernel(
-    tasks, locations, backlog_s, radio_backlog_s, edge_start, edge_parent, edge_bits, max_cores, refine, decisions
+    tasks,
+    locations,
+    backlog_s,
+    radio_backlog_s,
+    task_counts,
+    edge_start,
+    edge_parent,
+    edge_bits,
+    max_cores,
+    refine,
+    decisions,
 ):
     """Fill ``decisions`` (B, n)."""
     n, num_locations = tasks.shape[1], locations.shape[1]
-    problem = new_problem(n, num_locations, edge_start, edge_parent)
+    room = new_problem(n, num_locations, edge_parent.shape[1])
     start_s = np.empty((num_locations, max_cores))
     free_s = np.empty_like(start_s)
     finish_s = np.empty(n)
     for b in range(len(tasks)):
-        fill_problem(tasks[b], locations[b], edge_bits[b], problem)
+        problem = open_problem(b, tasks, locations, task_counts, edge_start, edge_parent, edge_bits, room)
+        decision = decisions[b, : task_counts[b]]
+        decisions[b, task_counts[b] :] = 0  # padding
         start_schedule(locations[b], backlog_s[b], start_s)
         free_s[:] = start_s
-        complete_greedily(problem, 0, radio_backlog_s[b], finish_s, free_s, decisions[b])
+        complete_greedily(problem, 0, radio_backlog_s[b], finish_s, free_s, decision)
         if refine != NO_REFINEMENT:
-            improve(problem, 0, decisions[b], refine, 0.0, radio_backlog_s[b], start_s, finish_s, free_s)
+            improve(problem, 0, decision, refine, 0.0, radio_backlog_s[b], start_s, finish_s, free_s)
 
 
 def greedy(instances: Instances, refine: str | None = None) -> NDArray[np.int64]:

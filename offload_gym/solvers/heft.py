@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from offload_gym.delay import RETURN, RUN, fill_problem, new_problem, place, start_schedule
+from offload_gym.delay import RETURN, RUN, new_problem, open_problem, place, start_schedule
 from offload_gym.instances import Instances
 
 
@@ -32,20 +32,23 @@ def upward_ranks(problem, rank_s):
 
 
 @njit(cache=True, nogil=True)
-def heft_kernel(tasks, locations, backlog_s, radio_backlog_s, edge_start, edge_parent, edge_bits, max_cores, decisions):
+def heft_kernel(
+    tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits, max_cores, decisions
+):
     """Fill ``decisions`` (B, n)."""
     n, num_locations = tasks.shape[1], locations.shape[1]
-    problem = new_problem(n, num_locations, edge_start, edge_parent)
+    room = new_problem(n, num_locations, edge_parent.shape[1])
     free_s = np.empty((num_locations, max_cores))
     finish_s, rank_s = np.empty(n), np.empty(n)
     for b in range(len(tasks)):
-        fill_problem(tasks[b], locations[b], edge_bits[b], problem)
+        problem = open_problem(b, tasks, locations, task_counts, edge_start, edge_parent, edge_bits, room)
         start_schedule(locations[b], backlog_s[b], free_s)
         radio_s = radio_backlog_s[b]
-        decision = decisions[b]
-        upward_ranks(problem, rank_s)
+        decision = decisions[b, : task_counts[b]]
+        decisions[b, task_counts[b] :] = 0  # padding
+        upward_ranks(problem, rank_s[: task_counts[b]])
         # Stable: of equal ranks the lower index comes first, and a parent's rank is never below its child's.
-        for i in np.argsort(-rank_s, kind="mergesort"):
+        for i in np.argsort(-rank_s[: task_counts[b]], kind="mergesort"):
             best_s = np.inf
             for k in range(num_locations):
                 completion_s = place(problem, i, k, decision, finish_s, radio_s, free_s[k])[4]

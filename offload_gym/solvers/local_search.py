@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from offload_gym.delay import (
     check_decisions,
     evaluate,
-    fill_problem,
     new_problem,
     objective_code,
+    open_problem,
     start_schedule,
 )
 from offload_gym.instances import Instances
@@ -58,18 +58,30 @@ def improve(problem, first, decision, objective, value_s, radio_s, start_s, fini
 
 @njit(cache=True, nogil=True)
 def local_search_kernel(
-    tasks, locations, backlog_s, radio_backlog_s, edge_start, edge_parent, edge_bits, max_cores, objective, decisions
+    tasks,
+    locations,
+    backlog_s,
+    radio_backlog_s,
+    task_counts,
+    edge_start,
+    edge_parent,
+    edge_bits,
+    max_cores,
+    objective,
+    decisions,
 ):
     """Improve ``decisions`` (B, n) in place."""
     n, num_locations = tasks.shape[1], locations.shape[1]
-    problem = new_problem(n, num_locations, edge_start, edge_parent)
+    room = new_problem(n, num_locations, edge_parent.shape[1])
     start_s = np.empty((num_locations, max_cores))
     free_s = np.empty_like(start_s)
     finish_s = np.empty(n)
     for b in range(len(tasks)):
-        fill_problem(tasks[b], locations[b], edge_bits[b], problem)
+        problem = open_problem(b, tasks, locations, task_counts, edge_start, edge_parent, edge_bits, room)
         start_schedule(locations[b], backlog_s[b], start_s)
-        improve(problem, 0, decisions[b], objective, 0.0, radio_backlog_s[b], start_s, finish_s, free_s)
+        improve(
+            problem, 0, decisions[b, : task_counts[b]], objective, 0.0, radio_backlog_s[b], start_s, finish_s, free_s
+        )
 
 
 def local_search(instances: Instances, decisions: ArrayLike, objective: str = "makespan") -> NDArray[np.int64]:
