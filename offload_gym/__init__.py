@@ -15,7 +15,7 @@ from offload_gym.demonstrations import (
 )
 from offload_gym.instances import Instances
 from offload_gym.policies import POLICY_NAMES, Policy, load_policy, make_policy
-from offload_gym.sampling import sample_instances
+from offload_gym.sampling import estimate_instances, sample_consecutive, sample_instances
 from offload_gym.scenario import Scenario, make_scenario
 from offload_gym.solvers.exact import Solutions, solve
 from offload_gym.solvers.local_search import local_search
@@ -33,6 +33,7 @@ __all__ = [
     "Schedule",
     "Solutions",
     "completion_times",
+    "estimate_instances",
     "generate_demonstrations",
     "latency",
     "load_application",
@@ -42,6 +43,7 @@ __all__ = [
     "make_policy",
     "make_scenario",
     "random_application",
+    "sample_consecutive",
     "sample_instances",
     "save_application",
     "save_demonstrations",

@@ -305,6 +305,61 @@ def sample_instances(
     return _without_spare_edges(arrays)
 
 
+def estimate_instances(instances: Instances, noise: float, seed: int | SeedSequence | Generator = 0) -> Instances:
+    """The instances as estimated rates and backlogs make them look.
+
+    The radio's rates of an instance are multiplied by ``exp(noise * z)`` with one standard normal z, as one measurement
+    of the radio gives all of them, and the backlogs of each location and of the radio by such a factor each: the median
+    estimate is the truth. Tasks and machines are known exactly.
+
+    Args:
+        instances: B instances.
+        noise: standard deviation of the logarithm of the factors, at least 0; 0 gives the instances themselves.
+        seed: anything that ``numpy.random.default_rng`` takes.
+
+    Raises:
+        ValueError: the noise is negative or not finite.
+    """
+    check_noise(noise)
+    if noise == 0:
+        return instances
+    rng = np.random.default_rng(seed)
+    radio, backlogs = rng.standard_normal((len(instances), 1, 1)), instances.core_backlog_s
+    factors = np.exp(noise * rng.standard_normal((len(instances), instances.num_locations + 1)))
+    locations = instances.locations.copy()
+    locations[:, :, [UPLINK, DOWNLINK]] *= np.exp(noise * radio)
+    return Instances.from_arrays(
+        instances.tasks, locations, backlogs * factors[:, 1:, None], instances.radio_backlog_s * factors[:, 0],
+        *instances.arrays[4:],
+    )  # fmt: skip
+
+
+def check_noise(noise: Any) -> None:
+    """ValueError where ``noise`` is not a finite number, at least 0."""
+    if not isinstance(noise, int | float | np.number) or not 0 <= noise < math.inf:
+        raise ValueError(f"observation_noise is {noise!r}; it must be a finite number, at least 0")
+
+
+def as_last_measured(instances: Instances, before: Instances) -> Instances:
+    """The tasks of ``instances`` with the rates and backlogs of the epochs ``before`` them, (B,) each."""
+    return Instances.from_arrays(
+        instances.tasks, before.locations, before.core_backlog_s, before.radio_backlog_s, *instances.arrays[4:]
+    )
+
+
+def sample_consecutive(
+    scenario: str | Mapping[str, Any] | Scenario, num_instances: int, seed: int | SeedSequence | Generator = 0
+) -> tuple[Instances, Instances]:
+    """Draw independent pairs of consecutive epochs: (the first ones, the second ones), each B instances."""
+    scenario = as_scenario(scenario)
+    check_count("num_instances", num_instances)
+    check_seed(seed)
+    rng = np.random.default_rng(seed)
+    process = EpochProcess(scenario)
+    pairs = [(process.restart(rng), process.advance(rng)) for _ in range(num_instances)]
+    return Instances.concatenate([first for first, _ in pairs]), Instances.concatenate([second for _, second in pairs])
+
+
 class EpochProcess:
     """Consecutive decision epochs of one environment.
 
@@ -331,12 +386,30 @@ class EpochProcess:
         self._latent = rng.standard_normal(1 + num_locations)
         return self._draw_epoch(rng)
 
-    def advance(self, rng: Generator) -> Instances:
-        """Draw the next epoch."""
+    def advance(self, rng: Generator, free_s: NDArray | None = None, radio_s: float = 0.0) -> Instances:
+        """Draw the next epoch.
+
+        Args:
+            rng: source of randomness.
+            free_s: (K, max_cores) when each core becomes free of the last epoch's work, in seconds after its decision,
+                infinite where the location has fewer cores; None where no work carries over.
+            radio_s: when the radio does.
+        """
         noise = rng.standard_normal(len(self._latent))
         self._latent = self.scenario.correlation * self._latent + self._noise * noise
         self._time_s += self.scenario.epoch_s
-        return self._draw_epoch(rng)
+        instances = self._draw_epoch(rng)
+        if free_s is None:
+            return instances
+        # What a core was found busy with is part of what it is still busy with now: the later of the two counts.
+        left_s = np.where(np.isfinite(free_s), free_s - self.scenario.epoch_s, 0.0)
+        return Instances.from_arrays(
+            instances.tasks,
+            instances.locations,
+            np.maximum(instances.core_backlog_s, left_s),
+            np.maximum(instances.radio_backlog_s, radio_s - self.scenario.epoch_s),
+            *instances.arrays[4:],
+        )
 
     def _draw_epoch(self, rng: Generator) -> Instances:
         # Each epoch has arrays of its own: the last one's may still be in use, by a renderer or a replay buffer.

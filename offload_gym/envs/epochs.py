@@ -12,7 +12,17 @@ from gymnasium.spaces import Box
 from numba import njit
 from numpy.typing import NDArray
 
-from offload_gym.delay import latency, new_problem, objective_code, schedule, view_problem
+from offload_gym.delay import (
+    MEAN,
+    fill_problem,
+    latency,
+    new_problem,
+    objective_code,
+    place,
+    schedule,
+    start_schedule,
+    view_problem,
+)
 from offload_gym.instances import Instances, check_count
 from offload_gym.observation import (
     fill_links,
@@ -21,14 +31,14 @@ from offload_gym.observation import (
     open_epoch,
     write_observation,
 )
-from offload_gym.sampling import EpochProcess
+from offload_gym.sampling import EpochProcess, as_last_measured, check_noise, estimate_instances
 from offload_gym.scenario import Scenario, as_scenario
 
 NUM_EPOCHS = 10
 
 
 @njit(cache=True)
-def _open_epoch(
+def _open_seen(
     tasks, locations, backlog_s, radio_backlog_s, edge_bits, problem, links, num_rows, finish_s, free_s, scratch, out
 ):
     """Prepare and observe a new epoch; returns its scale in seconds."""
@@ -41,6 +51,50 @@ def _open_epoch(
     return scale_s
 
 
+@njit(cache=True)
+def _open_true(tasks, locations, backlog_s, edge_bits, problem, free_s):
+    """Prepare a new epoch that the policy does not see as it is."""
+    fill_problem(tasks[0], locations[0], edge_bits[0], problem)
+    start_schedule(locations[0], backlog_s[0], free_s)
+
+
+@njit(cache=True)
+def place_all(problem, decision, first, last, radio_s, largest_s, finish_s, free_s):
+    """Place tasks ``first``, ..., ``last - 1``; returns radio free, largest completion, sum of these completions."""
+    total_s = 0.0
+    for i in range(first, last):
+        k = decision[i]
+        radio_s, core, _, finish_s[i], completion_s = place(problem, i, k, decision, finish_s, radio_s, free_s[k])
+        free_s[k, core] = finish_s[i]
+        largest_s = max(largest_s, completion_s)
+        total_s += completion_s
+    return radio_s, largest_s, total_s
+
+
+class Progress:
+    """The schedule of the epoch in progress, as it is or as the policy sees it."""
+
+    def __init__(self, num_rows: int, cores: tuple[int, ...], dependent: bool) -> None:
+        self._room = new_problem(num_rows, len(cores), num_rows * (num_rows - 1) // 2 if dependent else 0)
+        self.finish_s = np.empty(num_rows)
+        self.free_s = np.empty((len(cores), max(cores)))
+
+    def open(self, instances: Instances) -> None:
+        """Begin with a new epoch; its durations and ``free_s`` are still to be filled."""
+        self.instances = instances
+        _, _, _, radio_backlog_s, task_counts, edge_start, edge_parent, _ = instances.arrays
+        self.problem = view_problem(task_counts[0], edge_start[0], edge_parent[0], self._room)
+        self.radio_s = float(radio_backlog_s[0])
+        self.makespan_s = 0.0
+
+    def place(self, decision: NDArray[np.int64], first: int, last: int) -> float:
+        """Place tasks ``first``, ..., ``last - 1``; returns the sum of their completions."""
+        self.radio_s, self.makespan_s, total_s = place_all(
+            self.problem, decision, first, last, self.radio_s, self.makespan_s, self.finish_s, self.free_s
+        )
+        return total_s
+
+
 class EpochEnv(gym.Env):
     """Base of the environments: draws and observes epochs, ends episodes, and renders.
 
@@ -48,6 +102,9 @@ class EpochEnv(gym.Env):
         scenario: a preset's name, a dict with "name" and what to change in it, or a ``Scenario``.
         objective: "makespan" or "mean".
         num_epochs: epochs of an episode, or None for episodes without end.
+        carry_over: whether work that is left when an epoch ends stays in the queues of the radio and the cores.
+        observation_noise: what the policy knows of rates and backlogs. 0: the truth; a larger number: estimates, see
+            ``offload_gym.estimate_instances``; "last": those of the epoch before.
         render_mode: None, "ansi" or "rgb_array".
 
     Raises:
@@ -61,16 +118,27 @@ class EpochEnv(gym.Env):
         scenario: str | Mapping[str, Any] | Scenario = "default",
         objective: str = "makespan",
         num_epochs: int | None = NUM_EPOCHS,
+        carry_over: bool = False,
+        observation_noise: float | str = 0.0,
         render_mode: str | None = None,
     ) -> None:
         if num_epochs is not None:
             check_count("num_epochs", num_epochs)
+        if not isinstance(carry_over, bool):
+            raise ValueError(f"carry_over is {carry_over!r}; it must be True or False")
+        if isinstance(observation_noise, str):
+            if observation_noise != "last":
+                raise ValueError(f"observation_noise is {observation_noise!r}; it must be a number or 'last'")
+        else:
+            check_noise(observation_noise)
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise ValueError(f"render_mode is {render_mode!r}; it must be None, 'ansi' or 'rgb_array'")
         self._objective = objective_code(objective)
         self.objective = objective
         self.scenario = as_scenario(scenario)
         self.num_epochs = num_epochs
+        self.carry_over = carry_over
+        self.observation_noise = observation_noise
         self.render_mode = render_mode
         rows, cores, dependent = self.scenario.most_tasks, self.scenario.cores, self.scenario.dependent
         self.observation_space: Box = observation_space(rows, cores, dependent)
@@ -78,11 +146,11 @@ class EpochEnv(gym.Env):
         self.action_space = self._make_action_space()
         self._process = EpochProcess(self.scenario)
         self._num_rows = rows
-        self._room = new_problem(rows, len(cores), rows * (rows - 1) // 2 if dependent else 0)
         self._links = np.empty((rows if dependent else 0, 3))
-        self._finish_s = np.empty(rows)
-        self._free_s = np.empty((len(cores), max(cores)))
         self._scratch = np.empty(rows, dtype=np.int64)
+        self._true = Progress(rows, cores, dependent)
+        # What the policy sees; the same object where that is the truth.
+        self._seen = Progress(rows, cores, dependent) if observation_noise else self._true
         self._shown: tuple[Instances, NDArray[np.int64]] | None = None  # what render() draws
 
     @abstractmethod
@@ -91,9 +159,15 @@ class EpochEnv(gym.Env):
 
     @property
     def instances(self) -> Instances:
-        """The epoch to be decided, as a batch of one instance: what ``Policy.decide`` takes."""
+        """The epoch to be decided as the policy sees it, as a batch of one instance: what ``Policy.decide`` takes."""
         self._check_open("instances")
-        return self._instances
+        return self._seen.instances
+
+    @property
+    def true_instances(self) -> Instances:
+        """The epoch to be decided as it is, where ``observation_noise`` lets the policy see something else."""
+        self._check_open("true_instances")
+        return self._true.instances
 
     @property
     def scale_s(self) -> float:
@@ -107,19 +181,31 @@ class EpochEnv(gym.Env):
         """Draw new machines and the first epoch."""
         super().reset(seed=seed)
         self._epoch = 0
-        observation = self._open(self._process.restart(self.np_random))
+        self._last = self._process.restart(self.np_random)
+        # Where the policy sees the last measurement there must be one.
+        first = self._process.advance(self.np_random) if self.observation_noise == "last" else self._last
+        observation = self._open(first)
         self._show(np.full(self._num_tasks, -1))
         return observation, {}
 
     def _open(self, instances: Instances) -> NDArray[np.float32]:
         observation = np.empty(self._observation_size, dtype=np.float32)
-        self._instances = instances
-        tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits = instances.arrays
-        self._num_tasks = int(task_counts[0])
-        self._problem = view_problem(self._num_tasks, edge_start[0], edge_parent[0], self._room)
-        self._scale_s = _open_epoch(
-            tasks, locations, backlog_s, radio_backlog_s, edge_bits, self._problem, self._links[: self._num_tasks],
-            self._num_rows, self._finish_s, self._free_s, self._scratch, observation,
+        self._num_tasks = int(instances.task_counts[0])
+        seen = instances
+        if self._seen is not self._true:
+            if isinstance(self.observation_noise, str):
+                seen = as_last_measured(instances, self._last)
+            else:
+                seen = estimate_instances(instances, self.observation_noise, self.np_random)
+            self._true.open(instances)
+            tasks, locations, backlog_s, *_, edge_bits = instances.arrays
+            _open_true(tasks, locations, backlog_s, edge_bits, self._true.problem, self._true.free_s)
+        self._last = instances
+        self._seen.open(seen)
+        tasks, locations, backlog_s, radio_backlog_s, *_, edge_bits = seen.arrays
+        self._scale_s = _open_seen(
+            tasks, locations, backlog_s, radio_backlog_s, edge_bits, self._seen.problem, self._links[: self._num_tasks],
+            self._num_rows, self._seen.finish_s, self._seen.free_s, self._scratch, observation,
         )  # fmt: skip
         return observation
 
@@ -141,13 +227,22 @@ class EpochEnv(gym.Env):
 
     def _show(self, decision: NDArray[np.int64]) -> None:
         """Let ``render`` draw this decision of the current epoch; -1 for tasks that are not placed."""
-        self._shown = (self._instances, decision)
+        self._shown = (self._true.instances, decision)
+
+    def _add(self, decision: NDArray[np.int64], first: int, last: int) -> float:
+        """Place tasks ``first``, ..., ``last - 1``; returns what they add to the epoch's latency in seconds."""
+        before_s = self._true.makespan_s
+        total_s = self._true.place(decision, first, last)
+        if self._objective == MEAN:
+            return total_s / self._num_tasks
+        return self._true.makespan_s - before_s
 
     def _close(self) -> tuple[NDArray[np.float32], bool]:
         """End the epoch: the next one's first observation, and whether the episode is over."""
         self._epoch += 1
         terminated = self.num_epochs is not None and self._epoch >= self.num_epochs
-        return self._open(self._process.advance(self.np_random)), terminated
+        left = (self._true.free_s, self._true.radio_s) if self.carry_over else ()
+        return self._open(self._process.advance(self.np_random, *left)), terminated
 
     def render(self) -> Any:
         """The schedule decided so far: that of the epoch in progress, or the last one once it is complete."""
@@ -159,12 +254,9 @@ class EpochEnv(gym.Env):
         self._check_open("render()")
         assert self._shown is not None
         instances, decision = self._shown
+        decision = np.pad(decision, (0, self._num_rows - len(decision)))
         latency_s = None
         if (decision >= 0).all():
-            latency_s = float(latency(instances, self._padded(decision)[None], self.objective)[0])
+            latency_s = float(latency(instances, decision[None], self.objective)[0])
         draw = render_ansi if self.render_mode == "ansi" else render_rgb
-        return draw(schedule(instances, self._padded(decision)), latency_s, self.objective)
-
-    def _padded(self, decision: NDArray[np.int64]) -> NDArray[np.int64]:
-        """A decision with one entry a row, as instances with padding take it."""
-        return np.pad(decision, (0, self._num_rows - len(decision)))
+        return draw(schedule(instances, decision), latency_s, self.objective)

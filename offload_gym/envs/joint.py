@@ -8,7 +8,6 @@ import numpy as np
 from gymnasium.spaces import MultiDiscrete
 from numpy.typing import ArrayLike, NDArray
 
-from offload_gym.delay import MEAN, evaluate
 from offload_gym.envs.epochs import EpochEnv
 
 
@@ -74,12 +73,7 @@ class JointEnv(EpochEnv):
         """Decide the epoch; ValueError where the action is not in the action space."""
         self._check_action(action, (self._num_rows,))
         decision = np.array(action, dtype=np.int64)[: self._num_tasks]
-        radio_s, scratch_s = self._instances.radio_backlog_s[0], np.empty_like(self._free_s)
-        latency_s = evaluate(
-            self._problem, 0, decision, self._objective, 0.0, radio_s, self._free_s, self._finish_s, scratch_s
-        )
-        if self._objective == MEAN:
-            latency_s /= self._num_tasks
+        latency_s = self._add(decision, 0, self._num_tasks)
         self._show(decision)
         observation, terminated = self._close()
         return observation, -latency_s, terminated, False, {"latency_s": latency_s}

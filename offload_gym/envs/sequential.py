@@ -9,24 +9,23 @@ from gymnasium.spaces import Discrete
 from numba import njit
 from numpy.typing import NDArray
 
-from offload_gym.delay import MAKESPAN, place
-from offload_gym.envs.epochs import EpochEnv
+from offload_gym.delay import MEAN
+from offload_gym.envs.epochs import EpochEnv, place_all
 from offload_gym.instances import Instances
 from offload_gym.observation import write_observation
 
 
 @njit(cache=True)
-def _place_next(problem, locations, links, num_rows, i, decision, radio_s, makespan_s, finish_s, free_s, scale_s, out):
-    """Place task ``i`` at ``decision[i]`` and observe; returns the radio's free time and the task's completion."""
-    k = decision[i]
-    radio_s, core, _, finish_s[i], completion_s = place(problem, i, k, decision, finish_s, radio_s, free_s[k])
-    free_s[k, core] = finish_s[i]
+def _place_and_observe(
+    problem, locations, links, num_rows, i, decision, radio_s, makespan_s, finish_s, free_s, scale_s, out
+):
+    """Place task ``i`` at ``decision[i]`` and observe; returns radio free, makespan so far and the completion."""
+    radio_s, makespan_s, completion_s = place_all(problem, decision, i, i + 1, radio_s, makespan_s, finish_s, free_s)
     if i + 1 < len(decision):
-        makespan_s = max(makespan_s, completion_s)
         write_observation(
             problem, locations[0], links, i + 1, num_rows, decision, finish_s, radio_s, makespan_s, free_s, scale_s, out
         )
-    return radio_s, completion_s
+    return radio_s, makespan_s, completion_s
 
 
 class SequentialEnv(EpochEnv):
@@ -58,11 +57,8 @@ class SequentialEnv(EpochEnv):
     v0: first version.
     """
 
-    # The schedule of the epoch in progress; its cores are in the base's _free_s.
     _task: int  # the next one to place
-    _radio_s: float
-    _makespan_s: float
-    _latency_s: float
+    _latency_s: float  # of the epoch so far
     _decision: NDArray[np.int64]
 
     def _make_action_space(self) -> Discrete:
@@ -73,15 +69,16 @@ class SequentialEnv(EpochEnv):
         self._check_action(action, ())
         self._decision[self._task] = action
         observation = np.empty(self._observation_size, dtype=np.float32)
-        self._radio_s, completion_s = _place_next(
-            self._problem, self._instances.locations, self._links[: self._num_tasks], self._num_rows, self._task,
-            self._decision, self._radio_s, self._makespan_s, self._finish_s, self._free_s, self._scale_s, observation,
+        seen = self._seen
+        before_s = seen.makespan_s
+        seen.radio_s, seen.makespan_s, completion_s = _place_and_observe(
+            seen.problem, seen.instances.locations, self._links[: self._num_tasks], self._num_rows, self._task,
+            self._decision, seen.radio_s, seen.makespan_s, seen.finish_s, seen.free_s, self._scale_s, observation,
         )  # fmt: skip
-        makespan_s = max(self._makespan_s, completion_s)
-        added_s = makespan_s - self._makespan_s
-        if self._objective != MAKESPAN:
-            added_s = completion_s / self._num_tasks
-        self._makespan_s = makespan_s
+        if seen is not self._true:
+            added_s = self._add(self._decision, self._task, self._task + 1)
+        else:  # as _add, without placing the task once more
+            added_s = completion_s / self._num_tasks if self._objective == MEAN else seen.makespan_s - before_s
         self._latency_s += added_s
         self._task += 1
         self._show(self._decision)
@@ -93,7 +90,6 @@ class SequentialEnv(EpochEnv):
 
     def _open(self, instances: Instances) -> NDArray[np.float32]:
         self._task = 0
-        self._radio_s = float(instances.radio_backlog_s[0])
-        self._makespan_s = self._latency_s = 0.0
+        self._latency_s = 0.0
         self._decision = np.full(instances.task_counts[0], -1)
         return super()._open(instances)
