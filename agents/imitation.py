@@ -19,6 +19,7 @@ from tqdm import tqdm
 from agents.networks import TaskNetwork, to_runtime
 from offload_gym.delay import latency, optimality_gap
 from offload_gym.demonstrations import Demonstrations
+from offload_gym.instances import Instances
 from offload_gym.observation import epoch_observations
 from offload_gym.runtime import Network, NetworkPolicy
 
@@ -45,26 +46,38 @@ def soft_labels(regret: NDArray[np.float64], temperature: float = LABEL_TEMPERAT
     return (weights / weights.sum(axis=-1, keepdims=True)).astype(np.float32)
 
 
-def make_samples(demonstrations: Demonstrations, form: str, device: torch.device) -> Samples:
+def make_samples(demonstrations: Demonstrations, form: str, dependent: bool, device: torch.device) -> Samples:
     """Training tensors for a network of the given form.
 
     The sequential form learns the soft labels of all steps along the prefixes. The joint form learns the optimal
     decisions themselves: where several choices of a task are equally good, the choices of the other tasks depend on
     which one is taken, and the expert's rule for taking one is what makes the labels agree with each other.
+
+    Args:
+        demonstrations: what to learn from.
+        form: "sequential" or "joint".
+        dependent: whether rows and states are those for dependent tasks.
+        device: where the tensors go.
     """
-    instances = demonstrations.instances
-    rows, states = epoch_observations(instances, demonstrations.prefixes, instances.edge_parent.shape[1] > 0)
+    instances = demonstrations.seen
+    rows, states = epoch_observations(instances, demonstrations.prefixes, dependent)
     if form == "joint":
         targets = np.eye(demonstrations.instances.num_locations, dtype=np.float32)[demonstrations.decisions]
     else:
         targets = soft_labels(demonstrations.regret)
+    targets[~present(instances)] = 0.0  # padding: no target, no loss
     tensors = [torch.from_numpy(array).to(device) for array in (rows, states, targets)]
     return Samples(tensors[0], tensors[1], tensors[2], demonstrations)
 
 
+def present(instances: Instances) -> NDArray[np.bool_]:
+    """(B, n) whether there is a task, not padding."""
+    return np.arange(instances.num_tasks) < instances.task_counts[:, None]
+
+
 def mean_gap(network: Network, demonstrations: Demonstrations) -> float:
     """Mean optimality gap of the network's decisions (latency over the optimum, minus 1)."""
-    decisions = NetworkPolicy(network).decide(demonstrations.instances)
+    decisions = NetworkPolicy(network).decide(demonstrations.seen)
     latency_s = latency(demonstrations.instances, decisions, demonstrations.objective)
     return float(optimality_gap(latency_s, demonstrations.latency_s).mean())
 
@@ -153,7 +166,8 @@ def latency_loss(logits: Tensor, labels: Demonstrations, num_choices: int = NUM_
     # A rare disaster among the draws must not drown what the others say.
     weight = advantage.clamp(-0.5, 0.5).to(logits)
     expanded = log_probabilities.expand(num_choices, *log_probabilities.shape)
-    drawn_log_probability = expanded.gather(-1, drawn.unsqueeze(-1)).sum(dim=(-2, -1))  # (choices, B)
+    of_tasks = expanded.gather(-1, drawn.unsqueeze(-1)).squeeze(-1)  # (choices, B, n)
+    drawn_log_probability = (of_tasks * torch.from_numpy(present(labels.instances)).to(logits)).sum(dim=-1)
     return (weight * drawn_log_probability).mean()
 
 

@@ -142,7 +142,7 @@ def _metadata(settings: Settings) -> dict[str, str]:
     scenario = settings.scenario
     return {
         "scenario": scenario.label,
-        "trained_num_tasks": str(scenario.num_tasks),
+        "trained_num_tasks": str(scenario.most_tasks),
         "objective": settings.objective,
         "seed": str(settings.seed),
     }
@@ -150,8 +150,9 @@ def _metadata(settings: Settings) -> dict[str, str]:
 
 def _train_teacher(form: str, labels: Demonstrations, validation: Demonstrations, settings: Settings) -> Network:
     torch.manual_seed(settings.seed)
-    network = TaskNetwork(form, settings.scenario.cores, settings.teacher_encoder, settings.teacher_head)
-    samples = make_samples(labels, form, pick_device(settings.device))
+    scenario = settings.scenario
+    network = TaskNetwork(form, scenario.cores, settings.teacher_encoder, settings.teacher_head, scenario.dependent)
+    samples = make_samples(labels, form, scenario.dependent, pick_device(settings.device))
     passes = settings.teacher_passes if form == "sequential" else settings.multilabel_passes
     fit(
         network,
@@ -169,8 +170,9 @@ def _train_student(
     form: str, teacher_path: Path, labels: Demonstrations, validation: Demonstrations, settings: Settings
 ) -> Network:
     torch.manual_seed(settings.seed)
-    student = TaskNetwork(form, settings.scenario.cores, settings.student_encoder, settings.student_head)
-    samples = make_samples(labels, form, pick_device(settings.device))
+    scenario = settings.scenario
+    student = TaskNetwork(form, scenario.cores, settings.student_encoder, settings.student_head, scenario.dependent)
+    samples = make_samples(labels, form, scenario.dependent, pick_device(settings.device))
     teacher = from_runtime(load_network(teacher_path))
     fit(
         student,

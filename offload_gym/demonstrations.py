@@ -24,7 +24,7 @@ from offload_gym.delay import (
 )
 from offload_gym.files import replacing
 from offload_gym.instances import LOCATION_FIELDS, TASK_FIELDS, Instances
-from offload_gym.sampling import sample_instances
+from offload_gym.sampling import sample_estimated
 from offload_gym.scenario import Scenario
 from offload_gym.seeds import check_seed
 from offload_gym.solvers.exact import UNLIMITED, solve_one
@@ -50,6 +50,13 @@ class Demonstrations(NamedTuple):
     latency_s: NDArray[np.float64]  # (B,) of the optimal decisions
     prefixes: NDArray[np.int64]  # (B, n)
     alternative_s: NDArray[np.float64]  # (B, n, K)
+    # What a policy sees instead of the instances, where it sees estimates; labels and latencies are of the instances.
+    estimates: Instances | None = None
+
+    @property
+    def seen(self) -> Instances:
+        """What a policy sees."""
+        return self.instances if self.estimates is None else self.estimates
 
     def part(self, rows: slice | NDArray) -> Demonstrations:
         """The demonstrations of a slice, an index array or a mask of the instances."""
@@ -61,11 +68,15 @@ class Demonstrations(NamedTuple):
             latency_s=self.latency_s[rows],
             prefixes=self.prefixes[rows],
             alternative_s=self.alternative_s[rows],
+            estimates=None if self.estimates is None else self.estimates[rows],
         )
 
     @property
     def regret(self) -> NDArray[np.float64]:
-        """(B, n, K) regret of each choice relative to the best one at that step: 0.02 means 2 % more latency."""
+        """(B, n, K) regret of each choice relative to the best one at that step: 0.02 means 2 % more latency.
+
+        NaN for padding.
+        """
         least_s = self.alternative_s.min(axis=2, keepdims=True)
         return self.alternative_s / np.where(least_s > 0, least_s, 1.0) - (least_s > 0)
 
@@ -186,6 +197,7 @@ def generate_demonstrations(
     exploration_rate: float = 0.25,
     num_threads: int | None = None,
     progress: bool = False,
+    observation_noise: float | str = 0.0,
 ) -> Demonstrations:
     """Sample instances and label them.
 
@@ -198,6 +210,8 @@ def generate_demonstrations(
         exploration_rate: probability of a random choice at a step of those.
         num_threads: threads that share the work; None takes one a core.
         progress: show a progress bar (needs the package tqdm).
+        observation_noise: what a policy knows of rates and backlogs, as in the environments; the labels come from the
+            truth, in hindsight.
 
     Returns:
         The demonstrations.
@@ -211,13 +225,16 @@ def generate_demonstrations(
     check_seed(seed)
     base = seed if isinstance(seed, SeedSequence) else SeedSequence(seed)
     # Not base.spawn(2), which counts its calls: the same seed must always give the same demonstrations.
-    instance_seed, exploration_seed = (SeedSequence(base.entropy, spawn_key=(*base.spawn_key, i)) for i in range(2))
-    instances = sample_instances(scenario, num_instances, instance_seed)
+    instance_seed, exploration_seed, noise_seed = (
+        SeedSequence(base.entropy, spawn_key=(*base.spawn_key, i)) for i in range(3)
+    )
+    instances, estimates = sample_estimated(scenario, num_instances, observation_noise, instance_seed, noise_seed)
     rng = np.random.default_rng(exploration_seed)
     shape = (num_instances, instances.num_tasks)
     explored = (rng.random((num_instances, 1)) < explored_share) & (rng.random(shape) < exploration_rate)
     exploration = np.where(explored, rng.integers(0, instances.num_locations, shape), -1)
-    return label(instances, objective, exploration, num_threads, progress)
+    labels = label(instances, objective, exploration, num_threads, progress)
+    return labels if estimates is instances else labels._replace(estimates=estimates)
 
 
 def _progress_bar(total: int) -> Any:
@@ -249,6 +266,9 @@ def save_demonstrations(path: str | Path, demonstrations: Demonstrations) -> Non
             latency_s=demonstrations.latency_s,
             prefixes=demonstrations.prefixes.astype(small),
             alternative_s=demonstrations.alternative_s,
+            seen_locations=demonstrations.seen.locations,
+            seen_core_backlog_s=demonstrations.seen.core_backlog_s,
+            seen_radio_backlog_s=demonstrations.seen.radio_backlog_s,
         )
 
 
@@ -263,17 +283,12 @@ def load_demonstrations(path: str | Path) -> Demonstrations:
                 if "format" not in archive or str(archive["format"]) != FORMAT:
                     raise ValueError(f"it does not say that it is {FORMAT!r}")
                 fields = {name: archive[name] for name in archive.files}
-        tasks, locations = fields["tasks"], fields["locations"]
-        if tasks.ndim != 3 or tasks.shape[2] != len(TASK_FIELDS) or locations.shape[2:] != (len(LOCATION_FIELDS),):
-            raise ValueError(f"tasks has the shape {tasks.shape} and locations {locations.shape}")
-        core_backlog_s = fields["core_backlog_s"]
-        instances = Instances(
-            **{name: tasks[:, :, column] for column, name in enumerate(TASK_FIELDS)},
-            **{name: locations[:, :, column] for column, name in enumerate(LOCATION_FIELDS)},
-            backlog_s=core_backlog_s[:, :, 0] if core_backlog_s.shape[2:] == (1,) else core_backlog_s,
-            radio_backlog_s=fields["radio_backlog_s"],
-            task_counts=fields["task_counts"],
-        ).with_packed_edges(fields["edge_start"], fields["edge_parent"], fields["edge_bits"])
+        state = ("locations", "core_backlog_s", "radio_backlog_s")
+        instances = _checked_instances(fields, *(fields[name] for name in state))
+        seen = [fields[f"seen_{name}"] for name in state]
+        estimates = None
+        if not all(np.array_equal(array, fields[name]) for array, name in zip(seen, state, strict=True)):
+            estimates = _checked_instances(fields, *seen)
         objective = str(fields["objective"])
         objective_code(objective)
         shape = (len(instances), instances.num_tasks, instances.num_locations)
@@ -281,10 +296,26 @@ def load_demonstrations(path: str | Path) -> Demonstrations:
         if latency_s.shape != shape[:1] or alternative_s.shape != shape:
             raise ValueError(f"latency_s has the shape {latency_s.shape} and alternative_s {alternative_s.shape}")
         decisions, prefixes = (check_decisions(instances, fields[name]) for name in ("decisions", "prefixes"))
-        return Demonstrations(instances, objective, decisions, latency_s, prefixes, alternative_s)
+        return Demonstrations(instances, objective, decisions, latency_s, prefixes, alternative_s, estimates)
     except KeyError as error:
         raise ValueError(f"{path} is not a complete demonstrations file: it has no array {error}") from None
     except OSError as error:
         raise ValueError(f"the demonstrations {path} cannot be read: {error.strerror or error}") from None
     except (EOFError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is not a complete demonstrations file: {error}") from None
+
+
+def _checked_instances(
+    fields: dict[str, Any], locations: NDArray, core_backlog_s: NDArray, radio_backlog_s: NDArray
+) -> Instances:
+    tasks = fields["tasks"]
+    if tasks.ndim != 3 or tasks.shape[2] != len(TASK_FIELDS) or locations.shape[2:] != (len(LOCATION_FIELDS),):
+        raise ValueError(f"tasks has the shape {tasks.shape} and locations {locations.shape}")
+    columns: dict[str, Any] = {name: tasks[:, :, column] for column, name in enumerate(TASK_FIELDS)}
+    columns |= {name: locations[:, :, column] for column, name in enumerate(LOCATION_FIELDS)}
+    return Instances(
+        **columns,
+        backlog_s=core_backlog_s[:, :, 0] if core_backlog_s.shape[2:] == (1,) else core_backlog_s,
+        radio_backlog_s=radio_backlog_s,
+        task_counts=fields["task_counts"],
+    ).with_packed_edges(fields["edge_start"], fields["edge_parent"], fields["edge_bits"])

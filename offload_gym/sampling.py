@@ -337,7 +337,7 @@ def estimate_instances(instances: Instances, noise: float, seed: int | SeedSeque
 def check_noise(noise: Any) -> None:
     """ValueError where ``noise`` is not a finite number, at least 0."""
     if not isinstance(noise, int | float | np.number) or not 0 <= noise < math.inf:
-        raise ValueError(f"observation_noise is {noise!r}; it must be a finite number, at least 0")
+        raise ValueError(f"observation_noise is {noise!r}; it must be a finite number, at least 0, or 'last'")
 
 
 def as_last_measured(instances: Instances, before: Instances) -> Instances:
@@ -358,6 +358,30 @@ def sample_consecutive(
     process = EpochProcess(scenario)
     pairs = [(process.restart(rng), process.advance(rng)) for _ in range(num_instances)]
     return Instances.concatenate([first for first, _ in pairs]), Instances.concatenate([second for _, second in pairs])
+
+
+def sample_estimated(
+    scenario: str | Mapping[str, Any] | Scenario,
+    num_instances: int,
+    observation_noise: float | str,
+    seed: int | SeedSequence,
+    noise_seed: int | SeedSequence,
+) -> tuple[Instances, Instances]:
+    """Draw instances, and what a policy sees of them: (instances, seen), the same object without noise.
+
+    Args:
+        scenario: what to draw from.
+        num_instances: B, at least 1.
+        observation_noise: 0, the noise of ``estimate_instances``, or "last" for the rates and backlogs of the epoch
+            before.
+        seed: of the instances.
+        noise_seed: of the estimates.
+    """
+    if observation_noise == "last":
+        before, instances = sample_consecutive(scenario, num_instances, seed)
+        return instances, as_last_measured(instances, before)
+    instances = sample_instances(scenario, num_instances, seed)
+    return instances, estimate_instances(instances, observation_noise, noise_seed)  # type: ignore[arg-type]
 
 
 class EpochProcess:

@@ -78,7 +78,7 @@ def overfit(form, few):
     """A small teacher trained on few samples; its choices on them, before and after."""
     torch.manual_seed(0)
     network = TaskNetwork(form, (1, 2, 8), (32,), (64, 64))
-    samples = make_samples(few, form, CPU)
+    samples = make_samples(few, form, False, CPU)
     before = teacher_scores(network, samples).argmax(-1).numpy()
     fit(network, samples, teacher_loss(form, samples), few, epochs=400, batch_size=20)
     return before, teacher_scores(network, samples).argmax(-1).numpy()
@@ -99,7 +99,7 @@ def test_a_multilabel_teacher_overfits_a_few_samples(few):
 
 
 def test_the_joint_form_learns_optimal_decisions_and_the_sequential_form_prefixes(few):
-    joint, sequential = (make_samples(few, form, CPU) for form in ("joint", "sequential"))
+    joint, sequential = (make_samples(few, form, False, CPU) for form in ("joint", "sequential"))
     assert (joint.targets.numpy().argmax(-1) == few.decisions).all()
     best = few.alternative_s.argmin(-1)
     chosen = sequential.targets.numpy()
@@ -113,7 +113,7 @@ def test_policy_file_keeps_the_network(tmp_path, few):
     again = from_runtime(loaded.network)
     assert loaded.num_parameters == num_parameters(network) == num_parameters(again)
     assert loaded.network.metadata["note"] == "made by a test"
-    samples = make_samples(few, "sequential", CPU)
+    samples = make_samples(few, "sequential", False, CPU)
     torch.testing.assert_close(teacher_scores(network, samples), teacher_scores(again, samples), rtol=0, atol=0)
     assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
 
@@ -245,7 +245,7 @@ def test_a_distilled_student_follows_its_teacher(few):
     with torch.no_grad():
         teacher.head[-1].weight.zero_()
         teacher.head[-1].bias.copy_(torch.tensor([5.0, 0.0, 0.0]))
-    samples = make_samples(few, "sequential", CPU)
+    samples = make_samples(few, "sequential", False, CPU)
     # WHEN a student learns from the teacher alone, and another from the labels alone
     shares = {}
     for alpha in (1.0, 0.0):

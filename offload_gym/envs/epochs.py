@@ -126,10 +126,7 @@ class EpochEnv(gym.Env):
             check_count("num_epochs", num_epochs)
         if not isinstance(carry_over, bool):
             raise ValueError(f"carry_over is {carry_over!r}; it must be True or False")
-        if isinstance(observation_noise, str):
-            if observation_noise != "last":
-                raise ValueError(f"observation_noise is {observation_noise!r}; it must be a number or 'last'")
-        else:
+        if observation_noise != "last":
             check_noise(observation_noise)
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise ValueError(f"render_mode is {render_mode!r}; it must be None, 'ansi' or 'rgb_array'")
