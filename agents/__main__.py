@@ -35,7 +35,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         chosen = {name: getattr(options, name) for name in counts}
-        train_all(options.output, Settings(chosen_scenario(options), options.objective, **chosen))
+        train_all(
+            options.output,
+            Settings(
+                chosen_scenario(options), options.objective, observation_noise=options.observation_noise, **chosen
+            ),
+        )
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -73,13 +73,20 @@ class _KeepBest(BaseCallback):
             self.best_gap, self.best = gap, network
 
 
-def make_agent(name: str, scenario: Scenario, objective: str, seed: int) -> BaseAlgorithm:
+def make_agent(
+    name: str, scenario: Scenario, objective: str, seed: int, observation_noise: float | str = 0.0
+) -> BaseAlgorithm:
     """An untrained agent of ``RL_AGENTS``."""
     if name not in RL_AGENTS:
         raise ValueError(f"agent is {name!r}; it must be one of {', '.join(RL_AGENTS)}")
     algorithm, form = name.split("-")
     # One epoch is one episode, whose return is what counts, undiscounted.
-    kwargs = {"scenario": scenario, "objective": objective, "num_epochs": 1}
+    kwargs = {
+        "scenario": scenario,
+        "objective": objective,
+        "num_epochs": 1,
+        "observation_noise": observation_noise,
+    }
     env = make_vec_env(
         f"offload_gym/{form.capitalize()}-v0",
         n_envs=NUM_ENVS,
@@ -124,13 +131,19 @@ def placements_a_step(name: str, scenario: Scenario) -> int:
 
 
 def train_agent(
-    name: str, scenario: Scenario, objective: str, num_placements: int, validation: Demonstrations, seed: int = 0
+    name: str,
+    scenario: Scenario,
+    objective: str,
+    num_placements: int,
+    validation: Demonstrations,
+    seed: int = 0,
+    observation_noise: float | str = 0.0,
 ) -> Network:
     """Train an agent until it has placed ``num_placements`` tasks (PPO: rounded up to whole updates).
 
     Returns its policy as the compiled runtime reads it, at the check that was best on validation.
     """
-    agent = make_agent(name, scenario, objective, seed)
+    agent = make_agent(name, scenario, objective, seed, observation_noise)
     steps = num_placements // placements_a_step(name, scenario)
     keeper = _KeepBest(steps, name, scenario, validation)
     agent.learn(steps, callback=keeper)

@@ -14,7 +14,19 @@ def add_scenario_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--num-tasks", type=int, help="tasks in an epoch (default: the preset's)")
     parser.add_argument("--num-edges", type=int, help="edge servers (default: the preset's)")
     parser.add_argument("--trace", metavar="CSV", help="recorded uplink: a CSV file with a column mbps, one a second")
+    parser.add_argument(
+        "--observation-noise",
+        type=_noise,
+        default=0.0,
+        metavar="NOISE",
+        help="what policies know of rates and backlogs: 0, the truth; a number, estimates with that standard deviation "
+        "of the logarithm; 'last', those of the epoch before (default: %(default)s)",
+    )
     parser.add_argument("--objective", choices=OBJECTIVES, default="makespan", help="default: %(default)s")
+
+
+def _noise(text: str) -> float | str:
+    return text if text == "last" else float(text)
 
 
 def chosen_scenario(options: argparse.Namespace) -> Scenario:

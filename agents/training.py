@@ -24,6 +24,7 @@ from offload_gym.demonstrations import Demonstrations, generate_demonstrations, 
 from offload_gym.files import replacing
 from offload_gym.instances import check_count
 from offload_gym.runtime import Network, load_network
+from offload_gym.sampling import check_noise
 from offload_gym.scenario import Scenario, make_scenario
 from offload_gym.seeds import check_seed, seed_for
 
@@ -41,6 +42,7 @@ class Settings:
 
     scenario: Scenario = field(default_factory=make_scenario)
     objective: str = "makespan"
+    observation_noise: float | str = 0.0  # what policies know of rates and backlogs, as in the environments
     seed: int = 1  # of instances and weights
     num_labels: int = 150_000  # training instances
     num_validation: int = 4_000
@@ -58,6 +60,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         objective_code(self.objective)
+        if self.observation_noise != "last":
+            check_noise(self.observation_noise)
         for name in ("num_labels", "num_validation", "teacher_passes", "student_passes", "multilabel_passes"):
             check_count(name, getattr(self, name))
         check_count("rl_placements", self.rl_placements)
@@ -130,7 +134,12 @@ def _demonstrations(
         return demonstrations
     start = time.perf_counter()
     demonstrations = generate_demonstrations(
-        settings.scenario, size, seed_for(purpose, settings.seed), settings.objective, progress=True
+        settings.scenario,
+        size,
+        seed_for(purpose, settings.seed),
+        settings.objective,
+        progress=True,
+        observation_noise=settings.observation_noise,
     )
     save_demonstrations(path, demonstrations)
     report(f"{purpose} labels: {size:,} instances in {time.perf_counter() - start:.0f} s")
@@ -144,6 +153,7 @@ def _metadata(settings: Settings) -> dict[str, str]:
         "scenario": scenario.label,
         "trained_num_tasks": str(scenario.most_tasks),
         "objective": settings.objective,
+        "observation_noise": str(settings.observation_noise),
         "seed": str(settings.seed),
     }
 
@@ -187,4 +197,7 @@ def _train_student(
 
 
 def _train_rl_agent(name: str, validation: Demonstrations, settings: Settings) -> Network:
-    return train_agent(name, settings.scenario, settings.objective, settings.rl_placements, validation, settings.seed)
+    return train_agent(
+        name, settings.scenario, settings.objective, settings.rl_placements, validation, settings.seed,
+        settings.observation_noise,
+    )  # fmt: skip

@@ -8,7 +8,10 @@ from pathlib import Path
 
 from agents.scenario_options import add_scenario_options, chosen_scenario
 from benchmarks.comparison import compare
+from benchmarks.episodes import compare_carry_over
+from benchmarks.information import compare_information
 from benchmarks.tuning import tune_beam
+from offload_gym.instances import check_count
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,10 +42,37 @@ def main(arguments: list[str] | None = None) -> int:
     beam = commands.add_parser("tune-beam", help="choose the prices of the beam search on validation instances")
     beam.add_argument("--seed", type=int, default=0, help="seed of the validation instances (default: %(default)s)")
     beam.add_argument("--num-instances", type=int, default=1000, help="default: %(default)s")
+    carry = commands.add_parser(
+        "carry-over",
+        help="play episodes in which work carries over from epoch to epoch",
+        description="Play episodes in which work that is left stays in the queues, at several times between epochs, "
+        "and compare the per-epoch optimum with a search that looks ahead.",
+        allow_abbrev=False,
+    )
+    carry.add_argument("--seed", type=int, default=0, help="seed of the episodes (default: %(default)s)")
+    carry.add_argument("--num-episodes", type=int, default=40, help="test episodes (default: %(default)s)")
+    information = commands.add_parser(
+        "information",
+        help="what it costs policies to see estimates of rates and backlogs",
+        description="Compare policies that see the truth, estimates of rates and backlogs, and the last measurement.",
+        allow_abbrev=False,
+    )
+    information.add_argument("--seed", type=int, default=0, help="seed of the test instances (default: %(default)s)")
+    information.add_argument("--num-instances", type=int, default=2000, help="test instances (default: %(default)s)")
+    information.add_argument(
+        "--agents", default="results/agents", metavar="DIR", help="folder of trained policies (default: %(default)s)"
+    )
     options = parser.parse_args(arguments)
     try:
         if options.command == "tune-beam":
             tune_beam(options.num_instances, options.seed)
+            return 0
+        if options.command == "information":
+            compare_information(options.num_instances, options.seed, Path(options.agents))
+            return 0
+        if options.command == "carry-over":
+            check_count("num_episodes", options.num_episodes)
+            compare_carry_over(options.num_episodes, options.seed)
             return 0
         compare(
             chosen_scenario(options),
@@ -51,6 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
             num_instances=options.num_instances,
             agents_folder=Path(options.agents),
             transfer=options.transfer,
+            observation_noise=options.observation_noise,
             json_path=options.json,
             csv_path=options.csv,
             markdown_path=options.markdown,

@@ -14,7 +14,7 @@ from benchmarks.measurement import measure
 from benchmarks.plots import gantt_charts, gap_against_delay, latency_lines
 from offload_gym.delay import latency
 from offload_gym.instances import Instances
-from offload_gym.sampling import sample_instances
+from offload_gym.sampling import sample_estimated, sample_instances
 from offload_gym.scenario import Scenario
 from offload_gym.seeds import seed_for
 from offload_gym.solvers.exact import solve
@@ -32,21 +32,27 @@ def compare(
     num_instances: int,
     agents_folder: Path,
     transfer: bool = False,
+    observation_noise: float | str = 0.0,
     json_path: str | None = None,
     csv_path: str | None = None,
     markdown_path: str | None = None,
     plots_folder: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Compare all policies that fit the scenario on fresh instances; returns the rows of the table."""
+    """Compare all policies that fit the scenario on fresh instances; returns the rows of the table.
+
+    With ``observation_noise`` policies decide what they see, and the latency is that of the truth.
+    """
     for path in (json_path, csv_path, markdown_path):
         if path is not None and Path(path).is_dir():
             raise ValueError(f"{path!r} is a folder; it must be a file")
     if plots_folder is not None and Path(plots_folder).is_file():
         raise ValueError(f"{plots_folder!r} is a file; it must be a folder")
-    instances = sample_instances(scenario, num_instances, seed_for("test", seed))
+    instances, seen = sample_estimated(
+        scenario, num_instances, observation_noise, seed_for("test", seed), seed_for("test", seed, 3)
+    )
     listed = contenders(scenario, objective, instances, agents_folder, transfer)
     expert = solve(instances, objective)
-    rows = [summarise(m, scenario, objective) for m in measure(listed, instances, expert, objective)]
+    rows = [summarise(m, scenario, objective) for m in measure(listed, instances, seen, expert, objective)]
     written = []
     for path, write in ((json_path, write_json), (csv_path, write_csv), (markdown_path, write_markdown)):
         if path is not None:

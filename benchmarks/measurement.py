@@ -38,12 +38,14 @@ class Measurement(NamedTuple):
         return optimality_gap(self.latency_s, self.optimum_s)
 
 
-def measure(contenders: list[Contender], instances: Instances, expert: Solutions, objective: str) -> list[Measurement]:
-    """Run all policies on all instances, then time them in turn.
+def measure(
+    contenders: list[Contender], instances: Instances, seen: Instances, expert: Solutions, objective: str
+) -> list[Measurement]:
+    """Run all policies on what they see of all instances, then time them in turn.
 
     The timing goes round the policies several times, so that a noisy minute of the machine falls on all of them alike.
     """
-    singles = [instances[b : b + 1] for b in range(min(len(instances), TIMED_CALLS))]
+    singles = [seen[b : b + 1] for b in range(min(len(seen), TIMED_CALLS))]
     decided: list[NDArray[np.int64]] = []
     batch_s: list[float] = []
     for contender in tqdm(contenders, desc="deciding", unit="policy"):
@@ -51,7 +53,7 @@ def measure(contenders: list[Contender], instances: Instances, expert: Solutions
         runs = []
         for _ in range(3):
             start = time.perf_counter()
-            decisions = contender.policy.decide(instances)
+            decisions = contender.policy.decide(seen)
             runs.append(time.perf_counter() - start)
             if runs[-1] > MAX_ROUND_S:
                 break

@@ -166,6 +166,19 @@ def place(problem, i, k, decision, finish_s, radio_s, free_s):
 
 
 @njit(cache=True, nogil=True)
+def place_tasks(problem, decision, first, last, radio_s, largest_s, finish_s, free_s):
+    """Place tasks ``first``, ..., ``last - 1``; returns radio free, largest completion, sum of these completions."""
+    total_s = 0.0
+    for i in range(first, last):
+        k = decision[i]
+        radio_s, core, _, finish_s[i], completion_s = place(problem, i, k, decision, finish_s, radio_s, free_s[k])
+        free_s[k, core] = finish_s[i]
+        largest_s = max(largest_s, completion_s)
+        total_s += completion_s
+    return radio_s, largest_s, total_s
+
+
+@njit(cache=True, nogil=True)
 def evaluate(problem, first, decision, objective, value_s, radio_s, start_s, finish_s, free_s):
     """Value of one instance's ``decision``, of which the tasks before ``first`` are already in the schedule.
 

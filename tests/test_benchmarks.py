@@ -75,7 +75,7 @@ def test_front():
 def test_measure_counts_decisions_and_calls(tmp_path):
     instances = sample_instances(make_scenario(num_tasks=3), 30, seed=1)
     listed = contenders(make_scenario(num_tasks=3), "mean", instances, tmp_path)
-    results = measure(listed, instances, solve(instances, "mean"), "mean")
+    results = measure(listed, instances, instances, solve(instances, "mean"), "mean")
     assert [result.name for result in results] == [name for name in POLICY_NAMES if name != "student"]
     by_name = {result.name: result for result in results}
     assert (by_name["exact"].gap == 0).all()

@@ -18,7 +18,7 @@ from offload_gym.delay import (
     latency,
     new_problem,
     objective_code,
-    place,
+    place_tasks,
     schedule,
     start_schedule,
     view_problem,
@@ -58,19 +58,6 @@ def _open_true(tasks, locations, backlog_s, edge_bits, problem, free_s):
     start_schedule(locations[0], backlog_s[0], free_s)
 
 
-@njit(cache=True)
-def place_all(problem, decision, first, last, radio_s, largest_s, finish_s, free_s):
-    """Place tasks ``first``, ..., ``last - 1``; returns radio free, largest completion, sum of these completions."""
-    total_s = 0.0
-    for i in range(first, last):
-        k = decision[i]
-        radio_s, core, _, finish_s[i], completion_s = place(problem, i, k, decision, finish_s, radio_s, free_s[k])
-        free_s[k, core] = finish_s[i]
-        largest_s = max(largest_s, completion_s)
-        total_s += completion_s
-    return radio_s, largest_s, total_s
-
-
 class Progress:
     """The schedule of the epoch in progress, as it is or as the policy sees it."""
 
@@ -89,7 +76,7 @@ class Progress:
 
     def place(self, decision: NDArray[np.int64], first: int, last: int) -> float:
         """Place tasks ``first``, ..., ``last - 1``; returns the sum of their completions."""
-        self.radio_s, self.makespan_s, total_s = place_all(
+        self.radio_s, self.makespan_s, total_s = place_tasks(
             self.problem, decision, first, last, self.radio_s, self.makespan_s, self.finish_s, self.free_s
         )
         return total_s

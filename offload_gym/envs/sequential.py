@@ -9,8 +9,8 @@ from gymnasium.spaces import Discrete
 from numba import njit
 from numpy.typing import NDArray
 
-from offload_gym.delay import MEAN
-from offload_gym.envs.epochs import EpochEnv, place_all
+from offload_gym.delay import MEAN, place_tasks
+from offload_gym.envs.epochs import EpochEnv
 from offload_gym.instances import Instances
 from offload_gym.observation import write_observation
 
@@ -20,7 +20,7 @@ def _place_and_observe(
     problem, locations, links, num_rows, i, decision, radio_s, makespan_s, finish_s, free_s, scale_s, out
 ):
     """Place task ``i`` at ``decision[i]`` and observe; returns radio free, makespan so far and the completion."""
-    radio_s, makespan_s, completion_s = place_all(problem, decision, i, i + 1, radio_s, makespan_s, finish_s, free_s)
+    radio_s, makespan_s, completion_s = place_tasks(problem, decision, i, i + 1, radio_s, makespan_s, finish_s, free_s)
     if i + 1 < len(decision):
         write_observation(
             problem, locations[0], links, i + 1, num_rows, decision, finish_s, radio_s, makespan_s, free_s, scale_s, out

@@ -1,0 +1,81 @@
+"""Decisions that leave the queues short, for environments where work carries over from epoch to epoch.
+
+Where work that is left when an epoch ends stays in the queues, the decision with the least latency is myopic: it may
+fill a queue that the next epoch needs. This search starts from the myopic optimum and minimises the makespan plus
+``weight`` times the work left, which is the time that the radio is still busy when the epoch ends plus, for each
+location, the mean time that its cores still are.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from offload_gym.delay import new_problem, open_problem, place_tasks, start_schedule
+from offload_gym.instances import CORES, Instances
+from offload_gym.solvers.exact import exact
+
+
+@njit(cache=True, nogil=True)
+def work_left(radio_s, free_s, location, epoch_s):
+    """Seconds of work that a schedule leaves after ``epoch_s``: on the radio and, per core, at each location."""
+    left_s = max(0.0, radio_s - epoch_s)
+    for k in range(len(free_s)):
+        cores = int(location[k, CORES])
+        for m in range(cores):
+            left_s += max(0.0, free_s[k, m] - epoch_s) / cores
+    return left_s
+
+
+@njit(cache=True, nogil=True)
+def look_ahead_kernel(
+    tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits, max_cores,
+    epoch_s, weight, decisions,
+):  # fmt: skip
+    """Improve ``decisions`` (B, n) in place by best-improvement one-flip search."""
+    n, num_locations = tasks.shape[1], locations.shape[1]
+    room = new_problem(n, num_locations, edge_parent.shape[1])
+    start_s = np.empty((num_locations, max_cores))
+    free_s, finish_s = np.empty_like(start_s), np.empty(n)
+    for b in range(len(tasks)):
+        problem = open_problem(b, tasks, locations, task_counts, edge_start, edge_parent, edge_bits, room)
+        start_schedule(locations[b], backlog_s[b], start_s)
+        count = task_counts[b]
+        decision = decisions[b, :count]
+        best = np.inf
+        flip_i, flip_k = 0, decision[0]  # the first round's flip changes nothing
+        while flip_i >= 0:
+            decision[flip_i] = flip_k
+            flip_i = -1
+            for i in range(count):
+                here = decision[i]
+                for k in range(num_locations):
+                    decision[i] = k
+                    free_s[:] = start_s
+                    radio_s, makespan_s, _ = place_tasks(
+                        problem, decision, 0, count, radio_backlog_s[b], 0.0, finish_s, free_s
+                    )
+                    value = makespan_s + weight * work_left(radio_s, free_s, locations[b], epoch_s)
+                    if value < best * (1.0 - 1e-12):
+                        best, flip_i, flip_k = value, i, k
+                decision[i] = here
+
+
+def look_ahead(instances: Instances, epoch_s: float, weight: float) -> NDArray[np.int64]:
+    """Decisions (B, n) with a short makespan that leave little work.
+
+    Args:
+        instances: B instances of n tasks.
+        epoch_s: seconds until the next epoch.
+        weight: of the work left, at least 0; 0 is the myopic optimum.
+
+    Raises:
+        ValueError: an argument is out of its bounds.
+    """
+    for name, value in (("epoch_s", epoch_s), ("weight", weight)):
+        if not (np.isfinite(value) and value >= 0):
+            raise ValueError(f"{name} is {value!r}; it must be finite and at least 0")
+    decisions = exact(instances)
+    look_ahead_kernel(*instances.arrays, instances.max_cores, float(epoch_s), float(weight), decisions)
+    return decisions
