@@ -7,7 +7,7 @@ import sys
 from dataclasses import fields
 
 from agents.scenario_options import add_scenario_options, chosen_scenario
-from agents.training import Settings, train_all
+from agents.training import POLICIES, Settings, train_all
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,6 +21,14 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--output", default="results/agents", help="folder of the results (default: %(default)s)")
     add_scenario_options(parser)
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=POLICIES,
+        default=(),
+        metavar="NAME",
+        help=f"train these alone: {', '.join(POLICIES)}",
+    )
     counts = {
         "seed": "seed of labels and weights; test instances never share it",
         "num_labels": "labelled training instances",
@@ -35,12 +43,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         chosen = {name: getattr(options, name) for name in counts}
-        train_all(
-            options.output,
-            Settings(
-                chosen_scenario(options), options.objective, observation_noise=options.observation_noise, **chosen
-            ),
-        )
+        scenario = chosen_scenario(options)
+        settings = Settings(scenario, options.objective, observation_noise=options.observation_noise, **chosen)
+        train_all(options.output, settings, only=options.only)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,7 @@ from offload_gym.seeds import check_seed, seed_for
 
 SUFFIX = ".safetensors"
 PREFIXES = {"sequential": "sequential", "joint": "multilabel"}  # form of a network: how its files begin
+POLICIES = (*(f"{prefix}-{role}" for prefix in PREFIXES.values() for role in ("teacher", "student")), *RL_AGENTS)
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         objective_code(self.objective)
+        if self.objective == "cost":
+            raise ValueError("objective is 'cost'; networks do not see energy prices: it must be 'makespan' or 'mean'")
         if self.observation_noise != "last":
             check_noise(self.observation_noise)
         for name in ("num_labels", "num_validation", "teacher_passes", "student_passes", "multilabel_passes"):
@@ -68,14 +71,23 @@ class Settings:
         check_seed(self.seed)
 
 
-def train_all(folder: str | Path, settings: Settings, report: Callable[[str], None] = print) -> dict[str, Path]:
+def train_all(
+    folder: str | Path, settings: Settings, report: Callable[[str], None] = print, only: Sequence[str] = ()
+) -> dict[str, Path]:
     """Run all steps that are not done yet; returns the policy files by name.
 
     Args:
         folder: where the files are; made where it is missing.
         settings: what to train.
         report: called with one sentence at the start and at the end of a step.
+        only: names of the policies to train, of ``POLICIES``; empty: all. A student needs its teacher.
+
+    Raises:
+        ValueError: a name in ``only`` is unknown, or the results in the folder were made with other settings.
     """
+    for name in only:
+        if name not in POLICIES:
+            raise ValueError(f"only has {name!r}; the policies are {', '.join(POLICIES)}")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     _check_settings(folder / "settings.json", settings)
@@ -90,14 +102,15 @@ def train_all(folder: str | Path, settings: Settings, report: Callable[[str], No
     for name in RL_AGENTS:
         steps[name] = partial(_train_rl_agent, name, validation, settings)
 
-    paths = {name: folder / f"{name}{SUFFIX}" for name in steps}
-    for number, (name, train) in enumerate(steps.items(), start=1):
+    chosen = [name for name in steps if not only or name in only]
+    paths = {name: folder / f"{name}{SUFFIX}" for name in chosen}
+    for number, name in enumerate(chosen, start=1):
         if paths[name].exists():
             report(f"{name}: already trained")
             continue
-        report(f"training {name}, policy {number} of {len(steps)}")
+        report(f"training {name}, policy {number} of {len(chosen)}")
         start = time.perf_counter()
-        network = train()._replace(metadata=_metadata(settings))
+        network = steps[name]()._replace(metadata=_metadata(settings))
         save_policy(paths[name], network)
         report(f"{name}: {network.num_parameters:,} parameters, trained in {time.perf_counter() - start:.0f} s")
     return paths

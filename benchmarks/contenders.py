@@ -47,7 +47,7 @@ def contenders(
     for path in files:
         name, policy = path.name.removesuffix(SUFFIX), load_policy(path)
         candidates.append(Contender(name, policy, policy.num_parameters))
-        if "student" in name or "multilabel" in name:
+        if ("student" in name or "multilabel" in name) and objective != "cost":
             candidates.append(Contender(f"{name}+flip", load_policy(path, objective), policy.num_parameters))
     fitting = []
     for contender in candidates:

@@ -6,7 +6,7 @@ from itertools import product
 
 import numpy as np
 
-from offload_gym.delay import OBJECTIVES, latency, objective_code
+from offload_gym.delay import latency, objective_code
 from offload_gym.sampling import sample_instances
 from offload_gym.scenario import make_scenario
 from offload_gym.seeds import seed_for
@@ -24,7 +24,7 @@ TASK_COUNTS = (8, 12)
 
 def tune_beam(num_instances: int, seed: int) -> None:
     """Print, for each objective, the five price pairs with the least mean gap over all sizes and widths."""
-    for objective in OBJECTIVES:
+    for objective in GRIDS:
         code = objective_code(objective)
         gaps: dict[tuple[float, float], list[float]] = {prices: [] for prices in product(*GRIDS[objective])}
         for num_tasks in TASK_COUNTS:
@@ -33,7 +33,16 @@ def tune_beam(num_instances: int, seed: int) -> None:
             optimum_s = solve(instances, objective).latency_s
             decisions = np.empty((num_instances, num_tasks), dtype=np.int64)
             for (prices, listed), width in product(gaps.items(), WIDTHS):
-                beam_kernel(*instances.arrays, instances.max_cores, code, width, *prices, NO_REFINEMENT, decisions)
+                beam_kernel(
+                    *instances.arrays,
+                    instances.max_cores,
+                    instances.power,
+                    code,
+                    width,
+                    *prices,
+                    NO_REFINEMENT,
+                    decisions,
+                )
                 listed.append(float((latency(instances, decisions, objective) / optimum_s - 1).mean()))
         print(f"{objective}: mean gap % at (n, width) = {list(product(TASK_COUNTS, WIDTHS))}")
         for prices in sorted(gaps, key=lambda prices: np.mean(gaps[prices]))[:5]:

@@ -6,7 +6,7 @@
 from gymnasium.envs.registration import register
 
 from offload_gym.applications import Application, load_application, random_application, save_application
-from offload_gym.delay import OBJECTIVES, Schedule, completion_times, latency, schedule
+from offload_gym.delay import OBJECTIVES, Schedule, completion_times, energy, latency, schedule
 from offload_gym.demonstrations import (
     Demonstrations,
     generate_demonstrations,
@@ -33,6 +33,7 @@ __all__ = [
     "Schedule",
     "Solutions",
     "completion_times",
+    "energy",
     "estimate_instances",
     "generate_demonstrations",
     "latency",

@@ -13,18 +13,33 @@ where the location has fewer cores); and ``radio_s``, when the radio does.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from offload_gym.instances import CORES, CPU, DOWNLINK, INPUT, OUTPUT, PROPAGATION, UPLINK, WIRED, WORKLOAD, Instances
+from offload_gym.instances import (
+    CORES,
+    CPU,
+    DOWNLINK,
+    ENERGY_WEIGHT,
+    IDLE,
+    INPUT,
+    KAPPA,
+    OUTPUT,
+    PROPAGATION,
+    TRANSMIT,
+    UPLINK,
+    WIRED,
+    WORKLOAD,
+    Instances,
+)
 
 SEND, PATH, RUN, RETURN = range(4)
 
-OBJECTIVES = ("makespan", "mean")
-MAKESPAN, MEAN = range(2)
+OBJECTIVES = ("makespan", "mean", "cost")
+MAKESPAN, MEAN, COST = range(3)
 
 
 def objective_code(objective: str) -> int:
@@ -42,6 +57,9 @@ class Problem(NamedTuple):
     edge_parent: NDArray[np.int64]  # (E,)
     has_child: NDArray[np.bool_]  # (n,)
     moves: NDArray[np.float64]  # (E, K, K, 2) send and path time from the parent's location to the child's
+    # (2,) under the objective "cost", what a second of run time on the device and a second of sending cost, in terms of
+    # a second of makespan; 0 unless ``fill_prices`` was called
+    prices: NDArray[np.float64]
 
 
 @njit(cache=True, nogil=True)
@@ -82,6 +100,7 @@ def new_problem(n, num_locations, num_edges):
         np.empty(num_edges, dtype=np.int64),
         np.empty(n, dtype=np.bool_),
         np.empty((num_edges, num_locations, num_locations, 2)),
+        np.zeros(2),
     )
 
 
@@ -94,14 +113,33 @@ def view_problem(count, edge_start, edge_parent, room):
     for e in range(num_edges):
         has_child[edge_parent[e]] = True
     return Problem(
-        room.times[:count], edge_start[: count + 1], edge_parent[:num_edges], has_child, room.moves[:num_edges]
+        room.times[:count],
+        edge_start[: count + 1],
+        edge_parent[:num_edges],
+        has_child,
+        room.moves[:num_edges],
+        room.prices,
     )
+
+
+@njit(cache=True, nogil=True)
+def cost_per_makespan(power):
+    """What a second of makespan costs in seconds, as the device idles along; ``power`` (4,) is of one instance."""
+    return 1.0 + power[ENERGY_WEIGHT] * power[IDLE]
+
+
+@njit(cache=True, nogil=True)
+def fill_prices(power, location, problem):
+    """Fill the prices of one instance from ``power`` (4,) and its ``location`` (K, 6)."""
+    weight = power[ENERGY_WEIGHT] / cost_per_makespan(power)
+    problem.prices[0] = weight * power[KAPPA] * location[0, CPU] ** 3
+    problem.prices[1] = weight * power[TRANSMIT]
 
 
 @njit(cache=True, nogil=True)
 def fill_problem(task, locations, edge_bits, problem):
     """Fill the durations of one instance."""
-    times, edge_start, _, has_child, moves = problem
+    times, edge_start, _, has_child, moves, _ = problem
     n, num_locations = times.shape[:2]
     for i in range(n):
         is_entry = edge_start[i] == edge_start[i + 1]
@@ -166,16 +204,41 @@ def place(problem, i, k, decision, finish_s, radio_s, free_s):
 
 
 @njit(cache=True, nogil=True)
+def device_times(problem, i, k, decision):
+    """How long task ``i`` at ``k`` takes the device's CPU, and how long its radio: (run, send) in seconds."""
+    if k == 0:
+        return problem.times[i, 0, RUN], 0.0
+    send_s = problem.times[i, k, SEND]
+    for e in range(problem.edge_start[i], problem.edge_start[i + 1]):
+        if decision[problem.edge_parent[e]] == 0:
+            send_s += problem.moves[e, 0, k, SEND]
+    return 0.0, send_s
+
+
+@njit(cache=True, nogil=True)
+def energy_price(problem, i, k, decision):
+    """What the energy of task ``i`` at ``k`` adds to the objective "cost", in terms of a second of makespan."""
+    run_s, send_s = device_times(problem, i, k, decision)
+    return problem.prices[0] * run_s + problem.prices[1] * send_s
+
+
+@njit(cache=True, nogil=True)
 def place_tasks(problem, decision, first, last, radio_s, largest_s, finish_s, free_s):
-    """Place tasks ``first``, ..., ``last - 1``; returns radio free, largest completion, sum of these completions."""
-    total_s = 0.0
+    """Place tasks ``first``, ..., ``last - 1``.
+
+    Returns (radio free, largest completion, and of these tasks: sum of completions, run time on the device, send time).
+    """
+    total_s = run_s = send_s = 0.0
     for i in range(first, last):
         k = decision[i]
         radio_s, core, _, finish_s[i], completion_s = place(problem, i, k, decision, finish_s, radio_s, free_s[k])
         free_s[k, core] = finish_s[i]
         largest_s = max(largest_s, completion_s)
         total_s += completion_s
-    return radio_s, largest_s, total_s
+        on_device_s, on_radio_s = device_times(problem, i, k, decision)
+        run_s += on_device_s
+        send_s += on_radio_s
+    return radio_s, largest_s, total_s, run_s, send_s
 
 
 @njit(cache=True, nogil=True)
@@ -184,15 +247,19 @@ def evaluate(problem, first, decision, objective, value_s, radio_s, start_s, fin
 
     ``value_s``, ``radio_s`` and ``start_s`` (K, max_cores) are those of the schedule before ``first``, and ``finish_s``
     holds its finish times; it is written from ``first`` on. ``free_s`` is scratch space. A value is the largest
-    completion ("makespan") or the sum of the completions ("mean").
+    completion ("makespan"), the sum of the completions ("mean"), or the largest completion and the price of the energy
+    of the tasks from ``first`` on ("cost").
     """
     free_s[:] = start_s
+    price_s = 0.0
     for i in range(first, len(decision)):
         k = decision[i]
         radio_s, core, _, finish_s[i], completion_s = place(problem, i, k, decision, finish_s, radio_s, free_s[k])
         free_s[k, core] = finish_s[i]
-        value_s = max(value_s, completion_s) if objective == MAKESPAN else value_s + completion_s
-    return value_s
+        value_s = value_s + completion_s if objective == MEAN else max(value_s, completion_s)
+        if objective == COST:
+            price_s += energy_price(problem, i, k, decision)
+    return value_s + price_s
 
 
 @njit(cache=True, nogil=True)
@@ -295,7 +362,8 @@ def latency(instances: Instances, decisions: ArrayLike, objective: str = "makesp
     Args:
         instances: B instances of n tasks and K locations.
         decisions: (B, n) integers from 0 to K - 1, the location of each task.
-        objective: "makespan", the largest completion time, or "mean", the mean over the tasks.
+        objective: "makespan", the largest completion time; "mean", the mean over the tasks; or "cost", the makespan
+            plus the device's energy times ``energy_weight_s_per_j``.
 
     Returns:
         (B,) seconds.
@@ -305,9 +373,58 @@ def latency(instances: Instances, decisions: ArrayLike, objective: str = "makesp
     """
     code = objective_code(objective)
     completion_s = completion_times(instances, decisions)
+    if code == COST:
+        makespan_s = np.nanmax(completion_s, axis=1)
+        return makespan_s + instances.power[:, ENERGY_WEIGHT] * _energy(instances, decisions, makespan_s)
     if (instances.task_counts == instances.num_tasks).all():
         return completion_s.max(axis=1) if code == MAKESPAN else completion_s.mean(axis=1)
     return np.nanmax(completion_s, axis=1) if code == MAKESPAN else np.nanmean(completion_s, axis=1)
+
+
+@njit(cache=True, nogil=True)
+def _device_times(
+    tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits, decisions, times
+):
+    """Fill ``times`` (B, 2): how long the tasks run on the device, and how long its radio sends."""
+    room = new_problem(tasks.shape[1], locations.shape[1], edge_parent.shape[1])
+    times[:] = 0.0
+    for b in range(len(tasks)):
+        problem = open_problem(b, tasks, locations, task_counts, edge_start, edge_parent, edge_bits, room)
+        for i in range(task_counts[b]):
+            run_s, send_s = device_times(problem, i, decisions[b, i], decisions[b])
+            times[b, 0] += run_s
+            times[b, 1] += send_s
+
+
+def _energy(instances: Instances, decisions: ArrayLike, makespan_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    checked = check_decisions(instances, decisions)
+    times = np.empty((len(instances), 2))
+    _device_times(*instances.arrays, checked, times)
+    return device_energy(instances.power, instances.cpu_hz[:, 0], times[:, 0], times[:, 1], makespan_s)
+
+
+def device_energy(power: Any, device_hz: Any, run_s: Any, send_s: Any, makespan_s: Any) -> Any:
+    """Joules that the device takes, from ``power`` (..., 4) and seconds; all else is (...)."""
+    return power[..., KAPPA] * device_hz**3 * run_s + power[..., TRANSMIT] * send_s + power[..., IDLE] * makespan_s
+
+
+def energy(instances: Instances, decisions: ArrayLike) -> NDArray[np.float64]:
+    """Energy that the device takes for decisions: its CPU's, its radio's while it sends, and that of being idle.
+
+    A cycle on the device takes ``kappa * cpu_hz**2`` joules, the usual model of dynamic CPU power; receiving results
+    counts as idle.
+
+    Args:
+        instances: B instances of n tasks and K locations.
+        decisions: (B, n) integers from 0 to K - 1, the location of each task.
+
+    Returns:
+        (B,) joules.
+
+    Raises:
+        ValueError: the decisions have another shape or a value out of range.
+    """
+    return _energy(instances, decisions, np.nanmax(completion_times(instances, decisions), axis=1))
 
 
 def optimality_gap(latency_s: NDArray[np.float64], optimum_s: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -13,9 +13,12 @@ from numpy.random import SeedSequence
 from numpy.typing import NDArray
 
 from offload_gym.delay import (
-    MAKESPAN,
+    COST,
     MEAN,
     check_decisions,
+    cost_per_makespan,
+    energy_price,
+    fill_prices,
     new_problem,
     objective_code,
     open_problem,
@@ -23,7 +26,7 @@ from offload_gym.delay import (
     start_schedule,
 )
 from offload_gym.files import replacing
-from offload_gym.instances import LOCATION_FIELDS, TASK_FIELDS, Instances
+from offload_gym.instances import LOCATION_FIELDS, POWER_FIELDS, TASK_FIELDS, Instances
 from offload_gym.sampling import sample_estimated
 from offload_gym.scenario import Scenario
 from offload_gym.seeds import check_seed
@@ -84,7 +87,7 @@ class Demonstrations(NamedTuple):
 @njit(cache=True, nogil=True)
 def _label(
     tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits, max_cores,
-    objective, explore, decisions, latency_s, prefixes, alternative_s,
+    power, objective, explore, decisions, latency_s, prefixes, alternative_s,
 ):  # fmt: skip
     """Fill the labels; ``explore`` (B, n) is the location to take at a step, or -1 for the best one."""
     n, num_locations = tasks.shape[1], locations.shape[1]
@@ -94,8 +97,12 @@ def _label(
     trials = np.empty(n, dtype=np.int64)
     for b in range(len(tasks)):
         problem = open_problem(b, tasks, locations, task_counts, edge_start, edge_parent, edge_bits, room)
+        fill_prices(power[b], locations[b], problem)
         count = task_counts[b]
-        per_value = count if objective == MEAN else 1
+        per_value = count if objective == MEAN else 1.0
+        if objective == COST:
+            per_value /= cost_per_makespan(power[b])
+        price_s = 0.0  # of the energy of the tasks of the prefix
         decision, prefix, trial = decisions[b, :count], prefixes[b, :count], trials[:count]
         decisions[b, count:], prefixes[b, count:], alternative_s[b, count:] = 0, 0, np.nan  # padding
         start_schedule(locations[b], backlog_s[b], free_s)
@@ -112,7 +119,8 @@ def _label(
                 sent_s, core, _, finish_s[i], completion_s = place(problem, i, k, prefix, finish_s, radio_s, free_s[k])
                 before_s = free_s[k, core]
                 free_s[k, core] = finish_s[i]
-                after_s = max(value_s, completion_s) if objective == MAKESPAN else value_s + completion_s
+                after_s = value_s + completion_s if objective == MEAN else max(value_s, completion_s)
+                added_s = price_s + energy_price(problem, i, k, prefix) if objective == COST else 0.0
                 if i + 1 < count:
                     trial[:i] = prefix[:i]
                     trial[i] = k
@@ -120,7 +128,7 @@ def _label(
                         problem, i + 1, sent_s, finish_s, free_s, after_s, objective, UNLIMITED, trial
                     )
                 free_s[k, core] = before_s
-                alternative_s[b, i, k] = after_s / per_value
+                alternative_s[b, i, k] = (after_s + added_s) / per_value
             k = explore[b, i]
             if k < 0:
                 k = decision[i] if optimal_so_far else alternative_s[b, i].argmin()
@@ -128,7 +136,9 @@ def _label(
             prefix[i] = k
             radio_s, core, _, finish_s[i], completion_s = place(problem, i, k, prefix, finish_s, radio_s, free_s[k])
             free_s[k, core] = finish_s[i]
-            value_s = max(value_s, completion_s) if objective == MAKESPAN else value_s + completion_s
+            value_s = value_s + completion_s if objective == MEAN else max(value_s, completion_s)
+            if objective == COST:
+                price_s += energy_price(problem, i, k, prefix)
 
 
 def label(
@@ -142,7 +152,7 @@ def label(
 
     Args:
         instances: B instances of n tasks and K locations.
-        objective: "makespan" or "mean".
+        objective: "makespan", "mean" or "cost".
         exploration: (B, n) a location to force at a step, or -1 to follow the best choice; None follows it throughout.
         num_threads: threads that share the instances; None takes one a core.
         progress: show a progress bar (needs the package tqdm).
@@ -164,7 +174,7 @@ def label(
 
     def work(rows: slice) -> None:
         outputs = (array[rows] for array in (explore, decisions, latency_s, prefixes, alternative_s))
-        _label(*instances[rows].arrays, instances.max_cores, code, *outputs)
+        _label(*instances[rows].arrays, instances.max_cores, instances.power[rows], code, *outputs)
         if bar is not None:
             bar.update(rows.stop - rows.start)
 
@@ -205,7 +215,7 @@ def generate_demonstrations(
         scenario: what to draw from.
         num_instances: B, at least 1.
         seed: of the instances and the exploration; the result does not depend on the number of threads.
-        objective: "makespan" or "mean".
+        objective: "makespan", "mean" or "cost".
         explored_share: share of the instances whose prefixes contain random choices; the others follow the expert.
         exploration_rate: probability of a random choice at a step of those.
         num_threads: threads that share the work; None takes one a core.
@@ -262,6 +272,7 @@ def save_demonstrations(path: str | Path, demonstrations: Demonstrations) -> Non
             edge_start=instances.edge_start,
             edge_parent=instances.edge_parent,
             edge_bits=instances.edge_bits,
+            power=instances.power,
             decisions=demonstrations.decisions.astype(small),
             latency_s=demonstrations.latency_s,
             prefixes=demonstrations.prefixes.astype(small),
@@ -311,6 +322,9 @@ def _checked_instances(
     tasks = fields["tasks"]
     if tasks.ndim != 3 or tasks.shape[2] != len(TASK_FIELDS) or locations.shape[2:] != (len(LOCATION_FIELDS),):
         raise ValueError(f"tasks has the shape {tasks.shape} and locations {locations.shape}")
+    power = fields["power"]
+    if power.shape != (len(tasks), len(POWER_FIELDS)):
+        raise ValueError(f"power has the shape {power.shape}; it must be {(len(tasks), len(POWER_FIELDS))}")
     columns: dict[str, Any] = {name: tasks[:, :, column] for column, name in enumerate(TASK_FIELDS)}
     columns |= {name: locations[:, :, column] for column, name in enumerate(LOCATION_FIELDS)}
     return Instances(
@@ -318,4 +332,5 @@ def _checked_instances(
         backlog_s=core_backlog_s[:, :, 0] if core_backlog_s.shape[2:] == (1,) else core_backlog_s,
         radio_backlog_s=radio_backlog_s,
         task_counts=fields["task_counts"],
+        **dict(zip(POWER_FIELDS, power.T, strict=True)),
     ).with_packed_edges(fields["edge_start"], fields["edge_parent"], fields["edge_bits"])

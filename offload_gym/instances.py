@@ -13,6 +13,8 @@ TASK_FIELDS = ("input_bits", "output_bits", "workload_cycles")
 INPUT, OUTPUT, WORKLOAD = range(3)
 LOCATION_FIELDS = ("cpu_hz", "cores", "uplink_bps", "downlink_bps", "wired_bps", "propagation_s")
 CPU, CORES, UPLINK, DOWNLINK, WIRED, PROPAGATION = range(6)
+POWER_FIELDS = ("kappa", "transmit_w", "idle_w", "energy_weight_s_per_j")
+KAPPA, TRANSMIT, IDLE, ENERGY_WEIGHT = range(4)
 
 
 class Instances:
@@ -43,6 +45,11 @@ class Instances:
         edge_bits: (B, E) bits that each edge carries, finite, >= 0; needed where there are edges.
         task_counts: (B,) how many of the n tasks each instance has, from 1 to n; n where not given. The tasks beyond
             are padding: their numbers and decisions are ignored, and their completion times are NaN.
+        kappa: (B,) effective switched capacitance of the device's CPU: a cycle takes ``kappa * cpu_hz**2`` joules;
+            finite, >= 0. This and the next three are 0 where not given.
+        transmit_w: (B,) power of the radio while it sends, watts, finite, >= 0.
+        idle_w: (B,) power of the device until the last task is complete, whatever it does, watts, finite, >= 0.
+        energy_weight_s_per_j: (B,) seconds of latency that a joule is worth in the objective "cost", finite, >= 0.
 
     Raises:
         ValueError: one sentence with the field, the value and the bound.
@@ -65,6 +72,10 @@ class Instances:
         edges: Sequence[tuple[int, int]] = (),
         edge_bits: ArrayLike | None = None,
         task_counts: ArrayLike | None = None,
+        kappa: ArrayLike | None = None,
+        transmit_w: ArrayLike | None = None,
+        idle_w: ArrayLike | None = None,
+        energy_weight_s_per_j: ArrayLike | None = None,
     ) -> None:
         given = {
             "input_bits": input_bits,
@@ -104,7 +115,15 @@ class Instances:
         _require("radio_backlog_s", radio, _not_negative(radio), "finite and at least 0")
         number = _checked_counts(task_counts, per_task)
         graph = _checked_graph(edges, edge_bits, number, per_task)
-        self._store(tasks, locations, backlog.reshape(*per_location, -1).copy(), radio.copy(), number, *graph)
+        power = np.zeros((per_task[0], len(POWER_FIELDS)))
+        for column, values in enumerate((kappa, transmit_w, idle_w, energy_weight_s_per_j)):
+            if values is not None:
+                array = _numbers(POWER_FIELDS[column], values)
+                if array.shape != per_task[:1]:
+                    raise ValueError(f"{POWER_FIELDS[column]} has the shape {array.shape}; it must be {per_task[:1]}")
+                _require(POWER_FIELDS[column], array, _not_negative(array), "finite and at least 0")
+                power[:, column] = array
+        self._store(tasks, locations, backlog.reshape(*per_location, -1).copy(), radio.copy(), number, *graph, power)
 
     def _store(
         self,
@@ -116,6 +135,7 @@ class Instances:
         edge_start: NDArray[np.int64] | None = None,
         edge_parent: NDArray[np.int64] | None = None,
         edge_bits: NDArray[np.float64] | None = None,
+        power: NDArray[np.float64] | None = None,
     ) -> None:
         size, n = tasks.shape[:2]
         self.tasks = tasks  # (B, n, 3), columns as in TASK_FIELDS
@@ -129,6 +149,8 @@ class Instances:
         self.edge_start = np.zeros((size, n + 1), dtype=np.int64) if edge_start is None else edge_start  # (B, n + 1)
         self.edge_parent = np.zeros((size, 0), dtype=np.int64) if edge_parent is None else edge_parent  # (B, E)
         self.edge_bits = np.zeros((size, 0)) if edge_bits is None else edge_bits  # (B, E)
+        # (B, 4), columns as in POWER_FIELDS; read by the kernels that know the objective "cost"
+        self.power = np.zeros((size, len(POWER_FIELDS))) if power is None else power
         # What every kernel takes first.
         self.arrays = (
             tasks, locations, core_backlog_s, radio_backlog_s, self.task_counts, self.edge_start, self.edge_parent,
@@ -149,11 +171,12 @@ class Instances:
         edge_start: NDArray[np.int64] | None = None,
         edge_parent: NDArray[np.int64] | None = None,
         edge_bits: NDArray[np.float64] | None = None,
+        power: NDArray[np.float64] | None = None,
     ) -> Instances:
         """Instances over packed arrays that are known to be good, without a check or a copy."""
         instances = cls.__new__(cls)
         instances._store(
-            tasks, locations, core_backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits
+            tasks, locations, core_backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits, power
         )
         return instances
 
@@ -175,6 +198,7 @@ class Instances:
                 width = max(array.shape[axis] for array in arrays)
                 arrays = tuple(_widened(array, axis, width) for array in arrays)
             joined.append(np.concatenate(arrays))
+        joined.append(np.concatenate([batch.power for batch in batches]))
         return cls.from_arrays(*joined)
 
     def with_packed_edges(self, edge_start: ArrayLike, edge_parent: ArrayLike, edge_bits: ArrayLike) -> Instances:
@@ -214,7 +238,7 @@ class Instances:
         _require("edge_parent", parent, good | ~used, "a task before its child, increasing for each child")
         _require("edge_bits", bits, _not_negative(bits) | ~used, "finite and at least 0")
         graph = start.astype(np.int64), np.where(used, parent, 0).astype(np.int64), np.where(used, bits, 0.0)
-        return Instances.from_arrays(*self.arrays[:5], *graph)
+        return Instances.from_arrays(*self.arrays[:5], *graph, self.power)
 
     def __len__(self) -> int:
         return len(self.tasks)
@@ -231,7 +255,7 @@ class Instances:
             np.ascontiguousarray(self.tasks[rows]),
             np.ascontiguousarray(locations),
             np.ascontiguousarray(core_backlog_s),
-            *(np.ascontiguousarray(array[rows]) for array in self.arrays[3:]),
+            *(np.ascontiguousarray(array[rows]) for array in (*self.arrays[3:], self.power)),
         )
 
     def __repr__(self) -> str:

@@ -33,6 +33,9 @@ Where tasks depend on each other, the vector is longer:
 
 Then the vector is all that the remaining decisions depend on, but for how the sends of several placed parents share the
 radio.
+
+Under the objective "cost" the vector of an environment ends with two more numbers: what a second of run time on the
+device and a second of sending cost, in terms of a second of makespan.
 """
 
 from __future__ import annotations
@@ -75,17 +78,17 @@ def state_size(total_cores, num_locations, dependent=False):
     return 3 + total_cores + num_locations + (6 * num_locations + 4 * (num_locations - 1) if dependent else 0)
 
 
-def observation_size(num_tasks: int, cores: tuple[int, ...], dependent: bool = False) -> int:
+def observation_size(num_tasks: int, cores: tuple[int, ...], dependent: bool = False, priced: bool = False) -> int:
     """Numbers in an observation of ``num_tasks`` rows and locations with as many ``cores``."""
     num_locations = len(cores)
     graph = num_tasks * (num_locations + num_tasks) if dependent else 0
     rows = num_tasks * row_size(num_locations, dependent)
-    return int(rows + state_size(sum(cores), num_locations, dependent) + graph)
+    return int(rows + state_size(sum(cores), num_locations, dependent) + graph + 2 * priced)
 
 
-def observation_space(num_tasks: int, cores: tuple[int, ...], dependent: bool = False) -> Box:
+def observation_space(num_tasks: int, cores: tuple[int, ...], dependent: bool = False, priced: bool = False) -> Box:
     """The space of observations."""
-    return Box(0.0, HIGH, (observation_size(num_tasks, cores, dependent),), np.float32)
+    return Box(0.0, HIGH, (observation_size(num_tasks, cores, dependent, priced),), np.float32)
 
 
 @njit(cache=True, nogil=True)
@@ -264,6 +267,13 @@ def write_observation(
     if dependent:
         rest = state[state_size(int(location[:, CORES].sum()), num_locations, dependent) :]
         _write_graph(problem, i, num_rows, decision, finish_s, scale_s, rest)
+
+
+@njit(cache=True, nogil=True)
+def write_prices(problem, out):
+    """Fill the end of an observation under the objective "cost"."""
+    out[-2] = squash(problem.prices[0])
+    out[-1] = squash(problem.prices[1])
 
 
 @njit(cache=True, nogil=True)

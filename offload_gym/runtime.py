@@ -226,6 +226,8 @@ class NetworkPolicy:
         self.network = network
         self.num_parameters = network.num_parameters
         self._refine = refinement_code(refine)
+        if refine == "cost":
+            raise ValueError("refine is 'cost'; behind a network it must be 'makespan', 'mean' or None")
         self._encoder_sizes, self._head_sizes = _layer_sizes(network)
         parts = [p for weight, bias in network.encoder + network.head for p in (weight.T.ravel(), bias)]
         self._weights = np.concatenate(parts).astype(np.float32)

@@ -269,15 +269,16 @@ def _empty_arrays(scenario: Scenario, sizes: Sizes, num_instances: int) -> tuple
     )
 
 
-def _without_spare_edges(arrays: tuple[NDArray, ...]) -> Instances:
+def _as_instances(arrays: tuple[NDArray, ...], scenario: Scenario) -> Instances:
     """The instances, with room for as many edges as the largest graph has."""
     tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits = arrays
     most = int(edge_start[:, -1].max())
     if most < edge_parent.shape[1]:
         edge_parent, edge_bits = (np.ascontiguousarray(array[:, :most]) for array in (edge_parent, edge_bits))
     return Instances.from_arrays(
-        tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits
-    )
+        tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits,
+        np.tile(scenario.power, (len(tasks), 1)),
+    )  # fmt: skip
 
 
 def sample_instances(
@@ -302,7 +303,7 @@ def sample_instances(
     latent = rng.standard_normal((num_instances, 1 + scenario.num_locations))
     arrays = _empty_arrays(scenario, sizes, num_instances)
     _draw_independent(parameters, sizes.machines, u, latent, *arrays)
-    return _without_spare_edges(arrays)
+    return _as_instances(arrays, scenario)
 
 
 def estimate_instances(instances: Instances, noise: float, seed: int | SeedSequence | Generator = 0) -> Instances:
@@ -330,7 +331,7 @@ def estimate_instances(instances: Instances, noise: float, seed: int | SeedSeque
     locations[:, :, [UPLINK, DOWNLINK]] *= np.exp(noise * radio)
     return Instances.from_arrays(
         instances.tasks, locations, backlogs * factors[:, 1:, None], instances.radio_backlog_s * factors[:, 0],
-        *instances.arrays[4:],
+        *instances.arrays[4:], instances.power,
     )  # fmt: skip
 
 
@@ -343,7 +344,12 @@ def check_noise(noise: Any) -> None:
 def as_last_measured(instances: Instances, before: Instances) -> Instances:
     """The tasks of ``instances`` with the rates and backlogs of the epochs ``before`` them, (B,) each."""
     return Instances.from_arrays(
-        instances.tasks, before.locations, before.core_backlog_s, before.radio_backlog_s, *instances.arrays[4:]
+        instances.tasks,
+        before.locations,
+        before.core_backlog_s,
+        before.radio_backlog_s,
+        *instances.arrays[4:],
+        instances.power,
     )
 
 
@@ -433,6 +439,7 @@ class EpochProcess:
             np.maximum(instances.core_backlog_s, left_s),
             np.maximum(instances.radio_backlog_s, radio_s - self.scenario.epoch_s),
             *instances.arrays[4:],
+            instances.power,
         )
 
     def _draw_epoch(self, rng: Generator) -> Instances:
@@ -444,7 +451,7 @@ class EpochProcess:
             self._parameters, rng.random(self._sizes.tasks), self._latent, self._time_s, self._rates, tasks[0],
             locations[0], backlog_s[0], edge_start[0], edge_parent[0], edge_bits[0], self._has_edge,
         )  # fmt: skip
-        return _without_spare_edges(arrays)
+        return _as_instances(arrays, self.scenario)
 
 
 @njit(cache=True)

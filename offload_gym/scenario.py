@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from offload_gym.applications import APPLICATIONS, Application, application_named
 from offload_gym.cnns import CNN_NAMES, cnn_task
-from offload_gym.instances import check_count
+from offload_gym.instances import POWER_FIELDS, check_count
 from offload_gym.radio import cached_trace
 
 # Rows of Scenario.ranges(): (low, high) pairs in the order that the sampling kernels read them.
@@ -113,6 +113,11 @@ class Scenario:
         edge_propagation_s: one-way delay to the first edge server.
         further_edge_propagation_s: what further edge servers add to it.
         cloud_propagation_s: what the cloud server adds to it.
+        kappa: effective switched capacitance of the device's CPU: a cycle takes ``kappa * device_hz**2`` joules; the
+            default makes a core of 2 GHz take 0.8 W.
+        transmit_w: power of the radio while it sends, watts.
+        idle_w: power of the device until an epoch's last task is complete, watts.
+        energy_weight_s_per_j: seconds of latency that a joule is worth in the objective "cost".
         correlation: how much of the radio's and the backlogs' state carries over to the next epoch, from 0 (drawn
             anew) to below 1: the lag-one correlation of the Gaussian variables behind them.
         epoch_s: seconds from one epoch to the next, by which a recorded trace advances.
@@ -156,6 +161,10 @@ class Scenario:
     edge_propagation_s: Range = (0.002, 0.010)
     further_edge_propagation_s: Range = (0.001, 0.005)
     cloud_propagation_s: Range = (0.015, 0.060)
+    kappa: float = 1e-28
+    transmit_w: float = 0.5
+    idle_w: float = 0.1
+    energy_weight_s_per_j: float = 1.0
     correlation: float = 0.9
     epoch_s: float = 1.0
 
@@ -174,11 +183,11 @@ class Scenario:
             object.__setattr__(self, name, int(value))
         for name in RANGE_FIELDS:
             object.__setattr__(self, name, _checked_range(name, getattr(self, name)))
-        for place in _PLACES:
-            mean_s = getattr(self, f"{place}_backlog_s")
-            if not (_is_number(mean_s) and math.isfinite(mean_s) and mean_s >= 0):
-                raise ValueError(f"{place}_backlog_s is {mean_s!r}; it must be finite and at least 0")
-            object.__setattr__(self, f"{place}_backlog_s", float(mean_s))
+        for name in (*(f"{place}_backlog_s" for place in _PLACES), *POWER_FIELDS):
+            value = getattr(self, name)
+            if not (_is_number(value) and math.isfinite(value) and value >= 0):
+                raise ValueError(f"{name} is {value!r}; it must be finite and at least 0")
+            object.__setattr__(self, name, float(value))
         if not (_is_number(self.correlation) and 0 <= self.correlation < 1):
             raise ValueError(f"correlation is {self.correlation!r}; it must be at least 0 and below 1")
         if not (_is_number(self.epoch_s) and math.isfinite(self.epoch_s) and self.epoch_s > 0):
@@ -238,6 +247,11 @@ class Scenario:
     def dependent(self) -> bool:
         """Whether tasks can depend on each other."""
         return self.random_graph or any(application.edges for application in self.graphs)
+
+    @property
+    def power(self) -> tuple[float, ...]:
+        """The columns of ``Instances.power``."""
+        return tuple(getattr(self, name) for name in POWER_FIELDS)
 
     @property
     def cores(self) -> tuple[int, ...]:
@@ -341,6 +355,7 @@ def _vision() -> Scenario:
         device_hz=(2e9, 8e9),
         edge_hz=(100e9, 400e9),
         cloud_hz=(1e12, 4e12),
+        kappa=5e-30,  # 2.6 W at 8 GMAC/s
     )
 
 

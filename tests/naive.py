@@ -128,17 +128,12 @@ def brute_force(instance: dict[str, Any], objective: Objective = "makespan") -> 
 
 def from_instances(instances: Any, b: int) -> dict[str, Any]:
     """Instance `b` of a batch (a struct of arrays) as the dict of lists that the functions above take."""
-    fields = (
-        *("input_bits", "output_bits", "workload_cycles"),
-        *("cpu_hz", "cores", "uplink_bps", "downlink_bps", "wired_bps", "propagation_s", "backlog_s"),
-    )
-    instance: dict[str, Any] = {name: getattr(instances, name)[b].tolist() for name in fields}
-
-    radio_backlog_s = getattr(instances, "radio_backlog_s", None)
-    instance["radio_backlog_s"] = 0.0 if radio_backlog_s is None else float(radio_backlog_s[b])
-
-    edges = getattr(instances, "edges", None)
-    edge_bits = getattr(instances, "edge_bits", None)
-    instance["edges"] = [] if edges is None else [(int(parent), int(child)) for parent, child in edges]
-    instance["edge_bits"] = [] if edge_bits is None else edge_bits[b].tolist()
+    count = int(instances.task_counts[b])
+    edges = list(instances.edges_of(b))
+    instance: dict[str, Any] = {"radio_backlog_s": float(instances.radio_backlog_s[b]), "edges": edges}
+    instance["edge_bits"] = instances.edge_bits[b, : len(edges)].tolist()
+    for name in ("input_bits", "output_bits", "workload_cycles"):
+        instance[name] = getattr(instances, name)[b, :count].tolist()
+    for name in ("cpu_hz", "cores", "uplink_bps", "downlink_bps", "wired_bps", "propagation_s", "backlog_s"):
+        instance[name] = getattr(instances, name)[b].tolist()
     return instance

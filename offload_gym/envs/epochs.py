@@ -13,7 +13,10 @@ from numba import njit
 from numpy.typing import NDArray
 
 from offload_gym.delay import (
+    COST,
     MEAN,
+    device_energy,
+    fill_prices,
     fill_problem,
     latency,
     new_problem,
@@ -23,13 +26,14 @@ from offload_gym.delay import (
     start_schedule,
     view_problem,
 )
-from offload_gym.instances import Instances, check_count
+from offload_gym.instances import CPU, ENERGY_WEIGHT, Instances, check_count
 from offload_gym.observation import (
     fill_links,
     observation_size,
     observation_space,
     open_epoch,
     write_observation,
+    write_prices,
 )
 from offload_gym.sampling import EpochProcess, as_last_measured, check_noise, estimate_instances
 from offload_gym.scenario import Scenario, as_scenario
@@ -72,14 +76,27 @@ class Progress:
         _, _, _, radio_backlog_s, task_counts, edge_start, edge_parent, _ = instances.arrays
         self.problem = view_problem(task_counts[0], edge_start[0], edge_parent[0], self._room)
         self.radio_s = float(radio_backlog_s[0])
-        self.makespan_s = 0.0
+        self.makespan_s = self.run_s = self.send_s = 0.0
 
     def place(self, decision: NDArray[np.int64], first: int, last: int) -> float:
         """Place tasks ``first``, ..., ``last - 1``; returns the sum of their completions."""
-        self.radio_s, self.makespan_s, total_s = place_tasks(
+        self.radio_s, self.makespan_s, total_s, run_s, send_s = place_tasks(
             self.problem, decision, first, last, self.radio_s, self.makespan_s, self.finish_s, self.free_s
         )
+        self.run_s += run_s
+        self.send_s += send_s
         return total_s
+
+    @property
+    def energy_j(self) -> float:
+        """Energy that the device takes for the tasks placed so far."""
+        power, device_hz = self.instances.power[0], self.instances.locations[0, 0, CPU]
+        return float(device_energy(power, device_hz, self.run_s, self.send_s, self.makespan_s))
+
+    @property
+    def cost_s(self) -> float:
+        """The objective "cost" of the tasks placed so far."""
+        return self.makespan_s + float(self.instances.power[0, ENERGY_WEIGHT]) * self.energy_j
 
 
 class EpochEnv(gym.Env):
@@ -87,7 +104,7 @@ class EpochEnv(gym.Env):
 
     Args:
         scenario: a preset's name, a dict with "name" and what to change in it, or a ``Scenario``.
-        objective: "makespan" or "mean".
+        objective: "makespan", "mean" or "cost".
         num_epochs: epochs of an episode, or None for episodes without end.
         carry_over: whether work that is left when an epoch ends stays in the queues of the radio and the cores.
         observation_noise: what the policy knows of rates and backlogs. 0: the truth; a larger number: estimates, see
@@ -125,8 +142,9 @@ class EpochEnv(gym.Env):
         self.observation_noise = observation_noise
         self.render_mode = render_mode
         rows, cores, dependent = self.scenario.most_tasks, self.scenario.cores, self.scenario.dependent
-        self.observation_space: Box = observation_space(rows, cores, dependent)
-        self._observation_size = observation_size(rows, cores, dependent)
+        priced = self._objective == COST
+        self.observation_space: Box = observation_space(rows, cores, dependent, priced)
+        self._observation_size = observation_size(rows, cores, dependent, priced)
         self.action_space = self._make_action_space()
         self._process = EpochProcess(self.scenario)
         self._num_rows = rows
@@ -191,6 +209,9 @@ class EpochEnv(gym.Env):
             tasks, locations, backlog_s, radio_backlog_s, edge_bits, self._seen.problem, self._links[: self._num_tasks],
             self._num_rows, self._seen.finish_s, self._seen.free_s, self._scratch, observation,
         )  # fmt: skip
+        if self._objective == COST:
+            fill_prices(seen.power[0], seen.locations[0], self._seen.problem)
+            write_prices(self._seen.problem, observation)
         return observation
 
     def _check_open(self, what: str) -> None:
@@ -213,13 +234,18 @@ class EpochEnv(gym.Env):
         """Let ``render`` draw this decision of the current epoch; -1 for tasks that are not placed."""
         self._shown = (self._true.instances, decision)
 
-    def _add(self, decision: NDArray[np.int64], first: int, last: int) -> float:
-        """Place tasks ``first``, ..., ``last - 1``; returns what they add to the epoch's latency in seconds."""
-        before_s = self._true.makespan_s
-        total_s = self._true.place(decision, first, last)
+    def _value_s(self, total_s: float) -> float:
+        """The objective in seconds of the tasks placed so far, whose completions add up to ``total_s``."""
         if self._objective == MEAN:
             return total_s / self._num_tasks
-        return self._true.makespan_s - before_s
+        return self._true.cost_s if self._objective == COST else self._true.makespan_s
+
+    def _info(self, value_s: float) -> dict[str, Any]:
+        """What a finished epoch says of itself."""
+        info = {"latency_s": value_s, "energy_j": self._true.energy_j}
+        if self._objective == COST:
+            info |= {"latency_s": self._true.makespan_s, "cost_s": value_s}
+        return info
 
     def _close(self) -> tuple[NDArray[np.float32], bool]:
         """End the epoch: the next one's first observation, and whether the episode is over."""

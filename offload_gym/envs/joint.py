@@ -73,7 +73,8 @@ class JointEnv(EpochEnv):
         """Decide the epoch; ValueError where the action is not in the action space."""
         self._check_action(action, (self._num_rows,))
         decision = np.array(action, dtype=np.int64)[: self._num_tasks]
-        latency_s = self._add(decision, 0, self._num_tasks)
+        value_s = self._value_s(self._true.place(decision, 0, self._num_tasks))
+        info = self._info(value_s)
         self._show(decision)
         observation, terminated = self._close()
-        return observation, -latency_s, terminated, False, {"latency_s": latency_s}
+        return observation, -value_s, terminated, False, info

@@ -13,8 +13,10 @@ from numba import njit
 from numpy.typing import NDArray
 
 from offload_gym.delay import (
-    MAKESPAN,
+    COST,
     MEAN,
+    energy_price,
+    fill_prices,
     new_problem,
     objective_code,
     open_problem,
@@ -24,17 +26,31 @@ from offload_gym.delay import (
 from offload_gym.instances import CORES, Instances, check_count
 from offload_gym.solvers.local_search import NO_REFINEMENT, improve
 
-# Price of a second of the radio, and of a second of a location's mean core, in seconds of the objective, for makespan
-# and mean. Chosen on validation instances of the default scenario, n = 8 and 12, by `python -m benchmarks tune-beam`.
-RADIO_PRICE = (5.0, 0.1)
-CORE_PRICE = (2.0, 0.2)
+# Price of a second of the radio, and of a second of a location's mean core, in seconds of the objective, for makespan,
+# mean and cost (as for makespan). Chosen on validation instances of the default scenario, n = 8 and 12, by
+# `python -m benchmarks tune-beam`.
+RADIO_PRICE = (5.0, 0.1, 5.0)
+CORE_PRICE = (2.0, 0.2, 2.0)
 
 
 @njit(cache=True, nogil=True)
 def _expand(
-    problem, i, objective, radio_price, core_price, cores, radio_s, value_s, finish_s, free_s, choices, children, score
+    problem,
+    i,
+    objective,
+    radio_price,
+    core_price,
+    cores,
+    radio_s,
+    value_s,
+    price_s,
+    finish_s,
+    free_s,
+    choices,
+    children,
+    score,
 ):
-    """Fill ``children`` (candidates, 4: radio free, core, finish, value) and their ``score``.
+    """Fill ``children`` (candidates, 5: radio free, core, finish, value, price of energy) and their ``score``.
 
     Candidate ``s * K + k`` is state s with task ``i`` at location k. ``cores`` (K,) are numbers of cores.
     """
@@ -49,19 +65,22 @@ def _expand(
             sent_s, core, _, end_s, completion_s = place(
                 problem, i, k, choices[s], finish_s[s], radio_s[s], free_s[s, k]
             )
-            reached_s = max(value_s[s], completion_s) if objective == MAKESPAN else value_s[s] + completion_s
+            reached_s = value_s[s] + completion_s if objective == MEAN else max(value_s[s], completion_s)
+            children[c, 4] = price_s[s]
+            if objective == COST:
+                children[c, 4] += energy_price(problem, i, k, choices[s])
             added_s = (end_s - free_s[s, k, core]) / cores[k]
             children[c, 0] = sent_s
             children[c, 1] = core
             children[c, 2] = end_s
             children[c, 3] = reached_s
-            score[c] = reached_s + radio_price * sent_s + core_price * (used_s + added_s)
+            score[c] = reached_s + children[c, 4] + radio_price * sent_s + core_price * (used_s + added_s)
 
 
 @njit(cache=True, nogil=True)
 def beam_kernel(
     tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits, max_cores,
-    objective, width, radio_price, core_price, refine, decisions,
+    power, objective, width, radio_price, core_price, refine, decisions,
 ):  # fmt: skip
     """Fill ``decisions`` (B, n)."""
     n, num_locations = tasks.shape[1], locations.shape[1]
@@ -71,25 +90,27 @@ def beam_kernel(
     free_s = np.empty((2, width, num_locations, max_cores))
     finish_s = np.empty((2, width, n))
     radio_s = np.empty((2, width))
-    value_s = np.empty((2, width))
+    value_s, price_s = np.empty((2, width)), np.empty((2, width))
     choices = np.empty((2, width, n), dtype=np.int64)
-    children = np.empty((width * num_locations, 4))
+    children = np.empty((width * num_locations, 5))
     score = np.empty(width * num_locations)
     for b in range(len(tasks)):
         problem = open_problem(b, tasks, locations, task_counts, edge_start, edge_parent, edge_bits, room)
+        fill_prices(power[b], locations[b], problem)
         count = task_counts[b]
         per_value = count if objective == MEAN else 1  # values are sums of completions during the search
         start_schedule(locations[b], backlog_s[b], start_s)
         free_s[0, 0] = start_s
         radio_s[0, 0] = radio_backlog_s[b]
-        value_s[0, 0] = 0.0
+        value_s[0, 0] = price_s[0, 0] = 0.0
         old, kept = 0, 1
         for i in range(count):
             new = 1 - old
             weight = per_value * (count - 1 - i) / count
             _expand(
                 problem, i, objective, weight * radio_price, weight * core_price, locations[b, :, CORES],
-                radio_s[old, :kept], value_s[old, :kept], finish_s[old], free_s[old], choices[old], children, score,
+                radio_s[old, :kept], value_s[old, :kept], price_s[old, :kept], finish_s[old], free_s[old], choices[old],
+                children, score,
             )  # fmt: skip
             candidates = kept * num_locations
             kept = min(width, candidates)
@@ -103,11 +124,12 @@ def beam_kernel(
                 finish_s[new, rank, i] = children[best, 2]
                 radio_s[new, rank] = children[best, 0]
                 value_s[new, rank] = children[best, 3]
+                price_s[new, rank] = children[best, 4]
                 choices[new, rank, :i] = choices[old, s, :i]
                 choices[new, rank, i] = k
             old = new
         decision = decisions[b, :count]
-        decision[:] = choices[old, value_s[old, :kept].argmin(), :count]
+        decision[:] = choices[old, (value_s[old, :kept] + price_s[old, :kept]).argmin(), :count]
         decisions[b, count:] = 0  # padding
         if refine != NO_REFINEMENT:
             radio = radio_backlog_s[b]
@@ -122,7 +144,7 @@ def beam_search(
     Args:
         instances: B instances of n tasks.
         width: partial schedules kept, at least 1.
-        objective: "makespan" or "mean".
+        objective: "makespan", "mean" or "cost".
         refine: end with a one-flip local search.
     """
     code = objective_code(objective)
@@ -130,5 +152,5 @@ def beam_search(
     refine_code = code if refine else NO_REFINEMENT
     prices = RADIO_PRICE[code], CORE_PRICE[code]
     decisions = np.empty((len(instances), instances.num_tasks), dtype=np.int64)
-    beam_kernel(*instances.arrays, instances.max_cores, code, width, *prices, refine_code, decisions)
+    beam_kernel(*instances.arrays, instances.max_cores, instances.power, code, width, *prices, refine_code, decisions)
     return decisions

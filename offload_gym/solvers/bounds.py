@@ -12,6 +12,9 @@ before it: radio and cores are only ever busier later. Along the dependencies th
 - mean, independent tasks: if r of the remaining tasks go through the radio and the others run on the device, each send
   delays all later sends and, on a device with a single core, each run all later runs. The least sum of completions for
   each r does not depend on the node but for the two free times, so it is tabulated too.
+
+The objective "cost" is the makespan plus the price of energy: its bounds are those of the makespan, below a limit from
+which the price so far and the least price of each remaining task are taken.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from offload_gym.delay import MAKESPAN, PATH, RETURN, RUN, SEND, place
+from offload_gym.delay import COST, MEAN, PATH, RETURN, RUN, SEND, place
 
 # A node is cut when its bound is within this factor of the incumbent, so that rounding never keeps equals alive.
 TOLERANCE = 1.0 - 1e-12
@@ -38,6 +41,7 @@ class Bounds(NamedTuple):
     weights: NDArray  # (sets, K + 1) weight of each location's cores, and of the radio (last)
     weighted_work: NDArray  # (sets, n + 1) cheapest weighted work of the remaining tasks
     sum_by_remote_s: NDArray  # (n + 1, n + 1) least sum of completions with r remote tasks, free times taken as 0
+    least_price_s: NDArray  # (n + 1,) least price of the energy of the remaining tasks
     least_finish_s: NDArray  # (n, K) scratch space: what each remaining task can finish at, at the soonest
 
 
@@ -154,10 +158,20 @@ def tabulate(problem, first, radio_s, finish_s, free_s, objective, incumbent, in
         np.zeros((num_sets, num_locations + 1)),
         np.zeros((num_sets, n + 1)),
         np.full((n + 1, n + 1), np.inf),
+        np.zeros(n + 1),
         np.empty((n, num_locations)),
     )
+    if objective == COST:
+        for i in range(n - 1, first - 1, -1):
+            # Data may already be where a task with parents goes; an entry task's must be sent.
+            remote_s = problem.times[i, 1, SEND]
+            for k in range(2, num_locations):
+                remote_s = min(remote_s, problem.times[i, k, SEND])
+            price_s = min(problem.prices[0] * problem.times[i, 0, RUN], problem.prices[1] * remote_s)
+            tables.least_price_s[i] = tables.least_price_s[i + 1] + price_s
+    incumbent_s -= tables.least_price_s[first]
     allowed = np.ones((n, num_locations), dtype=np.bool_)
-    if objective == MAKESPAN:
+    if objective != MEAN:
         first_free_s = np.empty(num_locations)
         _first_free(free_s, first_free_s)
         for j in range(first, n):
@@ -178,7 +192,7 @@ def tabulate(problem, first, radio_s, finish_s, free_s, objective, incumbent, in
                 if k > 0 and is_entry:
                     after_s = times[i, k, PATH] + times[i, k, RUN] + times[i, k, RETURN]
                     tables.least_after_send_s[i] = min(tables.least_after_send_s[i], after_s)
-    if objective == MAKESPAN:
+    if objective != MEAN:
         _tabulate_weighted_work(problem, allowed, first, radio_s, finish_s, free_s, incumbent, incumbent_s, tables)
     elif len(edge_parent) == 0:
         _tabulate_sums(times, first, free_s, tables.sum_by_remote_s)
@@ -242,10 +256,12 @@ def _tabulate_sums(times, first, free_s, sums):
 def can_beat(problem, tables, i, limit_s, radio_s, decision, finish_s, free_s, value_s, objective, room_s):
     """Whether the bounds leave room for a completion of this node that is better than ``limit_s``.
 
-    ``value_s`` is the largest completion so far, or their sum; ``limit_s`` is in the same terms.
+    ``value_s`` is the largest completion so far, or their sum; ``limit_s`` is in the same terms, under the objective
+    "cost" less the price of energy so far.
     """
+    limit_s -= tables.least_price_s[i]
     n, num_locations = problem.times.shape[:2]
-    if objective == MAKESPAN:
+    if objective != MEAN:
         _room(tables, i, limit_s, radio_s, free_s, room_s)
         for chosen in range(len(tables.weights)):
             room = 0.0
@@ -267,7 +283,7 @@ def can_beat(problem, tables, i, limit_s, radio_s, decision, finish_s, free_s, v
         soonest_s = np.inf
         for k in range(num_locations):
             soonest_s = min(soonest_s, tables.least_finish_s[j, k] + problem.times[j, k, RETURN])
-        value_s = max(value_s, soonest_s) if objective == MAKESPAN else value_s + soonest_s
+        value_s = value_s + soonest_s if objective == MEAN else max(value_s, soonest_s)
         if value_s >= limit_s * TOLERANCE:
             return False
     return True

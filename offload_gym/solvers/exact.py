@@ -15,8 +15,12 @@ from numba import njit
 from numpy.typing import NDArray
 
 from offload_gym.delay import (
+    COST,
     MAKESPAN,
     MEAN,
+    cost_per_makespan,
+    energy_price,
+    fill_prices,
     latency,
     new_problem,
     objective_code,
@@ -40,7 +44,8 @@ def search(problem, first, radio_s, finish_s, free_s, value_s, objective, max_no
 
     ``free_s`` is restored before the return. ``value_s`` is the largest completion of the tasks before ``first``
     (makespan) or the sum of their completions (mean). ``best`` (n,) is a decision to improve in place from ``first``
-    on, and ``best_s`` its value in the terms of ``value_s``. ``finish_s`` is written from ``first`` on.
+    on, and ``best_s`` its value in the terms of ``value_s``, under the objective "cost" with the price of energy from
+    ``first`` on. ``finish_s`` is written from ``first`` on.
 
     Returns the best value, the number of nodes, and a value that no decision can be below.
     """
@@ -54,19 +59,20 @@ def search(problem, first, radio_s, finish_s, free_s, value_s, objective, max_no
     # The stack: per depth, the children in the order to try them, and what undoes the one in force.
     order = np.empty((n, num_locations), dtype=np.int64)
     position = np.zeros(n, dtype=np.int64)
-    radio_before, value_before, free_before = np.empty(n), np.empty(n), np.empty(n)
+    radio_before, value_before, free_before, price_before = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
     core_changed = np.zeros(n, dtype=np.int64)
     current = best.copy()
     nodes, depth, entered = 1, first, True
+    price_s = 0.0  # of the energy of the tasks from first on
     while depth >= first:
         if entered:
             _rank_children(problem, depth, current, finish_s, radio_s, free_s, room_s, order[depth])
             position[depth] = 0
-            radio_before[depth], value_before[depth] = radio_s, value_s
+            radio_before[depth], value_before[depth], price_before[depth] = radio_s, value_s, price_s
             entered = False
         else:  # came back: take the child in force out again
             free_s[current[depth], core_changed[depth]] = free_before[depth]
-            radio_s, value_s = radio_before[depth], value_before[depth]
+            radio_s, value_s, price_s = radio_before[depth], value_before[depth], price_before[depth]
         if position[depth] == num_locations or nodes >= max_nodes:
             depth -= 1
             continue
@@ -76,15 +82,17 @@ def search(problem, first, radio_s, finish_s, free_s, value_s, objective, max_no
         radio_s, core, _, end_s, completion_s = place(problem, depth, k, current, finish_s, radio_s, free_s[k])
         core_changed[depth], free_before[depth] = core, free_s[k, core]
         free_s[k, core] = finish_s[depth] = end_s
-        value_s = max(value_s, completion_s) if objective == MAKESPAN else value_s + completion_s
+        value_s = value_s + completion_s if objective == MEAN else max(value_s, completion_s)
+        if objective == COST:
+            price_s += energy_price(problem, depth, k, current)
         nodes += 1
-        if value_s >= best_s * TOLERANCE:
+        if value_s + price_s >= best_s * TOLERANCE:
             continue
         if depth == n - 1:
-            best_s = value_s
+            best_s = value_s + price_s
             best[first:] = current[first:]
         elif can_beat(
-            problem, tables, depth + 1, best_s, radio_s, current, finish_s, free_s, value_s, objective, room_s
+            problem, tables, depth + 1, best_s - price_s, radio_s, current, finish_s, free_s, value_s, objective, room_s
         ):
             depth += 1
             entered = True
@@ -145,7 +153,7 @@ def solve_one(problem, first, radio_s, finish_s, free_s, value_s, objective, max
 @njit(cache=True, nogil=True)
 def exact_kernel(
     tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits, max_cores,
-    objective, max_nodes, decisions, bound_s, optimal, nodes,
+    power, objective, max_nodes, decisions, bound_s, optimal, nodes,
 ):  # fmt: skip
     """Fill ``decisions`` (B, n), ``bound_s``, ``optimal`` and ``nodes`` (B,)."""
     n, num_locations = tasks.shape[1], locations.shape[1]
@@ -154,6 +162,7 @@ def exact_kernel(
     finish_s = np.empty(n)
     for b in range(len(tasks)):
         problem = open_problem(b, tasks, locations, task_counts, edge_start, edge_parent, edge_bits, room)
+        fill_prices(power[b], locations[b], problem)
         start_schedule(locations[b], backlog_s[b], free_s)
         decisions[b, task_counts[b] :] = 0  # padding
         value_s, nodes[b], low_s = solve_one(
@@ -161,13 +170,15 @@ def exact_kernel(
         )
         optimal[b] = low_s >= value_s
         bound_s[b] = low_s / task_counts[b] if objective == MEAN else low_s
+        if objective == COST:
+            bound_s[b] *= cost_per_makespan(power[b])
 
 
 class Solutions(NamedTuple):
     """Result of ``solve`` for B instances of n tasks."""
 
     decisions: NDArray[np.int64]  # (B, n)
-    latency_s: NDArray[np.float64]  # (B,) latency of the decisions in seconds
+    latency_s: NDArray[np.float64]  # (B,) value of the objective in seconds
     lower_bound_s: NDArray[np.float64]  # (B,) no decision is below it; equal to latency_s where proven optimal
     optimal: NDArray[np.bool_]  # (B,) whether optimality is proven, to a relative 1e-12
     nodes: NDArray[np.int64]  # (B,) nodes of the search tree, or states of the dynamic program
@@ -179,7 +190,7 @@ def exact(instances: Instances, objective: str = "makespan") -> NDArray[np.int64
     size = len(instances)
     decisions = np.empty((size, instances.num_tasks), dtype=np.int64)
     unused = (np.empty(size), np.empty(size, dtype=np.bool_), np.empty(size, dtype=np.int64))
-    exact_kernel(*instances.arrays, instances.max_cores, code, UNLIMITED, decisions, *unused)
+    exact_kernel(*instances.arrays, instances.max_cores, instances.power, code, UNLIMITED, decisions, *unused)
     return decisions
 
 
@@ -190,7 +201,7 @@ def solve(
 
     Args:
         instances: B instances of n tasks and K locations.
-        objective: "makespan" or "mean".
+        objective: "makespan", "mean" or "cost".
         max_nodes: bound on the nodes searched for each instance; None searches until optimality is proven. An
             instance that reaches it keeps the best decision found, and ``optimal`` is False. The dynamic program always
             runs to its end.
@@ -216,6 +227,7 @@ def solve(
         exact_kernel(
             *instances[rows].arrays,
             instances.max_cores,
+            instances.power[rows],
             code,
             UNLIMITED if max_nodes is None else max_nodes,
             decisions[rows],

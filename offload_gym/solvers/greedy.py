@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from offload_gym.delay import new_problem, open_problem, place, start_schedule
+from offload_gym.delay import fill_prices, new_problem, open_problem, place, start_schedule
 from offload_gym.instances import Instances
 from offload_gym.solvers.local_search import NO_REFINEMENT, improve, refinement_code
 
@@ -49,6 +49,7 @@ def greedy_kernel(
     edge_parent,
     edge_bits,
     max_cores,
+    power,
     refine,
     decisions,
 ):
@@ -60,6 +61,7 @@ def greedy_kernel(
     finish_s = np.empty(n)
     for b in range(len(tasks)):
         problem = open_problem(b, tasks, locations, task_counts, edge_start, edge_parent, edge_bits, room)
+        fill_prices(power[b], locations[b], problem)
         decision = decisions[b, : task_counts[b]]
         decisions[b, task_counts[b] :] = 0  # padding
         start_schedule(locations[b], backlog_s[b], start_s)
@@ -78,5 +80,5 @@ def greedy(instances: Instances, refine: str | None = None) -> NDArray[np.int64]
     """
     code = refinement_code(refine)
     decisions = np.empty((len(instances), instances.num_tasks), dtype=np.int64)
-    greedy_kernel(*instances.arrays, instances.max_cores, code, decisions)
+    greedy_kernel(*instances.arrays, instances.max_cores, instances.power, code, decisions)
     return decisions

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from offload_gym.delay import (
     check_decisions,
     evaluate,
+    fill_prices,
     new_problem,
     objective_code,
     open_problem,
@@ -67,6 +68,7 @@ def local_search_kernel(
     edge_parent,
     edge_bits,
     max_cores,
+    power,
     objective,
     decisions,
 ):
@@ -78,6 +80,7 @@ def local_search_kernel(
     finish_s = np.empty(n)
     for b in range(len(tasks)):
         problem = open_problem(b, tasks, locations, task_counts, edge_start, edge_parent, edge_bits, room)
+        fill_prices(power[b], locations[b], problem)
         start_schedule(locations[b], backlog_s[b], start_s)
         improve(
             problem, 0, decisions[b, : task_counts[b]], objective, 0.0, radio_backlog_s[b], start_s, finish_s, free_s
@@ -90,12 +93,12 @@ def local_search(instances: Instances, decisions: ArrayLike, objective: str = "m
     Args:
         instances: B instances of n tasks.
         decisions: (B, n) where to start; left as they are.
-        objective: "makespan" or "mean".
+        objective: "makespan", "mean" or "cost".
 
     Returns:
         (B, n) decisions that no move of a single task improves.
     """
     code = objective_code(objective)
     improved = check_decisions(instances, decisions).copy()
-    local_search_kernel(*instances.arrays, instances.max_cores, code, improved)
+    local_search_kernel(*instances.arrays, instances.max_cores, instances.power, code, improved)
     return improved

@@ -53,7 +53,7 @@ def look_ahead_kernel(
                 for k in range(num_locations):
                     decision[i] = k
                     free_s[:] = start_s
-                    radio_s, makespan_s, _ = place_tasks(
+                    radio_s, makespan_s, _, _, _ = place_tasks(
                         problem, decision, 0, count, radio_backlog_s[b], 0.0, finish_s, free_s
                     )
                     value = makespan_s + weight * work_left(radio_s, free_s, locations[b], epoch_s)
