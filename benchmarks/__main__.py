@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from agents.scenario_options import add_scenario_options, chosen_scenario
+from benchmarks.applications import compare_applications
 from benchmarks.comparison import compare
 from benchmarks.episodes import compare_carry_over
 from benchmarks.information import compare_information
@@ -51,6 +52,15 @@ def main(arguments: list[str] | None = None) -> int:
     )
     carry.add_argument("--seed", type=int, default=0, help="seed of the episodes (default: %(default)s)")
     carry.add_argument("--num-episodes", type=int, default=40, help="test episodes (default: %(default)s)")
+    applications = commands.add_parser(
+        "applications",
+        help="how policies decide every preset of applications",
+        description="Compare policies on every preset of applications, and draw one instance of each.",
+        allow_abbrev=False,
+    )
+    applications.add_argument("--seed", type=int, default=0, help="seed of the test instances (default: %(default)s)")
+    applications.add_argument("--num-instances", type=int, default=1000, help="default: %(default)s")
+    applications.add_argument("--plots", metavar="DIR", help="write the drawings as PNG files")
     information = commands.add_parser(
         "information",
         help="what it costs policies to see estimates of rates and backlogs",
@@ -66,6 +76,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.command == "tune-beam":
             tune_beam(options.num_instances, options.seed)
+            return 0
+        if options.command == "applications":
+            folder = None if options.plots is None else Path(options.plots)
+            compare_applications(options.num_instances, options.seed, folder)
             return 0
         if options.command == "information":
             compare_information(options.num_instances, options.seed, Path(options.agents))

@@ -310,7 +310,9 @@ def _schedules(
             free_s[k, core] = finish_s[i]
             sends = k > 0 and is_entry
             for e in range(problem.edge_start[i], problem.edge_start[i + 1]):
-                sends = sends or (k > 0 and decision[problem.edge_parent[e]] == 0)
+                if k > 0 and decision[problem.edge_parent[e]] == 0 and not sends:
+                    sends = True
+                    before_s = max(before_s, finish_s[problem.edge_parent[e]])
             cores[b, i] = core
             events[b, i, 0] = before_s if sends else np.nan
             events[b, i, 1] = radio_s if sends else np.nan
@@ -442,8 +444,8 @@ class Schedule(NamedTuple):
     """What happens when in one instance; n tasks without padding, K locations, seconds after the decision.
 
     A task that is not placed yet has location and core -1 and times NaN. Sending times are those of a task's data on
-    the radio, from when the radio is free to the last bit, NaN where it sends none; data of several parents may wait in
-    between.
+    the radio, from the first bit to the last, NaN where it sends none; between the data of several parents the radio
+    may wait.
     """
 
     location: NDArray[np.int64]  # (n,)

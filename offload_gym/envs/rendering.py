@@ -233,17 +233,19 @@ def draw_application(
         text = axes.text(*points[i], name, fontsize=8, color=ink, ha="center", va="center", bbox=box, zorder=2)
         boxes.append(text.get_bbox_patch())
     line: dict[str, Any] = {"color": BACKLOG_COLOUR, "linewidth": 1.0, "shrinkA": 0, "shrinkB": 0}
+    xs, ys = zip(*points, strict=True)
     for way, bits in zip(ways, application.edge_bits, strict=True):
         for start, end in pairwise(way):
             # Drawn after the tasks, whose boxes have their sizes then and cut the arrow.
             ends = {"patchA": boxes[start] if start < n else None, "patchB": boxes[end] if end < n else None}
             arrow = {**line, **ends, "arrowstyle": "-|>" if end < n else "-"}
             axes.annotate("", points[end], points[start], arrowprops=arrow, zorder=3)
-        # Off the middle, where edges cross.
+        # Off the middle, where edges cross; in one line of tasks above them, where there is room.
         x, y = (0.6 * a + 0.4 * b for a, b in zip(points[way[0]], points[way[1]], strict=True))
+        if len(set(ys)) == 1:
+            x, y = sum(points[k][0] for k in way[:2]) / 2, y - 0.12
         box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
         axes.text(x, y, f"{bits / 1e6:.3g}", fontsize=7, color=INK, ha="center", va="center", bbox=box, zorder=4)
-    xs, ys = zip(*points, strict=True)
     axes.set_xlim(-0.5, max(xs) + 0.5)
     axes.set_ylim(max(ys) + 0.7, min(ys) - 0.7)  # downwards
     axes.set_axis_off()
