@@ -78,7 +78,7 @@ def test_optimum_of_the_chain_by_hand(chain):
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_exact_equals_brute_force_and_no_heuristic_is_better(objective):
-    for instances, _ in random_problems(45, max_tasks=5, max_locations=4, seed=2, size=3):
+    for instances, _ in random_problems(60, max_tasks=6, max_locations=4, seed=2, size=1):
         best = [naive.brute_force(naive.from_instances(instances, b), objective)[0] for b in range(len(instances))]
         solutions = solve(instances, objective)
         np.testing.assert_allclose(solutions.latency_s, best, rtol=1e-9, atol=1e-9)
@@ -187,3 +187,13 @@ def test_networks_and_observations_refuse_dependencies(chain, hand_fields):
         epoch_observations(chain, np.zeros((1, 3), dtype=np.int64))
     with pytest.raises(ValueError, match="2 dependencies"):
         make_policy("student").decide(chain)
+
+
+def test_the_radio_sends_a_childs_data_once_its_parent_is_done(hand_fields):
+    instances = Instances(**hand_fields, edges=[(0, 1), (1, 2)], edge_bits=[[2e6, 4e6]])
+    made = schedule(instances, [0, 1, 2])
+    np.testing.assert_allclose(made.send_start_s, [np.nan, 1.0, np.nan])
+    np.testing.assert_allclose(made.send_end_s, [np.nan, 1.2, np.nan])
+    forked = Instances(**hand_fields, edges=[(0, 2), (1, 2)], edge_bits=[[2e6, 4e6]])
+    made = schedule(forked, [0, 0, 1])  # the parents finish at 1.0 and 1.2 s
+    np.testing.assert_allclose([made.send_start_s[2], made.send_end_s[2]], [1.0, 1.6])

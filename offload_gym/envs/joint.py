@@ -17,12 +17,15 @@ class JointEnv(EpochEnv):
     ## Description
     An end device has n tasks. Each runs on the device, on an edge server or on the cloud server. Remote tasks share the
     device's radio in index order, and each location's cores serve them as they come. Each step is one decision epoch:
-    the action places all its tasks, the reward is minus the epoch's latency, and new tasks arrive. Radio and backlogs
-    evolve from epoch to epoch (a correlated random process, or a recorded trace); the machines stay the same during an
-    episode. The decision does not change the next epoch's state, so the per-epoch optimum is the optimal policy.
+    the action places all its tasks, the reward is minus the epoch's latency, and new tasks arrive. Tasks can depend on
+    each other, where the scenario draws applications or random graphs. Radio and backlogs evolve from epoch to epoch (a
+    correlated random process, or a recorded trace); the machines stay the same during an episode. The decision does not
+    change the next epoch's state, so the per-epoch optimum is the optimal policy, unless ``carry_over`` is set: then
+    work that is left when the next epoch begins (``scenario.epoch_s`` later) keeps the radio and the cores busy.
 
     ## Action space
-    ``MultiDiscrete([K] * n)``: the location of each task; 0 is the device, 1..K-2 the edge servers, K-1 the cloud.
+    ``MultiDiscrete([K] * n)``: the location of each task; 0 is the device, 1..K-2 the edge servers, K-1 the cloud. n is
+    the most tasks that an epoch of the scenario can have; the entries of an epoch's missing tasks are ignored.
 
     ## Observation space
     ``Box(0, 3, (n * (2 + 4 (K - 1)) + 3 + cores + K,), float32)``: n task rows, then the state. All times are divided
@@ -39,28 +42,37 @@ class JointEnv(EpochEnv):
     | 4k + 1 | return time of the result |
 
     Columns of the state: when the radio is free; makespan so far (0); share of tasks not placed (1); when each core is
-    free, earliest first within a location, for locations 0..K-1; when task 0 would complete at each location.
+    free, earliest first within a location, for locations 0..K-1; when task 0 would complete at each location. Rows of
+    missing tasks are zero, so column 0 is the mask.
+
+    Where the scenario has dependent tasks the vector is longer: rows also hold upward rank and transfer times, the
+    state what simple completions of the schedule lead to, and arrivals and edges of the graph follow it. Under the
+    objective "cost" it ends with two energy prices. ``offload_gym.observation`` lists these columns.
 
     ## Reward
-    Minus the epoch's latency in seconds under ``objective``: the largest completion time ("makespan") or the mean one
-    ("mean").
+    Minus the epoch's latency in seconds under ``objective``: the largest completion time ("makespan"), the mean one
+    ("mean"), or the makespan plus the device's energy times the scenario's ``energy_weight_s_per_j`` ("cost").
 
     ## Starting state
     Machines, radio and backlogs are drawn from the scenario's distribution with the seed of ``reset``.
 
     ## Episode end
     ``terminated`` after ``num_epochs`` steps, as the return is that of these epochs. The observation does not count
-    them: as no decision affects a later epoch, the optimal policy does not depend on the count, but a value function
-    over several epochs does. ``num_epochs=1`` makes each epoch an episode; ``num_epochs=None`` never ends, and
-    ``gym.make(..., max_episode_steps=...)`` then truncates. The environment itself never truncates.
+    them: without ``carry_over`` no decision affects a later epoch and the optimal policy does not depend on the count,
+    but a value function over several epochs does. ``num_epochs=1`` makes each epoch an episode; ``num_epochs=None``
+    never ends, and ``gym.make(..., max_episode_steps=...)`` then truncates. The environment itself never truncates.
 
     ## Information
-    ``info["latency_s"]``: the epoch's latency in seconds.
+    ``info["latency_s"]``: the epoch's latency in seconds (under "cost" the makespan, and ``info["cost_s"]`` the cost);
+    ``info["energy_j"]``: the device's energy in joules, see ``offload_gym.energy``.
 
     ## Arguments
     ``scenario``: a preset's name, a dict with "name" and what to change, or a ``Scenario``; ``objective``;
-    ``num_epochs`` in an episode; ``render_mode``: "ansi" (text) or "rgb_array" (needs matplotlib): the schedule of the
-    last epoch as a Gantt chart of device, radio and each core.
+    ``num_epochs`` in an episode; ``carry_over``: whether work that is left stays in the queues; ``observation_noise``:
+    what the policy sees of rates and backlogs, where the delay is always that of the truth: 0 the truth, a larger
+    number estimates (``offload_gym.estimate_instances``), "last" those of the epoch before; ``render_mode``: "ansi"
+    (text) or "rgb_array" (needs matplotlib): the schedule of the last epoch as a Gantt chart of device, radio and each
+    core.
 
     ## Version history
     v0: first version.

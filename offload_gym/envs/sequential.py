@@ -42,17 +42,20 @@ class SequentialEnv(EpochEnv):
     As in ``JointEnv``, with row 0 for the task to be placed now, row 1 for the one after it, and zero rows beyond the
     last task. The state is that of the schedule so far: when the radio is free; makespan of the tasks placed; share of
     tasks not placed; when each core is free, earliest first within a location; when the task of row 0 would complete at
-    each location. The scale stays that of the epoch.
+    each location. The scale stays that of the epoch. Of dependent tasks the edges move with the rows, and the arrivals
+    say when the data of parents that are placed could be at each location. With ``observation_noise`` the schedule so
+    far is the one that the estimates predict.
 
     ## Reward
-    Minus what the placement added to the epoch's latency in seconds: the growth of the makespan, or the task's
-    completion time over n ("mean"). The rewards of an epoch add up to minus its latency.
+    Minus what the placement added to the epoch's latency in seconds: the growth of the makespan, the task's completion
+    time over n ("mean"), or the growth of the cost ("cost"). The rewards of an epoch add up to the reward of
+    ``JointEnv``.
 
     ## Episode end
     ``terminated`` after the last task of epoch ``num_epochs``; see ``JointEnv`` for ``num_epochs`` of 1 and None.
 
     ## Information
-    ``info["latency_s"]``: the epoch's latency in seconds, at the step that places its last task.
+    As in ``JointEnv``, at the step that places the epoch's last task.
 
     ## Version history
     v0: first version.
