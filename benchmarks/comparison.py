@@ -13,7 +13,8 @@ from benchmarks.contenders import SUFFIX, Contender, contenders
 from benchmarks.measurement import measure
 from benchmarks.plots import gantt_charts, gap_against_delay, latency_lines
 from offload_gym.delay import latency
-from offload_gym.instances import Instances
+from offload_gym.instances import DOWNLINK, UPLINK, Instances
+from offload_gym.policies import Policy
 from offload_gym.sampling import sample_estimated, sample_instances
 from offload_gym.scenario import Scenario
 from offload_gym.seeds import seed_for
@@ -85,20 +86,12 @@ def draw(
     policies = {c.name: c.policy for c in listed if c.name in (*PLOTTED, student)}
     title = f"{scenario.label}, {objective}"
 
-    # The first n tasks of the same instances for every n, and the same instances at every rate: only what stands on the
-    # axis differs along a line.
-    largest = sample_instances(replace(scenario, num_tasks=max(TASK_COUNTS)), PLOT_INSTANCES, seed_for("test", seed, 1))
-    curves: dict[str, list[float]] = {name: [] for name in policies}
-    for num_tasks in TASK_COUNTS:
-        tasks = np.ascontiguousarray(largest.tasks[:, :num_tasks])
-        instances = Instances.from_arrays(tasks, largest.locations, largest.core_backlog_s, largest.radio_backlog_s)
-        for name, policy in policies.items():
-            curves[name].append(float(latency(instances, policy.decide(instances), objective).mean()))
-    latency_lines(folder / "latency_against_tasks.png", TASK_COUNTS, _arrays(curves), "tasks in the epoch", title)
-
+    if not scenario.dependent and scenario.max_tasks is None:
+        _draw_task_counts(folder, policies, scenario, objective, seed)
     instances = sample_instances(scenario, PLOT_INSTANCES, seed_for("test", seed, 2))
     rates_mbps = np.geomspace(2, 160, 9)
-    curves = {name: [] for name in policies}
+    # The same instances at every rate.
+    curves: dict[str, list[float]] = {name: [] for name in policies}
     for rate_mbps in rates_mbps:
         at_rate = with_uplink(instances, 1e6 * rate_mbps)
         for name, policy in policies.items():
@@ -125,27 +118,28 @@ def draw(
     )
 
 
+def _draw_task_counts(folder: Path, policies: dict[str, Policy], scenario: Scenario, objective: str, seed: int) -> None:
+    """Latency against the number of independent tasks.
+
+    The first n tasks of the same instances for every n: only what stands on the axis differs along a line.
+    """
+    largest = sample_instances(replace(scenario, num_tasks=max(TASK_COUNTS)), PLOT_INSTANCES, seed_for("test", seed, 1))
+    curves: dict[str, list[float]] = {name: [] for name in policies}
+    for num_tasks in TASK_COUNTS:
+        tasks = np.ascontiguousarray(largest.tasks[:, :num_tasks])
+        instances = Instances.from_arrays(tasks, *largest.arrays[1:4], power=largest.power)
+        for name, policy in policies.items():
+            curves[name].append(float(latency(instances, policy.decide(instances), objective).mean()))
+    title = f"{scenario.label}, {objective}"
+    latency_lines(folder / "latency_against_tasks.png", TASK_COUNTS, _arrays(curves), "tasks in the epoch", title)
+
+
 def with_uplink(instances: Instances, uplink_bps: float) -> Instances:
-    """The instances at another uplink rate, each with the ratio of downlink to uplink that it has."""
-    ratio = instances.downlink_bps[:, 1:] / instances.uplink_bps[:, 1:]
-    uplink = instances.uplink_bps.copy()
-    downlink = instances.downlink_bps.copy()
-    uplink[:, 1:] = uplink_bps
-    downlink[:, 1:] = uplink_bps * ratio
-    return Instances(
-        input_bits=instances.input_bits,
-        output_bits=instances.output_bits,
-        workload_cycles=instances.workload_cycles,
-        cpu_hz=instances.cpu_hz,
-        cores=instances.cores,
-        backlog_s=instances.backlog_s,
-        uplink_bps=uplink,
-        downlink_bps=downlink,
-        wired_bps=instances.wired_bps,
-        propagation_s=instances.propagation_s,
-        radio_backlog_s=instances.radio_backlog_s,
-    )
+    """The instances with another uplink rate to the first server; all radio rates keep their ratios to it."""
+    locations = instances.locations.copy()
+    locations[:, 1:, [UPLINK, DOWNLINK]] *= uplink_bps / instances.locations[:, 1, UPLINK][:, None, None]
+    return Instances.from_arrays(instances.tasks, locations, *instances.arrays[2:], instances.power)
 
 
-def _arrays(curves: dict[str, list[float]]) -> dict[str, Any]:
+def _arrays(curves: dict[str, list[float]]) -> dict[str, np.ndarray]:
     return {name: np.array(values) for name, values in curves.items()}

@@ -7,8 +7,11 @@ import pytest
 from agents.networks import TaskNetwork, save_policy, to_runtime
 from benchmarks.__main__ import main
 from benchmarks.analysis import bootstrap_interval, front, markdown_table, summarise, write_json
+from benchmarks.applications import compare_applications
 from benchmarks.comparison import with_uplink
 from benchmarks.contenders import contenders
+from benchmarks.episodes import WEIGHTS, compare_carry_over
+from benchmarks.information import compare_information
 from benchmarks.measurement import Measurement, measure
 from offload_gym.policies import POLICY_NAMES
 from offload_gym.sampling import sample_instances
@@ -186,7 +189,7 @@ def test_policies_trained_for_something_else_are_left_out(tmp_path, capsys):
 def test_with_uplink_changes_rates_only():
     instances = sample_instances("default", 4, seed=0)
     changed = with_uplink(instances, 7e6)
-    assert (changed.uplink_bps[:, 1:] == 7e6).all()
+    np.testing.assert_allclose(changed.uplink_bps[:, 1:], 7e6)
     np.testing.assert_allclose(
         changed.downlink_bps[:, 1:] / 7e6, instances.downlink_bps[:, 1:] / instances.uplink_bps[:, 1:]
     )
@@ -196,3 +199,48 @@ def test_with_uplink_changes_rates_only():
 def test_a_gap_that_is_not_finite_is_null_in_json(tmp_path):
     write_json(tmp_path / "o.json", [{"policy": "a", "gap_mean": np.inf, "gap_max": 0.5}])
     assert json.loads((tmp_path / "o.json").read_text()) == [{"policy": "a", "gap_mean": None, "gap_max": 0.5}]
+
+
+def test_with_uplink_keeps_edges_and_the_ratios_between_servers():
+    instances = sample_instances({"name": "dag", "further_edge_rate_ratio": (0.5, 0.5)}, 4, seed=0)
+    changed = with_uplink(instances, 7e6)
+    np.testing.assert_allclose(changed.uplink_bps[:, 1:], [[7e6, 3.5e6, 7e6]] * 4)
+    np.testing.assert_array_equal(changed.edge_bits, instances.edge_bits)
+    assert np.isinf(changed.uplink_bps[:, 0]).all()
+
+
+def test_plots_of_dependent_tasks(tmp_path):
+    arguments = ["policies", "--scenario", "dag", "--num-tasks", "4", "--num-instances", "5"]
+    assert main([*arguments, "--agents", str(tmp_path), "--plots", str(tmp_path / "plots")]) == 0
+    names = {path.name for path in (tmp_path / "plots").iterdir()}
+    assert names == {"gap_against_delay.png", "latency_against_uplink.png", "schedules.png"}
+
+
+def test_every_application_is_compared_and_drawn(tmp_path, capsys):
+    assert main(["applications", "--num-instances", "6", "--plots", str(tmp_path)]) == 0
+    assert len(list(tmp_path.glob("application_*.png"))) == 11
+    said = capsys.readouterr().out
+    assert "face_recognition" in said
+    assert "6 test instances each" in said
+    rows = compare_applications(6, seed=0, folder=None)
+    assert all(row["gaps"]["beam-16"] >= -1e-12 for row in rows)
+    assert all(sum(row["share"]) == pytest.approx(1) for row in rows)
+
+
+def test_worse_information_costs_the_expert_something(tmp_path):
+    rows = {row["policy"]: row for row in compare_information(200, seed=0, agents_folder=tmp_path)}
+    assert rows["exact"]["0.0"] == pytest.approx(0, abs=1e-12)
+    assert 0 < rows["exact"]["0.1"] < rows["exact"]["0.3"] < rows["exact"]["1.0"]
+    assert rows["exact"]["last"] > 0.01
+    assert rows["local"]["0.3"] == pytest.approx(rows["local"]["0.0"])  # it looks at nothing
+
+
+def test_carry_over_is_played_for_every_policy(capsys):
+    rows = compare_carry_over(2, seed=0, epochs_s=(2.0,))
+    by_name = {row["policy"]: row for row in rows}
+    assert by_name["exact (myopic)"]["over_myopic"] == 0
+    assert by_name["greedy"]["over_myopic"] > 0
+    assert by_name["look-ahead"]["weight"] in WEIGHTS
+    assert by_name["exact (myopic)"]["latency_mean_s"] >= by_name["exact (myopic)"]["without_carry_over_s"]
+    assert main(["carry-over", "--num-episodes", "0"]) == 2
+    assert "num_episodes is 0; it must be a whole number, at least 1" in capsys.readouterr().err

@@ -26,11 +26,14 @@ from offload_gym.delay import (
 from offload_gym.instances import CORES, Instances, check_count
 from offload_gym.solvers.local_search import NO_REFINEMENT, improve
 
-# Price of a second of the radio, and of a second of a location's mean core, in seconds of the objective, for makespan,
-# mean and cost (as for makespan). Chosen on validation instances of the default scenario, n = 8 and 12, by
-# `python -m benchmarks tune-beam`.
-RADIO_PRICE = (5.0, 0.1, 5.0)
-CORE_PRICE = (2.0, 0.2, 2.0)
+# Prices of a second of the radio and of a second of a location's mean core, in seconds of the objective, for makespan,
+# mean and cost (as for makespan). Chosen on validation instances, n = 8 and 12, by `python -m benchmarks tune-beam`: on
+# the scenario "default" for independent tasks, and on "dag" for dependent ones, where the radio may wait for a task and
+# its free time says little.
+PRICES = {
+    False: ((5.0, 2.0), (0.1, 0.2), (5.0, 2.0)),
+    True: ((0.0, 1.0), (0.0, 0.1), (0.0, 1.0)),
+}
 
 
 @njit(cache=True, nogil=True)
@@ -150,7 +153,7 @@ def beam_search(
     code = objective_code(objective)
     check_count("width", width)
     refine_code = code if refine else NO_REFINEMENT
-    prices = RADIO_PRICE[code], CORE_PRICE[code]
+    prices = PRICES[instances.edge_parent.shape[1] > 0][code]
     decisions = np.empty((len(instances), instances.num_tasks), dtype=np.int64)
     beam_kernel(*instances.arrays, instances.max_cores, instances.power, code, width, *prices, refine_code, decisions)
     return decisions
