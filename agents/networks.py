@@ -23,10 +23,10 @@ def pick_device(device: str = "auto") -> torch.device:
     return torch.device(device)
 
 
-def _layers(sizes: Sequence[int], last_linear: bool) -> nn.Sequential:
+def _layers(sizes: Sequence[int], last_linear: bool, bias: bool = True) -> nn.Sequential:
     modules: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
-        modules += [nn.Linear(inputs, outputs), nn.ReLU()]
+        modules += [nn.Linear(inputs, outputs, bias=bias), nn.ReLU()]
     return nn.Sequential(*modules[:-1] if last_linear else modules)
 
 
@@ -57,7 +57,9 @@ class TaskNetwork(nn.Module):
         features = row_size(num_locations, dependent) - 1
         sums = 2 if form == "joint" else 1
         inputs = sums * encoder[-1] + features + state_size(sum(self.cores), num_locations, dependent)
-        self.encoder = _layers([features, *encoder], last_linear=False)
+        # Without biases an encoding grows with the times in its row and with nothing else. All times of an epoch are
+        # divided by one scale, so the sums stay as they are for graphs of many times as many tasks as in training.
+        self.encoder = _layers([features, *encoder], last_linear=False, bias=not dependent)
         self.head = _layers([inputs, *head, num_locations], last_linear=True)
 
     def forward(self, rows: Tensor, states: Tensor) -> Tensor:
@@ -87,12 +89,14 @@ def num_parameters(network: nn.Module) -> int:
 
 
 def linear_layers(module: nn.Module) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
-    """(weight, bias) of each linear layer of a module, in order."""
-    return tuple(
-        (layer.weight.detach().cpu().numpy().copy(), layer.bias.detach().cpu().numpy().copy())
-        for layer in module.modules()
-        if isinstance(layer, nn.Linear)
-    )
+    """(weight, bias) of each linear layer of a module, in order; the bias is 0 where the layer has none."""
+    layers = []
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            weight = layer.weight.detach().cpu().numpy().copy()
+            bias = np.zeros(len(weight), dtype=np.float32) if layer.bias is None else layer.bias.detach().cpu().numpy()
+            layers.append((weight, bias.copy()))
+    return tuple(layers)
 
 
 def to_runtime(network: TaskNetwork) -> Network:
@@ -117,7 +121,8 @@ def from_runtime(network: Network) -> TaskNetwork:
     with torch.no_grad():
         for layer, (weight, bias) in zip(linear, network.encoder + network.head, strict=True):
             layer.weight.copy_(torch.from_numpy(weight))
-            layer.bias.copy_(torch.from_numpy(bias))
+            if layer.bias is not None:
+                layer.bias.copy_(torch.from_numpy(bias))
     return module
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from agents.scenario_options import add_scenario_options, chosen_scenario
-from benchmarks.applications import compare_applications
+from benchmarks.applications import compare_applications, compare_large_graphs
 from benchmarks.comparison import compare
 from benchmarks.episodes import compare_carry_over
 from benchmarks.information import compare_information
@@ -61,6 +61,17 @@ def main(arguments: list[str] | None = None) -> int:
     applications.add_argument("--seed", type=int, default=0, help="seed of the test instances (default: %(default)s)")
     applications.add_argument("--num-instances", type=int, default=1000, help="default: %(default)s")
     applications.add_argument("--plots", metavar="DIR", help="write the drawings as PNG files")
+    large = commands.add_parser(
+        "large-graphs",
+        help="how heuristics and trained policies decide graphs of up to 200 tasks",
+        description="Compare policies on random graphs that are too large for the exact solver.",
+        allow_abbrev=False,
+    )
+    large.add_argument("--seed", type=int, default=0, help="seed of the test instances (default: %(default)s)")
+    large.add_argument("--num-instances", type=int, default=50, help="default: %(default)s")
+    large.add_argument(
+        "--agents", default="results/dag", metavar="DIR", help="folder of trained policies (default: %(default)s)"
+    )
     information = commands.add_parser(
         "information",
         help="what it costs policies to see estimates of rates and backlogs",
@@ -80,6 +91,9 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "applications":
             folder = None if options.plots is None else Path(options.plots)
             compare_applications(options.num_instances, options.seed, folder)
+            return 0
+        if options.command == "large-graphs":
+            compare_large_graphs(options.num_instances, options.seed, Path(options.agents))
             return 0
         if options.command == "information":
             compare_information(options.num_instances, options.seed, Path(options.agents))
