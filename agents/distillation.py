@@ -62,7 +62,7 @@ def student_loss(teacher: TaskNetwork, samples: Samples, temperature: float = 1.
 
     def loss(logits: Tensor, chosen: Tensor) -> Tensor:
         student_logits, teacher_logits, targets = (
-            tensor.flatten(0, 1) for tensor in (logits, scores[chosen], samples.targets[chosen])
+            samples.of_tasks(values, chosen) for values in (logits, scores[chosen], samples.targets[chosen])
         )
         label_loss = distillation_loss(student_logits, teacher_logits, targets, temperature, alpha)
         return with_latency(teacher.form, label_loss, logits, samples, chosen)

@@ -19,7 +19,6 @@ from tqdm import tqdm
 from agents.networks import TaskNetwork, to_runtime
 from offload_gym.delay import latency, optimality_gap
 from offload_gym.demonstrations import Demonstrations
-from offload_gym.instances import Instances
 from offload_gym.observation import epoch_observations
 from offload_gym.runtime import Network, NetworkPolicy
 
@@ -37,7 +36,12 @@ class Samples(NamedTuple):
     rows: Tensor  # (B, n, row size)
     states: Tensor  # (B, n, state size)
     targets: Tensor  # (B, n, K) probabilities
+    present: Tensor  # (B, n) whether there is a task, not padding
     labels: Demonstrations  # what they were made of
+
+    def of_tasks(self, values: Tensor, chosen: Tensor) -> Tensor:
+        """(N, ...) the ``values`` (b, n, ...) of all tasks of the ``chosen`` epochs (b,), without padding."""
+        return values[self.present[chosen]]
 
 
 def soft_labels(regret: NDArray[np.float64], temperature: float = LABEL_TEMPERATURE) -> NDArray[np.float32]:
@@ -65,14 +69,8 @@ def make_samples(demonstrations: Demonstrations, form: str, dependent: bool, dev
         targets = np.eye(demonstrations.instances.num_locations, dtype=np.float32)[demonstrations.decisions]
     else:
         targets = soft_labels(demonstrations.regret)
-    targets[~present(instances)] = 0.0  # padding: no target, no loss
-    tensors = [torch.from_numpy(array).to(device) for array in (rows, states, targets)]
-    return Samples(tensors[0], tensors[1], tensors[2], demonstrations)
-
-
-def present(instances: Instances) -> NDArray[np.bool_]:
-    """(B, n) whether there is a task, not padding."""
-    return np.arange(instances.num_tasks) < instances.task_counts[:, None]
+    tensors = [torch.from_numpy(array).to(device) for array in (rows, states, targets, instances.present)]
+    return Samples(tensors[0], tensors[1], tensors[2], tensors[3], demonstrations)
 
 
 def mean_gap(network: Network, demonstrations: Demonstrations) -> float:
@@ -167,7 +165,7 @@ def latency_loss(logits: Tensor, labels: Demonstrations, num_choices: int = NUM_
     weight = advantage.clamp(-0.5, 0.5).to(logits)
     expanded = log_probabilities.expand(num_choices, *log_probabilities.shape)
     of_tasks = expanded.gather(-1, drawn.unsqueeze(-1)).squeeze(-1)  # (choices, B, n)
-    drawn_log_probability = (of_tasks * torch.from_numpy(present(labels.instances)).to(logits)).sum(dim=-1)
+    drawn_log_probability = (of_tasks * torch.from_numpy(labels.instances.present).to(logits)).sum(dim=-1)
     return (weight * drawn_log_probability).mean()
 
 
@@ -182,7 +180,8 @@ def teacher_loss(form: str, samples: Samples) -> Loss:
     """Cross-entropy with the expert's labels; in the joint form together with the latency."""
 
     def loss(logits: Tensor, chosen: Tensor) -> Tensor:
-        label_loss = functional.cross_entropy(logits.flatten(0, 1), samples.targets[chosen].flatten(0, 1))
+        logits_of_tasks, targets = samples.of_tasks(logits, chosen), samples.of_tasks(samples.targets[chosen], chosen)
+        label_loss = functional.cross_entropy(logits_of_tasks, targets)
         return with_latency(form, label_loss, logits, samples, chosen)
 
     return loss

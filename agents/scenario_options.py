@@ -26,7 +26,10 @@ def add_scenario_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _noise(text: str) -> float | str:
-    return text if text == "last" else float(text)
+    try:
+        return text if text == "last" else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor 'last'") from None
 
 
 def chosen_scenario(options: argparse.Namespace) -> Scenario:

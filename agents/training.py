@@ -63,8 +63,7 @@ class Settings:
         objective_code(self.objective)
         if self.objective == "cost":
             raise ValueError("objective is 'cost'; networks do not see energy prices: it must be 'makespan' or 'mean'")
-        if self.observation_noise != "last":
-            check_noise(self.observation_noise)
+        check_noise("observation_noise", self.observation_noise)
         for name in ("num_labels", "num_validation", "teacher_passes", "student_passes", "multilabel_passes"):
             check_count(name, getattr(self, name))
         check_count("rl_placements", self.rl_placements)
@@ -89,6 +88,10 @@ def train_all(
         if name not in POLICIES:
             raise ValueError(f"only has {name!r}; the policies are {', '.join(POLICIES)}")
     folder = Path(folder)
+    for name in only:
+        teacher = name.replace("student", "teacher")
+        if teacher not in only and not (folder / f"{teacher}{SUFFIX}").exists() and teacher != name:
+            raise ValueError(f"only has {name!r} without {teacher!r}, which is not in {folder} yet; name both")
     folder.mkdir(parents=True, exist_ok=True)
     _check_settings(folder / "settings.json", settings)
     train_labels = _demonstrations("training", folder, settings, settings.num_labels, report)

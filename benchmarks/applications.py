@@ -62,7 +62,7 @@ def compare_applications(num_instances: int, seed: int, folder: Path | None) -> 
         scenario = make_scenario(**fields)
         instances = sample_instances(scenario, num_instances, seed_for("test", seed))
         expert = solve(instances)
-        there = np.arange(instances.num_tasks) < instances.task_counts[:, None]
+        there = instances.present
         share = np.bincount(expert.decisions[there], minlength=instances.num_locations) / there.sum()
         gaps = {
             policy: float(

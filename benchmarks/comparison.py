@@ -51,9 +51,12 @@ def compare(
     instances, seen = sample_estimated(
         scenario, num_instances, observation_noise, seed_for("test", seed), seed_for("test", seed, 3)
     )
-    listed = contenders(scenario, objective, instances, agents_folder, transfer)
+    listed = contenders(scenario, objective, instances, agents_folder, transfer, observation_noise)
     expert = solve(instances, objective)
-    rows = [summarise(m, scenario, objective) for m in measure(listed, instances, seen, expert, objective)]
+    rows = [
+        summarise(m, scenario, objective, observation_noise)
+        for m in measure(listed, instances, seen, expert, objective)
+    ]
     written = []
     for path, write in ((json_path, write_json), (csv_path, write_csv), (markdown_path, write_markdown)):
         if path is not None:

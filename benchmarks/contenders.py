@@ -24,11 +24,17 @@ class Contender(NamedTuple):
 
 
 def contenders(
-    scenario: Scenario, objective: str, instances: Instances, folder: Path, transfer: bool = False
+    scenario: Scenario,
+    objective: str,
+    instances: Instances,
+    folder: Path,
+    transfer: bool = False,
+    observation_noise: float | str | None = 0.0,
 ) -> list[Contender]:
     """All policies that were made for this scenario and objective; prints which were left out, and why.
 
-    With ``transfer`` those that were trained for another scenario or objective take part, too.
+    With ``transfer`` those that were trained for another scenario or objective take part, too, and with None as the
+    observation noise those that were trained with any.
 
     The built-in policies come first, then the trained ones of ``folder``. Students and multi-label networks are also
     listed with one-flip local search behind them, as heuristics are.
@@ -51,7 +57,9 @@ def contenders(
             candidates.append(Contender(f"{name}+flip", load_policy(path, objective), policy.num_parameters))
     fitting = []
     for contender in candidates:
-        reason = "" if transfer else _trained_for_something_else(contender.policy, scenario, objective)
+        reason = (
+            "" if transfer else _trained_for_something_else(contender.policy, scenario, objective, observation_noise)
+        )
         reason = reason or _refusal(contender.policy, instances)
         if reason:
             print(f"left out {contender.name}: {reason}")
@@ -60,11 +68,16 @@ def contenders(
     return fitting
 
 
-def _trained_for_something_else(policy: Policy, scenario: Scenario, objective: str) -> str:
+def _trained_for_something_else(
+    policy: Policy, scenario: Scenario, objective: str, observation_noise: float | str | None
+) -> str:
     """What a policy was trained for, where that is not this scenario and objective; empty where it is."""
     if isinstance(policy, NetworkPolicy):
         metadata = policy.network.metadata
-        for name, value in (("scenario", scenario.label), ("objective", objective)):
+        wanted = {"scenario": scenario.label, "objective": objective}
+        if observation_noise is not None and "observation_noise" in metadata:
+            wanted["observation_noise"] = str(observation_noise)
+        for name, value in wanted.items():
             if metadata.get(name) != value:
                 return f"it was trained for the {name} {metadata.get(name)!r}, not {value!r} (--transfer takes it in)"
     return ""

@@ -29,6 +29,7 @@ class Measurement(NamedTuple):
     latency_s: NDArray[np.float64]  # (B,)
     optimum_s: NDArray[np.float64]  # (B,)
     expert_decisions: NDArray[np.int64]  # (B, n)
+    present: NDArray[np.bool_]  # (B, n) whether there is a task, not padding
     decide_us: NDArray[np.float64]  # (calls,) one call of decide with one instance, from Python
     batch_s: float  # deciding all B instances in one call, the fastest of three
 
@@ -73,6 +74,7 @@ def measure(
             latency(instances, decisions, objective),
             expert.latency_s,
             expert.decisions,
+            instances.present,
             np.concatenate(times),
             seconds,
         )

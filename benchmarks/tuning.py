@@ -37,8 +37,8 @@ def tune_beam(num_instances: int, seed: int) -> None:
             decisions = np.empty((num_instances, num_tasks), dtype=np.int64)
             for (prices, listed), width in product(gaps.items(), WIDTHS):
                 beam_kernel(
-                    *instances.arrays, instances.max_cores, instances.power, code, width, *prices, NO_REFINEMENT,
-                    decisions,
+                    *instances.arrays, instances.max_cores, instances.power, code, width,
+                    *((price, price) for price in prices), NO_REFINEMENT, decisions,
                 )  # fmt: skip
                 listed.append(float((latency(instances, decisions, objective) / optimum_s - 1).mean()))
         print(f"{name}, {objective}: mean gap % at (n, width) = {list(product(TASK_COUNTS, WIDTHS))}")

@@ -10,6 +10,7 @@ import heapq
 import json
 import math
 import operator
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -74,6 +75,8 @@ class Application:
         for name in TASK_FIELDS:
             if len(fields[name]) != n:
                 raise ValueError(f"{name} has {len(fields[name])} numbers; it must have {n}, as workload_cycles has")
+        if isinstance(self.task_names, str) or not isinstance(self.task_names, Iterable):
+            raise ValueError(f"task_names is {self.task_names!r}; it must hold one name for each task")
         task_names = tuple(self.task_names) or tuple(str(i) for i in range(n))
         if len(task_names) != n:
             raise ValueError(f"task_names has {len(task_names)} names; it must have {n}, one for each task")
@@ -194,7 +197,11 @@ def load_application(path: str | Path) -> Application:
     """
     path = Path(path)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    try:
+        data = json.loads(text)
         _check_keys("the application", data, needed=("name", "tasks"), optional=("edges",))
         tasks, edges = data["tasks"], data.get("edges", [])
         for key, rows in (("tasks", tasks), ("edges", edges)):
@@ -206,7 +213,7 @@ def load_application(path: str | Path) -> Application:
             _check_keys(f"edges[{i}]", edge, needed=("from", "to"), optional=("bits",))
         rows = [_task(task["name"], task) for task in tasks]
         return _numbered(data["name"], rows, [(edge["from"], edge["to"], edge.get("bits", 0.0)) for edge in edges])
-    except ValueError as error:  # what json finds as well
+    except (RecursionError, ValueError) as error:  # what json finds as well
         raise ValueError(f"{path}: {error}") from None
 
 
@@ -513,7 +520,7 @@ def _numbered(name: str, tasks: Sequence[_Task], edges: Sequence[_Edge]) -> Appl
     missing = [0] * len(tasks)  # parents that have no number yet
     for parent, child, bits in edges:
         for end in (parent, child):
-            if end not in listed:
+            if not isinstance(end, str) or end not in listed:
                 raise ValueError(f"the edge {parent!r} -> {child!r} names {end!r}, which is not a task")
         _check_number(f"bits of the edge {parent!r} -> {child!r}", bits)
         children[listed[parent]].append(listed[child])
@@ -563,9 +570,10 @@ def _check_keys(where: str, data: Any, needed: Sequence[str], optional: Sequence
 
 
 def _check_task_names(names: Iterable[Any]) -> None:
-    for name, count in Counter(names).items():
+    for name in names:
         if not isinstance(name, str):
             raise ValueError(f"the name of a task is {name!r}; it must be a string")
+    for name, count in Counter(names).items():
         if count > 1:
             raise ValueError(f"{count} tasks have the name {name!r}; the names of tasks must differ")
 
@@ -614,6 +622,8 @@ def _check_not_negative(label: str, value: float) -> None:
 def _check_number(label: str, value: Any) -> None:
     if not isinstance(value, int | float | np.integer | np.floating) or isinstance(value, bool):
         raise ValueError(f"{label} is {value!r}; it must be a number")
+    if isinstance(value, int) and value > sys.float_info.max:
+        raise ValueError(f"{label} has {len(str(value))} digits; it must be finite")
 
 
 def _drawn(name: str, bounds: Any, u: NDArray[np.float64]) -> NDArray[np.float64]:

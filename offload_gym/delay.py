@@ -178,12 +178,13 @@ def place(problem, i, k, decision, finish_s, radio_s, free_s):
     """Add task ``i`` at location ``k``, whose cores are free from ``free_s`` (max_cores,), to a schedule.
 
     Changes nothing: the caller stores ``k`` in ``decision`` and the finish in ``finish_s`` and as the core's free time.
-    Returns (radio free, core, start, finish, completion).
+    Returns (radio free, core, start, finish, completion, first bit sent, infinite where the radio sends nothing).
     """
     times = problem.times[i, k]
-    ready_s = 0.0
+    ready_s, send_start_s = 0.0, np.inf
     first, last = problem.edge_start[i], problem.edge_start[i + 1]
     if k > 0 and first == last:
+        send_start_s = radio_s
         radio_s += times[SEND]
         ready_s = radio_s + times[PATH]
     for e in range(first, last):
@@ -191,7 +192,9 @@ def place(problem, i, k, decision, finish_s, radio_s, free_s):
         source = decision[parent]
         arrival_s = finish_s[parent]
         if source == 0 and k > 0:
-            radio_s = max(radio_s, arrival_s) + problem.moves[e, source, k, SEND]
+            radio_s = max(radio_s, arrival_s)
+            send_start_s = min(send_start_s, radio_s)
+            radio_s += problem.moves[e, source, k, SEND]
             arrival_s = radio_s
         ready_s = max(ready_s, arrival_s + problem.moves[e, source, k, PATH])
     core = 0
@@ -200,7 +203,7 @@ def place(problem, i, k, decision, finish_s, radio_s, free_s):
             core = m
     start_s = max(ready_s, free_s[core])
     end_s = start_s + times[RUN]
-    return radio_s, core, start_s, end_s, end_s + times[RETURN]
+    return radio_s, core, start_s, end_s, end_s + times[RETURN], send_start_s
 
 
 @njit(cache=True, nogil=True)
@@ -231,7 +234,7 @@ def place_tasks(problem, decision, first, last, radio_s, largest_s, finish_s, fr
     total_s = run_s = send_s = 0.0
     for i in range(first, last):
         k = decision[i]
-        radio_s, core, _, finish_s[i], completion_s = place(problem, i, k, decision, finish_s, radio_s, free_s[k])
+        radio_s, core, _, finish_s[i], completion_s, _ = place(problem, i, k, decision, finish_s, radio_s, free_s[k])
         free_s[k, core] = finish_s[i]
         largest_s = max(largest_s, completion_s)
         total_s += completion_s
@@ -254,7 +257,7 @@ def evaluate(problem, first, decision, objective, value_s, radio_s, start_s, fin
     price_s = 0.0
     for i in range(first, len(decision)):
         k = decision[i]
-        radio_s, core, _, finish_s[i], completion_s = place(problem, i, k, decision, finish_s, radio_s, free_s[k])
+        radio_s, core, _, finish_s[i], completion_s, _ = place(problem, i, k, decision, finish_s, radio_s, free_s[k])
         free_s[k, core] = finish_s[i]
         value_s = value_s + completion_s if objective == MEAN else max(value_s, completion_s)
         if objective == COST:
@@ -303,18 +306,13 @@ def _schedules(
             for e in range(problem.edge_start[i], problem.edge_start[i + 1]):
                 source = decision[problem.edge_parent[e]]
                 move_times(edge_bits[b, e], locations[b], source, k, problem.moves[e, source, k])
-            before_s = radio_s
-            radio_s, core, start_s, finish_s[i], completion_s = place(
+            radio_s, core, start_s, finish_s[i], completion_s, send_start_s = place(
                 problem, i, k, decision, finish_s, radio_s, free_s[k]
             )
             free_s[k, core] = finish_s[i]
-            sends = k > 0 and is_entry
-            for e in range(problem.edge_start[i], problem.edge_start[i + 1]):
-                if k > 0 and decision[problem.edge_parent[e]] == 0 and not sends:
-                    sends = True
-                    before_s = max(before_s, finish_s[problem.edge_parent[e]])
+            sends = send_start_s < np.inf
             cores[b, i] = core
-            events[b, i, 0] = before_s if sends else np.nan
+            events[b, i, 0] = send_start_s if sends else np.nan
             events[b, i, 1] = radio_s if sends else np.nan
             events[b, i, 2] = start_s
             events[b, i, 3] = finish_s[i]

@@ -63,8 +63,6 @@ class Demonstrations(NamedTuple):
 
     def part(self, rows: slice | NDArray) -> Demonstrations:
         """The demonstrations of a slice, an index array or a mask of the instances."""
-        if isinstance(rows, int):
-            return tuple(self)[rows]
         return self._replace(
             instances=self.instances[rows],
             decisions=self.decisions[rows],
@@ -116,7 +114,9 @@ def _label(
                 if optimal_so_far and k == decision[i]:
                     alternative_s[b, i, k] = latency_s[b]
                     continue
-                sent_s, core, _, finish_s[i], completion_s = place(problem, i, k, prefix, finish_s, radio_s, free_s[k])
+                sent_s, core, _, finish_s[i], completion_s, _ = place(
+                    problem, i, k, prefix, finish_s, radio_s, free_s[k]
+                )
                 before_s = free_s[k, core]
                 free_s[k, core] = finish_s[i]
                 after_s = value_s + completion_s if objective == MEAN else max(value_s, completion_s)
@@ -134,7 +134,7 @@ def _label(
                 k = decision[i] if optimal_so_far else alternative_s[b, i].argmin()
             optimal_so_far = optimal_so_far and k == decision[i]
             prefix[i] = k
-            radio_s, core, _, finish_s[i], completion_s = place(problem, i, k, prefix, finish_s, radio_s, free_s[k])
+            radio_s, core, _, finish_s[i], completion_s, _ = place(problem, i, k, prefix, finish_s, radio_s, free_s[k])
             free_s[k, core] = finish_s[i]
             value_s = value_s + completion_s if objective == MEAN else max(value_s, completion_s)
             if objective == COST:

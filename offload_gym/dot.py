@@ -26,9 +26,12 @@ def read_dot(path: Path, cycles_per_flop: float = 1.0) -> tuple[Tasks, Edges]:
         import pydot
     except ImportError as error:
         raise ImportError("Reading DOT files needs pydot: pip install offload-gym[applications]") from error
-    if not (math.isfinite(cycles_per_flop) and cycles_per_flop > 0):
+    if not isinstance(cycles_per_flop, int | float) or not 0 < cycles_per_flop < math.inf:
         raise ValueError(f"cycles_per_flop is {cycles_per_flop!r}; it must be finite and above 0")
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if "NODE_COUNT" in text and "digraph" not in text:
         raise ValueError(f"{path} is in daggen's own format; write it with daggen --dot")
     printed = io.StringIO()
@@ -96,6 +99,8 @@ def _checked(attributes: dict[str, str | None]) -> dict[str, str]:
 
 def _name(text: str) -> str:
     """The name of a node without quotation marks and without the port that may follow it."""
+    if "\\" in text:
+        raise ValueError(f"the name {text} has a backslash, which is not understood")
     return text.split('"')[1] if text.startswith('"') else text.partition(":")[0]
 
 

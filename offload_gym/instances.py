@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,8 @@ class Instances:
             joins batches of different applications.
         edge_bits: (B, E) bits that each edge carries, finite, >= 0; needed where there are edges.
         task_counts: (B,) how many of the n tasks each instance has, from 1 to n; n where not given. The tasks beyond
-            are padding: their numbers and decisions are ignored, and their completion times are NaN.
+            are padding: their numbers and decisions must be in the bounds but have no effect, and their completion
+            times are NaN.
         kappa: (B,) effective switched capacitance of the device's CPU: a cycle takes ``kappa * cpu_hz**2`` joules;
             finite, >= 0. This and the next three are 0 where not given.
         transmit_w: (B,) power of the radio while it sends, watts, finite, >= 0.
@@ -181,22 +182,28 @@ class Instances:
         return instances
 
     @classmethod
-    def concatenate(cls, batches: Sequence[Instances]) -> Instances:
+    def concatenate(cls, batches: Iterable[Instances]) -> Instances:
         """One batch of all instances of several batches, whose tasks and edges may differ in number.
 
         Raises:
             ValueError: there is no batch, or the batches differ in their number of locations.
         """
+        batches = list(batches)
         if not batches:
             raise ValueError("batches is empty; there must be at least one")
         numbers = [batch.num_locations for batch in batches]
         if len(set(numbers)) > 1:
             raise ValueError(f"the batches have {numbers} locations; they must have the same number")
+        max_cores = max(batch.max_cores for batch in batches)
         joined = []
-        for arrays, axis in zip(zip(*(batch.arrays for batch in batches), strict=True), _VARYING_AXES, strict=True):
+        for arrays, (axis, repeats) in zip(
+            zip(*(batch.arrays for batch in batches), strict=True), _VARYING, strict=True
+        ):
             if axis is not None:
                 width = max(array.shape[axis] for array in arrays)
-                arrays = tuple(_widened(array, axis, width) for array in arrays)
+                if axis == 2 and width > 1:  # backlogs for each core: for all cores of the joined batch
+                    width = max_cores
+                arrays = tuple(_widened(array, axis, width, repeats) for array in arrays)
             joined.append(np.concatenate(arrays))
         joined.append(np.concatenate([batch.power for batch in batches]))
         return cls.from_arrays(*joined)
@@ -280,6 +287,11 @@ class Instances:
         return tuple((int(p), int(c)) for p, c in zip(self.edge_parent[b, : len(children)], children, strict=True))
 
     @property
+    def present(self) -> NDArray[np.bool_]:
+        """(B, n) whether there is a task, not padding."""
+        return np.arange(self.num_tasks) < self.task_counts[:, None]
+
+    @property
     def input_bits(self) -> NDArray[np.float64]:
         """(B, n) bits that a task sends to a remote location."""
         return self.tasks[:, :, INPUT]
@@ -330,20 +342,21 @@ class Instances:
         return self.locations[:, :, PROPAGATION]
 
 
-# Along which axis the arrays of different batches may differ in size, in the order of ``Instances.arrays``.
-_VARYING_AXES = (1, None, 2, None, None, 1, 1, 1)
+# Along which axis the arrays of different batches may differ in size, and whether padding repeats the last entry, in
+# the order of ``Instances.arrays``.
+_VARYING = ((1, False), (None, False), (2, True), (None, False), (None, False), (1, True), (1, False), (1, False))
 
 
-def _widened(array: NDArray, axis: int, width: int) -> NDArray:
-    """``array`` repeating its last entry along ``axis``, or zeros where it has none, to make it ``width`` wide.
+def _widened(array: NDArray, axis: int, width: int, repeats: bool) -> NDArray:
+    """``array`` with zeros, or with its last entry repeated, at the end of ``axis`` to make it ``width`` wide.
 
-    That is the number of edges in ``edge_start``, and the backlog that all cores share; other padding is not read.
+    The last entry is the number of edges in ``edge_start``, and the backlog that all cores share.
     """
     if array.shape[axis] == width:
         return array
     missing = [(0, 0)] * array.ndim
     missing[axis] = (0, width - array.shape[axis])
-    return np.pad(array, missing, mode="edge" if array.shape[axis] else "constant")
+    return np.pad(array, missing, mode="edge" if repeats else "constant")
 
 
 def _checked_counts(task_counts: ArrayLike | None, per_task: tuple[int, ...]) -> NDArray[np.int64]:

@@ -87,8 +87,8 @@ def make_policy(name: str, objective: str = "makespan", seed: int = 0) -> Policy
     Args:
         name: "local", "edge" (the first edge server), "cloud", "random" (each location equally likely), "greedy"
             (earliest completion), "heft" (the same, most urgent task first), "beam-4", "beam-16" (beam search of that
-            width), "greedy+flip", "beam-4+flip", "beam-16+flip" (improved by one-flip local search), "exact" (branch
-            and bound) or "student" (a small network, shipped with the package, that was trained for the default
+            width), "greedy+flip", "beam-4+flip", "beam-16+flip" (improved by one-flip local search), "exact" (as
+            ``solve``) or "student" (a small network, shipped with the package, that was trained for the default
             scenario and makespan).
         objective: what the policies that look at the objective minimise.
         seed: of the random policy.
@@ -108,7 +108,8 @@ def load_policy(path: str | Path, refine: str | None = None) -> NetworkPolicy:
 
     Args:
         path: a policy file.
-        refine: objective of a one-flip local search behind the network, or None for the network alone.
+        refine: "makespan" or "mean", the objective of a one-flip local search behind the network, or None for the
+            network alone.
 
     Raises:
         ValueError: the file is not a complete policy file, or the objective is unknown.

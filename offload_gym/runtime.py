@@ -199,7 +199,7 @@ def decide_kernel(
             k = _argmax(x, 0 if encoded or not joint else i * num_locations, num_locations)
             decision[i] = k
             if not joint:
-                radio_s, core, _, finish_s[i], completion_s = place(
+                radio_s, core, _, finish_s[i], completion_s, _ = place(
                     problem, i, k, decision, finish_s, radio_s, free_s[k]
                 )
                 free_s[k, core] = finish_s[i]

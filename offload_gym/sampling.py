@@ -58,6 +58,7 @@ from offload_gym.scenario import (
 from offload_gym.seeds import check_seed
 
 UNIFORMS_A_TASK = 3
+MAX_NOISE = 10.0  # estimates off by a factor of e ** 10 or more say nothing
 UNIFORMS_AN_EPOCH = 4  # where applications or numbers of tasks are drawn: which one, fat, density, ccr
 
 
@@ -209,7 +210,7 @@ def _set_state(parameters, latent, time_s, rates, locations, backlog_s):
 
 @njit(cache=True, nogil=True)
 def _draw_independent(
-    parameters, num_machines, u, latent, tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start,
+    parameters, num_machines, later_s, u, latent, tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start,
     edge_parent, edge_bits,
 ):  # fmt: skip
     n, num_locations = tasks.shape[1], locations.shape[1]
@@ -217,7 +218,7 @@ def _draw_independent(
     has_edge = np.empty((n, n) if parameters.graph_jump > 0 else (0, 0), dtype=np.bool_)
     for b in range(len(tasks)):
         _draw_machines(parameters.ranges, parameters.cores, u[b], locations[b], rates)
-        time_s = math.floor(u[b, 3 * num_locations] * len(parameters.trace))
+        time_s = math.floor(u[b, 3 * num_locations] * len(parameters.trace)) + later_s
         task_counts[b] = _draw_tasks(
             parameters, u[b, num_machines:], tasks[b], edge_start[b], edge_parent[b], edge_bits[b], has_edge
         )
@@ -251,7 +252,7 @@ def _parameters(scenario: Scenario) -> tuple[Parameters, Sizes]:
     if scenario.random_graph:
         most_edges = n * (n - 1) // 2
         num_uniforms += num_graph_uniforms(n)
-    if most_edges or graphs or scenario.num_tasks < n:
+    if scenario.random_graph or graphs or scenario.num_tasks < n:
         num_uniforms += UNIFORMS_AN_EPOCH + most_edges
     return parameters, Sizes(n, most_edges, machines, num_uniforms)
 
@@ -298,11 +299,19 @@ def sample_instances(
     check_count("num_instances", num_instances)
     check_seed(seed)
     rng = np.random.default_rng(seed)
-    parameters, sizes = _parameters(scenario)
+    _, sizes = _parameters(scenario)
     u = rng.random((num_instances, sizes.machines + sizes.tasks))
     latent = rng.standard_normal((num_instances, 1 + scenario.num_locations))
-    arrays = _empty_arrays(scenario, sizes, num_instances)
-    _draw_independent(parameters, sizes.machines, u, latent, *arrays)
+    return _from_draws(scenario, u, latent)
+
+
+def _from_draws(
+    scenario: Scenario, u: NDArray[np.float64], latent: NDArray[np.float64], later_s: float = 0.0
+) -> Instances:
+    """Instances from uniform numbers (B, machines + tasks) and latent vectors (B, 1 + K), ``later_s`` into a trace."""
+    parameters, sizes = _parameters(scenario)
+    arrays = _empty_arrays(scenario, sizes, len(u))
+    _draw_independent(parameters, sizes.machines, later_s, u, latent, *arrays)
     return _as_instances(arrays, scenario)
 
 
@@ -315,13 +324,15 @@ def estimate_instances(instances: Instances, noise: float, seed: int | SeedSeque
 
     Args:
         instances: B instances.
-        noise: standard deviation of the logarithm of the factors, at least 0; 0 gives the instances themselves.
+        noise: standard deviation of the logarithm of the factors, from 0, which gives the instances themselves, to
+            ``MAX_NOISE``.
         seed: anything that ``numpy.random.default_rng`` takes.
 
     Raises:
-        ValueError: the noise is negative or not finite.
+        ValueError: the noise is out of its bounds.
     """
-    check_noise(noise)
+    check_noise("noise", noise, or_last=False)
+    check_seed(seed)
     if noise == 0:
         return instances
     rng = np.random.default_rng(seed)
@@ -335,10 +346,13 @@ def estimate_instances(instances: Instances, noise: float, seed: int | SeedSeque
     )  # fmt: skip
 
 
-def check_noise(noise: Any) -> None:
-    """ValueError where ``noise`` is not a finite number, at least 0."""
-    if not isinstance(noise, int | float | np.number) or not 0 <= noise < math.inf:
-        raise ValueError(f"observation_noise is {noise!r}; it must be a finite number, at least 0, or 'last'")
+def check_noise(name: str, noise: Any, or_last: bool = True) -> None:
+    """ValueError where ``noise`` is not a number from 0 to ``MAX_NOISE``, or "last" where that is allowed."""
+    if or_last and isinstance(noise, str) and noise == "last":
+        return
+    if not isinstance(noise, int | float | np.number) or isinstance(noise, bool) or not 0 <= noise <= MAX_NOISE:
+        bound = f"it must be a number from 0 to {MAX_NOISE:g}" + (", or 'last'" if or_last else "")
+        raise ValueError(f"{name} is {noise!r}; {bound}")
 
 
 def as_last_measured(instances: Instances, before: Instances) -> Instances:
@@ -361,9 +375,13 @@ def sample_consecutive(
     check_count("num_instances", num_instances)
     check_seed(seed)
     rng = np.random.default_rng(seed)
-    process = EpochProcess(scenario)
-    pairs = [(process.restart(rng), process.advance(rng)) for _ in range(num_instances)]
-    return Instances.concatenate([first for first, _ in pairs]), Instances.concatenate([second for _, second in pairs])
+    _, sizes = _parameters(scenario)
+    u = rng.random((num_instances, sizes.machines + sizes.tasks))
+    latent, noise = rng.standard_normal((2, num_instances, 1 + scenario.num_locations))
+    first = _from_draws(scenario, u, latent)
+    u[:, sizes.machines :] = rng.random((num_instances, sizes.tasks))
+    latent = scenario.correlation * latent + math.sqrt(1.0 - scenario.correlation**2) * noise
+    return first, _from_draws(scenario, u, latent, scenario.epoch_s)
 
 
 def sample_estimated(
@@ -383,6 +401,7 @@ def sample_estimated(
         seed: of the instances.
         noise_seed: of the estimates.
     """
+    check_noise("observation_noise", observation_noise)
     if observation_noise == "last":
         before, instances = sample_consecutive(scenario, num_instances, seed)
         return instances, as_last_measured(instances, before)

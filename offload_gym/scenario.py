@@ -85,16 +85,17 @@ class Scenario:
         max_tasks: the most tasks in one epoch, and the number of task rows of an observation. Without applications
             the number is uniform from ``num_tasks`` to ``max_tasks``. None: ``num_tasks``, or the largest application.
         num_edges: edge servers; the locations are K = num_edges + 2.
-        input_bits: bits that a task sends.
+        input_bits: bits that a task sends. This, the next two and ``task_types`` are ignored where there are
+            ``applications``.
         cycles_per_bit: CPU cycles per input bit.
         output_ratio: result bits per input bit.
         task_types: rows (input_bits, output_bits, workload_cycles), each equally likely; empty: use the ranges above.
         applications: applications, each equally likely to be an epoch's: names of ``offload_gym.applications``,
             ``Application`` objects, or dicts of their fields. Empty: independent tasks, or random graphs.
-        workload_scale: factor on the workload of each task of an application.
-        data_scale: factor on each amount of data of an application.
+        workload_scale: factor on the workload of each task of an application; ignored without ``applications``.
+        data_scale: factor on each amount of data of an application; ignored without ``applications``.
         random_graph: whether the tasks drawn from the ranges above depend on each other as a random graph says (see
-            ``offload_gym.graphs``).
+            ``offload_gym.graphs``). The next four are ignored without it.
         graph_fat: from 0 (chains) to 1 (one or two layers): a layer has about n ** graph_fat tasks.
         graph_density: share of the possible parents in the layer before that a task has.
         graph_jump: how many layers an edge spans at most.
@@ -219,9 +220,9 @@ class Scenario:
             check_count("max_tasks", self.max_tasks)
             object.__setattr__(self, "max_tasks", int(self.max_tasks))
         least, what = self.num_tasks, "num_tasks"
-        for application in self.graphs:
-            if application.num_tasks > least or application is self.graphs[0]:
-                least, what = application.num_tasks, f"the number of tasks of {application.name!r}"
+        if self.graphs:
+            largest = max(self.graphs, key=lambda application: application.num_tasks)
+            least, what = largest.num_tasks, f"the number of tasks of {largest.name!r}"
         if self.max_tasks is not None and self.max_tasks < least:
             raise ValueError(f"max_tasks is {self.max_tasks}; it must be at least {least}, {what}")
 
@@ -320,7 +321,8 @@ def _checked_applications(given: Any) -> tuple[str | Application, ...]:
             try:
                 checked.append(Application(**one))
             except TypeError as error:
-                raise ValueError(f"applications has {dict(one)!r}, which is not the fields of one: {error}") from None
+                name = one.get("name", "without a name")
+                raise ValueError(f"applications has a dict ({name!r}) that is not the fields of one: {error}") from None
         elif isinstance(one, Application | str):
             if isinstance(one, str) and one not in APPLICATIONS:
                 raise ValueError(f"applications has {one!r}; the known ones are {', '.join(APPLICATIONS)}")
@@ -421,5 +423,8 @@ def as_scenario(scenario: str | Mapping[str, Any] | Scenario) -> Scenario:
     if isinstance(scenario, str):
         return make_scenario(scenario)
     if isinstance(scenario, Mapping):
+        for key in scenario:
+            if not isinstance(key, str):
+                raise ValueError(f"scenario has the key {key!r}; its keys must be names of fields")
         return make_scenario(**scenario)
     raise ValueError(f"scenario is {scenario!r}; it must be a preset's name, a dict with its name, or a Scenario")

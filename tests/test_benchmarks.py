@@ -32,6 +32,7 @@ def measurement(**changes):
         "latency_s": np.array([1.0, 2.2, 0.0]),
         "optimum_s": np.array([1.0, 2.0, 0.0]),
         "expert_decisions": np.array([[0, 1], [0, 1], [2, 1]]),
+        "present": np.ones((3, 2), dtype=bool),
         "decide_us": np.array([1.0, 2.0, 3.0, 4.0, 5.0]),
         "batch_s": 0.5,
     }

@@ -57,7 +57,7 @@ class Schedule:
         self.value_s = value_s
         for i, k in enumerate(prefix):
             self.decision[i] = k
-            self.radio_s, core, _, self.finish_s[i], completion_s = place(
+            self.radio_s, core, _, self.finish_s[i], completion_s, _ = place(
                 self.problem, i, k, self.decision, self.finish_s, self.radio_s, self.free_s[k]
             )
             self.free_s[k, core] = self.finish_s[i]

@@ -135,8 +135,8 @@ def test_without_pressure_nothing_carries_over():
 @pytest.mark.parametrize(
     ("kwargs", "sentence"),
     [
-        ({"observation_noise": -0.1}, "observation_noise is -0.1; it must be a finite number, at least 0, or 'last'"),
-        ({"observation_noise": "first"}, "observation_noise is 'first'; it must be a finite number"),
+        ({"observation_noise": -0.1}, "observation_noise is -0.1; it must be a number from 0 to 10, or 'last'"),
+        ({"observation_noise": "first"}, "observation_noise is 'first'; it must be a number"),
         ({"observation_noise": float("nan")}, "observation_noise is nan"),
         ({"carry_over": 1}, "carry_over is 1; it must be True or False"),
     ],

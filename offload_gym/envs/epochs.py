@@ -130,8 +130,7 @@ class EpochEnv(gym.Env):
             check_count("num_epochs", num_epochs)
         if not isinstance(carry_over, bool):
             raise ValueError(f"carry_over is {carry_over!r}; it must be True or False")
-        if observation_noise != "last":
-            check_noise(observation_noise)
+        check_noise("observation_noise", observation_noise)
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise ValueError(f"render_mode is {render_mode!r}; it must be None, 'ansi' or 'rgb_array'")
         self._objective = objective_code(objective)
@@ -182,6 +181,10 @@ class EpochEnv(gym.Env):
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Draw new machines and the first epoch."""
         super().reset(seed=seed)
+        if self.observation_noise and (seed is not None or self._shown is None):
+            # Of its own, so that the same seed gives the same epochs whatever the policy sees of them.
+            entropy = self.np_random_seed if self.np_random_seed != -1 else None
+            self._noise_rng = np.random.default_rng(np.random.SeedSequence(entropy, spawn_key=(1,)))
         self._epoch = 0
         self._last = self._process.restart(self.np_random)
         # Where the policy sees the last measurement there must be one.
@@ -198,7 +201,7 @@ class EpochEnv(gym.Env):
             if isinstance(self.observation_noise, str):
                 seen = as_last_measured(instances, self._last)
             else:
-                seen = estimate_instances(instances, self.observation_noise, self.np_random)
+                seen = estimate_instances(instances, self.observation_noise, self._noise_rng)
             self._true.open(instances)
             tasks, locations, backlog_s, *_, edge_bits = instances.arrays
             _open_true(tasks, locations, backlog_s, edge_bits, self._true.problem, self._true.free_s)
@@ -242,10 +245,7 @@ class EpochEnv(gym.Env):
 
     def _info(self, value_s: float) -> dict[str, Any]:
         """What a finished epoch says of itself."""
-        info = {"latency_s": value_s, "energy_j": self._true.energy_j}
-        if self._objective == COST:
-            info |= {"latency_s": self._true.makespan_s, "cost_s": value_s}
-        return info
+        return {"latency_s": value_s, "makespan_s": self._true.makespan_s, "energy_j": self._true.energy_j}
 
     def _close(self) -> tuple[NDArray[np.float32], bool]:
         """End the epoch: the next one's first observation, and whether the episode is over."""
@@ -266,7 +266,8 @@ class EpochEnv(gym.Env):
         instances, decision = self._shown
         decision = np.pad(decision, (0, self._num_rows - len(decision)))
         latency_s = None
+        objective = "mean" if self.objective == "mean" else "makespan"  # a cost is not a time on the axis
         if (decision >= 0).all():
-            latency_s = float(latency(instances, decision[None], self.objective)[0])
+            latency_s = float(latency(instances, decision[None], objective)[0])
         draw = render_ansi if self.render_mode == "ansi" else render_rgb
-        return draw(schedule(instances, decision), latency_s, self.objective)
+        return draw(schedule(instances, decision), latency_s, objective)

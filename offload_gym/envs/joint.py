@@ -63,8 +63,8 @@ class JointEnv(EpochEnv):
     never ends, and ``gym.make(..., max_episode_steps=...)`` then truncates. The environment itself never truncates.
 
     ## Information
-    ``info["latency_s"]``: the epoch's latency in seconds (under "cost" the makespan, and ``info["cost_s"]`` the cost);
-    ``info["energy_j"]``: the device's energy in joules, see ``offload_gym.energy``.
+    ``info["latency_s"]``: the epoch's latency in seconds under the objective; ``info["makespan_s"]``: its makespan
+    whatever the objective; ``info["energy_j"]``: the device's energy in joules, see ``offload_gym.energy``.
 
     ## Arguments
     ``scenario``: a preset's name, a dict with "name" and what to change, or a ``Scenario``; ``objective``;

@@ -30,10 +30,9 @@ from offload_gym.solvers.local_search import NO_REFINEMENT, improve
 # mean and cost (as for makespan). Chosen on validation instances, n = 8 and 12, by `python -m benchmarks tune-beam`: on
 # the scenario "default" for independent tasks, and on "dag" for dependent ones, where the radio may wait for a task and
 # its free time says little.
-PRICES = {
-    False: ((5.0, 2.0), (0.1, 0.2), (5.0, 2.0)),
-    True: ((0.0, 1.0), (0.0, 0.1), (0.0, 1.0)),
-}
+# By objective and then for (independent, dependent) tasks.
+RADIO_PRICES = ((5.0, 0.0), (0.1, 0.0), (5.0, 0.0))
+CORE_PRICES = ((2.0, 1.0), (0.2, 0.1), (2.0, 1.0))
 
 
 @njit(cache=True, nogil=True)
@@ -65,7 +64,7 @@ def _expand(
                 used_s += free_s[s, k, m] / cores[k]
         for k in range(num_locations):
             c = s * num_locations + k
-            sent_s, core, _, end_s, completion_s = place(
+            sent_s, core, _, end_s, completion_s, _ = place(
                 problem, i, k, choices[s], finish_s[s], radio_s[s], free_s[s, k]
             )
             reached_s = value_s[s] + completion_s if objective == MEAN else max(value_s[s], completion_s)
@@ -83,9 +82,9 @@ def _expand(
 @njit(cache=True, nogil=True)
 def beam_kernel(
     tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits, max_cores,
-    power, objective, width, radio_price, core_price, refine, decisions,
+    power, objective, width, radio_prices, core_prices, refine, decisions,
 ):  # fmt: skip
-    """Fill ``decisions`` (B, n)."""
+    """Fill ``decisions`` (B, n); prices are pairs for instances of independent and of dependent tasks."""
     n, num_locations = tasks.shape[1], locations.shape[1]
     room = new_problem(n, num_locations, edge_parent.shape[1])
     start_s = np.empty((num_locations, max_cores))
@@ -101,6 +100,7 @@ def beam_kernel(
         problem = open_problem(b, tasks, locations, task_counts, edge_start, edge_parent, edge_bits, room)
         fill_prices(power[b], locations[b], problem)
         count = task_counts[b]
+        dependent = 1 if edge_start[b, count] > 0 else 0
         per_value = count if objective == MEAN else 1  # values are sums of completions during the search
         start_schedule(locations[b], backlog_s[b], start_s)
         free_s[0, 0] = start_s
@@ -111,7 +111,7 @@ def beam_kernel(
             new = 1 - old
             weight = per_value * (count - 1 - i) / count
             _expand(
-                problem, i, objective, weight * radio_price, weight * core_price, locations[b, :, CORES],
+                problem, i, objective, weight * radio_prices[dependent], weight * core_prices[dependent], locations[b, :, CORES],
                 radio_s[old, :kept], value_s[old, :kept], price_s[old, :kept], finish_s[old], free_s[old], choices[old],
                 children, score,
             )  # fmt: skip
@@ -153,7 +153,7 @@ def beam_search(
     code = objective_code(objective)
     check_count("width", width)
     refine_code = code if refine else NO_REFINEMENT
-    prices = PRICES[instances.edge_parent.shape[1] > 0][code]
+    prices = RADIO_PRICES[code], CORE_PRICES[code]
     decisions = np.empty((len(instances), instances.num_tasks), dtype=np.int64)
     beam_kernel(*instances.arrays, instances.max_cores, instances.power, code, width, *prices, refine_code, decisions)
     return decisions

@@ -1,6 +1,6 @@
 """Bounds of the branch and bound: what any completion of a partial schedule costs at least.
 
-Both objectives start from the soonest finish of each remaining task at each location, as if only its parents came
+All objectives start from the soonest finish of each remaining task at each location, as if only its parents came
 before it: radio and cores are only ever busier later. Along the dependencies this is a critical path. On top of that:
 
 - makespan: to finish all remaining tasks before a limit T, the work put on each resource (the radio, and each
@@ -215,7 +215,7 @@ def _tabulate_weighted_work(problem, allowed, first, radio_s, finish_s, free_s, 
         start = first + chosen * (n - first) // (num_sets + 1)
         while depth < start:
             k = incumbent[depth]
-            radio_s, core, _, finish_s[depth], _ = place(problem, depth, k, incumbent, finish_s, radio_s, free_s[k])
+            radio_s, core, _, finish_s[depth], _, _ = place(problem, depth, k, incumbent, finish_s, radio_s, free_s[k])
             free_s[k, core] = finish_s[depth]
             depth += 1
         _room(tables, depth, incumbent_s, radio_s, free_s, room_s)

@@ -79,7 +79,7 @@ def search(problem, first, radio_s, finish_s, free_s, value_s, objective, max_no
         k = order[depth, position[depth]]
         position[depth] += 1
         current[depth] = k
-        radio_s, core, _, end_s, completion_s = place(problem, depth, k, current, finish_s, radio_s, free_s[k])
+        radio_s, core, _, end_s, completion_s, _ = place(problem, depth, k, current, finish_s, radio_s, free_s[k])
         core_changed[depth], free_before[depth] = core, free_s[k, core]
         free_s[k, core] = finish_s[depth] = end_s
         value_s = value_s + completion_s if objective == MEAN else max(value_s, completion_s)

@@ -28,7 +28,7 @@ def complete_greedily(problem, first, radio_s, finish_s, free_s, decision):
             if completion_s < best_s:
                 best_s = completion_s
                 best_k = k
-        radio_s, core, _, finish_s[i], completion_s = place(
+        radio_s, core, _, finish_s[i], completion_s, _ = place(
             problem, i, best_k, decision, finish_s, radio_s, free_s[best_k]
         )
         free_s[best_k, core] = finish_s[i]

@@ -56,7 +56,7 @@ def heft_kernel(
                     best_s = completion_s
                     decision[i] = k
             k = decision[i]
-            radio_s, core, _, finish_s[i], _ = place(problem, i, k, decision, finish_s, radio_s, free_s[k])
+            radio_s, core, _, finish_s[i], _, _ = place(problem, i, k, decision, finish_s, radio_s, free_s[k])
             free_s[k, core] = finish_s[i]
 
 
