@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional
 
 from agents import training
+from agents.__main__ import main as agents_main
 from agents.distillation import distillation_loss, student_loss, teacher_scores
 from agents.imitation import fit, latency_loss, make_samples, mean_gap, soft_labels, teacher_loss
 from agents.networks import TaskNetwork, from_runtime, num_parameters, save_policy, to_runtime
@@ -16,7 +17,7 @@ from agents.reinforcement import to_runtime as agent_to_runtime
 from offload_gym.delay import latency, optimality_gap
 from offload_gym.demonstrations import generate_demonstrations
 from offload_gym.policies import load_policy, make_policy
-from offload_gym.runtime import NetworkPolicy
+from offload_gym.runtime import NetworkPolicy, load_network
 from offload_gym.sampling import sample_instances
 from offload_gym.scenario import make_scenario
 from offload_gym.seeds import seed_for
@@ -312,3 +313,41 @@ def test_the_default_training_reaches_its_figures(tmp_path):
     assert gap("multilabel-teacher") <= 0.09
     assert gap("multilabel-teacher", "makespan") <= 0.012
     assert gap("multilabel-student") <= 0.10
+
+
+@pytest.mark.parametrize("form", ["sequential", "joint"])
+def test_padding_teaches_nothing(form):
+    """Gradients reach the scores of tasks alone, for the teacher and for the student."""
+    labels = generate_demonstrations({"num_tasks": 1, "max_tasks": 6}, 20, seed=3)
+    there = torch.from_numpy(labels.instances.present)
+    assert not there.all()
+    samples = make_samples(labels, form, False, CPU)
+    teacher = TaskNetwork(form, labels.instances.cores[0].tolist(), (4,), (4,))
+    for loss in (teacher_loss(form, samples), student_loss(teacher, samples)):
+        logits = torch.randn(20, 6, 3, requires_grad=True)
+        loss(logits, torch.arange(20)).backward()
+        assert (logits.grad[~there] == 0).all()
+        assert (logits.grad[there] != 0).any()
+
+
+def test_the_label_loss_is_the_mean_over_tasks():
+    labels = generate_demonstrations({"num_tasks": 1, "max_tasks": 6}, 20, seed=3)
+    samples = make_samples(labels, "sequential", False, CPU)
+    logits = torch.randn(20, 6, 3)
+    there = torch.from_numpy(labels.instances.present)
+    expected = functional.cross_entropy(logits[there], samples.targets[there])
+    assert float(teacher_loss("sequential", samples)(logits, torch.arange(20))) == pytest.approx(float(expected))
+
+
+def test_training_of_chosen_policies_on_graphs_with_estimates(tmp_path, capsys):
+    arguments = ["--output", str(tmp_path), "--scenario", "dag", "--num-tasks", "3", "--num-labels", "40"]
+    arguments += ["--observation-noise", "last", "--teacher-passes", "1", "--student-passes", "1"]
+    assert agents_main([*arguments, "--only", "sequential-student"]) == 2
+    assert "only has 'sequential-student' without 'sequential-teacher'" in capsys.readouterr().err
+    assert not list(tmp_path.glob("*.npz"))  # said before anything is made
+    assert agents_main([*arguments, "--only", "sequential-teacher", "sequential-student"]) == 0
+    made = sorted(path.name for path in tmp_path.glob("*.safetensors"))
+    assert made == ["sequential-student.safetensors", "sequential-teacher.safetensors"]
+    network = load_network(tmp_path / made[0])
+    assert network.dependent
+    assert network.metadata["observation_noise"] == "last"

@@ -128,6 +128,10 @@ def test_further_edge_servers_have_rates_of_their_own():
             {"applications": [DIAMOND], "max_tasks": 3},
             "max_tasks is 3; it must be at least 4, the number",
         ),
+        (
+            {"applications": [DIAMOND, "face_recognition", DIAMOND], "max_tasks": 5},
+            "max_tasks is 5; it must be at least 9, the number of tasks of 'face_recognition'",
+        ),
         ({"num_tasks": 5, "max_tasks": 3}, "max_tasks is 3; it must be at least 5, num_tasks"),
         ({"max_tasks": 0}, "max_tasks is 0; it must be a whole number, at least 1"),
         ({"applications": [DIAMOND], "random_graph": True}, "random_graph is True; with applications it must be False"),
@@ -260,3 +264,15 @@ def test_random_applications_of_a_seed_join_a_batch():
     graphs = [random_application(n, seed=n) for n in (3, 7)]
     batches = [sample_instances({"applications": (graph,)}, 2, seed=0) for graph in graphs]
     assert Instances.concatenate(batches).task_counts.tolist() == [3, 3, 7, 7]
+
+
+@pytest.mark.parametrize("name", ["dag", "chain"])
+def test_a_random_graph_may_have_one_task(name):
+    one, other = (sample_instances({"name": name, "num_tasks": 1}, 5, seed=seed) for seed in (1, 1))
+    assert one.num_tasks == 1
+    np.testing.assert_equal(one.arrays, other.arrays)
+
+
+def test_keys_of_a_scenario_must_be_names():
+    with pytest.raises(ValueError, match="scenario has the key 1; its keys must be names of fields"):
+        gym.make("offload_gym/Joint-v0", scenario={1: 2})

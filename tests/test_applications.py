@@ -315,3 +315,36 @@ def test_a_missing_package_is_said_in_one_sentence(missing, call, hint):
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout.strip().endswith(hint)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"tasks": [{"name": [1], "workload_cycles": 1}]}, r"the name of a task is \[1\]; it must be a string"),
+        ({"edges": [{"from": [1], "to": "a"}]}, r"the edge \[1\] -> 'a' names \[1\], which is not a task"),
+        ({"edges": [{"from": "a", "to": {}}]}, "names {}, which is not a task"),
+        ({"tasks": [{"name": "a", "workload_cycles": 10**400}]}, "workload_cycles of task 'a' has 401 digits"),
+    ],
+)
+def test_odd_values_in_a_file_give_one_sentence(tmp_path, change, sentence):
+    data = {"name": "x", "tasks": [{"name": "a", "workload_cycles": 1}], **change}
+    (tmp_path / "a.json").write_text(json.dumps(data))
+    with pytest.raises(ValueError, match=sentence):
+        load_application(tmp_path / "a.json")
+
+
+def test_files_that_cannot_be_read_give_one_sentence(tmp_path):
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
+    for name in ("missing.json", ".", "deep.json", "binary.json"):
+        with pytest.raises(ValueError, match=str(tmp_path)):
+            load_application(tmp_path / name)
+    for name in ("missing.dot", ".", "binary.json"):
+        with pytest.raises(ValueError, match="cannot be read"):
+            Application.from_dot(tmp_path / name)
+
+
+@pytest.mark.parametrize("names", [3, "ab", ([1], "b")])
+def test_names_must_be_strings(names):
+    with pytest.raises(ValueError, match=r"task_names is|the name of a task is"):
+        Application("x", input_bits=(0, 0), output_bits=(0, 0), workload_cycles=(1, 1), task_names=names)

@@ -245,3 +245,30 @@ def test_carry_over_is_played_for_every_policy(capsys):
     assert by_name["exact (myopic)"]["latency_mean_s"] >= by_name["exact (myopic)"]["without_carry_over_s"]
     assert main(["carry-over", "--num-episodes", "0"]) == 2
     assert "num_episodes is 0; it must be a whole number, at least 1" in capsys.readouterr().err
+
+
+def test_padding_is_no_label():
+    # GIVEN one instance of one task and one of two
+    present = np.array([[True, False], [True, True]])
+    expert, ours = np.array([[1, 0], [0, 2]]), np.array([[1, 2], [0, 1]])
+    values_s = np.array([1.0, 1.0])
+    row = summarise(
+        measurement(decisions=ours, expert_decisions=expert, present=present, latency_s=values_s, optimum_s=values_s),
+        make_scenario(num_tasks=1, max_tasks=2),
+        "makespan",
+    )
+    assert row["label_accuracy"] == pytest.approx(2 / 3)
+    assert row["exact_match"] == 0.5
+    assert row["num_tasks"] == 2
+
+
+def test_policies_trained_with_other_information_are_left_out(tmp_path, capsys):
+    scenario = make_scenario(num_tasks=3)
+    network = to_runtime(TaskNetwork("sequential", scenario.cores, (4,), (4,)))
+    metadata = {"scenario": "default", "objective": "makespan", "observation_noise": "last"}
+    save_policy(tmp_path / "a.safetensors", network._replace(metadata=metadata))
+    instances = sample_instances(scenario, 1)
+    for noise, listed in ((0.0, False), ("last", True), (None, True)):
+        names = [c.name for c in contenders(scenario, "makespan", instances, tmp_path, observation_noise=noise)]
+        assert ("a" in names) == listed
+    assert "it was trained for the observation_noise 'last', not '0.0'" in capsys.readouterr().out

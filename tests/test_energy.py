@@ -89,6 +89,18 @@ def test_the_least_cost_equals_brute_force():
     assert shared < 60  # the price of energy changes decisions
 
 
+@pytest.mark.parametrize("scenario", [{"num_tasks": 7}, {"name": "dag", "num_tasks": 7, "num_edges": 1}])
+def test_the_least_cost_of_more_tasks_equals_enumeration(scenario):
+    # Searches of 7 tasks and more use further bounds.
+    rng = np.random.default_rng(2)
+    instances = powered(sample_instances(scenario, 12, seed=8), rng)
+    every = np.array(list(itertools.product(range(3), repeat=7)))
+    solutions = solve(instances, "cost")
+    for b in range(12):
+        repeated = instances[np.full(len(every), b)]
+        assert solutions.latency_s[b] == pytest.approx(latency(repeated, every, "cost").min(), rel=1e-12)
+
+
 def test_without_prices_the_cost_is_the_makespan():
     instances = powered(sample_instances("default", 50, seed=3), energy_weight_s_per_j=0.0)
     np.testing.assert_allclose(solve(instances, "cost").latency_s, solve(instances).latency_s, rtol=1e-12)

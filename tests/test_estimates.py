@@ -64,6 +64,47 @@ def test_the_policy_sees_estimates_and_is_paid_by_the_truth(env_id, noise):
     assert differs == 20
 
 
+@pytest.mark.parametrize("env_id", FORMS)
+@pytest.mark.parametrize("scenario", ["default", "dag"])
+@pytest.mark.parametrize("noise", [0.5, "last"])
+def test_observations_show_the_estimates_and_nothing_else(env_id, scenario, noise):
+    """An environment whose truth is the estimate of another one looks like that one."""
+    env = gym.make(env_id, scenario=scenario, observation_noise=noise, num_epochs=None).unwrapped
+    other = gym.make(env_id, scenario=scenario, num_epochs=None).unwrapped
+    env.reset(seed=3)
+    other.reset(seed=0)
+    for _ in range(3):
+        seen, true = env.instances, env.true_instances
+        first = other._open(seen)
+        assert env.scale_s == other.scale_s
+        decision = np.random.default_rng(1).integers(0, seen.num_locations, seen.num_tasks)
+        truth = gym.make(env_id, scenario=scenario, num_epochs=None).unwrapped
+        truth.reset(seed=0)
+        assert (truth._open(true) != first).any()
+        ours, theirs = play_epoch(env, decision), play_epoch(other, decision)
+        for step, same in zip(ours[:-1], theirs[:-1], strict=True):
+            np.testing.assert_array_equal(step[0], same[0])
+
+
+@pytest.mark.parametrize("carry_over", [False, True])
+def test_the_same_seed_gives_the_same_epochs_whatever_is_seen_of_them(carry_over):
+    kwargs = {"scenario": {"epoch_s": 0.2}, "num_epochs": None, "carry_over": carry_over}
+    envs = [gym.make(FORMS[0], observation_noise=noise, **kwargs).unwrapped for noise in (0.0, 0.3, 1.0)]
+    for env in envs:
+        env.reset(seed=4)
+    for _ in range(4):
+        action = envs[0].action_space.sample()
+        for env in envs[1:]:
+            np.testing.assert_equal(env.true_instances.arrays, envs[0].true_instances.arrays)
+        for env in envs:
+            env.step(action)
+    estimates = []
+    for _ in range(2):  # AND a seed gives the same estimates again
+        envs[1].reset(seed=5)
+        estimates.append(envs[1].instances.uplink_bps.copy())
+    np.testing.assert_array_equal(*estimates)
+
+
 def test_the_last_measurement_is_that_of_the_epoch_before():
     env = gym.make(FORMS[0], observation_noise="last", num_epochs=None).unwrapped
     env.reset(seed=2)
@@ -94,16 +135,19 @@ def test_demonstrations_show_estimates_and_are_labelled_by_the_truth(tmp_path):
 
 
 @pytest.mark.parametrize("env_id", FORMS)
-@pytest.mark.parametrize("scenario", ["default", "dag"])
-def test_work_left_stays_in_the_queues(env_id, scenario):
+@pytest.mark.parametrize(("scenario", "noise"), [("default", 0.0), ("dag", 0.0), ("default", 0.5), ("dag", 0.5)])
+def test_work_left_stays_in_the_queues(env_id, scenario, noise):
     # GIVEN epochs that follow each other faster than the work is done, and the same draws without carry-over
     changes = {"name": scenario, "epoch_s": 0.05}
-    carrying, plain = (gym.make(env_id, scenario=changes, carry_over=carry, num_epochs=6) for carry in (True, False))
+    carrying, plain = (
+        gym.make(env_id, scenario=changes, carry_over=carry, num_epochs=6, observation_noise=noise)
+        for carry in (True, False)
+    )
     for env in (carrying, plain):
         env.reset(seed=5)
     waits = 0
     for _ in range(6):
-        one, fresh = carrying.unwrapped.instances, plain.unwrapped.instances
+        one, fresh = carrying.unwrapped.true_instances, plain.unwrapped.true_instances
         np.testing.assert_array_equal(one.tasks, fresh.tasks)
         decision = make_policy("greedy").decide(one)[0]
         made = schedule(one, decision)
@@ -113,7 +157,7 @@ def test_work_left_stays_in_the_queues(env_id, scenario):
         play_epoch(carrying, decision)
         play_epoch(plain, decision)
         # THEN each core and the radio are free when their work is done, or the new backlog, whichever is later
-        after, drawn = carrying.unwrapped.instances, plain.unwrapped.instances
+        after, drawn = carrying.unwrapped.true_instances, plain.unwrapped.true_instances
         cores = np.isfinite(free_s)
         expected = np.maximum(free_s - 0.05, drawn.backlog_s[0][:, None])[cores]
         np.testing.assert_allclose(after.backlog_s[0][cores], expected, rtol=1e-12)
@@ -138,9 +182,20 @@ def test_without_pressure_nothing_carries_over():
         ({"observation_noise": -0.1}, "observation_noise is -0.1; it must be a number from 0 to 10, or 'last'"),
         ({"observation_noise": "first"}, "observation_noise is 'first'; it must be a number"),
         ({"observation_noise": float("nan")}, "observation_noise is nan"),
+        ({"observation_noise": True}, "observation_noise is True"),
+        ({"observation_noise": 800}, "observation_noise is 800; it must be a number from 0 to 10"),
+        ({"observation_noise": np.array([0.1, 0.2])}, "observation_noise is array"),
         ({"carry_over": 1}, "carry_over is 1; it must be True or False"),
     ],
 )
 def test_bad_arguments_give_one_sentence(kwargs, sentence):
     with pytest.raises(ValueError, match=sentence):
         gym.make(FORMS[0], **kwargs)
+
+
+def test_bad_estimates_give_one_sentence():
+    instances = sample_instances("default", 2)
+    with pytest.raises(ValueError, match=r"^noise is 'last'; it must be a number from 0 to 10$"):
+        estimate_instances(instances, "last")
+    with pytest.raises(ValueError, match="seed is -1; it must be at least 0"):
+        estimate_instances(instances, 0.1, seed=-1)

@@ -134,3 +134,31 @@ def test_bad_counts_and_packed_edges_give_one_sentence(hand_fields):
         Instances.concatenate([])
     with pytest.raises(ValueError, match=r"the batches have \[3, 4\] locations"):
         Instances.concatenate([instances, sample_instances({"num_edges": 2}, 1)])
+
+
+def test_batches_with_other_cores_and_backlogs_join(hand_fields):
+    # GIVEN backlogs shared by the cores of a location, and backlogs of each core with fewer cores in all
+    shared = Instances(**{**hand_fields, "cores": [[1, 2, 8]]})
+    per_core = Instances(
+        **{**hand_fields, "cores": [[1, 2, 2]], "backlog_s": [[[0.4, 0.0], [0.1, 0.5], [0.3, 0.2]]]},
+        edges=[(0, 1)],
+        edge_bits=[[1e6]],
+    )
+    together = Instances.concatenate(batch for batch in (shared, per_core))
+    assert together.core_backlog_s.shape == (2, 3, 8)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        decision = rng.integers(0, 3, (1, 3))
+        both = completion_times(together, np.repeat(decision, 2, axis=0))
+        np.testing.assert_array_equal(both[:1], completion_times(shared, decision))
+        np.testing.assert_array_equal(both[1:], completion_times(per_core, decision))
+    # AND an instance without dependencies is still one for networks of independent tasks
+    assert make_policy("student").decide(together[:1]).shape == (1, 3)
+
+
+def test_equal_graphs_are_equal_after_a_larger_one():
+    graphs = [i for i, _ in random_problems(30, max_tasks=6, max_locations=3, seed=62, size=1) if i.num_locations == 3]
+    graphs.sort(key=lambda batch: batch.edge_parent.shape[1])
+    small, large = graphs[3], graphs[-1]
+    padded = Instances.concatenate([small, large])[:1]
+    assert Instances.concatenate([padded, small]).edges == small.edges

@@ -111,9 +111,9 @@ def beam_kernel(
             new = 1 - old
             weight = per_value * (count - 1 - i) / count
             _expand(
-                problem, i, objective, weight * radio_prices[dependent], weight * core_prices[dependent], locations[b, :, CORES],
-                radio_s[old, :kept], value_s[old, :kept], price_s[old, :kept], finish_s[old], free_s[old], choices[old],
-                children, score,
+                problem, i, objective, weight * radio_prices[dependent], weight * core_prices[dependent],
+                locations[b, :, CORES], radio_s[old, :kept], value_s[old, :kept], price_s[old, :kept],
+                finish_s[old], free_s[old], choices[old], children, score,
             )  # fmt: skip
             candidates = kept * num_locations
             kept = min(width, candidates)
