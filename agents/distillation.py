@@ -56,8 +56,11 @@ def teacher_scores(teacher: TaskNetwork, samples: Samples, batch_size: int = 409
 def student_loss(teacher: TaskNetwork, samples: Samples, temperature: float = 1.0, alpha: float = 0.5) -> Loss:
     """Distillation from the teacher's scores and the expert's labels; in the joint form together with the latency.
 
-    The teacher must be of the student's form.
+    The teacher must be of the student's form. Where the networks see estimates the student learns from the teacher
+    alone, who has learned what the labels in hindsight leave open (see ``agents.imitation.teacher_loss``).
     """
+    if samples.regret is not None:
+        alpha = 1.0
     scores = teacher_scores(teacher, samples)
 
     def loss(logits: Tensor, chosen: Tensor) -> Tensor:

@@ -25,6 +25,8 @@ from offload_gym.runtime import Network, NetworkPolicy
 LABEL_TEMPERATURE = 0.02  # of the regret: a choice that costs 2 % more gets 1/e of the weight of the best
 NUM_CHOICES = 8  # decisions drawn for one instance in the latency loss
 LABEL_WEIGHT = 0.1  # of the labels beside the latency loss
+HINDSIGHT_LABEL_WEIGHT = 0.02  # of the labels beside the expected regret
+MAX_REGRET = 1.0  # a rare disaster in hindsight must not drown everything else
 
 # (logits (b, n, K), indices (b,) of the epochs among the samples) -> scalar
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -38,6 +40,7 @@ class Samples(NamedTuple):
     targets: Tensor  # (B, n, K) probabilities
     present: Tensor  # (B, n) whether there is a task, not padding
     labels: Demonstrations  # what they were made of
+    regret: Tensor | None  # (B, n, K) of each choice in hindsight, where rows and states are of estimates
 
     def of_tasks(self, values: Tensor, chosen: Tensor) -> Tensor:
         """(N, ...) the ``values`` (b, n, ...) of all tasks of the ``chosen`` epochs (b,), without padding."""
@@ -70,7 +73,11 @@ def make_samples(demonstrations: Demonstrations, form: str, dependent: bool, dev
     else:
         targets = soft_labels(demonstrations.regret)
     tensors = [torch.from_numpy(array).to(device) for array in (rows, states, targets, instances.present)]
-    return Samples(tensors[0], tensors[1], tensors[2], tensors[3], demonstrations)
+    regret = None
+    if demonstrations.estimates is not None:
+        hindsight = np.nan_to_num(demonstrations.regret).clip(max=MAX_REGRET).astype(np.float32)
+        regret = torch.from_numpy(hindsight).to(device)
+    return Samples(tensors[0], tensors[1], tensors[2], tensors[3], demonstrations, regret)
 
 
 def mean_gap(network: Network, demonstrations: Demonstrations) -> float:
@@ -177,11 +184,20 @@ def with_latency(form: str, label_loss: Tensor, logits: Tensor, samples: Samples
 
 
 def teacher_loss(form: str, samples: Samples) -> Loss:
-    """Cross-entropy with the expert's labels; in the joint form together with the latency."""
+    """Cross-entropy with the expert's labels; in the joint form together with the latency.
+
+    Where the network sees estimates, the labels of one and the same observation differ, as they come from the truth.
+    Cross-entropy would learn how often each choice is best. What counts is what it costs, so there the loss is the
+    expected regret, with a little cross-entropy that keeps the scores apart.
+    """
 
     def loss(logits: Tensor, chosen: Tensor) -> Tensor:
         logits_of_tasks, targets = samples.of_tasks(logits, chosen), samples.of_tasks(samples.targets[chosen], chosen)
         label_loss = functional.cross_entropy(logits_of_tasks, targets)
+        if samples.regret is not None:
+            regret = samples.of_tasks(samples.regret[chosen], chosen)
+            expected = (torch.softmax(logits_of_tasks, dim=-1) * regret).sum(dim=-1).mean()
+            label_loss = expected + HINDSIGHT_LABEL_WEIGHT * label_loss
         return with_latency(form, label_loss, logits, samples, chosen)
 
     return loss

@@ -351,3 +351,25 @@ def test_training_of_chosen_policies_on_graphs_with_estimates(tmp_path, capsys):
     network = load_network(tmp_path / made[0])
     assert network.dependent
     assert network.metadata["observation_noise"] == "last"
+
+
+def test_with_estimates_the_teacher_weighs_what_a_choice_costs():
+    # GIVEN an observation whose best choice in hindsight is the first two times out of three, and a disaster otherwise
+    labels = generate_demonstrations({"num_tasks": 2}, 30, seed=4, observation_noise=0.5)
+    samples = make_samples(labels, "sequential", False, CPU)
+    assert samples.regret is not None
+    often = torch.tensor([0.0, 0.05, 0.5]).expand(20, 2, 3)
+    rare = torch.tensor([0.9, 0.0, 0.5]).expand(10, 2, 3)
+    regret = torch.cat([often, rare])
+    best = torch.nn.functional.one_hot(regret.argmin(dim=-1), 3).float()
+    samples = samples._replace(regret=regret, targets=best)
+    # WHEN one score vector is fitted to all of them THEN it takes the choice that costs least on average
+    for regret_known, choice in ((True, 1), (False, 0)):
+        logits = torch.zeros(3, requires_grad=True)
+        loss = teacher_loss("sequential", samples if regret_known else samples._replace(regret=None))
+        optimizer = torch.optim.Adam([logits], lr=0.1)
+        for _ in range(200):
+            optimizer.zero_grad()
+            loss(logits.expand(30, 2, 3), torch.arange(30)).backward()
+            optimizer.step()
+        assert int(logits.argmax()) == choice

@@ -1,0 +1,26 @@
+"""The examples of the documentation run as they stand there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def blocks(page, language):
+    return re.findall(rf"```{language}\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), flags=re.S)
+
+
+@pytest.mark.parametrize("number", range(len(blocks("applications.md", "python"))))
+def test_examples_of_applications_run(number, tmp_path, monkeypatch):
+    (text,) = blocks("applications.md", "json")
+    (tmp_path / "doorbell.json").write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(blocks("applications.md", "python")[number], f"block {number}", "exec"), {})
+
+
+def test_images_of_the_pages_are_there():
+    for page in DOCS.glob("*.md"):
+        for image in re.findall(r"!\[[^]]*\]\(([^)]*)\)", page.read_text(encoding="utf-8")):
+            assert (DOCS / image).is_file(), image
