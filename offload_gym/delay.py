@@ -254,15 +254,15 @@ def evaluate(problem, first, decision, objective, value_s, radio_s, start_s, fin
     of the tasks from ``first`` on ("cost").
     """
     free_s[:] = start_s
-    price_s = 0.0
     for i in range(first, len(decision)):
         k = decision[i]
         radio_s, core, _, finish_s[i], completion_s, _ = place(problem, i, k, decision, finish_s, radio_s, free_s[k])
         free_s[k, core] = finish_s[i]
         value_s = value_s + completion_s if objective == MEAN else max(value_s, completion_s)
-        if objective == COST:
-            price_s += energy_price(problem, i, k, decision)
-    return value_s + price_s
+    if objective == COST:  # in a loop of its own, which leaves the one above short
+        for i in range(first, len(decision)):
+            value_s += energy_price(problem, i, decision[i], decision)
+    return value_s
 
 
 @njit(cache=True, nogil=True)
