@@ -13,7 +13,7 @@ where the location has fewer cores); and ``radio_s``, when the radio does.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -400,12 +400,8 @@ def _energy(instances: Instances, decisions: ArrayLike, makespan_s: NDArray[np.f
     checked = check_decisions(instances, decisions)
     times = np.empty((len(instances), 2))
     _device_times(*instances.arrays, checked, times)
-    return device_energy(instances.power, instances.cpu_hz[:, 0], times[:, 0], times[:, 1], makespan_s)
-
-
-def device_energy(power: Any, device_hz: Any, run_s: Any, send_s: Any, makespan_s: Any) -> Any:
-    """Joules that the device takes, from ``power`` (..., 4) and seconds; all else is (...)."""
-    return power[..., KAPPA] * device_hz**3 * run_s + power[..., TRANSMIT] * send_s + power[..., IDLE] * makespan_s
+    kappa, transmit_w, idle_w = instances.power[:, :ENERGY_WEIGHT].T
+    return kappa * instances.cpu_hz[:, 0] ** 3 * times[:, 0] + transmit_w * times[:, 1] + idle_w * makespan_s
 
 
 def energy(instances: Instances, decisions: ArrayLike) -> NDArray[np.float64]:

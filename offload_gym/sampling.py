@@ -56,6 +56,7 @@ from offload_gym.scenario import (
     as_scenario,
 )
 from offload_gym.seeds import check_seed
+from offload_gym.streams import fill_normal, fill_uniform, stream
 
 UNIFORMS_A_TASK = 3
 MAX_NOISE = 10.0  # estimates off by a factor of e ** 10 or more say nothing
@@ -270,16 +271,14 @@ def _empty_arrays(scenario: Scenario, sizes: Sizes, num_instances: int) -> tuple
     )
 
 
-def _as_instances(arrays: tuple[NDArray, ...], scenario: Scenario) -> Instances:
+def _as_instances(arrays: tuple[NDArray, ...], power: NDArray[np.float64]) -> Instances:
     """The instances, with room for as many edges as the largest graph has."""
     tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits = arrays
-    most = int(edge_start[:, -1].max())
-    if most < edge_parent.shape[1]:
+    if edge_parent.shape[1] and (most := int(edge_start[:, -1].max())) < edge_parent.shape[1]:
         edge_parent, edge_bits = (np.ascontiguousarray(array[:, :most]) for array in (edge_parent, edge_bits))
     return Instances.from_arrays(
-        tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits,
-        np.tile(scenario.power, (len(tasks), 1)),
-    )  # fmt: skip
+        tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits, power
+    )
 
 
 def sample_instances(
@@ -312,7 +311,7 @@ def _from_draws(
     parameters, sizes = _parameters(scenario)
     arrays = _empty_arrays(scenario, sizes, len(u))
     _draw_independent(parameters, sizes.machines, later_s, u, latent, *arrays)
-    return _as_instances(arrays, scenario)
+    return _as_instances(arrays, np.tile(scenario.power, (len(u), 1)))
 
 
 def estimate_instances(instances: Instances, noise: float, seed: int | SeedSequence | Generator = 0) -> Instances:
@@ -336,13 +335,20 @@ def estimate_instances(instances: Instances, noise: float, seed: int | SeedSeque
     if noise == 0:
         return instances
     rng = np.random.default_rng(seed)
-    radio, backlogs = rng.standard_normal((len(instances), 1, 1)), instances.core_backlog_s
-    factors = np.exp(noise * rng.standard_normal((len(instances), instances.num_locations + 1)))
+    radio = rng.standard_normal(len(instances))
+    return _estimated(instances, noise, radio, rng.standard_normal((len(instances), instances.num_locations + 1)))
+
+
+def _estimated(
+    instances: Instances, noise: float, radio: NDArray[np.float64], backlogs: NDArray[np.float64]
+) -> Instances:
+    """Estimates from standard normal numbers: ``radio`` (B,), and ``backlogs`` (B, 1 + K) with the radio's first."""
+    factors = np.exp(noise * backlogs)
     locations = instances.locations.copy()
-    locations[:, :, [UPLINK, DOWNLINK]] *= np.exp(noise * radio)
+    locations[:, :, [UPLINK, DOWNLINK]] *= np.exp(noise * radio)[:, None, None]
     return Instances.from_arrays(
-        instances.tasks, locations, backlogs * factors[:, 1:, None], instances.radio_backlog_s * factors[:, 0],
-        *instances.arrays[4:], instances.power,
+        instances.tasks, locations, instances.core_backlog_s * factors[:, 1:, None],
+        instances.radio_backlog_s * factors[:, 0], *instances.arrays[4:], instances.power,
     )  # fmt: skip
 
 
@@ -414,40 +420,36 @@ class EpochProcess:
 
     ``restart`` draws the machines and the first epoch, ``advance`` the next epoch: the radio and the backlogs move on
     from where they were, the tasks are new, and the machines stay. Both return the epoch as a batch of one instance.
+    All is drawn by position (``offload_gym.streams``), so that the key and the episode say what is drawn.
     """
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
         self._parameters, self._sizes = _parameters(scenario)
-        self._noise = math.sqrt(1.0 - scenario.correlation**2)
         n = self._sizes.num_tasks if scenario.random_graph else 0
         self._has_edge = np.empty((n, n), dtype=np.bool_)
+        self._uniforms = np.empty(max(self._sizes.machines, self._sizes.tasks))
+        self._locations = np.empty((scenario.num_locations, 6))
+        self._rates = np.empty((scenario.num_locations, 2))
+        self._latent = np.empty(1 + scenario.num_locations)
+        self._time_s = 0.0
+        self._power = np.array([scenario.power])
 
-    def restart(self, rng: Generator) -> Instances:
+    def restart(self, key: np.uint64, episode: int) -> Instances:
         """Draw the machines, the state of radio and backlogs, and the first epoch's tasks."""
-        parameters = self._parameters
-        num_locations = len(parameters.cores)
-        u = rng.random(self._sizes.machines)
-        self._locations = np.empty((1, num_locations, 6))
-        self._rates = np.empty((num_locations, 2))
-        _draw_machines(parameters.ranges, parameters.cores, u, self._locations[0], self._rates)
-        self._time_s = float(math.floor(u[3 * num_locations] * len(parameters.trace)))
-        self._latent = rng.standard_normal(1 + num_locations)
-        return self._draw_epoch(rng)
+        self._key, self._episode, self._epoch = key, episode, 0
+        return self._draw()
 
-    def advance(self, rng: Generator, free_s: NDArray | None = None, radio_s: float = 0.0) -> Instances:
+    def advance(self, free_s: NDArray | None = None, radio_s: float = 0.0) -> Instances:
         """Draw the next epoch.
 
         Args:
-            rng: source of randomness.
             free_s: (K, max_cores) when each core becomes free of the last epoch's work, in seconds after its decision,
                 infinite where the location has fewer cores; None where no work carries over.
             radio_s: when the radio does.
         """
-        noise = rng.standard_normal(len(self._latent))
-        self._latent = self.scenario.correlation * self._latent + self._noise * noise
-        self._time_s += self.scenario.epoch_s
-        instances = self._draw_epoch(rng)
+        self._epoch += 1
+        instances = self._draw()
         if free_s is None:
             return instances
         # What a core was found busy with is part of what it is still busy with now: the later of the two counts.
@@ -461,22 +463,54 @@ class EpochProcess:
             instances.power,
         )
 
-    def _draw_epoch(self, rng: Generator) -> Instances:
+    def estimate(self, instances: Instances, noise: float) -> Instances:
+        """The epoch that was just drawn, as ``estimate_instances`` makes it look."""
+        normal = np.empty(2 + instances.num_locations)
+        _draw_noise(self._key, self._episode, self._epoch, normal)
+        return _estimated(instances, noise, normal[:1], normal[None, 1:])
+
+    def _draw(self) -> Instances:
         # Each epoch has arrays of its own: the last one's may still be in use, by a renderer or a replay buffer.
         arrays = _empty_arrays(self.scenario, self._sizes, 1)
         tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits = arrays
-        locations[:] = self._locations
-        task_counts[0], radio_backlog_s[0] = _draw_epoch(
-            self._parameters, rng.random(self._sizes.tasks), self._latent, self._time_s, self._rates, tasks[0],
+        task_counts[0], radio_backlog_s[0], self._time_s = _draw_epoch(
+            self._parameters, self._sizes, self.scenario.correlation, self.scenario.epoch_s, self._key, self._episode,
+            self._epoch, self._time_s, self._uniforms, self._latent, self._locations, self._rates, tasks[0],
             locations[0], backlog_s[0], edge_start[0], edge_parent[0], edge_bits[0], self._has_edge,
         )  # fmt: skip
-        return _as_instances(arrays, self.scenario)
+        return _as_instances(arrays, self._power)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _draw_epoch(
-    parameters, u, latent, time_s, rates, tasks, locations, backlog_s, edge_start, edge_parent, edge_bits, has_edge
-):
-    """Fill the arrays of one epoch; returns its number of tasks and the radio's backlog in seconds."""
+    parameters, sizes, correlation, epoch_s, key, episode, epoch, time_s, u, latent, machines, rates, tasks, locations,
+    backlog_s, edge_start, edge_parent, edge_bits, has_edge,
+):  # fmt: skip
+    """Fill the arrays of one epoch; returns its number of tasks, the radio's backlog, and where the trace stands.
+
+    ``machines`` (K, 6), ``rates`` and ``latent`` are drawn at epoch 0 and carried along by the caller; ``u`` is scratch
+    space.
+    """
+    numbers = stream(key, episode, epoch)
+    if epoch == 0:
+        fill_uniform(numbers, 0, u[: sizes.machines])
+        _draw_machines(parameters.ranges, parameters.cores, u, machines, rates)
+        time_s = math.floor(u[3 * len(machines)] * len(parameters.trace)) * 1.0
+        fill_normal(numbers, sizes.machines, latent)
+    else:
+        innovation = np.empty_like(latent)
+        fill_normal(numbers, sizes.machines, innovation)
+        for j in range(len(latent)):
+            latent[j] = correlation * latent[j] + math.sqrt(1.0 - correlation**2) * innovation[j]
+        time_s += epoch_s
+    # One more than the latent variables are many, as normal numbers take uniform ones in pairs.
+    fill_uniform(numbers, sizes.machines + len(latent) + 1, u[: sizes.tasks])
+    locations[:] = machines
     count = _draw_tasks(parameters, u, tasks, edge_start, edge_parent, edge_bits, has_edge)
-    return count, _set_state(parameters, latent, time_s, rates, locations, backlog_s)
+    return count, _set_state(parameters, latent, time_s, rates, locations, backlog_s), time_s
+
+
+@njit(cache=True, nogil=True)
+def _draw_noise(key, episode, epoch, normal):
+    """Fill ``normal`` with numbers that no epoch is drawn from."""
+    fill_normal(stream(~key, episode, epoch), 0, normal)

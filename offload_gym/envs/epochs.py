@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from offload_gym.delay import (
     COST,
     MEAN,
-    device_energy,
     fill_prices,
     fill_problem,
     latency,
@@ -35,7 +34,7 @@ from offload_gym.observation import (
     write_observation,
     write_prices,
 )
-from offload_gym.sampling import EpochProcess, as_last_measured, check_noise, estimate_instances
+from offload_gym.sampling import EpochProcess, as_last_measured, check_noise
 from offload_gym.scenario import Scenario, as_scenario
 
 NUM_EPOCHS = 10
@@ -90,8 +89,9 @@ class Progress:
     @property
     def energy_j(self) -> float:
         """Energy that the device takes for the tasks placed so far."""
-        power, device_hz = self.instances.power[0], self.instances.locations[0, 0, CPU]
-        return float(device_energy(power, device_hz, self.run_s, self.send_s, self.makespan_s))
+        kappa, transmit_w, idle_w, _ = self.instances.power[0].tolist()
+        run_w = kappa * float(self.instances.locations[0, 0, CPU]) ** 3
+        return run_w * self.run_s + transmit_w * self.send_s + idle_w * self.makespan_s
 
     @property
     def cost_s(self) -> float:
@@ -181,14 +181,14 @@ class EpochEnv(gym.Env):
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Draw new machines and the first epoch."""
         super().reset(seed=seed)
-        if self.observation_noise and (seed is not None or self._shown is None):
-            # Of its own, so that the same seed gives the same epochs whatever the policy sees of them.
-            entropy = self.np_random_seed if self.np_random_seed != -1 else None
-            self._noise_rng = np.random.default_rng(np.random.SeedSequence(entropy, spawn_key=(1,)))
+        if seed is not None or self._shown is None:
+            self._key = self.np_random.integers(2**64, dtype=np.uint64)
+            self._episode = -1
+        self._episode += 1
         self._epoch = 0
-        self._last = self._process.restart(self.np_random)
+        self._last = self._process.restart(self._key, self._episode)
         # Where the policy sees the last measurement there must be one.
-        first = self._process.advance(self.np_random) if self.observation_noise == "last" else self._last
+        first = self._process.advance() if self.observation_noise == "last" else self._last
         observation = self._open(first)
         self._show(np.full(self._num_tasks, -1))
         return observation, {}
@@ -201,7 +201,7 @@ class EpochEnv(gym.Env):
             if isinstance(self.observation_noise, str):
                 seen = as_last_measured(instances, self._last)
             else:
-                seen = estimate_instances(instances, self.observation_noise, self._noise_rng)
+                seen = self._process.estimate(instances, self.observation_noise)
             self._true.open(instances)
             tasks, locations, backlog_s, *_, edge_bits = instances.arrays
             _open_true(tasks, locations, backlog_s, edge_bits, self._true.problem, self._true.free_s)
@@ -252,7 +252,7 @@ class EpochEnv(gym.Env):
         self._epoch += 1
         terminated = self.num_epochs is not None and self._epoch >= self.num_epochs
         left = (self._true.free_s, self._true.radio_s) if self.carry_over else ()
-        return self._open(self._process.advance(self.np_random, *left)), terminated
+        return self._open(self._process.advance(*left)), terminated
 
     def render(self) -> Any:
         """The schedule decided so far: that of the epoch in progress, or the last one once it is complete."""
