@@ -52,5 +52,9 @@ __all__ = [
     "solve",
 ]
 
-register(id="offload_gym/Joint-v0", entry_point="offload_gym.envs.joint:JointEnv")
-register(id="offload_gym/Sequential-v0", entry_point="offload_gym.envs.sequential:SequentialEnv")
+for _name in ("Joint", "Sequential"):
+    register(
+        id=f"offload_gym/{_name}-v0",
+        entry_point=f"offload_gym.envs.{_name.lower()}:{_name}Env",
+        vector_entry_point=f"offload_gym.envs.vector:Vector{_name}Env",
+    )

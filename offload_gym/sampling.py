@@ -226,7 +226,7 @@ def _draw_independent(
         radio_backlog_s[b] = _set_state(parameters, latent[b], time_s, rates, locations[b], backlog_s[b])
 
 
-def _parameters(scenario: Scenario) -> tuple[Parameters, Sizes]:
+def scenario_parameters(scenario: Scenario) -> tuple[Parameters, Sizes]:
     """A scenario as the arrays that the kernels read."""
     trace = np.empty((0, 2)) if scenario.trace_path is None else cached_trace(scenario.trace_path)
     task_types = np.array(scenario.task_types, dtype=np.float64).reshape(-1, 3)
@@ -298,7 +298,7 @@ def sample_instances(
     check_count("num_instances", num_instances)
     check_seed(seed)
     rng = np.random.default_rng(seed)
-    _, sizes = _parameters(scenario)
+    _, sizes = scenario_parameters(scenario)
     u = rng.random((num_instances, sizes.machines + sizes.tasks))
     latent = rng.standard_normal((num_instances, 1 + scenario.num_locations))
     return _from_draws(scenario, u, latent)
@@ -308,7 +308,7 @@ def _from_draws(
     scenario: Scenario, u: NDArray[np.float64], latent: NDArray[np.float64], later_s: float = 0.0
 ) -> Instances:
     """Instances from uniform numbers (B, machines + tasks) and latent vectors (B, 1 + K), ``later_s`` into a trace."""
-    parameters, sizes = _parameters(scenario)
+    parameters, sizes = scenario_parameters(scenario)
     arrays = _empty_arrays(scenario, sizes, len(u))
     _draw_independent(parameters, sizes.machines, later_s, u, latent, *arrays)
     return _as_instances(arrays, np.tile(scenario.power, (len(u), 1)))
@@ -381,7 +381,7 @@ def sample_consecutive(
     check_count("num_instances", num_instances)
     check_seed(seed)
     rng = np.random.default_rng(seed)
-    _, sizes = _parameters(scenario)
+    _, sizes = scenario_parameters(scenario)
     u = rng.random((num_instances, sizes.machines + sizes.tasks))
     latent, noise = rng.standard_normal((2, num_instances, 1 + scenario.num_locations))
     first = _from_draws(scenario, u, latent)
@@ -425,7 +425,7 @@ class EpochProcess:
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
-        self._parameters, self._sizes = _parameters(scenario)
+        self._parameters, self._sizes = scenario_parameters(scenario)
         n = self._sizes.num_tasks if scenario.random_graph else 0
         self._has_edge = np.empty((n, n), dtype=np.bool_)
         self._uniforms = np.empty(max(self._sizes.machines, self._sizes.tasks))
@@ -473,7 +473,7 @@ class EpochProcess:
         # Each epoch has arrays of its own: the last one's may still be in use, by a renderer or a replay buffer.
         arrays = _empty_arrays(self.scenario, self._sizes, 1)
         tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits = arrays
-        task_counts[0], radio_backlog_s[0], self._time_s = _draw_epoch(
+        task_counts[0], radio_backlog_s[0], self._time_s = draw_epoch(
             self._parameters, self._sizes, self.scenario.correlation, self.scenario.epoch_s, self._key, self._episode,
             self._epoch, self._time_s, self._uniforms, self._latent, self._locations, self._rates, tasks[0],
             locations[0], backlog_s[0], edge_start[0], edge_parent[0], edge_bits[0], self._has_edge,
@@ -482,7 +482,7 @@ class EpochProcess:
 
 
 @njit(cache=True, nogil=True)
-def _draw_epoch(
+def draw_epoch(
     parameters, sizes, correlation, epoch_s, key, episode, epoch, time_s, u, latent, machines, rates, tasks, locations,
     backlog_s, edge_start, edge_parent, edge_bits, has_edge,
 ):  # fmt: skip
