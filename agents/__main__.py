@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
         allow_abbrev=False,
     )
     parser.add_argument("--output", default="results/agents", help="folder of the results (default: %(default)s)")
-    add_scenario_options(parser)
+    add_scenario_options(parser, objectives=("makespan", "mean"))
     parser.add_argument(
         "--only",
         nargs="+",

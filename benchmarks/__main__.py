@@ -8,7 +8,7 @@ from pathlib import Path
 
 from agents.scenario_options import add_scenario_options, chosen_scenario
 from benchmarks.applications import compare_applications, compare_large_graphs
-from benchmarks.comparison import compare
+from benchmarks.comparison import MAX_NODES, compare
 from benchmarks.episodes import compare_carry_over
 from benchmarks.information import compare_information
 from benchmarks.tuning import tune_beam
@@ -35,6 +35,13 @@ def main(arguments: list[str] | None = None) -> int:
     )
     policies.add_argument(
         "--transfer", action="store_true", help="take in policies that were trained for another scenario or objective"
+    )
+    policies.add_argument(
+        "--max-nodes",
+        type=int,
+        default=MAX_NODES,
+        help="where the exact search of an instance stops; gaps are then against the best decision found (default: "
+        "%(default)s)",
     )
     policies.add_argument("--json", metavar="FILE", help="write the rows as a JSON list")
     policies.add_argument("--csv", metavar="FILE", help="write the rows as CSV")
@@ -110,6 +117,7 @@ def main(arguments: list[str] | None = None) -> int:
             agents_folder=Path(options.agents),
             transfer=options.transfer,
             observation_noise=options.observation_noise,
+            max_nodes=options.max_nodes,
             json_path=options.json,
             csv_path=options.csv,
             markdown_path=options.markdown,

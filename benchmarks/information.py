@@ -9,7 +9,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.contenders import contenders
+from benchmarks.contenders import Contender, contenders
 from offload_gym.delay import latency, optimality_gap
 from offload_gym.sampling import sample_estimated
 from offload_gym.scenario import make_scenario
@@ -26,12 +26,14 @@ def compare_information(num_instances: int, seed: int, agents_folder: Path) -> l
     """
     scenario = make_scenario()
     gaps: dict[str, list[float]] = {}
+    listed: list[Contender] = []
     for level in LEVELS:
         instances, seen = sample_estimated(
             scenario, num_instances, level, seed_for("test", seed), seed_for("test", seed, 3)
         )
         optimum_s = solve(instances).latency_s
-        for contender in contenders(scenario, "makespan", instances, agents_folder, observation_noise=None):
+        listed = listed or contenders(scenario, "makespan", instances, agents_folder, observation_noise=None)
+        for contender in listed:
             latency_s = latency(instances, contender.policy.decide(seen))
             gaps.setdefault(contender.name, []).append(float(optimality_gap(latency_s, optimum_s).mean()))
     rows: list[dict[str, Any]] = [
@@ -41,7 +43,7 @@ def compare_information(num_instances: int, seed: int, agents_folder: Path) -> l
     table = Table(
         title=f"default, n = {scenario.num_tasks}, K = {scenario.num_locations}, {num_instances} test instances",
         caption="Mean gap in % to the optimum of the truth, where policies see rates and backlogs with this noise "
-        "(standard deviation of the logarithm), or those of the epoch before.",
+        "(standard deviation of the logarithm), or those of the epoch before (other instances, in pairs).",
         box=box.SIMPLE_HEAD,
     )
     for header in ("policy", *(f"noise {level:g}" if level != "last" else "last" for level in LEVELS)):

@@ -188,7 +188,8 @@ def load_application(path: str | Path) -> Application:
                    {"name": "align", "workload_cycles": 2e8, "output_bits": 1e4}],
          "edges": [{"from": "detect", "to": "align", "bits": 1e6}]}
 
-    ``input_bits``, ``output_bits``, ``bits`` and ``edges`` may be left out and are 0 or empty then. Tasks may come in
+    ``input_bits``, ``output_bits``, ``bits`` and ``edges`` may be left out and are 0 or empty then; ``input_bits`` of a
+    task with a parent and ``output_bits`` of one with a child have no effect. Tasks may come in
     any order: they are numbered topologically, and of the tasks that could be next the one listed first is.
 
     Raises:
@@ -201,7 +202,10 @@ def load_application(path: str | Path) -> Application:
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     try:
-        data = json.loads(text)
+        try:
+            data = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"it is not JSON: {error}") from None
         _check_keys("the application", data, needed=("name", "tasks"), optional=("edges",))
         tasks, edges = data["tasks"], data.get("edges", [])
         for key, rows in (("tasks", tasks), ("edges", edges)):

@@ -51,6 +51,7 @@ class Instances:
         transmit_w: (B,) power of the radio while it sends, watts, finite, >= 0.
         idle_w: (B,) power of the device until the last task is complete, whatever it does, watts, finite, >= 0.
         energy_weight_s_per_j: (B,) seconds of latency that a joule is worth in the objective "cost", finite, >= 0.
+            These four are the columns of ``power`` (B, 4).
 
     Raises:
         ValueError: one sentence with the field, the value and the bound.

@@ -251,8 +251,8 @@ class NetworkPolicy:
             tasks = f"{self.network.num_tasks} tasks" if self.network.num_tasks else "any number of tasks"
             cores = sorted({tuple(int(count) for count in row) for row in instances.cores})
             raise ValueError(
-                f"this policy is for {tasks} and locations with {self.network.cores} cores; the instances have "
-                f"{instances.num_tasks} tasks and locations with {' or '.join(map(str, cores[:3]))} cores"
+                f"this policy is for locations with {self.network.cores} cores and {tasks}; the instances have "
+                f"locations with {' or '.join(map(str, cores[:3]))} cores and {instances.num_tasks} tasks"
             )
         return decisions
 

@@ -266,8 +266,13 @@ class Scenario:
 
     @property
     def label(self) -> str:
-        """Short name for tables: the preset, and the recorded trace where the radio follows one."""
-        return self.name if self.trace_path is None else f"{self.name}, {os.path.basename(self.trace_path)}"
+        """Short name for tables: the preset, and its applications and trace where they are not the preset's."""
+        parts = [self.name]
+        if self.applications != PRESETS[self.name]().applications:
+            parts.append("+".join(a if isinstance(a, str) else a.name for a in self.applications) or "no application")
+        if self.trace_path is not None:
+            parts.append(os.path.basename(self.trace_path))
+        return ", ".join(parts)
 
     def ranges(self) -> NDArray[np.float64]:
         """The ranges as an array (len(RANGE_FIELDS), 2)."""
@@ -321,11 +326,17 @@ def _checked_applications(given: Any) -> tuple[str | Application, ...]:
             try:
                 checked.append(Application(**one))
             except TypeError as error:
+                if "tasks" in one:
+                    raise ValueError(
+                        f"applications has the contents of a file ({one.get('name')!r}); give what load_application "
+                        "makes of it"
+                    ) from None
                 name = one.get("name", "without a name")
                 raise ValueError(f"applications has a dict ({name!r}) that is not the fields of one: {error}") from None
         elif isinstance(one, Application | str):
             if isinstance(one, str) and one not in APPLICATIONS:
-                raise ValueError(f"applications has {one!r}; the known ones are {', '.join(APPLICATIONS)}")
+                hint = "; a file is read with load_application" if one.endswith(".json") else ""
+                raise ValueError(f"applications has {one!r}; the known ones are {', '.join(APPLICATIONS)}{hint}")
             checked.append(one)
         else:
             raise ValueError(f"applications has {one!r}; it must hold names, applications or dicts of their fields")

@@ -43,9 +43,11 @@ def trace_application(model: torch.nn.Module, example_input: Any, name: str | No
             torch does not count.
     """
     try:
-        import torch  # noqa: F401
+        import torch
     except ImportError as error:
         raise ImportError("Tracing a model needs torch: pip install torch") from error
+    if not isinstance(model, torch.nn.Module):
+        raise ValueError(f"model is a {type(model).__name__}; it must be a torch.nn.Module")
     program = _export(model, example_input if isinstance(example_input, tuple) else (example_input,))
     task_of, macs = _grouped(program)
     names = set(program.graph_signature.user_outputs)

@@ -122,8 +122,13 @@ def test_further_edge_servers_have_rates_of_their_own():
     [
         ({"applications": "chain"}, "applications is 'chain'; it must be a list of names"),
         ({"applications": ["chains"]}, "applications has 'chains'; the known ones are chain, fork_join"),
+        ({"applications": ["own.json"]}, "a file is read with load_application"),
+        (
+            {"applications": [{"name": "x", "tasks": []}]},
+            r"the contents of a file \('x'\); give what load_application makes",
+        ),
         ({"applications": [3]}, "applications has 3; it must hold names"),
-        ({"applications": [{"name": "x", "tasks": 3}]}, "that is not the fields of one"),
+        ({"applications": [{"name": "x", "edge": 3}]}, "that is not the fields of one"),
         (
             {"applications": [DIAMOND], "max_tasks": 3},
             "max_tasks is 3; it must be at least 4, the number",

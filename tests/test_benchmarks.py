@@ -4,6 +4,7 @@ import json
 import numpy as np
 import pytest
 
+from agents.__main__ import main as train
 from agents.networks import TaskNetwork, save_policy, to_runtime
 from benchmarks.__main__ import main
 from benchmarks.analysis import bootstrap_interval, front, markdown_table, summarise, write_json
@@ -13,6 +14,7 @@ from benchmarks.contenders import contenders
 from benchmarks.episodes import WEIGHTS, compare_carry_over
 from benchmarks.information import compare_information
 from benchmarks.measurement import Measurement, measure
+from offload_gym.applications import random_application, save_application
 from offload_gym.policies import POLICY_NAMES
 from offload_gym.sampling import sample_instances
 from offload_gym.scenario import make_scenario
@@ -180,7 +182,7 @@ def test_policies_trained_for_something_else_are_left_out(tmp_path, capsys):
     for sentence in (
         "left out other-scenario: it was trained for the scenario 'vision', not 'default'",
         "left out other-objective: it was trained for the objective 'mean', not 'makespan'",
-        "left out other-cores: this policy is for any number of tasks",
+        "left out other-cores: this policy is for locations with",
     ):
         assert sentence in said
     names = [c.name for c in contenders(scenario, "makespan", sample_instances(scenario, 1), tmp_path, transfer=True)]
@@ -272,3 +274,43 @@ def test_policies_trained_with_other_information_are_left_out(tmp_path, capsys):
         names = [c.name for c in contenders(scenario, "makespan", instances, tmp_path, observation_noise=noise)]
         assert ("a" in names) == listed
     assert "it was trained for the observation_noise 'last', not '0.0'" in capsys.readouterr().out
+
+
+def test_a_scenario_from_a_file_is_trained_for_and_compared(tmp_path, capsys):
+    # GIVEN an application of one's own, and fields of a scenario
+    save_application(tmp_path / "own.json", random_application(3, seed=1))
+    (tmp_path / "fields.json").write_text(json.dumps({"name": "vision", "num_tasks": 2}))
+    own = ["--scenario", str(tmp_path / "own.json")]
+    training = ["--num-labels", "30", "--teacher-passes", "1", "--only", "sequential-teacher"]
+    # WHEN a teacher is trained for it THEN the comparison on it lists the teacher, and others leave it out
+    assert train([*own, *training, "--output", str(tmp_path / "agents")]) == 0
+    compare = ["policies", "--num-instances", "5", "--agents", str(tmp_path / "agents")]
+    assert main([*compare, *own, "--json", str(tmp_path / "a.json")]) == 0
+    rows = json.loads((tmp_path / "a.json").read_text())
+    assert "sequential-teacher" in {row["policy"] for row in rows}
+    assert rows[0]["scenario"] == "default, random"
+    assert rows[0]["num_tasks"] == 3
+    assert main([*compare, "--scenario", str(tmp_path / "fields.json")]) == 0
+    assert "left out sequential-teacher: it was trained for the scenario 'default, random'" in capsys.readouterr().out
+    for text, sentence in (
+        ("[1]", "it must hold an application or fields"),
+        ("{", "is not JSON"),
+        (None, "cannot be read"),
+    ):
+        path = tmp_path / "bad.json"
+        path.unlink(missing_ok=True)
+        if text is not None:
+            path.write_text(text)
+        assert main([*compare, "--scenario", str(path)]) == 2
+        assert sentence in capsys.readouterr().err
+    assert main([*compare, "--scenario", "nowhere"]) == 2
+    assert "scenario is 'nowhere'; the presets are default" in capsys.readouterr().err
+
+
+def test_without_proof_the_table_has_no_exact_row(tmp_path, capsys):
+    arguments = ["policies", "--num-tasks", "12", "--num-instances", "6", "--agents", str(tmp_path)]
+    assert main([*arguments, "--max-nodes", "50", "--json", str(tmp_path / "a.json")]) == 0
+    assert "left out exact: " in capsys.readouterr().out
+    rows = json.loads((tmp_path / "a.json").read_text())
+    assert "exact" not in {row["policy"] for row in rows}
+    assert "greedy" in {row["policy"] for row in rows}

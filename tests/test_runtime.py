@@ -159,7 +159,7 @@ def test_instances_of_another_shape_are_refused(form):
         mixed = [np.concatenate(pair) for pair in zip(sample().arrays, sample(cloud_cores=4).arrays, strict=True)]
         wrong = [sample(cloud_cores=4), sample(cloud_cores=9), sample(num_edges=0), sample(num_edges=2)]
         for instances in [*wrong, offload_gym.Instances.from_arrays(*mixed)]:
-            with pytest.raises(ValueError, match=r"this policy is for .*\(1, 2, 8\) cores; .* 5 tasks"):
+            with pytest.raises(ValueError, match=r"this policy is for .*\(1, 2, 8\) cores and .* 5 tasks"):
                 policy.decide(instances)
     for num_tasks in (4, 6):
         with pytest.raises(ValueError, match=f"this policy is for 5 tasks .* {num_tasks} tasks"):

@@ -65,6 +65,8 @@ class JointEnv(EpochEnv):
     ## Information
     ``info["latency_s"]``: the epoch's latency in seconds under the objective; ``info["makespan_s"]``: its makespan
     whatever the objective; ``info["energy_j"]``: the device's energy in joules, see ``offload_gym.energy``.
+    ``env.unwrapped.instances`` is the epoch to be decided as the policy sees it, ``env.unwrapped.true_instances`` as it
+    is.
 
     ## Arguments
     ``scenario``: a preset's name, a dict with "name" and what to change, or a ``Scenario``; ``objective``;

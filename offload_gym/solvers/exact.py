@@ -236,7 +236,7 @@ def solve(
             nodes[rows],
         )
 
-    for_each_chunk(work, size, num_threads, chunk=64)
+    for_each_chunk(work, size, num_threads, chunk=16)
     # From the decisions, so that it is to the last bit what latency() says of them.
     latency_s = latency(instances, decisions, objective)
     return Solutions(decisions, latency_s, np.where(optimal, latency_s, bound_s), optimal, nodes)

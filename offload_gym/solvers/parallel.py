@@ -15,6 +15,9 @@ def for_each_chunk(work: Callable[[slice], None], size: int, num_threads: int | 
         for rows in slices:
             work(rows)
         return
-    with ThreadPoolExecutor(workers) as pool:
+    pool = ThreadPoolExecutor(workers)
+    try:
         for _ in pool.map(work, slices):
             pass
+    finally:  # after an interrupt the chunks that have not begun are dropped
+        pool.shutdown(wait=True, cancel_futures=True)
