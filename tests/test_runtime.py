@@ -162,7 +162,7 @@ def test_instances_of_another_shape_are_refused(form):
             with pytest.raises(ValueError, match=r"this policy is for .*\(1, 2, 8\) cores and .* 5 tasks"):
                 policy.decide(instances)
     for num_tasks in (4, 6):
-        with pytest.raises(ValueError, match=f"this policy is for 5 tasks .* {num_tasks} tasks"):
+        with pytest.raises(ValueError, match=f"this policy is for .* cores and 5 tasks; .* {num_tasks} tasks"):
             policy.decide(sample(num_tasks))
 
 
