@@ -21,10 +21,10 @@ from agents.networks import TaskNetwork, from_runtime, pick_device, save_policy,
 from agents.reinforcement import RL_AGENTS, train_agent
 from offload_gym.delay import objective_code
 from offload_gym.demonstrations import Demonstrations, generate_demonstrations, load_demonstrations, save_demonstrations
+from offload_gym.estimates import check_noise
 from offload_gym.files import replacing
 from offload_gym.instances import check_count
 from offload_gym.runtime import Network, load_network
-from offload_gym.sampling import check_noise
 from offload_gym.scenario import Scenario, make_scenario
 from offload_gym.seeds import check_seed, seed_for
 

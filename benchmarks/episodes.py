@@ -65,18 +65,16 @@ def compare_carry_over(num_episodes: int, seed: int, epochs_s: Sequence[float] =
         policies |= {"exact (myopic)": make_policy("exact"), "look-ahead": looking_ahead(scenario, weight)}
         means_s = {name: episode_latencies(p, scenario, num_episodes, seed, "test") for name, p in policies.items()}
         alone_s = episode_latencies(policies["exact (myopic)"], scenario, num_episodes, seed, "test", carry_over=False)
+        myopic_s = means_s["exact (myopic)"]
         for name, values_s in means_s.items():
-            ratio = values_s.mean() / means_s["exact (myopic)"].mean() - 1
-            low, high = bootstrap_interval(values_s / means_s["exact (myopic)"].mean() - 1)
-            if name != "exact (myopic)":  # paired: the episodes are the same
-                difference = (values_s - means_s["exact (myopic)"]) / means_s["exact (myopic)"].mean()
-                low, high = bootstrap_interval(difference)
+            over = (values_s - myopic_s) / myopic_s.mean()  # paired: the episodes are the same
+            low, high = bootstrap_interval(over)
             rows.append(
                 {
                     "epoch_s": epoch_s,
                     "policy": name,
                     "latency_mean_s": float(values_s.mean()),
-                    "over_myopic": float(ratio),
+                    "over_myopic": float(over.mean()),
                     "over_myopic_low": low,
                     "over_myopic_high": high,
                     "weight": weight if name == "look-ahead" else None,

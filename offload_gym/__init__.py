@@ -5,7 +5,8 @@
 
 from gymnasium.envs.registration import register
 
-from offload_gym.applications import Application, load_application, random_application, save_application
+from offload_gym.application_presets import random_application
+from offload_gym.applications import Application, load_application, save_application
 from offload_gym.delay import OBJECTIVES, Schedule, completion_times, energy, latency, schedule
 from offload_gym.demonstrations import (
     Demonstrations,
@@ -13,9 +14,10 @@ from offload_gym.demonstrations import (
     load_demonstrations,
     save_demonstrations,
 )
+from offload_gym.estimates import estimate_instances
 from offload_gym.instances import Instances
 from offload_gym.policies import POLICY_NAMES, Policy, load_policy, make_policy
-from offload_gym.sampling import estimate_instances, sample_consecutive, sample_instances
+from offload_gym.sampling import sample_consecutive, sample_instances
 from offload_gym.scenario import Scenario, make_scenario
 from offload_gym.solvers.exact import Solutions, solve
 from offload_gym.solvers.local_search import local_search

@@ -16,7 +16,8 @@ from numba import njit
 from numpy.random import Generator, SeedSequence
 from numpy.typing import NDArray
 
-from offload_gym.applications import CCR_BPS, CCR_HZ
+from offload_gym.application_presets import CCR_BPS, CCR_HZ
+from offload_gym.estimates import as_last_measured, check_noise, estimate_instances
 from offload_gym.graphs import num_graph_uniforms, random_edges
 from offload_gym.instances import (
     CORES,
@@ -56,10 +57,8 @@ from offload_gym.scenario import (
     as_scenario,
 )
 from offload_gym.seeds import check_seed
-from offload_gym.streams import fill_normal, fill_uniform, stream
 
 UNIFORMS_A_TASK = 3
-MAX_NOISE = 10.0  # estimates off by a factor of e ** 10 or more say nothing
 UNIFORMS_AN_EPOCH = 4  # where applications or numbers of tasks are drawn: which one, fat, density, ccr
 
 
@@ -100,7 +99,7 @@ def _gaussian_cdf(z):
 
 
 @njit(cache=True, nogil=True)
-def _draw_machines(ranges, cores, u, locations, rates):
+def draw_machines(ranges, cores, u, locations, rates):
     """Fill all of ``locations`` (K, 6) that stays during an episode, from uniform numbers.
 
     ``rates`` (K, 2) is filled with the location's uplink and downlink rate over the uplink rate of the first server.
@@ -132,7 +131,7 @@ def _draw_machines(ranges, cores, u, locations, rates):
 
 
 @njit(cache=True, nogil=True)
-def _draw_tasks(parameters, u, tasks, edge_start, edge_parent, edge_bits, has_edge):
+def draw_tasks(parameters, u, tasks, edge_start, edge_parent, edge_bits, has_edge):
     """Fill the tasks (n, 3) and the graph of one epoch from uniform numbers; returns the number of tasks.
 
     ``has_edge`` (n, n) is scratch space, where the scenario has random graphs.
@@ -188,7 +187,7 @@ def _draw_tasks(parameters, u, tasks, edge_start, edge_parent, edge_bits, has_ed
 
 
 @njit(cache=True, nogil=True)
-def _set_state(parameters, latent, time_s, rates, locations, backlog_s):
+def set_state(parameters, latent, time_s, rates, locations, backlog_s):
     """Set rates and backlogs from the latent vector (1 + K) or the trace; returns the radio's backlog in seconds."""
     ranges, trace, mean_backlog_s = parameters.ranges, parameters.trace, parameters.mean_backlog_s
     radio_backlog_s = 0.0
@@ -218,12 +217,12 @@ def _draw_independent(
     rates = np.empty((num_locations, 2))
     has_edge = np.empty((n, n) if parameters.graph_jump > 0 else (0, 0), dtype=np.bool_)
     for b in range(len(tasks)):
-        _draw_machines(parameters.ranges, parameters.cores, u[b], locations[b], rates)
+        draw_machines(parameters.ranges, parameters.cores, u[b], locations[b], rates)
         time_s = math.floor(u[b, 3 * num_locations] * len(parameters.trace)) + later_s
-        task_counts[b] = _draw_tasks(
+        task_counts[b] = draw_tasks(
             parameters, u[b, num_machines:], tasks[b], edge_start[b], edge_parent[b], edge_bits[b], has_edge
         )
-        radio_backlog_s[b] = _set_state(parameters, latent[b], time_s, rates, locations[b], backlog_s[b])
+        radio_backlog_s[b] = set_state(parameters, latent[b], time_s, rates, locations[b], backlog_s[b])
 
 
 def scenario_parameters(scenario: Scenario) -> tuple[Parameters, Sizes]:
@@ -258,7 +257,8 @@ def scenario_parameters(scenario: Scenario) -> tuple[Parameters, Sizes]:
     return parameters, Sizes(n, most_edges, machines, num_uniforms)
 
 
-def _empty_arrays(scenario: Scenario, sizes: Sizes, num_instances: int) -> tuple[NDArray, ...]:
+def empty_arrays(scenario: Scenario, sizes: Sizes, num_instances: int) -> tuple[NDArray, ...]:
+    """Room for the arrays of ``Instances``, in their order."""
     return (
         np.empty((num_instances, sizes.num_tasks, 3)),
         np.empty((num_instances, scenario.num_locations, 6)),
@@ -271,7 +271,7 @@ def _empty_arrays(scenario: Scenario, sizes: Sizes, num_instances: int) -> tuple
     )
 
 
-def _as_instances(arrays: tuple[NDArray, ...], power: NDArray[np.float64]) -> Instances:
+def as_instances(arrays: tuple[NDArray, ...], power: NDArray[np.float64]) -> Instances:
     """The instances, with room for as many edges as the largest graph has."""
     tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits = arrays
     if edge_parent.shape[1] and (most := int(edge_start[:, -1].max())) < edge_parent.shape[1]:
@@ -309,68 +309,9 @@ def _from_draws(
 ) -> Instances:
     """Instances from uniform numbers (B, machines + tasks) and latent vectors (B, 1 + K), ``later_s`` into a trace."""
     parameters, sizes = scenario_parameters(scenario)
-    arrays = _empty_arrays(scenario, sizes, len(u))
+    arrays = empty_arrays(scenario, sizes, len(u))
     _draw_independent(parameters, sizes.machines, later_s, u, latent, *arrays)
-    return _as_instances(arrays, np.tile(scenario.power, (len(u), 1)))
-
-
-def estimate_instances(instances: Instances, noise: float, seed: int | SeedSequence | Generator = 0) -> Instances:
-    """The instances as estimated rates and backlogs make them look.
-
-    The radio's rates of an instance are multiplied by ``exp(noise * z)`` with one standard normal z, as one measurement
-    of the radio gives all of them, and the backlogs of each location and of the radio by such a factor each: the median
-    estimate is the truth. Tasks and machines are known exactly.
-
-    Args:
-        instances: B instances.
-        noise: standard deviation of the logarithm of the factors, from 0, which gives the instances themselves, to
-            ``MAX_NOISE``.
-        seed: anything that ``numpy.random.default_rng`` takes.
-
-    Raises:
-        ValueError: the noise is out of its bounds.
-    """
-    check_noise("noise", noise, or_last=False)
-    check_seed(seed)
-    if noise == 0:
-        return instances
-    rng = np.random.default_rng(seed)
-    radio = rng.standard_normal(len(instances))
-    return _estimated(instances, noise, radio, rng.standard_normal((len(instances), instances.num_locations + 1)))
-
-
-def _estimated(
-    instances: Instances, noise: float, radio: NDArray[np.float64], backlogs: NDArray[np.float64]
-) -> Instances:
-    """Estimates from standard normal numbers: ``radio`` (B,), and ``backlogs`` (B, 1 + K) with the radio's first."""
-    factors = np.exp(noise * backlogs)
-    locations = instances.locations.copy()
-    locations[:, :, [UPLINK, DOWNLINK]] *= np.exp(noise * radio)[:, None, None]
-    return Instances.from_arrays(
-        instances.tasks, locations, instances.core_backlog_s * factors[:, 1:, None],
-        instances.radio_backlog_s * factors[:, 0], *instances.arrays[4:], instances.power,
-    )  # fmt: skip
-
-
-def check_noise(name: str, noise: Any, or_last: bool = True) -> None:
-    """ValueError where ``noise`` is not a number from 0 to ``MAX_NOISE``, or "last" where that is allowed."""
-    if or_last and isinstance(noise, str) and noise == "last":
-        return
-    if not isinstance(noise, int | float | np.number) or isinstance(noise, bool) or not 0 <= noise <= MAX_NOISE:
-        bound = f"it must be a number from 0 to {MAX_NOISE:g}" + (", or 'last'" if or_last else "")
-        raise ValueError(f"{name} is {noise!r}; {bound}")
-
-
-def as_last_measured(instances: Instances, before: Instances) -> Instances:
-    """The tasks of ``instances`` with the rates and backlogs of the epochs ``before`` them, (B,) each."""
-    return Instances.from_arrays(
-        instances.tasks,
-        before.locations,
-        before.core_backlog_s,
-        before.radio_backlog_s,
-        *instances.arrays[4:],
-        instances.power,
-    )
+    return as_instances(arrays, np.tile(scenario.power, (len(u), 1)))
 
 
 def sample_consecutive(
@@ -413,104 +354,3 @@ def sample_estimated(
         return instances, as_last_measured(instances, before)
     instances = sample_instances(scenario, num_instances, seed)
     return instances, estimate_instances(instances, observation_noise, noise_seed)  # type: ignore[arg-type]
-
-
-class EpochProcess:
-    """Consecutive decision epochs of one environment.
-
-    ``restart`` draws the machines and the first epoch, ``advance`` the next epoch: the radio and the backlogs move on
-    from where they were, the tasks are new, and the machines stay. Both return the epoch as a batch of one instance.
-    All is drawn by position (``offload_gym.streams``), so that the key and the episode say what is drawn.
-    """
-
-    def __init__(self, scenario: Scenario) -> None:
-        self.scenario = scenario
-        self._parameters, self._sizes = scenario_parameters(scenario)
-        n = self._sizes.num_tasks if scenario.random_graph else 0
-        self._has_edge = np.empty((n, n), dtype=np.bool_)
-        self._uniforms = np.empty(max(self._sizes.machines, self._sizes.tasks))
-        self._locations = np.empty((scenario.num_locations, 6))
-        self._rates = np.empty((scenario.num_locations, 2))
-        self._latent = np.empty(1 + scenario.num_locations)
-        self._time_s = 0.0
-        self._power = np.array([scenario.power])
-
-    def restart(self, key: np.uint64, episode: int) -> Instances:
-        """Draw the machines, the state of radio and backlogs, and the first epoch's tasks."""
-        self._key, self._episode, self._epoch = key, episode, 0
-        return self._draw()
-
-    def advance(self, free_s: NDArray | None = None, radio_s: float = 0.0) -> Instances:
-        """Draw the next epoch.
-
-        Args:
-            free_s: (K, max_cores) when each core becomes free of the last epoch's work, in seconds after its decision,
-                infinite where the location has fewer cores; None where no work carries over.
-            radio_s: when the radio does.
-        """
-        self._epoch += 1
-        instances = self._draw()
-        if free_s is None:
-            return instances
-        # What a core was found busy with is part of what it is still busy with now: the later of the two counts.
-        left_s = np.where(np.isfinite(free_s), free_s - self.scenario.epoch_s, 0.0)
-        return Instances.from_arrays(
-            instances.tasks,
-            instances.locations,
-            np.maximum(instances.core_backlog_s, left_s),
-            np.maximum(instances.radio_backlog_s, radio_s - self.scenario.epoch_s),
-            *instances.arrays[4:],
-            instances.power,
-        )
-
-    def estimate(self, instances: Instances, noise: float) -> Instances:
-        """The epoch that was just drawn, as ``estimate_instances`` makes it look."""
-        normal = np.empty(2 + instances.num_locations)
-        _draw_noise(self._key, self._episode, self._epoch, normal)
-        return _estimated(instances, noise, normal[:1], normal[None, 1:])
-
-    def _draw(self) -> Instances:
-        # Each epoch has arrays of its own: the last one's may still be in use, by a renderer or a replay buffer.
-        arrays = _empty_arrays(self.scenario, self._sizes, 1)
-        tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits = arrays
-        task_counts[0], radio_backlog_s[0], self._time_s = draw_epoch(
-            self._parameters, self._sizes, self.scenario.correlation, self.scenario.epoch_s, self._key, self._episode,
-            self._epoch, self._time_s, self._uniforms, self._latent, self._locations, self._rates, tasks[0],
-            locations[0], backlog_s[0], edge_start[0], edge_parent[0], edge_bits[0], self._has_edge,
-        )  # fmt: skip
-        return _as_instances(arrays, self._power)
-
-
-@njit(cache=True, nogil=True)
-def draw_epoch(
-    parameters, sizes, correlation, epoch_s, key, episode, epoch, time_s, u, latent, machines, rates, tasks, locations,
-    backlog_s, edge_start, edge_parent, edge_bits, has_edge,
-):  # fmt: skip
-    """Fill the arrays of one epoch; returns its number of tasks, the radio's backlog, and where the trace stands.
-
-    ``machines`` (K, 6), ``rates`` and ``latent`` are drawn at epoch 0 and carried along by the caller; ``u`` is scratch
-    space.
-    """
-    numbers = stream(key, episode, epoch)
-    if epoch == 0:
-        fill_uniform(numbers, 0, u[: sizes.machines])
-        _draw_machines(parameters.ranges, parameters.cores, u, machines, rates)
-        time_s = math.floor(u[3 * len(machines)] * len(parameters.trace)) * 1.0
-        fill_normal(numbers, sizes.machines, latent)
-    else:
-        innovation = np.empty_like(latent)
-        fill_normal(numbers, sizes.machines, innovation)
-        for j in range(len(latent)):
-            latent[j] = correlation * latent[j] + math.sqrt(1.0 - correlation**2) * innovation[j]
-        time_s += epoch_s
-    # One more than the latent variables are many, as normal numbers take uniform ones in pairs.
-    fill_uniform(numbers, sizes.machines + len(latent) + 1, u[: sizes.tasks])
-    locations[:] = machines
-    count = _draw_tasks(parameters, u, tasks, edge_start, edge_parent, edge_bits, has_edge)
-    return count, _set_state(parameters, latent, time_s, rates, locations, backlog_s), time_s
-
-
-@njit(cache=True, nogil=True)
-def _draw_noise(key, episode, epoch, normal):
-    """Fill ``normal`` with numbers that no epoch is drawn from."""
-    fill_normal(stream(~key, episode, epoch), 0, normal)

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from offload_gym.applications import APPLICATIONS, Application, application_named
+from offload_gym.application_presets import APPLICATIONS, application_named
+from offload_gym.applications import Application
 from offload_gym.cnns import CNN_NAMES, cnn_task
 from offload_gym.instances import POWER_FIELDS, check_count
 from offload_gym.radio import cached_trace
@@ -90,7 +91,7 @@ class Scenario:
         cycles_per_bit: CPU cycles per input bit.
         output_ratio: result bits per input bit.
         task_types: rows (input_bits, output_bits, workload_cycles), each equally likely; empty: use the ranges above.
-        applications: applications, each equally likely to be an epoch's: names of ``offload_gym.applications``,
+        applications: applications, each equally likely to be an epoch's: names of ``offload_gym.application_presets``,
             ``Application`` objects, or dicts of their fields. Empty: independent tasks, or random graphs.
         workload_scale: factor on the workload of each task of an application; ignored without ``applications``.
         data_scale: factor on each amount of data of an application; ignored without ``applications``.

@@ -1,8 +1,7 @@
 import pytest
 
-from offload_gym.applications import (
+from offload_gym.application_presets import (
     APPLICATIONS,
-    Application,
     application_named,
     augmented_reality,
     chain,
@@ -10,6 +9,7 @@ from offload_gym.applications import (
     face_recognition,
     fork_join,
 )
+from offload_gym.applications import Application
 from offload_gym.cnns import CNN_NAMES, cnn_layers, cnn_task
 
 

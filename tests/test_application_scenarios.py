@@ -10,7 +10,8 @@ from gymnasium.utils.env_checker import check_env
 
 from agents.networks import TaskNetwork, to_runtime
 from offload_gym import Instances, latency, make_policy, make_scenario, sample_instances
-from offload_gym.applications import Application, cnn_application, random_application
+from offload_gym.application_presets import cnn_application, random_application
+from offload_gym.applications import Application
 from offload_gym.delay import new_problem, open_problem
 from offload_gym.instances import OUTPUT, WORKLOAD
 from offload_gym.observation import epoch_observations, row_size, squash

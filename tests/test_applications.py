@@ -7,15 +7,8 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from offload_gym.applications import (
-    CCR_BPS,
-    CCR_HZ,
-    Application,
-    face_recognition,
-    load_application,
-    random_application,
-    save_application,
-)
+from offload_gym.application_presets import CCR_BPS, CCR_HZ, face_recognition, random_application
+from offload_gym.applications import Application, load_application, save_application
 
 
 def diamond(**changes) -> Application:
@@ -303,14 +296,14 @@ def test_arguments_of_a_random_application_are_checked(changes, sentence):
 @pytest.mark.parametrize(
     ("missing", "call", "hint"),
     [
-        ("networkx", "applications.chain(2).to_networkx()", "pip install offload-gym[applications]"),
+        ("networkx", "application_presets.chain(2).to_networkx()", "pip install offload-gym[applications]"),
         ("pydot", "applications.Application.from_dot('graph.dot')", "pip install offload-gym[applications]"),
         ("torch", "applications.Application.from_torch(None, None)", "pip install torch"),
     ],
 )
 def test_a_missing_package_is_said_in_one_sentence(missing, call, hint):
     program = (
-        f"import sys\nsys.modules[{missing!r}] = None\nfrom offload_gym import applications\n"
+        f"import sys\nsys.modules[{missing!r}] = None\nfrom offload_gym import application_presets, applications\n"
         f"try:\n    {call}\nexcept ImportError as error:\n    print(error)\n"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -14,7 +14,8 @@ from benchmarks.contenders import contenders
 from benchmarks.episodes import WEIGHTS, compare_carry_over
 from benchmarks.information import compare_information
 from benchmarks.measurement import Measurement, measure
-from offload_gym.applications import random_application, save_application
+from offload_gym.application_presets import random_application
+from offload_gym.applications import save_application
 from offload_gym.policies import POLICY_NAMES
 from offload_gym.sampling import sample_instances
 from offload_gym.scenario import make_scenario

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from offload_gym import make_scenario, sample_instances
-from offload_gym.sampling import EpochProcess
+from offload_gym.epoch_process import EpochProcess
 
 MACHINES = ("cpu_hz", "cores", "wired_bps", "propagation_s")
 TASKS = ("input_bits", "output_bits", "workload_cycles")

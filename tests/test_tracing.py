@@ -2,7 +2,8 @@
 
 import pytest
 
-from offload_gym.applications import Application, cnn_application
+from offload_gym.application_presets import cnn_application
+from offload_gym.applications import Application
 
 torch = pytest.importorskip("torch")
 nn = torch.nn

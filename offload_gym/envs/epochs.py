@@ -25,6 +25,8 @@ from offload_gym.delay import (
     start_schedule,
     view_problem,
 )
+from offload_gym.epoch_process import EpochProcess
+from offload_gym.estimates import as_last_measured, check_noise
 from offload_gym.instances import CPU, ENERGY_WEIGHT, Instances, check_count
 from offload_gym.observation import (
     fill_links,
@@ -34,7 +36,6 @@ from offload_gym.observation import (
     write_observation,
     write_prices,
 )
-from offload_gym.sampling import EpochProcess, as_last_measured, check_noise
 from offload_gym.scenario import Scenario, as_scenario
 
 NUM_EPOCHS = 10

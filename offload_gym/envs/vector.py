@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from offload_gym.delay import COST, MEAN, Problem, fill_prices, objective_code, place_tasks, view_problem
 from offload_gym.envs.epochs import NUM_EPOCHS
+from offload_gym.epoch_process import draw_epoch
 from offload_gym.instances import CPU, ENERGY_WEIGHT, IDLE, KAPPA, TRANSMIT, Instances, check_count
 from offload_gym.observation import (
     fill_links,
@@ -32,7 +33,7 @@ from offload_gym.observation import (
     write_observation,
     write_prices,
 )
-from offload_gym.sampling import draw_epoch, scenario_parameters
+from offload_gym.sampling import scenario_parameters
 from offload_gym.scenario import Scenario, as_scenario
 
 MIN_ROWS = 128  # environments that are worth a thread

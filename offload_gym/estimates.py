@@ -1,0 +1,73 @@
+"""Estimates instead of the truth: what a policy knows of rates and backlogs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.random import Generator, SeedSequence
+from numpy.typing import NDArray
+
+from offload_gym.instances import DOWNLINK, UPLINK, Instances
+from offload_gym.seeds import check_seed
+
+MAX_NOISE = 10.0  # estimates off by a factor of e ** 10 or more say nothing
+
+
+def estimate_instances(instances: Instances, noise: float, seed: int | SeedSequence | Generator = 0) -> Instances:
+    """The instances as estimated rates and backlogs make them look.
+
+    The radio's rates of an instance are multiplied by ``exp(noise * z)`` with one standard normal z, as one measurement
+    of the radio gives all of them, and the backlogs of each location and of the radio by such a factor each: the median
+    estimate is the truth. Tasks and machines are known exactly.
+
+    Args:
+        instances: B instances.
+        noise: standard deviation of the logarithm of the factors, from 0, which gives the instances themselves, to
+            ``MAX_NOISE``.
+        seed: anything that ``numpy.random.default_rng`` takes.
+
+    Raises:
+        ValueError: the noise is out of its bounds.
+    """
+    check_noise("noise", noise, or_last=False)
+    check_seed(seed)
+    if noise == 0:
+        return instances
+    rng = np.random.default_rng(seed)
+    radio = rng.standard_normal(len(instances))
+    return estimated(instances, noise, radio, rng.standard_normal((len(instances), instances.num_locations + 1)))
+
+
+def estimated(
+    instances: Instances, noise: float, radio: NDArray[np.float64], backlogs: NDArray[np.float64]
+) -> Instances:
+    """Estimates from standard normal numbers: ``radio`` (B,), and ``backlogs`` (B, 1 + K) with the radio's first."""
+    factors = np.exp(noise * backlogs)
+    locations = instances.locations.copy()
+    locations[:, :, [UPLINK, DOWNLINK]] *= np.exp(noise * radio)[:, None, None]
+    return Instances.from_arrays(
+        instances.tasks, locations, instances.core_backlog_s * factors[:, 1:, None],
+        instances.radio_backlog_s * factors[:, 0], *instances.arrays[4:], instances.power,
+    )  # fmt: skip
+
+
+def check_noise(name: str, noise: Any, or_last: bool = True) -> None:
+    """ValueError where ``noise`` is not a number from 0 to ``MAX_NOISE``, or "last" where that is allowed."""
+    if or_last and isinstance(noise, str) and noise == "last":
+        return
+    if not isinstance(noise, int | float | np.number) or isinstance(noise, bool) or not 0 <= noise <= MAX_NOISE:
+        bound = f"it must be a number from 0 to {MAX_NOISE:g}" + (", or 'last'" if or_last else "")
+        raise ValueError(f"{name} is {noise!r}; {bound}")
+
+
+def as_last_measured(instances: Instances, before: Instances) -> Instances:
+    """The tasks of ``instances`` with the rates and backlogs of the epochs ``before`` them, (B,) each."""
+    return Instances.from_arrays(
+        instances.tasks,
+        before.locations,
+        before.core_backlog_s,
+        before.radio_backlog_s,
+        *instances.arrays[4:],
+        instances.power,
+    )
