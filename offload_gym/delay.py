@@ -80,6 +80,16 @@ def stage_times(task, location, i, k, is_entry, is_exit):
 
 
 @njit(cache=True, nogil=True, inline="always")
+def send_input(send_s, path_s, k, radio_s):
+    """When the radio has sent an input to ``k``, and when the task there is ready.
+
+    Choices of a value rather than branches, which a processor cannot foresee: on the device the send time is 0.
+    """
+    radio_s += send_s
+    return radio_s, radio_s + path_s if k > 0 else 0.0
+
+
+@njit(cache=True, nogil=True, inline="always")
 def first_core(free_s, k):
     """The core of location ``k`` that is free first, the lowest-numbered one on a tie, and when it is."""
     core, least_s = 0, free_s[k, 0]
@@ -207,10 +217,8 @@ def place(problem, i, k, decision, finish_s, radio_s, free_s):
     ready_s, send_start_s = 0.0, np.inf
     first, last = problem.edge_start[i], problem.edge_start[i + 1]
     if first == last:
-        # Choices of a value rather than branches, which a processor cannot foresee: on the device SEND is 0.
         send_start_s = radio_s if k > 0 else np.inf
-        radio_s += problem.times[i, k, SEND]
-        ready_s = radio_s + problem.times[i, k, PATH] if k > 0 else 0.0
+        radio_s, ready_s = send_input(problem.times[i, k, SEND], problem.times[i, k, PATH], k, radio_s)
     for e in range(first, last):
         parent = problem.edge_parent[e]
         source = decision[parent]
@@ -376,11 +384,11 @@ def _outcomes(
             for i in range(count):
                 k = decisions[b, i]
                 send_s, path_s, duration_s, return_s = stage_times(task, location, i, k, True, True)
-                radio_s += send_s
+                radio_s, ready_s = send_input(send_s, path_s, k, radio_s)
                 sent_s += send_s
                 run_s += duration_s if k == 0 else 0.0
                 core, start_s = first_core(free_s, k)
-                end_s = max(radio_s + path_s if k > 0 else 0.0, start_s) + duration_s
+                end_s = max(ready_s, start_s) + duration_s
                 free_s[k, core] = end_s
                 completion_s = end_s + return_s
                 largest_s = max(largest_s, completion_s)

@@ -11,8 +11,9 @@ from offload_gym import Instances, latency, sample_instances, solve
 from offload_gym.delay import MAKESPAN, Problem, evaluate, new_problem, open_problem, place, start_schedule
 from offload_gym.demonstrations import label
 from offload_gym.instances import LOCATION_FIELDS, TASK_FIELDS
+from offload_gym.solvers.branch_and_bound import branch_and_bound
 from offload_gym.solvers.chain import is_chain, solve_chain
-from offload_gym.solvers.exact import UNLIMITED, search, solve_one
+from offload_gym.solvers.exact import UNLIMITED, solve_one
 from offload_gym.solvers.greedy import complete_greedily
 from offload_gym.solvers.local_search import improve
 
@@ -87,7 +88,9 @@ class Schedule:
         complete_greedily(self.problem, first, radio_s, finish_s, free_s, decision)
         best_s = improve(self.problem, first, decision, MAKESPAN, value_s, radio_s, start_s, finish_s, free_s)
         free_s[:] = start_s
-        return search(self.problem, first, radio_s, finish_s, free_s, value_s, MAKESPAN, UNLIMITED, decision, best_s)[0]
+        return branch_and_bound(
+            self.problem, first, radio_s, finish_s, free_s, value_s, MAKESPAN, UNLIMITED, decision, best_s
+        )[0]
 
 
 def best_of_all(instances, b, prefix):
@@ -180,9 +183,9 @@ def test_solve_one_takes_it_for_the_makespan_of_a_chain_only():
     chain = Schedule(instances, 0)
     for objective, problem in ((MAKESPAN, chain.problem), (1, chain.problem), (MAKESPAN, independent(chain.problem))):
         _, radio_s, finish_s, free_s, _ = chain.state()
-        low = solve_one(problem, 0, radio_s, finish_s, free_s, 0.0, objective, UNLIMITED, chain.decision.copy())
+        _, nodes, _ = solve_one(problem, 0, radio_s, finish_s, free_s, 0.0, objective, UNLIMITED, chain.decision.copy())
         states = instances.num_tasks * instances.num_locations
-        assert (low[1] == states) is (objective == MAKESPAN and problem is chain.problem)
+        assert (nodes == states) is (objective == MAKESPAN and problem is chain.problem)
 
 
 def independent(problem: Problem) -> Problem:

@@ -1,0 +1,287 @@
+"""Exact decisions for independent tasks: dynamic programming over the Pareto frontier of partial schedules.
+
+Tasks are placed in index order, all partial schedules of the first tasks at once. One of them is dominated when another
+one has a value, a price of energy, a radio and cores (location by location, in the order in which they become free)
+that are nowhere later: whatever comes next, the other one stays at least as good, as the delay model starts nothing
+later when something is free sooner. Only schedules that none dominates are kept, and of these only those that a bound
+leaves a chance against the best decision known (the incumbent).
+
+Differences that cannot matter are levelled first, so that more schedules are comparable: a core that is free before any
+input can arrive counts as free when the first one can, one that is free too late to help counts as free when the
+incumbent is complete, and a makespan below a lower bound of the result counts as that bound.
+
+The frontier is searched in passes. A pass keeps at most ``width`` schedules of each number of tasks, those of the least
+weighted sum of all times; a pass that had to drop none proves its result, and otherwise the next one is wider and
+starts from a better incumbent.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from offload_gym.delay import COST, MEAN, PATH, RETURN, RUN, SEND, energy_price, send_input
+from offload_gym.solvers.bounds import TOLERANCE, least_prices, resource_weights
+
+FIRST_WIDTH = 64
+WIDENING = 4
+WEIGHT_ROUNDS = 4
+VALUE, PRICE, RADIO, FIRST_CORE = range(4)  # columns of a state; the cores of all locations follow
+
+
+@njit(cache=True, nogil=True)
+def _soonest(times, j, k, radio_s, core_s):
+    """When task ``j`` would be complete at ``k`` if it came next."""
+    _, ready_s = send_input(times[j, k, SEND], times[j, k, PATH], k, radio_s)
+    return max(ready_s, core_s) + times[j, k, RUN] + times[j, k, RETURN]
+
+
+@njit(cache=True, nogil=True)
+def _tabulate_arrivals(times, first, state, core_at, limit_s, objective, arrival_s, tail_s):
+    """Fill ``arrival_s`` (n + 1, K) and ``tail_s`` (n + 1, K) for the tasks from i on that can still be at k.
+
+    Send and path time of the input that arrives first, and run and return time of the task for which they are least;
+    infinite where no such task can be complete at k before ``limit_s``.
+    """
+    n, num_locations = times.shape[:2]
+    arrival_s[n] = np.inf
+    tail_s[n] = np.inf
+    for i in range(n - 1, first - 1, -1):
+        for k in range(num_locations):
+            arrival_s[i, k], tail_s[i, k] = arrival_s[i + 1, k], tail_s[i + 1, k]
+            complete_s = _soonest(times, i, k, state[RADIO], state[core_at[k]])
+            if objective == MEAN or complete_s < limit_s:
+                arrival_s[i, k] = min(arrival_s[i, k], times[i, k, SEND] + times[i, k, PATH])
+                tail_s[i, k] = min(tail_s[i, k], times[i, k, RUN] + times[i, k, RETURN])
+
+
+@njit(cache=True, nogil=True)
+def _tabulate_sums(times, first, single, sums_s):
+    """Fill ``sums_s`` (n + 1, n + 1): least sum of completions of the tasks from i on if r of them are remote.
+
+    The free times of radio and device are taken as 0. Each send delays all later sends, and each run on the device all
+    later runs there where its CPU has a ``single`` core.
+    """
+    n, num_locations = times.shape[:2]
+    sums_s[:] = np.inf
+    sums_s[n, 0] = 0.0
+    for i in range(n - 1, first - 1, -1):
+        after_s = send_s = np.inf
+        for k in range(1, num_locations):
+            after_s = min(after_s, times[i, k, PATH] + times[i, k, RUN] + times[i, k, RETURN])
+            send_s = min(send_s, times[i, k, SEND])
+        for r in range(n - i + 1):
+            local = n - i - r  # including this task, where it is local
+            if r <= n - i - 1:
+                sums_s[i, r] = sums_s[i + 1, r] + times[i, 0, RUN] * (local if single else 1) + times[i, 0, RETURN]
+            if r > 0:
+                sums_s[i, r] = min(sums_s[i, r], sums_s[i + 1, r - 1] + send_s * r + after_s)
+
+
+@njit(cache=True, nogil=True)
+def _can_beat(times, i, state, core_at, limit_s, objective, sums_s):
+    """Whether the bounds leave a state whose next task is ``i`` a completion that is better than ``limit_s``."""
+    n, num_locations = times.shape[:2]
+    value_s = state[VALUE]
+    if objective == MEAN:
+        least_s = np.inf
+        for r in range(n - i + 1):
+            least_s = min(least_s, sums_s[i, r] + r * state[RADIO] + (n - i - r) * state[FIRST_CORE])
+        if value_s + least_s >= limit_s:
+            return False
+    for j in range(i, n):
+        soonest_s = np.inf
+        for k in range(num_locations):
+            soonest_s = min(soonest_s, _soonest(times, j, k, state[RADIO], state[core_at[k]]))
+        value_s = value_s + soonest_s if objective == MEAN else max(value_s, soonest_s)
+        if value_s >= limit_s:
+            return False
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _dominated(states, kept, child):
+    for s in range(kept):
+        dominates = True
+        for column in range(len(child)):
+            if states[s, column] > child[column]:
+                dominates = False
+                break
+        if dominates:
+            return True
+    return False
+
+
+@njit(cache=True, nogil=True)
+def _extend(problem, i, k, core_at, state, objective, decision, child):
+    """Fill ``child`` with ``state`` and task ``i`` at ``k``."""
+    times = problem.times
+    child[RADIO], ready_s = send_input(times[i, k, SEND], times[i, k, PATH], k, state[RADIO])
+    end_s = max(ready_s, state[core_at[k]]) + times[i, k, RUN]
+    completion_s = end_s + times[i, k, RETURN]
+    child[VALUE] = state[VALUE] + completion_s if objective == MEAN else max(state[VALUE], completion_s)
+    child[PRICE] = state[PRICE] + (energy_price(problem, i, k, decision) if objective == COST else 0.0)
+    for c in range(FIRST_CORE, len(state)):
+        child[c] = state[c]
+    at = core_at[k]
+    while at + 1 < core_at[k + 1] and child[at + 1] < end_s:
+        child[at] = child[at + 1]
+        at += 1
+    child[at] = end_s
+
+
+@njit(cache=True, nogil=True)
+def _level(state, core_at, arrival_s, tail_s, limit_s):
+    """Level the cores of a state, where the next tasks' inputs take ``arrival_s`` (K,) and the rest ``tail_s`` (K,)."""
+    for k in range(len(arrival_s)):
+        # Less by a rounding error, so that a levelled core never delays a task.
+        sooner_s = (state[RADIO] + arrival_s[k]) * TOLERANCE if k > 0 else 0.0
+        for c in range(core_at[k], core_at[k + 1]):
+            if state[c] + tail_s[k] >= limit_s:
+                state[c] = limit_s
+            elif state[c] < sooner_s:
+                state[c] = sooner_s
+
+
+@njit(cache=True, nogil=True)
+def _weights(times, first, root, core_at, best_s):
+    """(size,) weights of radio and cores in the sum that says which states a pass keeps.
+
+    Those of a relaxation that takes each resource as one pool of time: a state with a small weighted sum has used
+    little of what is scarce.
+    """
+    num_locations = len(core_at) - 1
+    room_s, price = np.empty(num_locations + 1), np.empty(num_locations + 1)
+    room_s[num_locations] = best_s - root[RADIO]
+    for k in range(num_locations):
+        room_s[k] = 0.0
+        for c in range(core_at[k], core_at[k + 1]):
+            room_s[k] += max(0.0, best_s - (max(root[c], root[RADIO]) if k > 0 else root[c]))
+    resource_weights(times, first, room_s, WEIGHT_ROUNDS, price)
+    total = price[num_locations]
+    for k in range(num_locations):
+        total += price[k] * (core_at[k + 1] - core_at[k])
+    weights = np.zeros(len(root))
+    weights[RADIO] = price[num_locations] / total
+    for k in range(num_locations):
+        # A little more, so that a state that another one dominates never comes before it.
+        weights[core_at[k] : core_at[k + 1]] = price[k] / total + 1e-3 / len(root)
+    return weights
+
+
+@njit(cache=True, nogil=True)
+def pareto_search(problem, first, radio_s, free_s, value_s, objective, max_nodes, best, best_s):
+    """Improve the decision ``best`` (n,), of value ``best_s``, in place from the independent task ``first`` on.
+
+    The arguments are those of ``offload_gym.solvers.exact.solve_one``. Returns the best value, the number of partial
+    schedules made, and whether it is proven that no decision is better.
+    """
+    times = problem.times
+    n, num_locations = times.shape[:2]
+    core_at = np.empty(num_locations + 1, dtype=np.int64)
+    core_at[0] = FIRST_CORE
+    for k in range(num_locations):
+        cores = 0
+        for m in range(free_s.shape[1]):
+            cores += free_s[k, m] < np.inf
+        core_at[k + 1] = core_at[k] + cores
+    size = core_at[num_locations]
+    root = np.empty(size)
+    root[VALUE], root[PRICE], root[RADIO] = value_s, 0.0, radio_s
+    for k in range(num_locations):
+        root[core_at[k] : core_at[k + 1]] = np.sort(free_s[k])[: core_at[k + 1] - core_at[k]]
+    price_s = least_prices(problem, first) if objective == COST else np.zeros(n + 1)
+    sums_s = np.empty((n + 1, n + 1) if objective == MEAN else (0, 0))
+    if objective == MEAN:
+        _tabulate_sums(times, first, core_at[1] == core_at[0] + 1, sums_s)
+    else:  # a makespan below this one makes no difference
+        for j in range(first, n):
+            soonest_s = np.inf
+            for k in range(num_locations):
+                soonest_s = min(soonest_s, _soonest(times, j, k, radio_s, root[core_at[k]]))
+            root[VALUE] = max(root[VALUE], soonest_s)
+    arrival_s, tail_s = np.empty((n + 1, num_locations)), np.empty((n + 1, num_locations))
+    weights = _weights(times, first, root, core_at, best_s)
+    nodes = 1
+    width = FIRST_WIDTH
+    while True:
+        limit_s = best_s * TOLERANCE
+        if not _can_beat(times, first, root, core_at, limit_s - price_s[first], objective, sums_s):
+            return best_s, nodes, True
+        width = min(width, (max_nodes - nodes) // (num_locations * (n - first)))
+        if width < 1:
+            return best_s, nodes, False
+        _tabulate_arrivals(times, first, root, core_at, limit_s - price_s[first], objective, arrival_s, tail_s)
+        best_s, made, complete = _pass(
+            problem, first, root, core_at, objective, limit_s, price_s, sums_s, arrival_s, tail_s, weights, width, best,
+            best_s,
+        )  # fmt: skip
+        nodes += made
+        if complete:
+            return best_s, nodes, True
+        width *= WIDENING
+
+
+@njit(cache=True, nogil=True)
+def _pass(
+    problem, first, root, core_at, objective, limit_s, price_s, sums_s, arrival_s, tail_s, weights, width, best, best_s
+):  # fmt: skip
+    """One pass over the frontier; returns the best value, the number of schedules made, and whether none was dropped.
+
+    ``best`` is improved in place.
+    """
+    n, num_locations = problem.times.shape[:2]
+    size = len(root)
+    states, new_states = np.empty((width, size)), np.empty((width, size))
+    children = np.empty((width * num_locations, size))
+    key = np.empty(width * num_locations)
+    origin = np.empty((width * num_locations, 2), dtype=np.int32)
+    trail = np.empty((n - first, width, 2), dtype=np.int32)  # the state that each one kept extends, and the location
+    for c in range(size):
+        states[0, c] = root[c]
+    kept, nodes, complete = 1, 0, True
+    for i in range(first, n):
+        made = 0
+        for s in range(kept):
+            for k in range(num_locations):
+                child = children[made]
+                _extend(problem, i, k, core_at, states[s], objective, best, child)
+                nodes += 1
+                if child[VALUE] + child[PRICE] + price_s[i + 1] >= limit_s:
+                    continue
+                if objective != MEAN:
+                    _level(child, core_at, arrival_s[i + 1], tail_s[i + 1], limit_s)
+                total = 0.0
+                for c in range(RADIO, size):
+                    total += weights[c] * child[c]
+                key[made] = child[VALUE] + child[PRICE] + total
+                origin[made, 0], origin[made, 1] = s, k
+                made += 1
+        if i + 1 == n:
+            break
+        kept = 0
+        for c in np.argsort(key[:made]):
+            child = children[c]
+            if _dominated(new_states, kept, child):
+                continue
+            left_s = limit_s - child[PRICE] - price_s[i + 1]
+            if not _can_beat(problem.times, i + 1, child, core_at, left_s, objective, sums_s):
+                continue
+            if kept == width:
+                complete = False
+                break
+            for column in range(size):
+                new_states[kept, column] = child[column]
+            trail[i - first, kept, 0], trail[i - first, kept, 1] = origin[c, 0], origin[c, 1]
+            kept += 1
+        states, new_states = new_states, states
+    chosen = -1
+    for c in range(made):
+        if children[c, VALUE] + children[c, PRICE] < best_s:
+            best_s, chosen = children[c, VALUE] + children[c, PRICE], c
+    if chosen >= 0:
+        s, best[n - 1] = origin[chosen, 0], origin[chosen, 1]
+        for j in range(n - 2, first - 1, -1):
+            best[j] = trail[j - first, s, 1]
+            s = trail[j - first, s, 0]
+    return best_s, nodes, complete
