@@ -62,17 +62,31 @@ class Problem(NamedTuple):
     prices: NDArray[np.float64]
 
 
-@njit(cache=True, nogil=True)
-def stage_times(task, location, k, is_entry, is_exit, times):
-    """Fill ``times`` (4,) of one task at location ``k``: only an entry task sends, only an exit task returns."""
-    times[:] = 0.0
-    times[RUN] = task[WORKLOAD] / location[CPU]
+# Inlined, as ``place`` is: a call would pass arrays one by one, which takes longer than the work itself.
+@njit(cache=True, nogil=True, inline="always")
+def stage_times(task, location, i, k, is_entry, is_exit):
+    """(send, path, run, return) seconds of task ``i`` of (n, 3) at location ``k`` of (K, 6) of one instance.
+
+    Only an entry task sends, only an exit task returns.
+    """
+    send_s, path_s, return_s = 0.0, 0.0, 0.0
     if k > 0 and is_entry:
-        times[SEND] = task[INPUT] / location[UPLINK]
-        times[PATH] = task[INPUT] / location[WIRED] + location[PROPAGATION]
+        send_s = task[i, INPUT] / location[k, UPLINK]
+        path_s = task[i, INPUT] / location[k, WIRED] + location[k, PROPAGATION]
     if k > 0 and is_exit:
-        wired_s = task[OUTPUT] / location[WIRED] + location[PROPAGATION]
-        times[RETURN] = task[OUTPUT] / location[DOWNLINK] + wired_s
+        wired_s = task[i, OUTPUT] / location[k, WIRED] + location[k, PROPAGATION]
+        return_s = task[i, OUTPUT] / location[k, DOWNLINK] + wired_s
+    return send_s, path_s, task[i, WORKLOAD] / location[k, CPU], return_s
+
+
+@njit(cache=True, nogil=True, inline="always")
+def first_core(free_s, k):
+    """The core of location ``k`` that is free first, the lowest-numbered one on a tie, and when it is."""
+    core, least_s = 0, free_s[k, 0]
+    for m in range(1, free_s.shape[1]):
+        if free_s[k, m] < least_s:
+            core, least_s = m, free_s[k, m]
+    return core, least_s
 
 
 @njit(cache=True, nogil=True)
@@ -144,11 +158,22 @@ def fill_problem(task, locations, edge_bits, problem):
     for i in range(n):
         is_entry = edge_start[i] == edge_start[i + 1]
         for k in range(num_locations):
-            stage_times(task[i], locations[k], k, is_entry, not has_child[i], times[i, k])
+            times[i, k] = stage_times(task, locations, i, k, is_entry, not has_child[i])
     for e in range(len(moves)):
         for source in range(num_locations):
             for target in range(num_locations):
                 move_times(edge_bits[e], locations, source, target, moves[e, source, target])
+
+
+@njit(cache=True, nogil=True)
+def fill_decided(task, locations, edge_bits, decision, i, problem):
+    """Fill what the place of task ``i`` by ``decision`` needs of the durations of one instance."""
+    k = decision[i]
+    first, last = problem.edge_start[i], problem.edge_start[i + 1]
+    problem.times[i, k] = stage_times(task, locations, i, k, first == last, not problem.has_child[i])
+    for e in range(first, last):
+        source = decision[problem.edge_parent[e]]
+        move_times(edge_bits[e], locations, source, k, problem.moves[e, source, k])
 
 
 @njit(cache=True, nogil=True)
@@ -172,21 +197,20 @@ def start_schedule(locations, backlog_s, free_s):
                 free_s[k, m] = backlog_s[k, m] if per_core else backlog_s[k, 0]
 
 
-# Inlined: a call would pass the arrays of the problem one by one, which takes longer than the work itself.
 @njit(cache=True, nogil=True, inline="always")
 def place(problem, i, k, decision, finish_s, radio_s, free_s):
-    """Add task ``i`` at location ``k``, whose cores are free from ``free_s`` (max_cores,), to a schedule.
+    """Add task ``i`` at location ``k`` to a schedule whose cores are free from ``free_s`` (K, max_cores).
 
     Changes nothing: the caller stores ``k`` in ``decision`` and the finish in ``finish_s`` and as the core's free time.
     Returns (radio free, core, start, finish, completion, first bit sent, infinite where the radio sends nothing).
     """
-    times = problem.times[i, k]
     ready_s, send_start_s = 0.0, np.inf
     first, last = problem.edge_start[i], problem.edge_start[i + 1]
-    if k > 0 and first == last:
-        send_start_s = radio_s
-        radio_s += times[SEND]
-        ready_s = radio_s + times[PATH]
+    if first == last:
+        # Choices of a value rather than branches, which a processor cannot foresee: on the device SEND is 0.
+        send_start_s = radio_s if k > 0 else np.inf
+        radio_s += problem.times[i, k, SEND]
+        ready_s = radio_s + problem.times[i, k, PATH] if k > 0 else 0.0
     for e in range(first, last):
         parent = problem.edge_parent[e]
         source = decision[parent]
@@ -197,13 +221,10 @@ def place(problem, i, k, decision, finish_s, radio_s, free_s):
             radio_s += problem.moves[e, source, k, SEND]
             arrival_s = radio_s
         ready_s = max(ready_s, arrival_s + problem.moves[e, source, k, PATH])
-    core = 0
-    for m in range(1, len(free_s)):
-        if free_s[m] < free_s[core]:
-            core = m
-    start_s = max(ready_s, free_s[core])
-    end_s = start_s + times[RUN]
-    return radio_s, core, start_s, end_s, end_s + times[RETURN], send_start_s
+    core, start_s = first_core(free_s, k)
+    start_s = max(ready_s, start_s)
+    end_s = start_s + problem.times[i, k, RUN]
+    return radio_s, core, start_s, end_s, end_s + problem.times[i, k, RETURN], send_start_s
 
 
 @njit(cache=True, nogil=True)
@@ -234,7 +255,7 @@ def place_tasks(problem, decision, first, last, radio_s, largest_s, finish_s, fr
     total_s = run_s = send_s = 0.0
     for i in range(first, last):
         k = decision[i]
-        radio_s, core, _, finish_s[i], completion_s, _ = place(problem, i, k, decision, finish_s, radio_s, free_s[k])
+        radio_s, core, _, finish_s[i], completion_s, _ = place(problem, i, k, decision, finish_s, radio_s, free_s)
         free_s[k, core] = finish_s[i]
         largest_s = max(largest_s, completion_s)
         total_s += completion_s
@@ -253,10 +274,12 @@ def evaluate(problem, first, decision, objective, value_s, radio_s, start_s, fin
     completion ("makespan"), the sum of the completions ("mean"), or the largest completion and the price of the energy
     of the tasks from ``first`` on ("cost").
     """
-    free_s[:] = start_s
+    for k in range(free_s.shape[0]):  # faster for a few numbers than free_s[:] = start_s
+        for m in range(free_s.shape[1]):
+            free_s[k, m] = start_s[k, m]
     for i in range(first, len(decision)):
         k = decision[i]
-        radio_s, core, _, finish_s[i], completion_s, _ = place(problem, i, k, decision, finish_s, radio_s, free_s[k])
+        radio_s, core, _, finish_s[i], completion_s, _ = place(problem, i, k, decision, finish_s, radio_s, free_s)
         free_s[k, core] = finish_s[i]
         value_s = value_s + completion_s if objective == MEAN else max(value_s, completion_s)
     if objective == COST:  # in a loop of its own, which leaves the one above short
@@ -283,8 +306,6 @@ def _schedules(
     """Fill ``cores`` (B, n) and ``events`` (B, n, 5): send start, send end, start, finish, completion.
 
     Of a task that is not placed (-1) or is padding, the core is -1 and the events are NaN.
-
-    The durations of a batch that is decided already are needed once, so only those of the decision are computed.
     """
     num_instances, n = decisions.shape
     room = new_problem(n, locations.shape[1], edge_parent.shape[1])
@@ -301,13 +322,9 @@ def _schedules(
                 cores[b, i] = -1
                 events[b, i] = np.nan
                 continue
-            is_entry = problem.edge_start[i] == problem.edge_start[i + 1]
-            stage_times(tasks[b, i], locations[b, k], k, is_entry, not problem.has_child[i], problem.times[i, k])
-            for e in range(problem.edge_start[i], problem.edge_start[i + 1]):
-                source = decision[problem.edge_parent[e]]
-                move_times(edge_bits[b, e], locations[b], source, k, problem.moves[e, source, k])
+            fill_decided(tasks[b], locations[b], edge_bits[b], decision, i, problem)
             radio_s, core, start_s, finish_s[i], completion_s, send_start_s = place(
-                problem, i, k, decision, finish_s, radio_s, free_s[k]
+                problem, i, k, decision, finish_s, radio_s, free_s
             )
             free_s[k, core] = finish_s[i]
             sends = send_start_s < np.inf
@@ -335,6 +352,61 @@ def check_decisions(instances: Instances, decisions: ArrayLike) -> NDArray[np.in
         b, i = np.argwhere(wrong)[0]
         raise ValueError(f"decisions[{b}, {i}] is {array[b, i]}; it must be from 0 to {instances.num_locations - 1}")
     return np.ascontiguousarray(array, dtype=np.int64)
+
+
+@njit(cache=True, nogil=True)
+def _outcomes(
+    tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits, max_cores, decisions,
+    outcomes,
+):  # fmt: skip
+    """Fill ``outcomes`` (B, 4): largest completion, sum of completions, run time on the device, send time.
+
+    The durations of a batch that is decided already are needed once, so only those of the decisions are computed.
+    """
+    n, num_locations = tasks.shape[1], locations.shape[1]
+    room = new_problem(n, num_locations, edge_parent.shape[1])
+    free_s = np.empty((num_locations, max_cores))
+    finish_s = np.empty(n)
+    for b in range(len(tasks)):
+        task, location, count = tasks[b], locations[b], task_counts[b]
+        start_schedule(location, backlog_s[b], free_s)
+        radio_s = radio_backlog_s[b]
+        largest_s = total_s = run_s = sent_s = 0.0
+        if edge_start[b, count] == 0:  # the loop below, without the arrays that dependencies need
+            for i in range(count):
+                k = decisions[b, i]
+                send_s, path_s, duration_s, return_s = stage_times(task, location, i, k, True, True)
+                radio_s += send_s
+                sent_s += send_s
+                run_s += duration_s if k == 0 else 0.0
+                core, start_s = first_core(free_s, k)
+                end_s = max(radio_s + path_s if k > 0 else 0.0, start_s) + duration_s
+                free_s[k, core] = end_s
+                completion_s = end_s + return_s
+                largest_s = max(largest_s, completion_s)
+                total_s += completion_s
+        else:
+            problem = view_problem(count, edge_start[b], edge_parent[b], room)
+            decision = decisions[b, :count]
+            for i in range(count):
+                fill_decided(task, location, edge_bits[b], decision, i, problem)
+            _, largest_s, total_s, run_s, sent_s = place_tasks(
+                problem, decision, 0, count, radio_s, 0.0, finish_s, free_s
+            )
+        outcomes[b, 0], outcomes[b, 1], outcomes[b, 2], outcomes[b, 3] = largest_s, total_s, run_s, sent_s
+
+
+def _checked_outcomes(instances: Instances, decisions: ArrayLike) -> NDArray[np.float64]:
+    """(B, 4): makespan, sum of completions, run time on the device, send time, in seconds."""
+    outcomes = np.empty((len(instances), 4))
+    _outcomes(*instances.arrays, instances.max_cores, check_decisions(instances, decisions), outcomes)
+    return outcomes
+
+
+def _energy(instances: Instances, outcomes: NDArray[np.float64]) -> NDArray[np.float64]:
+    makespan_s, _, run_s, send_s = outcomes.T
+    kappa, transmit_w, idle_w = instances.power[:, :ENERGY_WEIGHT].T
+    return kappa * instances.cpu_hz[:, 0] ** 3 * run_s + transmit_w * send_s + idle_w * makespan_s
 
 
 def completion_times(instances: Instances, decisions: ArrayLike) -> NDArray[np.float64]:
@@ -372,36 +444,12 @@ def latency(instances: Instances, decisions: ArrayLike, objective: str = "makesp
         ValueError: the decisions have another shape or a value out of range, or the objective is unknown.
     """
     code = objective_code(objective)
-    completion_s = completion_times(instances, decisions)
-    if code == COST:
-        makespan_s = np.nanmax(completion_s, axis=1)
-        return makespan_s + instances.power[:, ENERGY_WEIGHT] * _energy(instances, decisions, makespan_s)
-    if (instances.task_counts == instances.num_tasks).all():
-        return completion_s.max(axis=1) if code == MAKESPAN else completion_s.mean(axis=1)
-    return np.nanmax(completion_s, axis=1) if code == MAKESPAN else np.nanmean(completion_s, axis=1)
-
-
-@njit(cache=True, nogil=True)
-def _device_times(
-    tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits, decisions, times
-):
-    """Fill ``times`` (B, 2): how long the tasks run on the device, and how long its radio sends."""
-    room = new_problem(tasks.shape[1], locations.shape[1], edge_parent.shape[1])
-    times[:] = 0.0
-    for b in range(len(tasks)):
-        problem = open_problem(b, tasks, locations, task_counts, edge_start, edge_parent, edge_bits, room)
-        for i in range(task_counts[b]):
-            run_s, send_s = device_times(problem, i, decisions[b, i], decisions[b])
-            times[b, 0] += run_s
-            times[b, 1] += send_s
-
-
-def _energy(instances: Instances, decisions: ArrayLike, makespan_s: NDArray[np.float64]) -> NDArray[np.float64]:
-    checked = check_decisions(instances, decisions)
-    times = np.empty((len(instances), 2))
-    _device_times(*instances.arrays, checked, times)
-    kappa, transmit_w, idle_w = instances.power[:, :ENERGY_WEIGHT].T
-    return kappa * instances.cpu_hz[:, 0] ** 3 * times[:, 0] + transmit_w * times[:, 1] + idle_w * makespan_s
+    outcomes = _checked_outcomes(instances, decisions)
+    if code == MEAN:
+        return outcomes[:, 1] / instances.task_counts
+    if code == MAKESPAN:
+        return outcomes[:, 0].copy()
+    return outcomes[:, 0] + instances.power[:, ENERGY_WEIGHT] * _energy(instances, outcomes)
 
 
 def energy(instances: Instances, decisions: ArrayLike) -> NDArray[np.float64]:
@@ -420,7 +468,7 @@ def energy(instances: Instances, decisions: ArrayLike) -> NDArray[np.float64]:
     Raises:
         ValueError: the decisions have another shape or a value out of range.
     """
-    return _energy(instances, decisions, np.nanmax(completion_times(instances, decisions), axis=1))
+    return _energy(instances, _checked_outcomes(instances, decisions))
 
 
 def optimality_gap(latency_s: NDArray[np.float64], optimum_s: NDArray[np.float64]) -> NDArray[np.float64]:

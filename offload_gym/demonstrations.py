@@ -115,7 +115,7 @@ def _label(
                     alternative_s[b, i, k] = latency_s[b]
                     continue
                 sent_s, core, _, finish_s[i], completion_s, _ = place(
-                    problem, i, k, prefix, finish_s, radio_s, free_s[k]
+                    problem, i, k, prefix, finish_s, radio_s, free_s
                 )
                 before_s = free_s[k, core]
                 free_s[k, core] = finish_s[i]
@@ -134,7 +134,7 @@ def _label(
                 k = decision[i] if optimal_so_far else alternative_s[b, i].argmin()
             optimal_so_far = optimal_so_far and k == decision[i]
             prefix[i] = k
-            radio_s, core, _, finish_s[i], completion_s, _ = place(problem, i, k, prefix, finish_s, radio_s, free_s[k])
+            radio_s, core, _, finish_s[i], completion_s, _ = place(problem, i, k, prefix, finish_s, radio_s, free_s)
             free_s[k, core] = finish_s[i]
             value_s = value_s + completion_s if objective == MEAN else max(value_s, completion_s)
             if objective == COST:

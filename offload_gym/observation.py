@@ -165,7 +165,7 @@ def write_state(problem, location, i, decision, finish_s, radio_s, makespan_s, f
             state[position] = value
         at += cores
     for k in range(num_locations):
-        completion_s = place(problem, i, k, decision, finish_s, radio_s, free_s[k])[4]
+        completion_s = place(problem, i, k, decision, finish_s, radio_s, free_s)[4]
         state[at + k] = squash(completion_s / scale_s)
     if dependent:
         at += num_locations
@@ -185,7 +185,7 @@ def _complete_at(problem, first, k, radio_s, finish_s, free_s, decision):
     """Place tasks ``first``, ... at ``k``; returns their largest completion and the sum of them."""
     largest_s = total_s = 0.0
     for i in range(first, len(problem.times)):
-        radio_s, core, _, finish_s[i], completion_s, _ = place(problem, i, k, decision, finish_s, radio_s, free_s[k])
+        radio_s, core, _, finish_s[i], completion_s, _ = place(problem, i, k, decision, finish_s, radio_s, free_s)
         free_s[k, core] = finish_s[i]
         decision[i] = k
         largest_s = max(largest_s, completion_s)
@@ -204,7 +204,7 @@ def _write_roll_outs(problem, i, decision, finish_s, radio_s, makespan_s, free_s
         placed_s += finish_s[j] + problem.times[j, decision[j], RETURN]
     for k in range(num_locations):
         trial[i] = k
-        sent_s, core, _, trial_finish_s[i], completion_s, _ = place(problem, i, k, trial, finish_s, radio_s, free_s[k])
+        sent_s, core, _, trial_finish_s[i], completion_s, _ = place(problem, i, k, trial, finish_s, radio_s, free_s)
         so_far_s = max(makespan_s, completion_s)
         least_s = least_total_s = np.inf
         for later_k in range(num_locations + 1):
@@ -308,7 +308,7 @@ def _epoch_observations(
                 states[b, i],
             )  # fmt: skip
             k = prefix[i]
-            radio_s, core, _, finish_s[i], completion_s, _ = place(problem, i, k, prefix, finish_s, radio_s, free_s[k])
+            radio_s, core, _, finish_s[i], completion_s, _ = place(problem, i, k, prefix, finish_s, radio_s, free_s)
             free_s[k, core] = finish_s[i]
             makespan_s = max(makespan_s, completion_s)
 

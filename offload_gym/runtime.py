@@ -200,7 +200,7 @@ def decide_kernel(
             decision[i] = k
             if not joint:
                 radio_s, core, _, finish_s[i], completion_s, _ = place(
-                    problem, i, k, decision, finish_s, radio_s, free_s[k]
+                    problem, i, k, decision, finish_s, radio_s, free_s
                 )
                 free_s[k, core] = finish_s[i]
                 makespan_s = max(makespan_s, completion_s)

@@ -58,7 +58,7 @@ class Schedule:
         for i, k in enumerate(prefix):
             self.decision[i] = k
             self.radio_s, core, _, self.finish_s[i], completion_s, _ = place(
-                self.problem, i, k, self.decision, self.finish_s, self.radio_s, self.free_s[k]
+                self.problem, i, k, self.decision, self.finish_s, self.radio_s, self.free_s
             )
             self.free_s[k, core] = self.finish_s[i]
             self.value_s = max(self.value_s, completion_s)

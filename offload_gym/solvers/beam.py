@@ -65,7 +65,7 @@ def _expand(
         for k in range(num_locations):
             c = s * num_locations + k
             sent_s, core, _, end_s, completion_s, _ = place(
-                problem, i, k, choices[s], finish_s[s], radio_s[s], free_s[s, k]
+                problem, i, k, choices[s], finish_s[s], radio_s[s], free_s[s]
             )
             reached_s = value_s[s] + completion_s if objective == MEAN else max(value_s[s], completion_s)
             children[c, 4] = price_s[s]

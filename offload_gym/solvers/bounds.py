@@ -215,7 +215,7 @@ def _tabulate_weighted_work(problem, allowed, first, radio_s, finish_s, free_s, 
         start = first + chosen * (n - first) // (num_sets + 1)
         while depth < start:
             k = incumbent[depth]
-            radio_s, core, _, finish_s[depth], _, _ = place(problem, depth, k, incumbent, finish_s, radio_s, free_s[k])
+            radio_s, core, _, finish_s[depth], _, _ = place(problem, depth, k, incumbent, finish_s, radio_s, free_s)
             free_s[k, core] = finish_s[depth]
             depth += 1
         _room(tables, depth, incumbent_s, radio_s, free_s, room_s)

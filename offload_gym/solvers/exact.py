@@ -79,7 +79,7 @@ def search(problem, first, radio_s, finish_s, free_s, value_s, objective, max_no
         k = order[depth, position[depth]]
         position[depth] += 1
         current[depth] = k
-        radio_s, core, _, end_s, completion_s, _ = place(problem, depth, k, current, finish_s, radio_s, free_s[k])
+        radio_s, core, _, end_s, completion_s, _ = place(problem, depth, k, current, finish_s, radio_s, free_s)
         core_changed[depth], free_before[depth] = core, free_s[k, core]
         free_s[k, core] = finish_s[depth] = end_s
         value_s = value_s + completion_s if objective == MEAN else max(value_s, completion_s)
@@ -124,7 +124,7 @@ def _largest_excluded(problem, tables, first, high_s, radio_s, decision, finish_
 def _rank_children(problem, i, decision, finish_s, radio_s, free_s, completion_s, order):
     """Fill ``order`` (K,) with the locations of a task by its completion; ``completion_s`` is scratch space."""
     for k in range(len(order)):
-        completion_s[k] = place(problem, i, k, decision, finish_s, radio_s, free_s[k])[4]
+        completion_s[k] = place(problem, i, k, decision, finish_s, radio_s, free_s)[4]
         rank = k
         while rank > 0 and completion_s[order[rank - 1]] > completion_s[k]:
             order[rank] = order[rank - 1]

@@ -24,12 +24,12 @@ def complete_greedily(problem, first, radio_s, finish_s, free_s, decision):
         best_s = np.inf
         best_k = 0
         for k in range(num_locations):
-            completion_s = place(problem, i, k, decision, finish_s, radio_s, free_s[k])[4]
+            completion_s = place(problem, i, k, decision, finish_s, radio_s, free_s)[4]
             if completion_s < best_s:
                 best_s = completion_s
                 best_k = k
         radio_s, core, _, finish_s[i], completion_s, _ = place(
-            problem, i, best_k, decision, finish_s, radio_s, free_s[best_k]
+            problem, i, best_k, decision, finish_s, radio_s, free_s
         )
         free_s[best_k, core] = finish_s[i]
         decision[i] = best_k

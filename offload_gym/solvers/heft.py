@@ -51,12 +51,12 @@ def heft_kernel(
         for i in np.argsort(-rank_s[: task_counts[b]], kind="mergesort"):
             best_s = np.inf
             for k in range(num_locations):
-                completion_s = place(problem, i, k, decision, finish_s, radio_s, free_s[k])[4]
+                completion_s = place(problem, i, k, decision, finish_s, radio_s, free_s)[4]
                 if completion_s < best_s:
                     best_s = completion_s
                     decision[i] = k
             k = decision[i]
-            radio_s, core, _, finish_s[i], _, _ = place(problem, i, k, decision, finish_s, radio_s, free_s[k])
+            radio_s, core, _, finish_s[i], _, _ = place(problem, i, k, decision, finish_s, radio_s, free_s)
             free_s[k, core] = finish_s[i]
 
 
