@@ -135,6 +135,7 @@ def _speed(commands: Any) -> None:
             only=options.only,
             quick=options.quick,
             json_path=options.json,
+            plots_folder=options.plots,
         )
 
     summary = "measure kernels, environments and solver against references in the same run"
@@ -144,6 +145,7 @@ def _speed(commands: Any) -> None:
     )
     parser.add_argument("--quick", action="store_true", help="a rough run, which tells whether the command works")
     parser.add_argument("--json", metavar="FILE", help="write the rows as a JSON list")
+    parser.add_argument("--plots", metavar="DIR", help="write the plot of how times grow as a PNG file")
 
 
 def _tune_beam(commands: Any) -> None:

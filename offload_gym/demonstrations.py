@@ -114,9 +114,7 @@ def _label(
                 if optimal_so_far and k == decision[i]:
                     alternative_s[b, i, k] = latency_s[b]
                     continue
-                sent_s, core, _, finish_s[i], completion_s, _ = place(
-                    problem, i, k, prefix, finish_s, radio_s, free_s
-                )
+                sent_s, core, _, finish_s[i], completion_s, _ = place(problem, i, k, prefix, finish_s, radio_s, free_s)
                 before_s = free_s[k, core]
                 free_s[k, core] = finish_s[i]
                 after_s = value_s + completion_s if objective == MEAN else max(value_s, completion_s)

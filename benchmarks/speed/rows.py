@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 # Figures of which less is better; more is better of all others.
-AT_MOST = ("time_s", "exponent")
+AT_MOST = ("time_s", "extra_s", "exponent")
 
 
 class Target(NamedTuple):
@@ -27,6 +27,17 @@ class Target(NamedTuple):
     def text(self) -> str:
         """The target as the table shows it."""
         return f"{figure_text(self.figure, self.bound)} or {'less' if self.figure in AT_MOST else 'more'}"
+
+
+class Curve(NamedTuple):
+    """Times against sizes, for the plot."""
+
+    what: str
+    x_label: str
+    x: tuple[int, ...]
+    seconds: tuple[float, ...]
+    growth: str  # what the legend says of it
+    exponential: bool = False  # else a power of x
 
 
 class Row(NamedTuple):
@@ -42,6 +53,7 @@ class Row(NamedTuple):
     targets: tuple[Target, ...] = ()
     figures: Mapping[str, float] = MappingProxyType({})  # further ones: "time_s", "exponent", ...
     note: str = ""
+    curve: Curve | None = None
 
     def figure(self, name: str) -> float:
         """The ratio, the rate, or a further figure."""
@@ -83,6 +95,7 @@ def compared(
 
 def as_json(row: Row) -> dict[str, Any]:
     """The row as an object of the JSON list."""
+    curve = {} if row.curve is None else {"x": list(row.curve.x), "seconds": list(row.curve.seconds)}
     return {
         "what": row.what,
         "rate_per_s": row.rate_per_s,
@@ -95,6 +108,7 @@ def as_json(row: Row) -> dict[str, Any]:
         "target": " and ".join(target.text for target in row.targets),
         "reached": row.reached,
         "note": row.note,
+        **curve,
     }
 
 
@@ -108,15 +122,17 @@ def significant(value: float, digits: int = 3) -> str:
 
 def figure_text(name: str, value: float) -> str:
     """A figure with its unit."""
-    if name == "time_s":
+    if name.endswith("_s") and name != "rate_per_s":
         factor, unit = next((f, u) for f, u in ((1, "s"), (1e3, "ms"), (1e6, "µs")) if value * f >= 1 or u == "µs")
-        return f"{significant(value * factor)} {unit}"
+        time = f"{significant(value * factor)} {unit}"
+        return time if name == "time_s" else f"{name[:-2]} {time}"
     form = {"ratio": "{}x", "rate_per_s": "{}/s", "exponent": "exponent {}"}.get(name, name.replace("_", " ") + " {}")
     return form.format(significant(value))
 
 
 NOTE = (
-    "Ratio: rate over the reference's rate, both measured in turn in this run; median over the rounds [quartiles]. "
+    "Ratio: rate over the reference's rate, both measured in turn in this run; median over the rounds (for "
+    "exact, over the instances) [quartiles]. "
     "More is better."
 )
 

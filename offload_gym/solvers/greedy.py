@@ -28,9 +28,7 @@ def complete_greedily(problem, first, radio_s, finish_s, free_s, decision):
             if completion_s < best_s:
                 best_s = completion_s
                 best_k = k
-        radio_s, core, _, finish_s[i], completion_s, _ = place(
-            problem, i, best_k, decision, finish_s, radio_s, free_s
-        )
+        radio_s, core, _, finish_s[i], completion_s, _ = place(problem, i, best_k, decision, finish_s, radio_s, free_s)
         free_s[best_k, core] = finish_s[i]
         decision[i] = best_k
         largest_s = max(largest_s, completion_s)
