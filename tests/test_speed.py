@@ -5,12 +5,27 @@ import pytest
 from conftest import KINDS
 
 from benchmarks.__main__ import main
-from benchmarks.speed import kernel, numpy_reference
+from benchmarks.speed import (
+    cp_sat_reference,
+    environments,
+    exact,
+    growth,
+    kernel,
+    labels,
+    nodes,
+    numpy_reference,
+    startup,
+)
 from benchmarks.speed.c_reference import compile_reference, compiler
 from benchmarks.speed.command import GROUPS
 from benchmarks.speed.rows import Row, Target, as_json, cells, compared, figure_text, significant
 from benchmarks.speed.timing import QUICK, interleaved
 from offload_gym.delay import latency
+from offload_gym.instances import Instances
+from offload_gym.observation import epoch_observations, observation_size
+from offload_gym.sampling import sample_instances
+from offload_gym.solvers.exact import solve
+from offload_gym.solvers.greedy import greedy
 
 CONTRACT = {"what", "rate_per_s", "reference", "reference_rate_per_s", "ratio", "target", "reached"}
 
@@ -104,6 +119,130 @@ def test_the_command_writes_the_contract(tmp_path, capsys):
         low, high = row["ratio_quartiles"]
         assert 0 < low <= row["ratio"] <= high
     assert "vectorised numpy" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("objective", ["makespan", "mean"])
+@pytest.mark.parametrize("kind", ["plain", "busy cores", "radio backlog", "zero sizes", "identical tasks"])
+def test_cp_sat_finds_the_optimum(draw, kind, objective):
+    instances = draw(kind, 3, 5, 1, seed=3)
+    optimum = solve(instances, objective)
+    incumbents = greedy(instances)
+    for b in range(len(instances)):
+        one = instances[b : b + 1]
+        solution = cp_sat_reference.solve_with_cp_sat(one, objective, incumbents[b], limit_s=20.0)
+        assert solution.optimal
+        decision_s = latency(one, solution.decision[None], objective)[0]
+        for value_s in (decision_s, solution.value_s):
+            assert value_s == pytest.approx(optimum.latency_s[b], rel=0, abs=cp_sat_reference.tolerance_s(5))
+        cp_sat_reference.check_same_optimum(one, objective, solution, optimum.latency_s[b])
+
+
+@pytest.mark.parametrize("objective", ["makespan", "mean"])
+def test_cp_sat_keeps_the_rule_of_the_cores(objective):
+    # GIVEN one server with 2 cores that all tasks need, and long paths to it, so that they arrive in another order
+    rng = np.random.default_rng(4)
+    size, n, remote = 10, 5, [np.inf, 8e6, 8e6]
+    instances = Instances(
+        input_bits=rng.uniform(1e5, 4e6, (size, n)),
+        output_bits=np.zeros((size, n)),
+        workload_cycles=rng.uniform(1e8, 4e9, (size, n)),
+        cpu_hz=np.tile([1e7, 3e9, 1e7], (size, 1)),
+        cores=np.tile([1, 2, 2], (size, 1)),
+        backlog_s=np.zeros((size, 3)),
+        uplink_bps=np.tile(remote, (size, 1)),
+        downlink_bps=np.tile(remote, (size, 1)),
+        wired_bps=np.tile([np.inf, 2e6, 2e6], (size, 1)),
+        propagation_s=np.zeros((size, 3)),
+    )
+    optimum = solve(instances, objective)
+    # THEN CP-SAT has the same optimum, and not the lower one of the tasks choosing their cores
+    for b in range(size):
+        one = instances[b : b + 1]
+        solution = cp_sat_reference.solve_with_cp_sat(one, objective, optimum.decisions[b], limit_s=20.0)
+        assert solution.optimal
+        assert solution.value_s == pytest.approx(optimum.latency_s[b], rel=0, abs=cp_sat_reference.tolerance_s(n))
+
+
+def test_cp_sat_says_what_it_cannot_take(draw):
+    chain = sample_instances("chain", 1, seed=0)
+    with pytest.raises(ValueError, match="this model is for independent tasks"):
+        cp_sat_reference.solve_with_cp_sat(chain, "makespan", np.zeros(chain.num_tasks, dtype=int), 1.0)
+    instances = draw("per-core backlogs", 1, 3, 1, seed=0)
+    with pytest.raises(ValueError, match="a backlog for each core"):
+        cp_sat_reference.solve_with_cp_sat(instances, "makespan", np.zeros(3, dtype=int), 1.0)
+
+
+def test_another_optimum_is_refused():
+    instance = sample_instances("default", 1, seed=0)
+    decision = np.zeros(8, dtype=int)
+    value_s = float(latency(instance, decision[None])[0])
+    solution = cp_sat_reference.CpSatSolution(decision, value_s, True, 1.0)
+    cp_sat_reference.check_same_optimum(instance, "makespan", solution, value_s)
+    for wrong, optimum_s in ((solution, value_s - 1e-6), (solution._replace(value_s=value_s - 1e-6), value_s)):
+        with pytest.raises(RuntimeError, match="CP-SAT says that"):
+            cp_sat_reference.check_same_optimum(instance, "makespan", wrong, optimum_s)
+    cp_sat_reference.check_same_optimum(instance, "makespan", solution._replace(optimal=False), value_s - 1e-6)
+
+
+@pytest.mark.parametrize("joint", [True, False])
+def test_the_bare_steps_write_the_observations_of_the_environments(joint):
+    # GIVEN 5 environments that have placed all their tasks once, and in Sequential 3 tasks of the next epoch
+    instances = sample_instances({"name": "default", "num_tasks": 4}, 5, seed=0)
+    epochs = environments.new_epochs(instances)
+    environments.open_all(epochs)
+    num_steps, width = (1, 4) if joint else (7, 1)
+    actions = np.random.default_rng(0).integers(0, 3, (num_steps, 5, width))
+    observations = np.empty((5, observation_size(4, (1, 2, 8))), dtype=np.float32)
+    environments.bare_step(epochs, 0, 5, joint, actions, observations)
+    # THEN the observation is that of the package
+    prefixes = np.zeros((5, 4), dtype=np.int64)
+    placed = 0 if joint else 3
+    prefixes[:, :placed] = actions[num_steps - placed :, :, 0].T
+    rows, states = epoch_observations(instances, prefixes)
+    shown = rows[:, placed:].reshape(5, -1)
+    np.testing.assert_array_equal(observations[:, : shown.shape[1]], shown)
+    np.testing.assert_array_equal(observations[:, -states.shape[2] :], states[:, placed])
+
+
+def test_growth_by_hand():
+    x = [1, 2, 4, 8]
+    assert growth.exponent(x, 3.0 * np.array(x) ** 1.5) == pytest.approx(1.5)
+    assert growth.factor(x, 3.0 * 1.7 ** np.array(x)) == pytest.approx(1.7)
+
+
+def test_every_group_gives_rows(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(environments, "NUM_ENVS", 4)
+    monkeypatch.setattr(exact, "MAKESPAN_TARGETS", {4: (Target("ratio", 1.0),)})
+    monkeypatch.setattr(exact, "MEAN_TARGETS", {4: ()})
+    monkeypatch.setattr(labels, "BATCH", 40)
+    monkeypatch.setattr(nodes, "TARGETS", {5: (Target("fewer_nodes", 1.0),)})
+    monkeypatch.setattr(
+        "offload_gym.solvers.exact.count_nodes", lambda *_, **__: np.array([10_000]), raising=False
+    )  # fmt: skip
+    for name in ("TASKS", "BATCHES", "ENVIRONMENT_TASKS", "ENVIRONMENTS", "EXACT_TASKS"):
+        monkeypatch.setattr(growth, name, (2, 4))
+    names = ["environments", "step", "exact", "mean", "nodes", "labels", "growth"]
+    path = tmp_path / "speed.json"
+    assert main(["speed", "--quick", "--only", *names, "--json", str(path), "--plots", str(tmp_path / "plots")]) == 0
+    rows = json.loads(path.read_text())
+    assert len(rows) == 4 + 2 + 1 + 1 + 1 + 2 + 8
+    assert all(row.keys() >= CONTRACT and row["rate_per_s"] > 0 and row["ratio"] > 0 for row in rows)
+    assert [row["x"] for row in rows if "x" in row] == [[2, 4]] * 8
+    (with_bound,) = (row for row in rows if "fewer_nodes" in row)
+    assert with_bound["fewer_nodes"] == pytest.approx(10_000 / with_bound["nodes"])
+    assert [path.name for path in (tmp_path / "plots").iterdir()] == ["growth.png"]
+    assert "growth.png" in capsys.readouterr().out
+
+
+def test_start_is_measured_in_fresh_processes(monkeypatch):
+    for name, milliseconds in (("REFERENCE", 20), ("IMPORT", 50), ("FIRST_STEP", 80)):
+        monkeypatch.setattr(startup, name, f"import time; time.sleep({milliseconds / 1e3})")
+    of_import, warm, cold = startup.measure_startup(QUICK, 0)
+    assert of_import.figures["extra_s"] == pytest.approx(0.03, abs=0.02)
+    assert of_import.reached is True
+    assert 0.2 < of_import.ratio < 0.6
+    for row in (warm, cold):
+        assert row.figures["time_s"] == pytest.approx(0.08, abs=0.04)
 
 
 @pytest.mark.parametrize(

@@ -105,17 +105,17 @@ def bare_steps(joint: bool, num_envs: int, seed: int) -> Stepping:
     """
     scenario = make_scenario("default", num_tasks=NUM_TASKS)
     instances = sample_instances(scenario, num_envs, seed_for("test", seed, 5))
-    epochs = _new_epochs(instances)
+    epochs = new_epochs(instances)
     rng = np.random.default_rng(seed_for("test", seed, 6))
     actions = rng.integers(0, instances.num_locations, (NUM_SETS, num_envs, NUM_TASKS if joint else 1))
     observations = np.empty((num_envs, observation_size(NUM_TASKS, scenario.cores)), dtype=np.float32)
-    _open(epochs)
+    open_all(epochs)
     half = num_envs // 2
     pool = ThreadPoolExecutor(2)
 
     def run() -> None:
         for part in [
-            pool.submit(_step, epochs, start, stop, joint, actions, observations)
+            pool.submit(bare_step, epochs, start, stop, joint, actions, observations)
             for start, stop in ((0, half), (half, num_envs))
         ]:
             part.result()
@@ -123,7 +123,8 @@ def bare_steps(joint: bool, num_envs: int, seed: int) -> Stepping:
     return Stepping(run, NUM_SETS)
 
 
-def _new_epochs(instances: Instances) -> Epochs:
+def new_epochs(instances: Instances) -> Epochs:
+    """Room for the epochs of a batch of independent tasks; ``open_all`` opens them."""
     N, n, K = len(instances), instances.num_tasks, instances.num_locations
     tasks, locations, core_backlog_s, radio_backlog_s, _, edge_start, edge_parent, edge_bits = instances.arrays
     return Epochs(
@@ -158,13 +159,14 @@ def _problem(epochs, b):
 
 
 @njit(nogil=True)
-def _open(epochs):
+def open_all(epochs):
+    """Prepare all epochs."""
     for b in range(len(epochs.tasks)):
         _prepare(epochs, b, _problem(epochs, b))
 
 
 @njit(nogil=True)
-def _step(epochs, start, stop, joint, actions, observations):
+def bare_step(epochs, start, stop, joint, actions, observations):
     """Steps of the environments ``start``, ..., ``stop - 1`` with ``actions`` (S, N, n) or (S, N, 1)."""
     n = epochs.tasks.shape[1]
     for step in range(len(actions)):
