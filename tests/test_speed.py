@@ -1,4 +1,5 @@
 import json
+import time
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from benchmarks.speed import (
     nodes,
     numpy_reference,
     startup,
+    threads,
 )
 from benchmarks.speed.c_reference import compile_reference, compiler
 from benchmarks.speed.command import GROUPS
@@ -94,6 +96,8 @@ def test_a_row_by_hand():
     assert row.reached is False
     assert row._replace(figures={"time_s": 0.1}).reached is True
     assert row._replace(targets=()).reached is None
+    assert row._replace(judged=False).reached is None
+    assert row._replace(judged=False, figures={"time_s": 0.1}).reached is True
     assert as_json(row)["target"] == "4x or more and 100 ms or less"
     assert cells(row)[1:] == [
         "5 units/s", "theirs", "1/s", "5 [3.5, 7.5]", "200 ms", "4x or more, 100 ms or less", "not reached"
@@ -106,6 +110,8 @@ def test_figures_as_text():
     ]  # fmt: skip
     assert [figure_text("time_s", x) for x in (2.0, 0.002, 2e-6, 2e-8)] == ["2 s", "2 ms", "2 µs", "0.02 µs"]
     assert figure_text("growth_per_task", 1.5) == "growth per task 1.5"
+    assert figure_text("arithmetic_x", 1.9) == "arithmetic 1.9x"
+    assert figure_text("extra_s", 0.1) == "extra 100 ms"
     assert Target("exponent", 1.1).text == "exponent 1.1 or less"
 
 
@@ -232,6 +238,19 @@ def test_every_group_gives_rows(monkeypatch, tmp_path, capsys):
     assert with_bound["fewer_nodes"] == pytest.approx(10_000 / with_bound["nodes"])
     assert [path.name for path in (tmp_path / "plots").iterdir()] == ["growth.png"]
     assert "growth.png" in capsys.readouterr().out
+
+
+def test_a_missing_core_is_no_fault_of_the_kernel(monkeypatch):
+    # GIVEN two threads that bring nothing, on a machine where arithmetic gains as much as the test says
+    def row():
+        sleep = lambda: time.sleep(0.001)  # noqa: E731
+        return threads.two_threads_row("ours", "units", 1, sleep, sleep, [Target("ratio", 1.8)], QUICK)
+
+    monkeypatch.setattr(threads, "SPIN_STEPS", 1000)
+    for speed_up, reached in ((0.0, False), (100.0, None)):
+        monkeypatch.setattr(threads, "SPEED_UP", speed_up)
+        assert row().reached is reached
+    assert "no second core" in row().note
 
 
 def test_start_is_measured_in_fresh_processes(monkeypatch):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from benchmarks.speed import numpy_reference
 from benchmarks.speed.c_reference import CReference, compile_reference
 from benchmarks.speed.rows import Row, Target, compared
+from benchmarks.speed.threads import SPEED_UP, two_threads_row
 from benchmarks.speed.timing import Effort, interleaved
 from offload_gym.delay import MAKESPAN, Problem, evaluate, latency, new_problem, open_problem, start_schedule
 from offload_gym.instances import CORES, Instances
@@ -100,7 +101,7 @@ def _thread_rows(reference: CReference | None, effort: Effort, seed: int) -> lis
     instances, decisions = prepare(LARGE_BATCH, 8, seed, num_sets=2)
     half = len(instances) // 2
     parts = [(instances[rows], rows) for rows in (slice(0, half), slice(half, None))]
-    functions = {"delay kernel": (one_thread, [Target("ratio", 1.8)])}
+    functions = {"delay kernel": (one_thread, [Target("ratio", SPEED_UP)])}
     if reference is not None:
         functions["the loop in C"] = (reference.latency, [])
     rows = []
@@ -111,11 +112,9 @@ def _thread_rows(reference: CReference | None, effort: Effort, seed: int) -> lis
                 for done in [pool.submit(function, part, chosen[rows]) for part, rows in parts]:
                     done.result()
 
-            calls = [_in_turn(on_two, instances, decisions), _in_turn(function, instances, decisions)]
-            seconds = interleaved(calls, effort)
+            calls = (_in_turn(on_two, instances, decisions), _in_turn(function, instances, decisions))
             what = f"{name}, batch of {len(instances):,}, n = 8, 2 threads"
-            size = len(instances)
-            rows.append(compared(what, "decisions", size, seconds[:, 0], "one thread", size, seconds[:, 1], targets))
+            rows.append(two_threads_row(what, "decisions", len(instances), *calls, targets, effort))
     return rows
 
 

@@ -54,6 +54,7 @@ class Row(NamedTuple):
     figures: Mapping[str, float] = MappingProxyType({})  # further ones: "time_s", "exponent", ...
     note: str = ""
     curve: Curve | None = None
+    judged: bool = True  # whether missing a target says anything
 
     def figure(self, name: str) -> float:
         """The ratio, the rate, or a further figure."""
@@ -62,13 +63,14 @@ class Row(NamedTuple):
 
     @property
     def reached(self) -> bool | None:
-        """Whether all targets are reached; None where there is none."""
+        """Whether all targets are reached; None where there is none, or where missing one says nothing."""
         if not self.targets:
             return None
-        return all(
+        reached = all(
             self.figure(name) <= bound if name in AT_MOST else self.figure(name) >= bound
             for name, bound in self.targets
         )
+        return reached or (False if self.judged else None)
 
 
 def compared(
@@ -126,6 +128,8 @@ def figure_text(name: str, value: float) -> str:
         factor, unit = next((f, u) for f, u in ((1, "s"), (1e3, "ms"), (1e6, "µs")) if value * f >= 1 or u == "µs")
         time = f"{significant(value * factor)} {unit}"
         return time if name == "time_s" else f"{name[:-2]} {time}"
+    if name.endswith("_x"):
+        return f"{name[:-2]} {significant(value)}x"
     form = {"ratio": "{}x", "rate_per_s": "{}/s", "exponent": "exponent {}"}.get(name, name.replace("_", " ") + " {}")
     return form.format(significant(value))
 
@@ -141,7 +145,7 @@ def cells(row: Row) -> list[str]:
     """The columns of one row as text."""
     low, high = (significant(value) for value in row.quartiles)
     further = "; ".join([*(figure_text(name, value) for name, value in row.figures.items()), row.note]).strip("; ")
-    reached = {None: "", True: "reached", False: "not reached"}[row.reached]
+    reached = {None: "not judged" if row.targets else "", True: "reached", False: "not reached"}[row.reached]
     return [
         row.what,
         f"{significant(row.rate_per_s)} {row.unit}/s",
