@@ -27,7 +27,7 @@ def draw_growth(path: str | Path, curves: Sequence[Curve]) -> None:
             axes.set_xscale("linear")
         axes.yaxis.set_major_formatter(lambda value, _: figure_text("time_s", value))
         axes.set_xlabel(panel[0])
-        axes.set_ylabel("time of one call (median)")
+        axes.set_ylabel("time of a call or a step (median)")
         axes.set_ylim(top=4 * max(seconds for curve in shown for seconds in curve.seconds))  # room for the legend
         axes.grid(which="major", color="#DADADA", linewidth=0.6)
         axes.legend(fontsize=8, loc="upper left")
