@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: compare policies."""
+"""``python -m benchmarks``: compare policies, and measure speed."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from benchmarks.applications import compare_applications, compare_large_graphs
 from benchmarks.comparison import MAX_NODES, compare
 from benchmarks.episodes import compare_carry_over
 from benchmarks.information import compare_information
+from benchmarks.speed.command import GROUPS, measure_speed
 from benchmarks.tuning import tune_beam
 from offload_gym.instances import check_count
 
@@ -20,10 +21,12 @@ from offload_gym.instances import check_count
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description="Compare policies, and tune the heuristics.", allow_abbrev=False
+        prog="python -m benchmarks",
+        description="Compare policies, measure speed, and tune the heuristics.",
+        allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    for add in (_policies, _applications, _large_graphs, _carry_over, _information, _tune_beam):
+    for add in (_policies, _applications, _large_graphs, _carry_over, _information, _speed, _tune_beam):
         add(commands)
     options = parser.parse_args(arguments)
     try:
@@ -123,6 +126,26 @@ def _information(commands: Any) -> None:
 
     summary = "compare policies that see the truth, estimates of rates and backlogs, and the last measurement"
     _command(commands, run, "information", summary, agents="results/agents", num_instances=2000)
+
+
+def _speed(commands: Any) -> None:
+    def run(options: argparse.Namespace) -> None:
+        measure_speed(
+            seed=options.seed,
+            only=options.only,
+            quick=options.quick,
+            json_path=options.json,
+            plots_folder=options.plots,
+        )
+
+    summary = "measure kernels, environments and solver against references in the same run"
+    parser = _command(commands, run, "speed", summary)
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="NAME", help=f"measure these groups: {', '.join(GROUPS)}"
+    )
+    parser.add_argument("--quick", action="store_true", help="a rough run, which tells whether the command works")
+    parser.add_argument("--json", metavar="FILE", help="write the rows as a JSON list")
+    parser.add_argument("--plots", metavar="DIR", help="write the plot of how times grow as a PNG file")
 
 
 def _tune_beam(commands: Any) -> None:

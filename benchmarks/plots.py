@@ -43,7 +43,7 @@ def family(policy: str) -> str:
     return next((kind for part, kind in LEARNED.items() if part in policy), "heuristic or search")
 
 
-def _logarithmic(axes: Axes) -> None:
+def logarithmic_axes(axes: Axes) -> None:
     """Logarithmic axes with plain numbers."""
     axes.set(xscale="log", yscale="log")
     for axis in (axes.xaxis, axes.yaxis):
@@ -73,7 +73,7 @@ def gap_against_delay(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:
             above.append((x, y))
         offset = (4, -11) if crowded else (4, 4)
         axes.annotate(str(number), (x, y), xytext=offset, textcoords="offset points", fontsize=8)
-    _logarithmic(axes)
+    logarithmic_axes(axes)
     axes.set_xlabel("decision delay, median of one call from Python (µs)")
     axes.set_ylabel(f"mean optimality gap (%; {floor} stands for 0)")
     axes.grid(which="major", color="#DADADA", linewidth=0.6)
@@ -105,7 +105,7 @@ def latency_lines(
     axes.set_xlabel(x_label)
     axes.set_ylabel("mean latency (s)")
     if logarithmic:
-        _logarithmic(axes)
+        logarithmic_axes(axes)
     else:
         axes.set_ylim(bottom=0)
     axes.grid(color="#DADADA", linewidth=0.6)

@@ -1,0 +1,1 @@
+"""``python -m benchmarks speed``: kernels, environments and solver against references in the same run."""
