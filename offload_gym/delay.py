@@ -90,10 +90,10 @@ def send_input(send_s, path_s, k, radio_s):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def first_core(free_s, k):
-    """The core of location ``k`` that is free first, the lowest-numbered one on a tie, and when it is."""
+def first_core(free_s, k, cores):
+    """Of the first ``cores`` of location ``k`` the one that is free first, the lowest on a tie, and when it is."""
     core, least_s = 0, free_s[k, 0]
-    for m in range(1, free_s.shape[1]):
+    for m in range(1, cores):
         if free_s[k, m] < least_s:
             core, least_s = m, free_s[k, m]
     return core, least_s
@@ -229,7 +229,7 @@ def place(problem, i, k, decision, finish_s, radio_s, free_s):
             radio_s += problem.moves[e, source, k, SEND]
             arrival_s = radio_s
         ready_s = max(ready_s, arrival_s + problem.moves[e, source, k, PATH])
-    core, start_s = first_core(free_s, k)
+    core, start_s = first_core(free_s, k, free_s.shape[1])
     start_s = max(ready_s, start_s)
     end_s = start_s + problem.times[i, k, RUN]
     return radio_s, core, start_s, end_s, end_s + problem.times[i, k, RETURN], send_start_s
@@ -375,19 +375,27 @@ def _outcomes(
     room = new_problem(n, num_locations, edge_parent.shape[1])
     free_s = np.empty((num_locations, max_cores))
     finish_s = np.empty(n)
+    used = np.empty(num_locations, dtype=np.int64)
     for b in range(len(tasks)):
         task, location, count = tasks[b], locations[b], task_counts[b]
-        start_schedule(location, backlog_s[b], free_s)
         radio_s = radio_backlog_s[b]
         largest_s = total_s = run_s = sent_s = 0.0
-        if edge_start[b, count] == 0:  # the loop below, without the arrays that dependencies need
+        if edge_start[b, count] == 0 and backlog_s.shape[2] == 1:
+            # The loop of ``place_tasks`` without what dependencies need. Cores that are alike are taken one after the
+            # other, so that nothing has to be searched or filled before all of a location have been used.
+            for k in range(num_locations):
+                used[k] = 0
             for i in range(count):
                 k = decisions[b, i]
                 send_s, path_s, duration_s, return_s = stage_times(task, location, i, k, True, True)
                 radio_s, ready_s = send_input(send_s, path_s, k, radio_s)
                 sent_s += send_s
                 run_s += duration_s if k == 0 else 0.0
-                core, start_s = first_core(free_s, k)
+                core, start_s = used[k], backlog_s[b, k, 0]
+                if core < location[k, CORES]:
+                    used[k] = core + 1
+                else:
+                    core, start_s = first_core(free_s, k, core)
                 end_s = max(ready_s, start_s) + duration_s
                 free_s[k, core] = end_s
                 completion_s = end_s + return_s
@@ -398,6 +406,7 @@ def _outcomes(
             decision = decisions[b, :count]
             for i in range(count):
                 fill_decided(task, location, edge_bits[b], decision, i, problem)
+            start_schedule(location, backlog_s[b], free_s)
             _, largest_s, total_s, run_s, sent_s = place_tasks(
                 problem, decision, 0, count, radio_s, 0.0, finish_s, free_s
             )
