@@ -64,19 +64,37 @@ class Problem(NamedTuple):
 
 # Inlined, as ``place`` is: a call would pass arrays one by one, which takes longer than the work itself.
 @njit(cache=True, nogil=True, inline="always")
-def stage_times(task, location, i, k, is_entry, is_exit):
-    """(send, path, run, return) seconds of task ``i`` of (n, 3) at location ``k`` of (K, 6) of one instance.
+def paces(location, k):
+    """What location ``k`` of (K, 6) takes: (seconds a cycle, seconds a bit of uplink, downlink, wired; propagation).
+
+    Durations are products with these everywhere, so that all kernels agree to the last bit; a division takes five times
+    as long as a product.
+    """
+    if k == 0:  # no path leads there, whatever stands in its other columns
+        return 1.0 / location[k, CPU], 0.0, 0.0, 0.0, 0.0
+    return (
+        1.0 / location[k, CPU],
+        1.0 / location[k, UPLINK],
+        1.0 / location[k, DOWNLINK],
+        1.0 / location[k, WIRED],
+        location[k, PROPAGATION],
+    )
+
+
+@njit(cache=True, nogil=True, inline="always")
+def stage_times(task, i, k, pace, is_entry, is_exit):
+    """(send, path, run, return) seconds of task ``i`` of (n, 3) at location ``k``, whose ``paces`` are given.
 
     Only an entry task sends, only an exit task returns.
     """
+    cycle_s, uplink_s, downlink_s, wired_s, propagation_s = pace
     send_s, path_s, return_s = 0.0, 0.0, 0.0
     if k > 0 and is_entry:
-        send_s = task[i, INPUT] / location[k, UPLINK]
-        path_s = task[i, INPUT] / location[k, WIRED] + location[k, PROPAGATION]
+        send_s = task[i, INPUT] * uplink_s
+        path_s = task[i, INPUT] * wired_s + propagation_s
     if k > 0 and is_exit:
-        wired_s = task[i, OUTPUT] / location[k, WIRED] + location[k, PROPAGATION]
-        return_s = task[i, OUTPUT] / location[k, DOWNLINK] + wired_s
-    return send_s, path_s, task[i, WORKLOAD] / location[k, CPU], return_s
+        return_s = task[i, OUTPUT] * downlink_s + (task[i, OUTPUT] * wired_s + propagation_s)
+    return send_s, path_s, task[i, WORKLOAD] * cycle_s, return_s
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -105,14 +123,16 @@ def move_times(bits, locations, source, target, move):
     move[:] = 0.0
     if source == target:
         return
+    _, uplink_s, _, wired_s, propagation_s = paces(locations, target)
     if source == 0:
-        move[SEND] = bits / locations[target, UPLINK]
+        move[SEND] = bits * uplink_s
     else:
-        move[PATH] = bits / locations[source, WIRED] + locations[source, PROPAGATION]
+        _, _, downlink_s, from_wired_s, from_propagation_s = paces(locations, source)
+        move[PATH] = bits * from_wired_s + from_propagation_s
     if target == 0:
-        move[PATH] += bits / locations[source, DOWNLINK]
+        move[PATH] += bits * downlink_s
     else:
-        move[PATH] += bits / locations[target, WIRED] + locations[target, PROPAGATION]
+        move[PATH] += bits * wired_s + propagation_s
 
 
 @njit(cache=True, nogil=True)
@@ -165,10 +185,17 @@ def fill_problem(task, locations, edge_bits, problem):
     """Fill the durations of one instance."""
     times, edge_start, _, has_child, moves, _ = problem
     n, num_locations = times.shape[:2]
-    for i in range(n):
-        is_entry = edge_start[i] == edge_start[i + 1]
-        for k in range(num_locations):
-            times[i, k] = stage_times(task, locations, i, k, is_entry, not has_child[i])
+    for k in range(num_locations):
+        pace = paces(locations, k)
+        for i in range(n):
+            is_entry = edge_start[i] == edge_start[i + 1]
+            send_s, path_s, run_s, return_s = stage_times(task, i, k, pace, is_entry, not has_child[i])
+            times[i, k, SEND], times[i, k, PATH], times[i, k, RUN], times[i, k, RETURN] = (
+                send_s,
+                path_s,
+                run_s,
+                return_s,
+            )
     for e in range(len(moves)):
         for source in range(num_locations):
             for target in range(num_locations):
@@ -180,7 +207,7 @@ def fill_decided(task, locations, edge_bits, decision, i, problem):
     """Fill what the place of task ``i`` by ``decision`` needs of the durations of one instance."""
     k = decision[i]
     first, last = problem.edge_start[i], problem.edge_start[i + 1]
-    problem.times[i, k] = stage_times(task, locations, i, k, first == last, not problem.has_child[i])
+    problem.times[i, k] = stage_times(task, i, k, paces(locations, k), first == last, not problem.has_child[i])
     for e in range(first, last):
         source = decision[problem.edge_parent[e]]
         move_times(edge_bits[e], locations, source, k, problem.moves[e, source, k])
@@ -375,7 +402,7 @@ def _outcomes(
     room = new_problem(n, num_locations, edge_parent.shape[1])
     free_s = np.empty((num_locations, max_cores))
     finish_s = np.empty(n)
-    used = np.empty(num_locations, dtype=np.int64)
+    used, pace = np.empty(num_locations, dtype=np.int64), np.empty((num_locations, 5))
     for b in range(len(tasks)):
         task, location, count = tasks[b], locations[b], task_counts[b]
         radio_s = radio_backlog_s[b]
@@ -385,9 +412,12 @@ def _outcomes(
             # other, so that nothing has to be searched or filled before all of a location have been used.
             for k in range(num_locations):
                 used[k] = 0
+                for column, value in enumerate(paces(location, k)):
+                    pace[k, column] = value
             for i in range(count):
                 k = decisions[b, i]
-                send_s, path_s, duration_s, return_s = stage_times(task, location, i, k, True, True)
+                at = pace[k, 0], pace[k, 1], pace[k, 2], pace[k, 3], pace[k, 4]
+                send_s, path_s, duration_s, return_s = stage_times(task, i, k, at, True, True)
                 radio_s, ready_s = send_input(send_s, path_s, k, radio_s)
                 sent_s += send_s
                 run_s += duration_s if k == 0 else 0.0
