@@ -1,5 +1,5 @@
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import gymnasium as gym
 import numpy as np
@@ -16,6 +16,7 @@ from agents.reinforcement import RL_AGENTS, RelativeReward, make_agent, placemen
 from agents.reinforcement import to_runtime as agent_to_runtime
 from offload_gym.delay import latency, optimality_gap
 from offload_gym.demonstrations import generate_demonstrations
+from offload_gym.files import keep_settings
 from offload_gym.policies import load_policy, make_policy
 from offload_gym.runtime import NetworkPolicy, load_network
 from offload_gym.sampling import sample_instances
@@ -173,7 +174,7 @@ def test_training_resumes(tmp_path, monkeypatch):
 
 
 def test_training_does_not_mix_settings(tmp_path):
-    training._check_settings(tmp_path / "settings.json", TINY)
+    keep_settings(tmp_path / "settings.json", asdict(TINY))
     with pytest.raises(ValueError, match=r"seed is 2, but the results in .* were made with 1"):
         training.train_all(tmp_path, replace(TINY, seed=2), report=lambda _: None)
     assert [path.name for path in tmp_path.iterdir()] == ["settings.json"]
