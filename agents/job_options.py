@@ -36,9 +36,12 @@ def chosen_backend(options: argparse.Namespace) -> Iterator[None]:
 
                 register_ray()
             if options.backend == "dask":
+                import dask
                 from distributed import Client
 
-                stack.enter_context(Client(n_workers=options.num_jobs, threads_per_worker=1))
+                given = dask.config.get("scheduler-address", None)
+                local = {} if given else {"n_workers": options.num_jobs, "threads_per_worker": 1}
+                stack.enter_context(Client(**local))
         except ImportError:
             needed = "pip install -e '.[cluster]' installs it"
             raise ValueError(f"backend is {options.backend!r}, which is not installed; {needed}") from None

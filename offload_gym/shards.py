@@ -172,9 +172,10 @@ def _make_missing(
         if lost is None:
             raise FileNotFoundError(f"{remain} in {folder} after the last one was written: do all workers write there?")
         fruitless = fruitless + 1 if len(missing) == len(before) else 0
-        reason = f"{type(lost).__name__}: {lost}".splitlines()[0]
+        reason = f"{type(lost).__name__}: {lost}"
         if fruitless == ATTEMPTS:
             raise ChildProcessError(f"{remain}, and {ATTEMPTS} attempts in a row failed: {reason}") from lost
+        reason = reason.splitlines()[0]
         warnings.warn(f"a worker was lost and {remain}; going on with them ({reason})", RuntimeWarning, stacklevel=3)
     if bar is not None:
         bar.close()
@@ -183,13 +184,29 @@ def _make_missing(
 def _in_parallel(shards: list[tuple[Path, Callable[[], Demonstrations]]], num_jobs: int | None, bar: Any) -> None:
     try:
         from joblib import Parallel, delayed
+        from joblib.parallel import get_active_backend
     except ImportError:
         raise ImportError("labelling in shards needs the package joblib: pip install joblib") from None
+    backend, _ = get_active_backend()
+    if type(backend).__name__ == "DaskDistributedBackend":
+        _tell_of_failures(backend)
     parallel = Parallel(n_jobs=num_jobs)
     if bar is not None:
         done = bar.total - len(shards)
         parallel.print_progress = lambda: bar.update(done + parallel.n_completed_tasks - bar.n)
     parallel(delayed(_make)(*shard) for shard in shards)
+
+
+def _tell_of_failures(backend: Any) -> None:
+    """Tell joblib what Dask gives up: joblib 1.6 hears of results alone, and waits forever for the rest."""
+    submit = type(backend).submit
+
+    def submit_and_tell(function: Any, callback: Any) -> Any:
+        future = submit(backend, function, callback)
+        future.add_done_callback(lambda done: done.exception() and callback(done.exception()))
+        return future
+
+    backend.submit = submit_and_tell
 
 
 def _make(path: Path, draw: Callable[[], Demonstrations]) -> None:

@@ -8,7 +8,7 @@ import time
 import joblib
 import pytest
 
-from offload_gym import generate_shards
+from offload_gym import generate_shards, shards
 
 psutil = pytest.importorskip("psutil")
 pytestmark = pytest.mark.cluster
@@ -46,6 +46,13 @@ def dask_workers():
     distributed = pytest.importorskip("distributed")
     with distributed.Client(n_workers=2, threads_per_worker=1, dashboard_address=None):
         yield "from multiprocessing.spawn import spawn_main"
+
+
+class Unreadable:
+    """Work that no worker can read, as where the package is missing there."""
+
+    def __reduce__(self):
+        return int, ("no number",)
 
 
 def kill_a_worker(folder, command, killed):
@@ -93,3 +100,15 @@ def test_a_killed_dask_worker_costs_nothing_but_time(tmp_path, alone, dask_worke
     assert killed
     assert killed[0] < 10
     assert contents(tmp_path) == alone
+
+
+@pytest.mark.parametrize(("backend", "reason"), [("ray", "no number"), ("dask", "deserialization of the task")])
+def test_work_that_no_worker_can_do_ends_with_its_reason(tmp_path, request, backend, reason):
+    request.getfixturevalue(f"{backend}_workers")
+    with (
+        joblib.parallel_config(backend=backend),
+        pytest.warns(RuntimeWarning, match="3 of 3 shards remain; going on"),
+        pytest.raises(ChildProcessError, match=rf"3 attempts in a row failed: [\s\S]*{reason}"),
+    ):
+        shards._make_missing(tmp_path, {tmp_path / f"{i}.npz": Unreadable() for i in range(3)}, 2, progress=False)
+    assert not list(tmp_path.iterdir())
