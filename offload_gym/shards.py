@@ -31,10 +31,7 @@ from offload_gym.seeds import check_seed
 SETTINGS = "settings.json"
 SHARDS = "shard-*.npz"
 ATTEMPTS = 3  # in a row that lose a worker and finish no shard
-
-
-class _LabellingError(Exception):
-    """Wraps an error of the labelling itself, which is told apart by it from the loss of a worker."""
+OF_LABELLING = "raised by the labelling of a shard"  # the note that tells such an error from the loss of a worker
 
 
 def generate_shards(
@@ -154,16 +151,26 @@ def _make_missing(
     folder: Path, work: Mapping[Path, Callable[[], Demonstrations]], num_jobs: int | None, progress: bool
 ) -> None:
     """Make the files that are not there, and make those again whose worker was lost."""
+    try:
+        import joblib
+    except ImportError:
+        raise ImportError("labelling in shards needs the package joblib: pip install joblib") from None
     missing = _missing(folder, work)
     bar = progress_bar(len(work), "shard", initial=len(work) - len(missing)) if progress else None
     fruitless = 0
     while missing:
         lost = None
         try:
-            _in_parallel([(path, work[path]) for path in missing], num_jobs, bar)
-        except _LabellingError as error:
-            raise error.args[0] from error
+            backend, _ = joblib.parallel.get_active_backend()
+            if type(backend).__name__ == "DaskDistributedBackend":
+                _tell_of_failures(backend)
+            parallel = joblib.Parallel(n_jobs=num_jobs)
+            if bar is not None:
+                parallel.print_progress = partial(_show, bar, len(work) - len(missing), parallel)
+            parallel(joblib.delayed(_make)(path, work[path]) for path in missing)
         except Exception as error:  # each backend has its own for a worker that died
+            if OF_LABELLING in getattr(error, "__notes__", ()):
+                raise
             lost = error
         before, missing = missing, _missing(folder, missing)
         if not missing:
@@ -181,20 +188,8 @@ def _make_missing(
         bar.close()
 
 
-def _in_parallel(shards: list[tuple[Path, Callable[[], Demonstrations]]], num_jobs: int | None, bar: Any) -> None:
-    try:
-        from joblib import Parallel, delayed
-        from joblib.parallel import get_active_backend
-    except ImportError:
-        raise ImportError("labelling in shards needs the package joblib: pip install joblib") from None
-    backend, _ = get_active_backend()
-    if type(backend).__name__ == "DaskDistributedBackend":
-        _tell_of_failures(backend)
-    parallel = Parallel(n_jobs=num_jobs)
-    if bar is not None:
-        done = bar.total - len(shards)
-        parallel.print_progress = lambda: bar.update(done + parallel.n_completed_tasks - bar.n)
-    parallel(delayed(_make)(*shard) for shard in shards)
+def _show(bar: Any, done: int, parallel: Any) -> None:
+    bar.update(done + parallel.n_completed_tasks - bar.n)
 
 
 def _tell_of_failures(backend: Any) -> None:
@@ -213,4 +208,5 @@ def _make(path: Path, draw: Callable[[], Demonstrations]) -> None:
     try:
         save_demonstrations(path, draw())
     except Exception as error:
-        raise _LabellingError(error) from error
+        error.add_note(OF_LABELLING)
+        raise

@@ -4,6 +4,8 @@ import os
 import signal
 import threading
 import time
+import warnings
+from functools import partial
 
 import joblib
 import pytest
@@ -112,3 +114,16 @@ def test_work_that_no_worker_can_do_ends_with_its_reason(tmp_path, request, back
     ):
         shards._make_missing(tmp_path, {tmp_path / f"{i}.npz": Unreadable() for i in range(3)}, 2, progress=False)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("backend", ["ray", "dask"])
+def test_an_error_of_the_labelling_is_not_tried_again(tmp_path, request, backend):
+    request.getfixturevalue(f"{backend}_workers")
+    work = {tmp_path / f"{i}.npz": partial(int, "no labels") for i in range(3)}
+    with (
+        joblib.parallel_config(backend=backend),
+        warnings.catch_warnings(record=True) as warned,
+        pytest.raises(ValueError, match="invalid literal for int"),
+    ):
+        shards._make_missing(tmp_path, work, 2, progress=False)
+    assert not [warning for warning in warned if "a worker was lost" in str(warning.message)]

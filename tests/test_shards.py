@@ -2,6 +2,7 @@ import itertools
 import json
 import os
 import signal
+import sys
 import tracemalloc
 import warnings
 from functools import partial
@@ -207,6 +208,12 @@ def test_an_error_of_the_labelling_is_not_tried_again(tmp_path, num_jobs):
     with warnings.catch_warnings(action="error"), pytest.raises(ValueError, match=r"^invalid literal for int"):
         module._make_missing(tmp_path, work, num_jobs, progress=False)
     assert not list(tmp_path.iterdir())
+
+
+def test_without_joblib_one_sentence_says_so(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "joblib", None)
+    with pytest.raises(ImportError, match=r"^labelling in shards needs the package joblib: pip install joblib$"):
+        generate_shards(tmp_path, SMALL, 4, 1)
 
 
 def test_files_that_workers_write_elsewhere_are_missed(tmp_path, monkeypatch):
