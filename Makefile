@@ -2,15 +2,20 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
+CLUSTER_STAMP := .venv/installed-cluster
 
 SOURCES := $(wildcard offload_gym/*.py offload_gym/*/*.py)
 
-.PHONY: demo test test-slow check clean
+.PHONY: demo test test-slow test-cluster check clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/pip install -e '.[dev]'
+	touch $@
+
+$(CLUSTER_STAMP): $(STAMP)
+	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/pip install -e '.[dev,cluster]'
 	touch $@
 
 # Numba recompiles a cached kernel when the file of the kernel changes, but not when a kernel that it calls, in another
@@ -25,10 +30,13 @@ demo: $(STAMP) .venv/kernels  ## label, train, distil and compare: the main job,
 		--json results/policies.json --csv results/policies.csv --plots results/plots
 
 test: $(STAMP) .venv/kernels
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not cluster"
 
 test-slow: $(STAMP) .venv/kernels
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "slow and not cluster"
+
+test-cluster: $(CLUSTER_STAMP) .venv/kernels  ## on a real Ray and a real Dask, both on this machine
+	$(BIN)/python -m pytest -m cluster
 
 check: $(STAMP)
 	$(BIN)/ruff check .

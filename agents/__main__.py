@@ -1,22 +1,45 @@
-"""``python -m agents``: train all policies of a scenario."""
+"""``python -m agents``: train all policies of a scenario; ``python -m agents label``: label instances alone."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from dataclasses import fields
 
+from agents.job_options import add_job_options, chosen_backend
 from agents.scenario_options import add_scenario_options, chosen_scenario
-from agents.training import POLICIES, Settings, train_all
+from offload_gym.seeds import seed_for
+from offload_gym.shards import generate_shards
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        if arguments[:1] == ["label"]:
+            _label(arguments[1:])
+        else:
+            _train(arguments)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ninterrupted: finished steps are kept; start the same command again to go on", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _train(arguments: list[str]) -> None:
+    # Labelling does without torch.
+    from agents.training import POLICIES, Settings, train_all
+
     defaults = {field.name: field.default for field in fields(Settings)}
     parser = argparse.ArgumentParser(
         prog="python -m agents",
         description="Label instances, train teachers, distil students and train reinforcement-learning agents. "
         "Finished steps are kept: interrupt it and start it again with the same settings.",
+        epilog="`python -m agents label` labels instances alone, as many as you like: see its --help.",
         allow_abbrev=False,
     )
     parser.add_argument("--output", default="results/agents", help="folder of the results (default: %(default)s)")
@@ -41,18 +64,46 @@ def main(arguments: list[str] | None = None) -> int:
         flag = f"--{name.replace('_', '-')}"
         parser.add_argument(flag, type=int, default=defaults[name], help=f"{text} (default: %(default)s)")
     options = parser.parse_args(arguments)
-    try:
-        chosen = {name: getattr(options, name) for name in counts}
-        scenario = chosen_scenario(options)
-        settings = Settings(scenario, options.objective, observation_noise=options.observation_noise, **chosen)
-        train_all(options.output, settings, only=options.only)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\ninterrupted: finished steps are kept; start the same command again to go on", file=sys.stderr)
-        return 130
-    return 0
+    chosen = {name: getattr(options, name) for name in counts}
+    scenario = chosen_scenario(options)
+    settings = Settings(scenario, options.objective, observation_noise=options.observation_noise, **chosen)
+    train_all(options.output, settings, only=options.only)
+
+
+def _label(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m agents label",
+        description="Sample instances and label them into shards, files of which each process holds one in memory. "
+        "Finished shards are kept: interrupt it and start it again with the same settings.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--output", default="results/labels", help="folder of the shards (default: %(default)s)")
+    add_scenario_options(parser)
+    parser.add_argument("--num-instances", type=int, default=1_000_000, help="default: %(default)s")
+    parser.add_argument("--shard-size", type=int, default=10_000, help="instances in a shard (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="test instances never share it (default: %(default)s)")
+    parser.add_argument(
+        "--no-alternatives",
+        dest="alternatives",
+        action="store_false",
+        help="label the optimal decisions alone, not what each alternative costs; quicker",
+    )
+    add_job_options(parser, num_jobs=os.cpu_count() or 1)
+    options = parser.parse_args(arguments)
+    scenario = chosen_scenario(options)
+    with chosen_backend(options):
+        paths = generate_shards(
+            options.output,
+            scenario,
+            options.num_instances,
+            seed_for("training", options.seed),
+            options.objective,
+            shard_size=options.shard_size,
+            observation_noise=options.observation_noise,
+            alternatives=options.alternatives,
+            progress=True,
+        )
+    print(f"{options.num_instances:,} labelled instances in {len(paths):,} shards: {paths[0].parent}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ be interrupted and started again. Files are written whole or not at all.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -22,7 +21,7 @@ from agents.reinforcement import RL_AGENTS, train_agent
 from offload_gym.delay import objective_code
 from offload_gym.demonstrations import Demonstrations, generate_demonstrations, load_demonstrations, save_demonstrations
 from offload_gym.estimates import check_noise
-from offload_gym.files import replacing
+from offload_gym.files import keep_settings
 from offload_gym.instances import check_count
 from offload_gym.runtime import Network, load_network
 from offload_gym.scenario import Scenario, make_scenario
@@ -93,7 +92,7 @@ def train_all(
         if teacher not in only and not (folder / f"{teacher}{SUFFIX}").exists() and teacher != name:
             raise ValueError(f"only has {name!r} without {teacher!r}, which is not in {folder} yet; name both")
     folder.mkdir(parents=True, exist_ok=True)
-    _check_settings(folder / "settings.json", settings)
+    keep_settings(folder / "settings.json", asdict(settings), f"*{SUFFIX}", "*.npz")
     train_labels = _demonstrations("training", folder, settings, settings.num_labels, report)
     validation = _demonstrations("validation", folder, settings, settings.num_validation, report)
 
@@ -117,27 +116,6 @@ def train_all(
         save_policy(paths[name], network)
         report(f"{name}: {network.num_parameters:,} parameters, trained in {time.perf_counter() - start:.0f} s")
     return paths
-
-
-def _check_settings(path: Path, settings: Settings) -> None:
-    """Write the settings beside the results, or refuse to mix results of different settings in one folder."""
-    now = json.loads(json.dumps(asdict(settings)))
-    if not path.exists():
-        if any(path.parent.glob(f"*{SUFFIX}")) or any(path.parent.glob("*.npz")):
-            raise ValueError(f"{path.parent} has results but no {path.name}, which says how they were made")
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(now, indent=2) + "\n", encoding="utf-8")
-        return
-    try:
-        before = dict(json.loads(path.read_text(encoding="utf-8")))
-    except ValueError:
-        raise ValueError(f"{path} is not a settings file") from None
-    for name in sorted(now.keys() | before.keys()):
-        if now.get(name) != before.get(name):
-            raise ValueError(
-                f"{name} is {now.get(name)!r}, but the results in {path.parent} were made with {before.get(name)!r}; "
-                "choose another folder"
-            )
 
 
 def _demonstrations(

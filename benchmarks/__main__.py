@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from agents.job_options import add_job_options, chosen_backend
 from agents.scenario_options import add_scenario_options, chosen_scenario
 from benchmarks.applications import compare_applications, compare_large_graphs
 from benchmarks.comparison import MAX_NODES, compare
@@ -96,10 +97,12 @@ def _policies(commands: Any) -> None:
 
 def _applications(commands: Any) -> None:
     def run(options: argparse.Namespace) -> None:
-        compare_applications(options.num_instances, options.seed, Path(options.plots) if options.plots else None)
+        with chosen_backend(options):
+            compare_applications(options.num_instances, options.seed, Path(options.plots) if options.plots else None)
 
     summary = "compare policies on every preset of applications, and draw one instance of each"
     parser = _command(commands, run, "applications", summary, num_instances=1000)
+    add_job_options(parser, num_jobs=1)
     parser.add_argument("--plots", metavar="DIR", help="write the drawings as PNG files")
 
 
@@ -114,10 +117,11 @@ def _large_graphs(commands: Any) -> None:
 def _carry_over(commands: Any) -> None:
     def run(options: argparse.Namespace) -> None:
         check_count("num_episodes", options.num_episodes)
-        compare_carry_over(options.num_episodes, options.seed)
+        with chosen_backend(options):
+            compare_carry_over(options.num_episodes, options.seed)
 
     summary = "play episodes in which work that is left stays in the queues, at several times between epochs"
-    _command(commands, run, "carry-over", summary, num_episodes=40)
+    add_job_options(_command(commands, run, "carry-over", summary, num_episodes=40), num_jobs=1)
 
 
 def _information(commands: Any) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from joblib import Parallel, delayed, effective_n_jobs
 from matplotlib.figure import Figure
 from rich import box
 from rich.console import Console
@@ -54,38 +55,46 @@ def application_of(instances: Instances, b: int, like: Scenario) -> Application:
 
 
 def compare_applications(num_instances: int, seed: int, folder: Path | None) -> list[dict[str, Any]]:
-    """Print how policies decide every preset, and draw one instance of each into ``folder``; returns the rows."""
+    """Print how policies decide every preset, and draw one instance of each into ``folder``; returns the rows.
+
+    The presets are shared among processes as ``joblib.parallel_config`` says.
+    """
     if folder is not None:
+        folder = folder.resolve()
         folder.mkdir(parents=True, exist_ok=True)
-    rows = []
-    for name, fields in tqdm(SHOWN.items(), desc="applications", unit="preset"):
-        scenario = make_scenario(**fields)
-        instances = sample_instances(scenario, num_instances, seed_for("test", seed))
-        expert = solve(instances)
-        there = instances.present
-        share = np.bincount(expert.decisions[there], minlength=instances.num_locations) / there.sum()
-        gaps = {
+    num_threads = None if effective_n_jobs() == 1 else 1
+    rows: list[dict[str, Any]] = Parallel()(
+        delayed(_decide)(name, num_instances, seed, folder, num_threads)
+        for name in tqdm(SHOWN, desc="applications", unit="preset")
+    )
+    _print(rows, num_instances)
+    return rows
+
+
+def _decide(name: str, num_instances: int, seed: int, folder: Path | None, num_threads: int | None) -> dict[str, Any]:
+    """The row of one preset."""
+    scenario = make_scenario(**SHOWN[name])
+    instances = sample_instances(scenario, num_instances, seed_for("test", seed))
+    expert = solve(instances, num_threads=num_threads)
+    there = instances.present
+    if folder is not None:
+        # The first instance with as many locations in use as any.
+        used = [len(set(row[mask].tolist())) for row, mask in zip(expert.decisions, there, strict=True)]
+        b = int(np.argmax(used))
+        draw(folder / f"application_{name}.png", instances[b : b + 1], expert.decisions[b], scenario)
+    share = np.bincount(expert.decisions[there], minlength=instances.num_locations) / there.sum()
+    return {
+        "application": name,
+        "num_tasks": instances.num_tasks,
+        "optimum_s": float(expert.latency_s.mean()),
+        "share": (share[0], share[1:-1].sum(), share[-1]),
+        "gaps": {
             policy: float(
                 optimality_gap(latency(instances, make_policy(policy).decide(instances)), expert.latency_s).mean()
             )
             for policy in POLICIES
-        }
-        rows.append(
-            {
-                "application": name,
-                "num_tasks": instances.num_tasks,
-                "optimum_s": float(expert.latency_s.mean()),
-                "share": (share[0], share[1:-1].sum(), share[-1]),
-                "gaps": gaps,
-            }
-        )
-        if folder is not None:
-            # The first instance with as many locations in use as any.
-            used = [len(set(row[mask].tolist())) for row, mask in zip(expert.decisions, there, strict=True)]
-            b = int(np.argmax(used))
-            draw(folder / f"application_{name}.png", instances[b : b + 1], expert.decisions[b], scenario)
-    _print(rows, num_instances)
-    return rows
+        },
+    }
 
 
 def draw(path: Path, instance: Instances, decision: np.ndarray, scenario: Scenario) -> None:

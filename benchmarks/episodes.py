@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from rich import box
 from rich.console import Console
@@ -56,32 +57,43 @@ def looking_ahead(scenario: Scenario, weight: float) -> Policy:
 
 
 def compare_carry_over(num_episodes: int, seed: int, epochs_s: Sequence[float] = EPOCHS_S) -> list[dict[str, Any]]:
-    """Play episodes under several loads, print a table and return its rows."""
-    rows = []
-    for epoch_s in tqdm(epochs_s, desc="loads", unit="load"):
-        scenario = make_scenario("default", epoch_s=epoch_s)
-        weight = best_weight(scenario, max(num_episodes // 2, 1), seed)
-        policies = {name: make_policy(name) for name in POLICIES}
-        policies |= {"exact (myopic)": make_policy("exact"), "look-ahead": looking_ahead(scenario, weight)}
-        means_s = {name: episode_latencies(p, scenario, num_episodes, seed, "test") for name, p in policies.items()}
-        alone_s = episode_latencies(policies["exact (myopic)"], scenario, num_episodes, seed, "test", carry_over=False)
-        myopic_s = means_s["exact (myopic)"]
-        for name, values_s in means_s.items():
-            over = (values_s - myopic_s) / myopic_s.mean()  # paired: the episodes are the same
-            low, high = bootstrap_interval(over)
-            rows.append(
-                {
-                    "epoch_s": epoch_s,
-                    "policy": name,
-                    "latency_mean_s": float(values_s.mean()),
-                    "over_myopic": float(over.mean()),
-                    "over_myopic_low": low,
-                    "over_myopic_high": high,
-                    "weight": weight if name == "look-ahead" else None,
-                    "without_carry_over_s": float(alone_s.mean()),
-                }
-            )
+    """Play episodes under several loads, print a table and return its rows.
+
+    The loads are shared among processes as ``joblib.parallel_config`` says.
+    """
+    of_loads = Parallel()(
+        delayed(_play)(epoch_s, num_episodes, seed) for epoch_s in tqdm(epochs_s, desc="loads", unit="load")
+    )
+    rows: list[dict[str, Any]] = [row for rows in of_loads for row in rows]
     _print(rows, num_episodes)
+    return rows
+
+
+def _play(epoch_s: float, num_episodes: int, seed: int) -> list[dict[str, Any]]:
+    """The rows of one load."""
+    scenario = make_scenario("default", epoch_s=epoch_s)
+    weight = best_weight(scenario, max(num_episodes // 2, 1), seed)
+    policies = {name: make_policy(name) for name in POLICIES}
+    policies |= {"exact (myopic)": make_policy("exact"), "look-ahead": looking_ahead(scenario, weight)}
+    means_s = {name: episode_latencies(p, scenario, num_episodes, seed, "test") for name, p in policies.items()}
+    alone_s = episode_latencies(policies["exact (myopic)"], scenario, num_episodes, seed, "test", carry_over=False)
+    myopic_s = means_s["exact (myopic)"]
+    rows = []
+    for name, values_s in means_s.items():
+        over = (values_s - myopic_s) / myopic_s.mean()  # paired: the episodes are the same
+        low, high = bootstrap_interval(over)
+        rows.append(
+            {
+                "epoch_s": epoch_s,
+                "policy": name,
+                "latency_mean_s": float(values_s.mean()),
+                "over_myopic": float(over.mean()),
+                "over_myopic_low": low,
+                "over_myopic_high": high,
+                "weight": weight if name == "look-ahead" else None,
+                "without_carry_over_s": float(alone_s.mean()),
+            }
+        )
     return rows
 
 

@@ -19,6 +19,7 @@ from offload_gym.instances import Instances
 from offload_gym.policies import POLICY_NAMES, Policy, load_policy, make_policy
 from offload_gym.sampling import sample_consecutive, sample_instances
 from offload_gym.scenario import Scenario, make_scenario
+from offload_gym.shards import generate_shards, load_shards
 from offload_gym.solvers.exact import Solutions, solve
 from offload_gym.solvers.local_search import local_search
 
@@ -38,10 +39,12 @@ __all__ = [
     "energy",
     "estimate_instances",
     "generate_demonstrations",
+    "generate_shards",
     "latency",
     "load_application",
     "load_demonstrations",
     "load_policy",
+    "load_shards",
     "local_search",
     "make_policy",
     "make_scenario",

@@ -30,7 +30,7 @@ from offload_gym.instances import LOCATION_FIELDS, POWER_FIELDS, TASK_FIELDS, In
 from offload_gym.sampling import sample_estimated
 from offload_gym.scenario import Scenario
 from offload_gym.seeds import check_seed
-from offload_gym.solvers.exact import UNLIMITED, solve_one
+from offload_gym.solvers.exact import UNLIMITED, solve, solve_one
 from offload_gym.solvers.parallel import for_each_chunk
 
 FORMAT = "offload_gym.demonstrations/2"
@@ -45,6 +45,8 @@ class Demonstrations(NamedTuple):
     The prefixes are optimal for some instances and contain random choices for others, so that learners also see
     schedules that the expert would not have built. For padding, where an instance has fewer than n tasks,
     ``decisions`` and ``prefixes`` are 0 and ``alternative_s`` is NaN.
+
+    Labels of the optimal decisions alone have no ``alternative_s``, and the decisions as their prefixes.
     """
 
     instances: Instances
@@ -52,7 +54,7 @@ class Demonstrations(NamedTuple):
     decisions: NDArray[np.int64]  # (B, n) optimal
     latency_s: NDArray[np.float64]  # (B,) of the optimal decisions
     prefixes: NDArray[np.int64]  # (B, n)
-    alternative_s: NDArray[np.float64]  # (B, n, K)
+    alternative_s: NDArray[np.float64] | None  # (B, n, K)
     # What a policy sees instead of the instances, where it sees estimates; labels and latencies are of the instances.
     estimates: Instances | None = None
 
@@ -68,7 +70,7 @@ class Demonstrations(NamedTuple):
             decisions=self.decisions[rows],
             latency_s=self.latency_s[rows],
             prefixes=self.prefixes[rows],
-            alternative_s=self.alternative_s[rows],
+            alternative_s=None if self.alternative_s is None else self.alternative_s[rows],
             estimates=None if self.estimates is None else self.estimates[rows],
         )
 
@@ -76,8 +78,10 @@ class Demonstrations(NamedTuple):
     def regret(self) -> NDArray[np.float64]:
         """(B, n, K) regret of each choice relative to the best one at that step: 0.02 means 2 % more latency.
 
-        NaN for padding.
+        NaN for padding. ValueError where the labels are the optimal decisions alone.
         """
+        if self.alternative_s is None:
+            raise ValueError("the demonstrations have no alternative_s; they must be labelled with alternatives=True")
         least_s = self.alternative_s.min(axis=2, keepdims=True)
         return self.alternative_s / np.where(least_s > 0, least_s, 1.0) - (least_s > 0)
 
@@ -168,7 +172,7 @@ def label(
     latency_s = np.empty(size)
     prefixes = np.empty_like(decisions)
     alternative_s = np.empty((size, n, instances.num_locations))
-    bar = _progress_bar(size) if progress else None
+    bar = progress_bar(size, "instance") if progress else None
 
     def work(rows: slice) -> None:
         outputs = (array[rows] for array in (explore, decisions, latency_s, prefixes, alternative_s))
@@ -206,6 +210,7 @@ def generate_demonstrations(
     num_threads: int | None = None,
     progress: bool = False,
     observation_noise: float | str = 0.0,
+    alternatives: bool = True,
 ) -> Demonstrations:
     """Sample instances and label them.
 
@@ -217,9 +222,11 @@ def generate_demonstrations(
         explored_share: share of the instances whose prefixes contain random choices; the others follow the expert.
         exploration_rate: probability of a random choice at a step of those.
         num_threads: threads that share the work; None takes one a core.
-        progress: show a progress bar (needs the package tqdm).
+        progress: show a progress bar of the alternatives (needs the package tqdm).
         observation_noise: what a policy knows of rates and backlogs, as in the environments; the labels come from the
             truth, in hindsight.
+        alternatives: label what each alternative costs; False labels the optimal decisions alone, which is quicker and
+            needs no exploration.
 
     Returns:
         The demonstrations.
@@ -237,26 +244,33 @@ def generate_demonstrations(
         SeedSequence(base.entropy, spawn_key=(*base.spawn_key, i)) for i in range(3)
     )
     instances, estimates = sample_estimated(scenario, num_instances, observation_noise, instance_seed, noise_seed)
+    seen = None if estimates is instances else estimates
+    if not alternatives:
+        solutions = solve(instances, objective, num_threads=num_threads)
+        decisions = solutions.decisions
+        return Demonstrations(instances, objective, decisions, solutions.latency_s, decisions, None, seen)
     rng = np.random.default_rng(exploration_seed)
     shape = (num_instances, instances.num_tasks)
     explored = (rng.random((num_instances, 1)) < explored_share) & (rng.random(shape) < exploration_rate)
     exploration = np.where(explored, rng.integers(0, instances.num_locations, shape), -1)
-    labels = label(instances, objective, exploration, num_threads, progress)
-    return labels if estimates is instances else labels._replace(estimates=estimates)
+    return label(instances, objective, exploration, num_threads, progress)._replace(estimates=seen)
 
 
-def _progress_bar(total: int) -> Any:
+def progress_bar(total: int, unit: str, initial: int = 0) -> Any:
+    """A bar of labelling, of which ``initial`` units are done already; ImportError where tqdm is missing."""
     try:
         from tqdm import tqdm
     except ImportError:
         raise ImportError("a progress bar needs the package tqdm: pip install tqdm, or pass progress=False") from None
-    return tqdm(total=total, desc="labels", unit="instance", mininterval=1.0)
+    return tqdm(total=total, initial=initial, desc="labels", unit=unit, mininterval=1.0)
 
 
 def save_demonstrations(path: str | Path, demonstrations: Demonstrations) -> None:
     """Write demonstrations to an npz file; an existing file is replaced only once the new one is complete."""
     instances = demonstrations.instances
     small = np.min_scalar_type(instances.num_locations - 1)
+    alternative_s = demonstrations.alternative_s
+    costs: dict[str, Any] = {} if alternative_s is None else {"alternative_s": alternative_s}
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(
             file,
@@ -274,7 +288,7 @@ def save_demonstrations(path: str | Path, demonstrations: Demonstrations) -> Non
             decisions=demonstrations.decisions.astype(small),
             latency_s=demonstrations.latency_s,
             prefixes=demonstrations.prefixes.astype(small),
-            alternative_s=demonstrations.alternative_s,
+            **costs,
             seen_locations=demonstrations.seen.locations,
             seen_core_backlog_s=demonstrations.seen.core_backlog_s,
             seen_radio_backlog_s=demonstrations.seen.radio_backlog_s,
@@ -301,9 +315,11 @@ def load_demonstrations(path: str | Path) -> Demonstrations:
         objective = str(fields["objective"])
         objective_code(objective)
         shape = (len(instances), instances.num_tasks, instances.num_locations)
-        latency_s, alternative_s = fields["latency_s"], fields["alternative_s"]
-        if latency_s.shape != shape[:1] or alternative_s.shape != shape:
-            raise ValueError(f"latency_s has the shape {latency_s.shape} and alternative_s {alternative_s.shape}")
+        latency_s, alternative_s = fields["latency_s"], fields.get("alternative_s")
+        if latency_s.shape != shape[:1]:
+            raise ValueError(f"latency_s has the shape {latency_s.shape}; it must be {shape[:1]}")
+        if alternative_s is not None and alternative_s.shape != shape:
+            raise ValueError(f"alternative_s has the shape {alternative_s.shape}; it must be {shape}")
         decisions, prefixes = (check_decisions(instances, fields[name]) for name in ("decisions", "prefixes"))
         return Demonstrations(instances, objective, decisions, latency_s, prefixes, alternative_s, estimates)
     except KeyError as error:

@@ -1,5 +1,6 @@
 import json
-from dataclasses import replace
+import sys
+from dataclasses import asdict, replace
 
 import gymnasium as gym
 import numpy as np
@@ -16,11 +17,13 @@ from agents.reinforcement import RL_AGENTS, RelativeReward, make_agent, placemen
 from agents.reinforcement import to_runtime as agent_to_runtime
 from offload_gym.delay import latency, optimality_gap
 from offload_gym.demonstrations import generate_demonstrations
+from offload_gym.files import keep_settings
 from offload_gym.policies import load_policy, make_policy
 from offload_gym.runtime import NetworkPolicy, load_network
 from offload_gym.sampling import sample_instances
 from offload_gym.scenario import make_scenario
 from offload_gym.seeds import seed_for
+from offload_gym.shards import load_shards
 from offload_gym.solvers.exact import solve
 
 CPU = torch.device("cpu")
@@ -173,7 +176,7 @@ def test_training_resumes(tmp_path, monkeypatch):
 
 
 def test_training_does_not_mix_settings(tmp_path):
-    training._check_settings(tmp_path / "settings.json", TINY)
+    keep_settings(tmp_path / "settings.json", asdict(TINY))
     with pytest.raises(ValueError, match=r"seed is 2, but the results in .* were made with 1"):
         training.train_all(tmp_path, replace(TINY, seed=2), report=lambda _: None)
     assert [path.name for path in tmp_path.iterdir()] == ["settings.json"]
@@ -351,6 +354,40 @@ def test_training_of_chosen_policies_on_graphs_with_estimates(tmp_path, capsys):
     network = load_network(tmp_path / made[0])
     assert network.dependent
     assert network.metadata["observation_noise"] == "last"
+
+
+def label(*arguments):
+    return agents_main(["label", "--num-tasks", "3", "--num-instances", "10", "--shard-size", "4", *arguments])
+
+
+def test_labels_from_the_command_line(tmp_path, capfd):
+    # GIVEN labels by one process and by two
+    one, two = str(tmp_path / "one"), str(tmp_path / "two")
+    assert label("--output", one, "--num-jobs", "1", "--no-alternatives") == 0
+    assert label("--output", two, "--num-jobs", "2", "--no-alternatives") == 0
+    said = capfd.readouterr()
+    assert f"10 labelled instances in 3 shards: {one}" in said.out
+    assert said.err.count("3/3") == 2  # where both progress bars ended
+    # THEN they are the same, and training instances
+    for ours, theirs in zip(load_shards(one), load_shards(two), strict=True):
+        assert (ours.instances.input_bits == theirs.instances.input_bits).all()
+        assert ours.alternative_s is theirs.alternative_s is None
+    assert ours.instances.input_bits.shape == (2, 3)
+    spawned = seed_for("training", 1).spawn(3)[2]
+    assert (generate_demonstrations({"num_tasks": 3}, 2, spawned).latency_s == ours.latency_s).all()
+    # AND a folder is not mixed with other labels
+    assert label("--output", one, "--num-jobs", "1") == 2
+    assert "alternatives is True, but the results in" in capfd.readouterr().err
+
+
+def test_jobs_that_cannot_run_are_refused(tmp_path, capfd, monkeypatch):
+    assert label("--output", str(tmp_path / "new"), "--num-jobs", "0") == 2
+    assert "error: num_jobs is 0; it must be a whole number, at least 1" in capfd.readouterr().err
+    for backend, module in (("ray", "ray.util.joblib"), ("dask", "distributed")):
+        monkeypatch.setitem(sys.modules, module, None)
+        assert label("--output", str(tmp_path / "new"), "--backend", backend) == 2
+        assert f"error: backend is '{backend}', which is not installed; pip install" in capfd.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_with_estimates_the_teacher_weighs_what_a_choice_costs():

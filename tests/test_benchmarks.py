@@ -3,6 +3,7 @@ import json
 
 import numpy as np
 import pytest
+from joblib import parallel_config
 
 from agents.__main__ import main as train
 from agents.networks import TaskNetwork, save_policy, to_runtime
@@ -227,6 +228,8 @@ def test_every_application_is_compared_and_drawn(tmp_path, capsys):
     assert "face_recognition" in said
     assert "6 test instances each" in said
     rows = compare_applications(6, seed=0, folder=None)
+    with parallel_config(n_jobs=2):
+        assert compare_applications(6, seed=0, folder=None) == rows
     assert all(row["gaps"]["beam-16"] >= -1e-12 for row in rows)
     assert all(sum(row["share"]) == pytest.approx(1) for row in rows)
 
@@ -240,7 +243,10 @@ def test_worse_information_costs_the_expert_something(tmp_path):
 
 
 def test_carry_over_is_played_for_every_policy(capsys):
-    rows = compare_carry_over(2, seed=0, epochs_s=(2.0,))
+    with parallel_config(n_jobs=2):
+        rows = compare_carry_over(2, seed=0, epochs_s=(2.0, 0.5))
+    assert rows[: len(rows) // 2] == compare_carry_over(2, seed=0, epochs_s=(2.0,))
+    rows = rows[: len(rows) // 2]
     by_name = {row["policy"]: row for row in rows}
     assert by_name["exact (myopic)"]["over_myopic"] == 0
     assert by_name["greedy"]["over_myopic"] > 0

@@ -20,6 +20,13 @@ def test_examples_of_applications_run(number, tmp_path, monkeypatch):
     exec(compile(blocks("applications.md", "python")[number], f"block {number}", "exec"), {})
 
 
+def test_the_example_of_shards_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    small = blocks("cluster.md", "python")[0].replace("20_000", "20")
+    exec(compile(small, "block 0", "exec"), {})
+    assert capsys.readouterr().out.startswith("20 ")
+
+
 def test_images_of_the_pages_are_there():
     for page in DOCS.glob("*.md"):
         for image in re.findall(r"!\[[^]]*\]\(([^)]*)\)", page.read_text(encoding="utf-8")):
