@@ -63,7 +63,7 @@ class Problem(NamedTuple):
 
 
 # Inlined, as ``place`` is: a call would pass arrays one by one, which takes longer than the work itself.
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def paces(location, k):
     """What location ``k`` of (K, 6) takes: (seconds a cycle, seconds a bit of uplink, downlink, wired; propagation).
 
@@ -81,7 +81,7 @@ def paces(location, k):
     )
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def stage_times(task, i, k, pace, is_entry, is_exit):
     """(send, path, run, return) seconds of task ``i`` of (n, 3) at location ``k``, whose ``paces`` are given.
 
@@ -97,7 +97,7 @@ def stage_times(task, i, k, pace, is_entry, is_exit):
     return send_s, path_s, task[i, WORKLOAD] * cycle_s, return_s
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def send_input(send_s, path_s, k, radio_s):
     """When the radio has sent an input to ``k``, and when the task there is ready.
 
@@ -107,7 +107,7 @@ def send_input(send_s, path_s, k, radio_s):
     return radio_s, radio_s + path_s if k > 0 else 0.0
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def first_core(free_s, k, cores):
     """Of the first ``cores`` of location ``k`` the one that is free first, the lowest on a tie, and when it is."""
     core, least_s = 0, free_s[k, 0]
@@ -117,7 +117,7 @@ def first_core(free_s, k, cores):
     return core, least_s
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def move_times(bits, locations, source, target, move):
     """Fill ``move`` (2,): send time on the radio, and time from then on, of ``bits`` from one location to another."""
     move[:] = 0.0
@@ -135,7 +135,7 @@ def move_times(bits, locations, source, target, move):
         move[PATH] += bits * wired_s + propagation_s
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def new_problem(n, num_locations, num_edges):
     """A ``Problem`` with room for one instance of up to ``n`` tasks and ``num_edges`` edges."""
     return Problem(
@@ -148,7 +148,7 @@ def new_problem(n, num_locations, num_edges):
     )
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def view_problem(count, edge_start, edge_parent, room):
     """The part of ``room`` that an instance of ``count`` tasks with these edges takes, its durations not filled yet."""
     num_edges = edge_start[count]
@@ -166,13 +166,13 @@ def view_problem(count, edge_start, edge_parent, room):
     )
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def cost_per_makespan(power):
     """What a second of makespan costs in seconds, as the device idles along; ``power`` (4,) is of one instance."""
     return 1.0 + power[ENERGY_WEIGHT] * power[IDLE]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def fill_prices(power, location, problem):
     """Fill the prices of one instance from ``power`` (4,) and its ``location`` (K, 6)."""
     weight = power[ENERGY_WEIGHT] / cost_per_makespan(power)
@@ -180,7 +180,7 @@ def fill_prices(power, location, problem):
     problem.prices[1] = weight * power[TRANSMIT]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def fill_problem(task, locations, edge_bits, problem):
     """Fill the durations of one instance."""
     times, edge_start, _, has_child, moves, _ = problem
@@ -202,7 +202,7 @@ def fill_problem(task, locations, edge_bits, problem):
                 move_times(edge_bits[e], locations, source, target, moves[e, source, target])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def fill_decided(task, locations, edge_bits, decision, i, problem):
     """Fill what the place of task ``i`` by ``decision`` needs of the durations of one instance."""
     k = decision[i]
@@ -213,7 +213,7 @@ def fill_decided(task, locations, edge_bits, decision, i, problem):
         move_times(edge_bits[e], locations, source, k, problem.moves[e, source, k])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def open_problem(b, tasks, locations, task_counts, edge_start, edge_parent, edge_bits, room):
     """Instance ``b`` of a batch as a ``Problem`` in ``room``."""
     problem = view_problem(task_counts[b], edge_start[b], edge_parent[b], room)
@@ -221,7 +221,7 @@ def open_problem(b, tasks, locations, task_counts, edge_start, edge_parent, edge
     return problem
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def start_schedule(locations, backlog_s, free_s):
     """Fill ``free_s`` (K, max_cores) with the backlog of one instance: the schedule before its first task."""
     per_core = backlog_s.shape[1] > 1
@@ -234,7 +234,7 @@ def start_schedule(locations, backlog_s, free_s):
                 free_s[k, m] = backlog_s[k, m] if per_core else backlog_s[k, 0]
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def place(problem, i, k, decision, finish_s, radio_s, free_s):
     """Add task ``i`` at location ``k`` to a schedule whose cores are free from ``free_s`` (K, max_cores).
 
@@ -262,7 +262,7 @@ def place(problem, i, k, decision, finish_s, radio_s, free_s):
     return radio_s, core, start_s, end_s, end_s + problem.times[i, k, RETURN], send_start_s
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def device_times(problem, i, k, decision):
     """How long task ``i`` at ``k`` takes the device's CPU, and how long its radio: (run, send) in seconds."""
     if k == 0:
@@ -274,14 +274,14 @@ def device_times(problem, i, k, decision):
     return 0.0, send_s
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def energy_price(problem, i, k, decision):
     """What the energy of task ``i`` at ``k`` adds to the objective "cost", in terms of a second of makespan."""
     run_s, send_s = device_times(problem, i, k, decision)
     return problem.prices[0] * run_s + problem.prices[1] * send_s
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def place_tasks(problem, decision, first, last, radio_s, largest_s, finish_s, free_s):
     """Place tasks ``first``, ..., ``last - 1``.
 
@@ -300,7 +300,7 @@ def place_tasks(problem, decision, first, last, radio_s, largest_s, finish_s, fr
     return radio_s, largest_s, total_s, run_s, send_s
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def evaluate(problem, first, decision, objective, value_s, radio_s, start_s, finish_s, free_s):
     """Value of one instance's ``decision``, of which the tasks before ``first`` are already in the schedule.
 
@@ -323,7 +323,7 @@ def evaluate(problem, first, decision, objective, value_s, radio_s, start_s, fin
     return value_s
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _schedules(
     tasks,
     locations,
@@ -389,7 +389,7 @@ def check_decisions(instances: Instances, decisions: ArrayLike) -> NDArray[np.in
     return np.ascontiguousarray(array, dtype=np.int64)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _outcomes(
     tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits, max_cores, decisions,
     outcomes,

@@ -86,7 +86,7 @@ class Demonstrations(NamedTuple):
         return self.alternative_s / np.where(least_s > 0, least_s, 1.0) - (least_s > 0)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _label(
     tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits, max_cores,
     power, objective, explore, decisions, latency_s, prefixes, alternative_s,

@@ -85,7 +85,7 @@ class EpochProcess:
         return as_instances(arrays, self._power)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def draw_epoch(
     parameters, sizes, correlation, epoch_s, key, episode, epoch, time_s, u, latent, machines, rates, tasks, locations,
     backlog_s, edge_start, edge_parent, edge_bits, has_edge,
@@ -102,19 +102,22 @@ def draw_epoch(
         time_s = math.floor(u[3 * len(machines)] * len(parameters.trace)) * 1.0
         fill_normal(numbers, sizes.machines, latent)
     else:
-        innovation = np.empty_like(latent)
+        innovation = u[: len(latent)]
         fill_normal(numbers, sizes.machines, innovation)
+        scale = math.sqrt(1.0 - correlation**2)
         for j in range(len(latent)):
-            latent[j] = correlation * latent[j] + math.sqrt(1.0 - correlation**2) * innovation[j]
+            latent[j] = correlation * latent[j] + scale * innovation[j]
         time_s += epoch_s
     # One more than the latent variables are many, as normal numbers take uniform ones in pairs.
     fill_uniform(numbers, sizes.machines + len(latent) + 1, u[: sizes.tasks])
-    locations[:] = machines
+    for k in range(locations.shape[0]):
+        for column in range(locations.shape[1]):
+            locations[k, column] = machines[k, column]
     count = draw_tasks(parameters, u, tasks, edge_start, edge_parent, edge_bits, has_edge)
     return count, set_state(parameters, latent, time_s, rates, locations, backlog_s), time_s
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _draw_noise(key, episode, epoch, normal):
     """Fill ``normal`` with numbers that no epoch is drawn from."""
     fill_normal(stream(~key, episode, epoch), 0, normal)

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def num_graph_uniforms(num_tasks):
     """How many uniform numbers ``random_edges`` reads for n tasks: n + n * n.
 
@@ -16,7 +16,7 @@ def num_graph_uniforms(num_tasks):
     return num_tasks + num_tasks * num_tasks
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def random_edges(u, fat, density, jump, has_edge):
     """Fill ``has_edge`` with a random graph whose tasks are numbered layer by layer.
 

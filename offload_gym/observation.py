@@ -66,13 +66,13 @@ HIGH = 3.0  # bound of every number of an observation; the low bound is 0
 REFERENCE_SHARE = 0.1  # of the scale: send time of the data whose moves describe the links
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def row_size(num_locations, dependent=False):
     """Numbers in a task row."""
     return 2 + 4 * (num_locations - 1) + (3 if dependent else 0)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def state_size(total_cores, num_locations, dependent=False):
     """Numbers in the state."""
     return 3 + total_cores + num_locations + (6 * num_locations + 4 * (num_locations - 1) if dependent else 0)
@@ -91,13 +91,13 @@ def observation_space(num_tasks: int, cores: tuple[int, ...], dependent: bool = 
     return Box(0.0, HIGH, (observation_size(num_tasks, cores, dependent, priced),), np.float32)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def squash(x):
     """``x`` itself up to 2, and on to 3 for larger ones: increasing, continuous in value and slope, below ``HIGH``."""
     return x if x <= 2.0 else 3.0 - 1.0 / (x - 1.0)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def open_epoch(task, location, backlog_s, radio_s, edge_bits, problem, finish_s, free_s, scratch):
     """Prepare one instance: its ``problem`` and the schedule ``free_s`` before its first task.
 
@@ -111,7 +111,7 @@ def open_epoch(task, location, backlog_s, radio_s, edge_bits, problem, finish_s,
     return makespan_s if makespan_s > 0.0 else 1.0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def fill_links(problem, links):
     """Fill ``links`` (n, 3): upward rank, mean transfer time of all incoming and of all outgoing data of each task.
 
@@ -128,36 +128,36 @@ def fill_links(problem, links):
             links[problem.edge_parent[e], 2] += move_s
 
 
-@njit(cache=True, nogil=True)
-def write_row(times_i, links, i, scale_s, row):
-    """Fill the task row of task ``i`` from its stage times (K, 4) and ``links``."""
-    row[0] = 1.0
-    row[1] = squash(times_i[0, RUN] / scale_s)
-    for k in range(1, len(times_i)):
-        at = 4 * k - 2
-        row[at] = squash(times_i[k, SEND] / scale_s)
-        row[at + 1] = squash(times_i[k, PATH] / scale_s)
-        row[at + 2] = squash(times_i[k, RUN] / scale_s)
-        row[at + 3] = squash(times_i[k, RETURN] / scale_s)
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def write_row(times, links, i, scale_s, out, at):
+    """Fill the task row of task ``i`` from the stage times (n, K, 4) and ``links``; it begins at ``out[at]``."""
+    per_s = 1.0 / scale_s
+    out[at] = 1.0
+    out[at + 1] = squash(times[i, 0, RUN] * per_s)
+    at += 2
+    for k in range(1, times.shape[1]):
+        for stage in range(4):
+            out[at + stage] = squash(times[i, k, stage] * per_s)
+        at += 4
     if len(links) > 0:
-        at = 4 * len(times_i) - 2
         for column in range(3):
-            row[at + column] = squash(links[i, column] / scale_s)
+            out[at + column] = squash(links[i, column] * per_s)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def write_state(problem, location, i, decision, finish_s, radio_s, makespan_s, free_s, scale_s, dependent, state):
     """Fill the state before task ``i`` is placed; ``location`` (K, 6) is that of the instance."""
     n, num_locations = problem.times.shape[:2]
-    state[0] = squash(radio_s / scale_s)
-    state[1] = squash(makespan_s / scale_s)
+    per_s = 1.0 / scale_s
+    state[0] = squash(radio_s * per_s)
+    state[1] = squash(makespan_s * per_s)
     state[2] = (n - i) / n
     at = 3
     for k in range(num_locations):
         cores = int(location[k, CORES])
         for m in range(cores):
             # Insertion sort: which core of a location is free does not matter, only when.
-            value = squash(free_s[k, m] / scale_s)
+            value = squash(free_s[k, m] * per_s)
             position = at + m
             while position > at and state[position - 1] > value:
                 state[position] = state[position - 1]
@@ -166,7 +166,7 @@ def write_state(problem, location, i, decision, finish_s, radio_s, makespan_s, f
         at += cores
     for k in range(num_locations):
         completion_s = place(problem, i, k, decision, finish_s, radio_s, free_s)[4]
-        state[at + k] = squash(completion_s / scale_s)
+        state[at + k] = squash(completion_s * per_s)
     if dependent:
         at += num_locations
         _write_roll_outs(problem, i, decision, finish_s, radio_s, makespan_s, free_s, scale_s, state[at:])
@@ -180,7 +180,7 @@ def write_state(problem, location, i, decision, finish_s, radio_s, makespan_s, f
             at += 1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _complete_at(problem, first, k, radio_s, finish_s, free_s, decision):
     """Place tasks ``first``, ... at ``k``; returns their largest completion and the sum of them."""
     largest_s = total_s = 0.0
@@ -193,7 +193,7 @@ def _complete_at(problem, first, k, radio_s, finish_s, free_s, decision):
     return largest_s, total_s
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _write_roll_outs(problem, i, decision, finish_s, radio_s, makespan_s, free_s, scale_s, state):
     """Fill ``state`` (6 K) with what simple ways of completing the schedule lead to, by the location of task ``i``."""
     n, num_locations = problem.times.shape[:2]
@@ -228,7 +228,7 @@ def _write_roll_outs(problem, i, decision, finish_s, radio_s, makespan_s, free_s
         state[5 * num_locations + k] = squash((placed_s + completion_s + total_s) / n / scale_s)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _write_graph(problem, i, num_rows, decision, finish_s, scale_s, out):
     """Fill ``out`` (num_rows (K + num_rows)) with arrivals and edges, row 0 for task ``i``."""
     n, num_locations = problem.times.shape[:2]
@@ -246,7 +246,7 @@ def _write_graph(problem, i, num_rows, decision, finish_s, scale_s, out):
                 out[at] = max(out[at], squash((finish_s[parent] + move[SEND] + move[PATH]) / scale_s))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def write_observation(
     problem, location, links, i, num_rows, decision, finish_s, radio_s, makespan_s, free_s, scale_s, out
 ):
@@ -255,11 +255,11 @@ def write_observation(
     dependent = len(links) > 0
     size = row_size(num_locations, dependent)
     for j in range(num_rows):
-        row = out[j * size : (j + 1) * size]
         if i + j < n:
-            write_row(problem.times[i + j], links, i + j, scale_s, row)
+            write_row(problem.times, links, i + j, scale_s, out, j * size)
         else:
-            row[:] = 0.0
+            for column in range(j * size, (j + 1) * size):
+                out[column] = 0.0
     state = out[num_rows * size :]
     write_state(
         problem, location, i, decision, finish_s, radio_s, makespan_s, free_s, scale_s, dependent, state
@@ -269,14 +269,14 @@ def write_observation(
         _write_graph(problem, i, num_rows, decision, finish_s, scale_s, rest)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def write_prices(problem, out):
     """Fill the end of an observation under the objective "cost"."""
     out[-2] = squash(problem.prices[0])
     out[-1] = squash(problem.prices[1])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _epoch_observations(
     tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits, max_cores,
     dependent, prefixes, rows, states,
@@ -302,7 +302,7 @@ def _epoch_observations(
         makespan_s = 0.0
         prefix = prefixes[b, :count]
         for i in range(count):
-            write_row(problem.times[i], links, i, scale_s, rows[b, i])
+            write_row(problem.times, links, i, scale_s, rows[b, i], 0)
             write_state(
                 problem, locations[b], i, prefix, finish_s, radio_s, makespan_s, free_s, scale_s, dependent,
                 states[b, i],

@@ -63,7 +63,7 @@ class Network(NamedTuple):
         return sum(weight.size + bias.size for weight, bias in self.encoder + self.head)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _layers(weights, at, sizes, tanh, last_linear, x, y):
     """Run fully connected layers on ``x`` in place, with ``y`` as scratch; returns where the next weights are.
 
@@ -105,7 +105,7 @@ def _layers(weights, at, sizes, tanh, last_linear, x, y):
     return at
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _argmax(values, start, count):
     best = 0
     for k in range(1, count):
@@ -114,20 +114,20 @@ def _argmax(values, start, count):
     return best
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _encode(times, links, scale_s, weights, sizes, tanh, rows, later, x, y):
     """Fill the task ``rows`` (n, row size) and ``later`` (n + 1, code): sums of the encodings from task i on."""
     features = rows.shape[1] - 1  # the encoder does not read the leading 1
     later[len(times)] = 0.0
     for i in range(len(times) - 1, -1, -1):
-        write_row(times[i], links, i, scale_s, rows[i])
+        write_row(times, links, i, scale_s, rows[i], 0)
         x[:features] = rows[i, 1:]
         _layers(weights, 0, sizes, tanh, False, x, y)
         for e in range(later.shape[1]):
             later[i, e] = later[i + 1, e] + x[e]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _write_head_input(rows, later, i, joint, state, x):
     """Fill ``x`` with the head's input for task ``i``: sums of encodings, row, state."""
     code = later.shape[1]
@@ -141,7 +141,7 @@ def _write_head_input(rows, later, i, joint, state, x):
         at += len(values)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def decide_kernel(
     tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits, max_cores,
     encoder_sizes, head_sizes, weights, tanh, joint, dependent, known_cores, refine, decisions,

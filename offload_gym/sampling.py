@@ -88,17 +88,17 @@ class Sizes(NamedTuple):
     tasks: int  # uniform numbers of an epoch's tasks
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _between(ranges, row, u):
     return ranges[row, 0] + u * (ranges[row, 1] - ranges[row, 0])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _gaussian_cdf(z):
     return 0.5 * math.erfc(-z / math.sqrt(2.0))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def draw_machines(ranges, cores, u, locations, rates):
     """Fill all of ``locations`` (K, 6) that stays during an episode, from uniform numbers.
 
@@ -130,7 +130,7 @@ def draw_machines(ranges, cores, u, locations, rates):
     rates[:, 1] = rates[:, 0] * _between(ranges, R_DOWNLINK_RATIO, u[2])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def draw_tasks(parameters, u, tasks, edge_start, edge_parent, edge_bits, has_edge):
     """Fill the tasks (n, 3) and the graph of one epoch from uniform numbers; returns the number of tasks.
 
@@ -186,7 +186,7 @@ def draw_tasks(parameters, u, tasks, edge_start, edge_parent, edge_bits, has_edg
     return count
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def set_state(parameters, latent, time_s, rates, locations, backlog_s):
     """Set rates and backlogs from the latent vector (1 + K) or the trace; returns the radio's backlog in seconds."""
     ranges, trace, mean_backlog_s = parameters.ranges, parameters.trace, parameters.mean_backlog_s
@@ -208,7 +208,7 @@ def set_state(parameters, latent, time_s, rates, locations, backlog_s):
     return radio_backlog_s
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _draw_independent(
     parameters, num_machines, later_s, u, latent, tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start,
     edge_parent, edge_bits,

@@ -41,7 +41,7 @@ from offload_gym.scenario import Scenario, as_scenario
 NUM_EPOCHS = 10
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _open_seen(
     tasks, locations, backlog_s, radio_backlog_s, edge_bits, problem, links, num_rows, finish_s, free_s, scratch, out
 ):
@@ -55,7 +55,7 @@ def _open_seen(
     return scale_s
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _open_true(tasks, locations, backlog_s, edge_bits, problem, free_s):
     """Prepare a new epoch that the policy does not see as it is."""
     fill_problem(tasks[0], locations[0], edge_bits[0], problem)

@@ -15,7 +15,7 @@ from offload_gym.instances import Instances
 from offload_gym.observation import write_observation, write_prices
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _place_and_observe(
     problem, locations, links, num_rows, i, decision, radio_s, makespan_s, finish_s, free_s, scale_s, out
 ):

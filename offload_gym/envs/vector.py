@@ -84,7 +84,7 @@ class Rules(NamedTuple):
     power: NDArray[np.float64]  # (4,)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _problem(fleet, b):
     """The epoch of environment ``b`` as a ``Problem``, with the room that it has in the fleet."""
     room = Problem(
@@ -93,7 +93,16 @@ def _problem(fleet, b):
     return view_problem(fleet.task_counts[b], fleet.edge_start[b], fleet.edge_parent[b], room)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _open_problem(fleet, b, count):
+    """The same of an epoch that is open; what lies behind its tasks and edges is never read."""
+    return Problem(
+        fleet.times[b, :count], fleet.edge_start[b], fleet.edge_parent[b], fleet.has_child[b], fleet.moves[b],
+        fleet.prices[b],
+    )  # fmt: skip
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def _observe(fleet, b, problem, priced, out):
     n, i = fleet.tasks.shape[1], fleet.task[b]
     count = fleet.task_counts[b]
@@ -105,7 +114,7 @@ def _observe(fleet, b, problem, priced, out):
         write_prices(problem, out)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _open(parameters, sizes, rules, fleet, b, u, has_edge, out):
     """Draw, prepare and observe the epoch that ``fleet.epoch`` says; queues carry over where the rules say so."""
     backlog_s = np.empty((len(parameters.cores), 1))
@@ -139,7 +148,7 @@ def _open(parameters, sizes, rules, fleet, b, u, has_edge, out):
     _observe(fleet, b, problem, priced, out)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _value_s(rules, fleet, b, energy_j):
     """The objective of the tasks placed so far."""
     if rules.objective == MEAN:
@@ -147,7 +156,7 @@ def _value_s(rules, fleet, b, energy_j):
     return fleet.sums[b, 1] + (rules.power[ENERGY_WEIGHT] * energy_j if rules.objective == COST else 0.0)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _restart(parameters, sizes, rules, fleet, chosen, observations):
     """Begin the episode of the environments ``chosen``."""
     n = fleet.tasks.shape[1]
@@ -158,7 +167,7 @@ def _restart(parameters, sizes, rules, fleet, chosen, observations):
         _open(parameters, sizes, rules, fleet, b, u, has_edge, observations[b])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _step(parameters, sizes, rules, fleet, start, stop, joint, actions, skip, observations, rewards, terminated, info):
     """One step of the environments ``start``, ..., ``stop - 1`` but for those to ``skip``.
 
@@ -170,8 +179,8 @@ def _step(parameters, sizes, rules, fleet, start, stop, joint, actions, skip, ob
     for b in range(start, stop):
         if skip[b]:
             continue
-        problem = _problem(fleet, b)
         first, count = fleet.task[b], fleet.task_counts[b]
+        problem = _open_problem(fleet, b, count)
         last = count if joint else first + 1
         fleet.decision[b, first:last] = actions[b, : last - first]
         sums = fleet.sums[b]

@@ -35,7 +35,7 @@ RADIO_PRICES = ((5.0, 0.0), (0.1, 0.0), (5.0, 0.0))
 CORE_PRICES = ((2.0, 1.0), (0.2, 0.1), (2.0, 1.0))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _expand(
     problem,
     i,
@@ -79,7 +79,7 @@ def _expand(
             score[c] = reached_s + children[c, 4] + radio_price * sent_s + core_price * (used_s + added_s)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def beam_kernel(
     tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits, max_cores,
     power, objective, width, radio_prices, core_prices, refine, decisions,

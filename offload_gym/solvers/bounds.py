@@ -24,14 +24,14 @@ WEIGHT_ROUNDS = 100
 WEIGHT_UPDATES = 3
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def first_free(free_s, first_free_s):
     """Fill ``first_free_s`` (K) with when each location's first core is free."""
     for k in range(len(free_s)):
         first_free_s[k] = free_s[k].min()
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def least_finish(problem, j, i, radio_s, first_free_s, decision, finish_s, least_s):
     """Fill ``least_s[j]`` (K): task ``j``, not placed, cannot finish sooner at each location.
 
@@ -58,7 +58,7 @@ def least_finish(problem, j, i, radio_s, first_free_s, decision, finish_s, least
         least_s[j, k] = max(ready_s, first_free_s[k]) + problem.times[j, k, RUN]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def critical_path(problem, i, radio_s, decision, finish_s, free_s, first_free_s, soonest_s):
     """What the tasks from ``i`` on cannot be below: their largest completion, and the sum of their completions.
 
@@ -76,7 +76,7 @@ def critical_path(problem, i, radio_s, decision, finish_s, free_s, first_free_s,
     return largest_s, total_s
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def least_prices(problem, first):
     """(n + 1,) least price of the energy of the tasks from i on, in terms of a second of makespan."""
     n, num_locations = problem.times.shape[:2]
@@ -91,7 +91,7 @@ def least_prices(problem, first):
     return price_s
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def resource_weights(times, first, room_s, rounds, weights):
     """Fill ``weights`` (K + 1,) of locations and radio: the weighted work of the tasks is large against the room.
 
@@ -128,7 +128,7 @@ def resource_weights(times, first, room_s, rounds, weights):
     return best
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _pooled_makespan(problem, radio_s, free_s, high_s):
     """A makespan, up to ``high_s``, that no decision is below, by the pools of time."""
     times = problem.times
@@ -169,7 +169,7 @@ def _pooled_makespan(problem, radio_s, free_s, high_s):
     return low_s
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _pools(limit_s, radio_s, free_s, arrival_s, return_s, after_send_s, room_s):
     """Fill ``room_s`` (K + 1,) with the time of cores and radio until ``limit_s``."""
     num_locations, max_cores = free_s.shape
@@ -181,7 +181,7 @@ def _pools(limit_s, radio_s, free_s, arrival_s, return_s, after_send_s, room_s):
     room_s[num_locations] = max(0.0, limit_s - after_send_s - radio_s)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def lower_bound(problem, radio_s, free_s, objective, high_s):
     """A value, up to ``high_s``, that no decision of a whole instance is below, in the terms of ``evaluate``."""
     n, num_locations = problem.times.shape[:2]

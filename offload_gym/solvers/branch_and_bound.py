@@ -13,7 +13,7 @@ from offload_gym.delay import COST, MEAN, RETURN, energy_price, place
 from offload_gym.solvers.bounds import TOLERANCE, first_free, least_finish, least_prices
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def branch_and_bound(problem, first, radio_s, finish_s, free_s, value_s, objective, max_nodes, best, best_s):
     """Branch and bound below a schedule of the tasks before ``first``.
 
@@ -76,7 +76,7 @@ def branch_and_bound(problem, first, radio_s, finish_s, free_s, value_s, objecti
     return best_s, nodes, nodes < max_nodes
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _rank_children(problem, i, decision, finish_s, radio_s, free_s, completion_s, order):
     """Fill ``order`` (K,) with the locations of a task by its completion; ``completion_s`` is scratch space."""
     for k in range(len(order)):
@@ -88,7 +88,7 @@ def _rank_children(problem, i, decision, finish_s, radio_s, free_s, completion_s
         order[rank] = k
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _can_beat(problem, i, limit_s, radio_s, decision, finish_s, free_s, value_s, objective, first_free_s, soonest_s):
     """Whether the critical path leaves a schedule of the tasks before ``i`` a completion better than ``limit_s``.
 

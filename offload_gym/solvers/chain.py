@@ -31,7 +31,7 @@ from numba import njit
 from offload_gym.delay import PATH, RETURN, RUN, SEND
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def is_chain(problem):
     """Whether every task but the first has one parent, the task before it; a single task is a chain."""
     edge_start, edge_parent = problem.edge_start, problem.edge_parent
@@ -45,7 +45,7 @@ def is_chain(problem):
     return is_path
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def solve_chain(problem, first, radio_s, finish_s, free_s, value_s, decision):
     """Fill ``decision`` from ``first`` on so that the makespan of a chain is least, and return it.
 

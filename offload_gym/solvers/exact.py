@@ -38,7 +38,7 @@ from offload_gym.solvers.pareto import pareto_search
 UNLIMITED = np.iinfo(np.int64).max
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def solve_one(problem, first, radio_s, finish_s, free_s, value_s, objective, max_nodes, decision):
     """Fill ``decision`` from ``first`` on; ``decision`` and ``finish_s`` hold the tasks before ``first``.
 
@@ -62,7 +62,7 @@ def solve_one(problem, first, radio_s, finish_s, free_s, value_s, objective, max
     return branch_and_bound(problem, first, radio_s, finish_s, free_s, value_s, objective, max_nodes, decision, best_s)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def exact_kernel(
     tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits, max_cores,
     power, objective, max_nodes, decisions, bound_s, optimal, nodes,

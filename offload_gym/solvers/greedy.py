@@ -11,7 +11,7 @@ from offload_gym.instances import Instances
 from offload_gym.solvers.local_search import NO_REFINEMENT, improve, refinement_code
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def complete_greedily(problem, first, radio_s, finish_s, free_s, decision):
     """Place tasks ``first``, ... of one instance greedily, writing ``decision``, ``finish_s`` and ``free_s``.
 
@@ -21,22 +21,20 @@ def complete_greedily(problem, first, radio_s, finish_s, free_s, decision):
     largest_s = 0.0
     total_s = 0.0
     for i in range(first, n):
-        best_s = np.inf
-        best_k = 0
+        best_s, best_k, best_core, best_end_s, best_sent_s = np.inf, 0, 0, 0.0, 0.0
         for k in range(num_locations):
-            completion_s = place(problem, i, k, decision, finish_s, radio_s, free_s)[4]
+            sent_s, core, _, end_s, completion_s, _ = place(problem, i, k, decision, finish_s, radio_s, free_s)
             if completion_s < best_s:
-                best_s = completion_s
-                best_k = k
-        radio_s, core, _, finish_s[i], completion_s, _ = place(problem, i, best_k, decision, finish_s, radio_s, free_s)
-        free_s[best_k, core] = finish_s[i]
+                best_s, best_k, best_core, best_end_s, best_sent_s = completion_s, k, core, end_s, sent_s
+        radio_s = best_sent_s
+        free_s[best_k, best_core] = finish_s[i] = best_end_s
         decision[i] = best_k
-        largest_s = max(largest_s, completion_s)
-        total_s += completion_s
+        largest_s = max(largest_s, best_s)
+        total_s += best_s
     return largest_s, total_s
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def greedy_kernel(
     tasks,
     locations,

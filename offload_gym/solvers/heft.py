@@ -17,7 +17,7 @@ from offload_gym.delay import RETURN, RUN, new_problem, open_problem, place, sta
 from offload_gym.instances import Instances
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def upward_ranks(problem, rank_s):
     """Fill ``rank_s`` (n,) with the upward rank of each task in seconds; an exit task's includes its mean return."""
     times, moves = problem.times, problem.moves
@@ -31,7 +31,7 @@ def upward_ranks(problem, rank_s):
             rank_s[parent] = max(rank_s[parent], move_s + rank_s[i])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def heft_kernel(
     tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits, max_cores, decisions
 ):

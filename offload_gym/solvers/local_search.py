@@ -28,7 +28,7 @@ def refinement_code(refine: str | None) -> int:
     return NO_REFINEMENT if refine is None else objective_code(refine)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def improve(problem, first, decision, objective, value_s, radio_s, start_s, finish_s, free_s):
     """Best-improvement one-flip search over the tasks from ``first`` on, in place; returns the value reached.
 
@@ -57,7 +57,7 @@ def improve(problem, first, decision, objective, value_s, radio_s, start_s, fini
         decision[flip_i] = flip_k
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def local_search_kernel(
     tasks,
     locations,

@@ -17,7 +17,7 @@ from offload_gym.instances import CORES, Instances
 from offload_gym.solvers.exact import exact
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def work_left(radio_s, free_s, location, epoch_s):
     """Seconds of work that a schedule leaves after ``epoch_s``: on the radio and, per core, at each location."""
     left_s = max(0.0, radio_s - epoch_s)
@@ -28,7 +28,7 @@ def work_left(radio_s, free_s, location, epoch_s):
     return left_s
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def look_ahead_kernel(
     tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits, max_cores,
     epoch_s, weight, decisions,

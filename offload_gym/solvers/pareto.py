@@ -29,14 +29,14 @@ WEIGHT_ROUNDS = 4
 VALUE, PRICE, RADIO, FIRST_CORE = range(4)  # columns of a state; the cores of all locations follow
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _soonest(times, j, k, radio_s, core_s):
     """When task ``j`` would be complete at ``k`` if it came next."""
     _, ready_s = send_input(times[j, k, SEND], times[j, k, PATH], k, radio_s)
     return max(ready_s, core_s) + times[j, k, RUN] + times[j, k, RETURN]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _tabulate_arrivals(times, first, state, core_at, limit_s, objective, arrival_s, tail_s):
     """Fill ``arrival_s`` (n + 1, K) and ``tail_s`` (n + 1, K) for the tasks from i on that can still be at k.
 
@@ -55,7 +55,7 @@ def _tabulate_arrivals(times, first, state, core_at, limit_s, objective, arrival
                 tail_s[i, k] = min(tail_s[i, k], times[i, k, RUN] + times[i, k, RETURN])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _tabulate_sums(times, first, single, sums_s):
     """Fill ``sums_s`` (n + 1, n + 1): least sum of completions of the tasks from i on if r of them are remote.
 
@@ -78,7 +78,7 @@ def _tabulate_sums(times, first, single, sums_s):
                 sums_s[i, r] = min(sums_s[i, r], sums_s[i + 1, r - 1] + send_s * r + after_s)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _can_beat(times, i, state, core_at, limit_s, objective, sums_s):
     """Whether the bounds leave a state whose next task is ``i`` a completion that is better than ``limit_s``."""
     n, num_locations = times.shape[:2]
@@ -99,7 +99,7 @@ def _can_beat(times, i, state, core_at, limit_s, objective, sums_s):
     return True
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _dominated(states, kept, child):
     for s in range(kept):
         dominates = True
@@ -112,7 +112,7 @@ def _dominated(states, kept, child):
     return False
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _extend(problem, i, k, core_at, state, objective, decision, child):
     """Fill ``child`` with ``state`` and task ``i`` at ``k``."""
     times = problem.times
@@ -130,7 +130,7 @@ def _extend(problem, i, k, core_at, state, objective, decision, child):
     child[at] = end_s
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _level(state, core_at, arrival_s, tail_s, limit_s):
     """Level the cores of a state, where the next tasks' inputs take ``arrival_s`` (K,) and the rest ``tail_s`` (K,)."""
     for k in range(len(arrival_s)):
@@ -143,7 +143,7 @@ def _level(state, core_at, arrival_s, tail_s, limit_s):
                 state[c] = sooner_s
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _weights(times, first, root, core_at, best_s):
     """(size,) weights of radio and cores in the sum that says which states a pass keeps.
 
@@ -169,7 +169,7 @@ def _weights(times, first, root, core_at, best_s):
     return weights
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def pareto_search(problem, first, radio_s, free_s, value_s, objective, max_nodes, best, best_s):
     """Improve the decision ``best`` (n,), of value ``best_s``, in place from the independent task ``first`` on.
 
@@ -222,7 +222,7 @@ def pareto_search(problem, first, radio_s, free_s, value_s, objective, max_nodes
         width *= WIDENING
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _pass(
     problem, first, root, core_at, objective, limit_s, price_s, sums_s, arrival_s, tail_s, weights, width, best, best_s
 ):  # fmt: skip
