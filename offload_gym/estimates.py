@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from offload_gym.instances import DOWNLINK, UPLINK, Instances
 from offload_gym.seeds import check_seed
 
+LAST = -1.0  # the kernels' number of "last"
 MAX_NOISE = 10.0  # estimates off by a factor of e ** 10 or more say nothing
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from offload_gym import make_scenario, sample_instances
-from offload_gym.epoch_process import EpochProcess
+from offload_gym.envs.joint import JointEnv
 
 MACHINES = ("cpu_hz", "cores", "wired_bps", "propagation_s")
 TASKS = ("input_bits", "output_bits", "workload_cycles")
@@ -16,8 +16,14 @@ def trace_scenario(folder, mbps, **changes):
 
 
 def epochs(scenario, num_epochs: int, seed: int = 0) -> list:
-    process = EpochProcess(scenario)
-    return [process.restart(np.uint64(seed), 0), *(process.advance() for _ in range(num_epochs - 1))]
+    """The first epochs that an environment draws, whatever is decided."""
+    env = JointEnv(scenario, num_epochs=None)
+    env.reset(seed=seed)
+    following = [env.instances]
+    for _ in range(num_epochs - 1):
+        env.step(np.zeros(scenario.num_tasks, dtype=int))
+        following.append(env.instances)
+    return following
 
 
 def rank_correlation(x: np.ndarray, y: np.ndarray) -> float:
@@ -71,9 +77,12 @@ def test_machines_stay_and_tasks_are_new(num_edges):
         assert len(np.unique(values)) == 20
 
 
-def test_restart_draws_other_machines():
-    process = EpochProcess(make_scenario())
-    assert np.all(process.restart(np.uint64(0), 0).cpu_hz != process.restart(np.uint64(0), 1).cpu_hz)
+def test_each_episode_has_other_machines():
+    env = JointEnv()
+    env.reset(seed=0)
+    before = env.instances
+    env.reset()
+    assert np.all(before.cpu_hz != env.instances.cpu_hz)
 
 
 def test_epochs_follow_from_the_seed():
@@ -85,10 +94,11 @@ def test_epochs_follow_from_the_seed():
 
 
 def test_an_epoch_stays_as_it_was_when_the_next_is_drawn():
-    process = EpochProcess(make_scenario())
-    epoch = process.restart(np.uint64(0), 0)
+    env = JointEnv()
+    env.reset(seed=0)
+    epoch = env.instances
     before = [array.copy() for array in epoch.arrays]
-    process.advance()
+    env.step(env.action_space.sample())
     for array, copy in zip(epoch.arrays, before, strict=True):
         np.testing.assert_array_equal(array, copy)
 
@@ -113,12 +123,14 @@ def test_radio_and_backlogs_are_correlated_in_time(correlation, expected, tolera
 def test_each_epoch_is_distributed_as_an_independent_instance(advances):
     # GIVEN the first or a later epoch of many episodes
     scenario, episodes = make_scenario(num_tasks=1, correlation=0.9), 2500
-    process = EpochProcess(scenario)
+    env = JointEnv(scenario, num_epochs=None)
+    env.reset(seed=1)
     later = []
-    for episode in range(episodes):
-        epoch = process.restart(np.uint64(1), episode)
+    for _ in range(episodes):
+        env.reset()
         for _ in range(advances):
-            epoch = process.advance()
+            env.step([0])
+        epoch = env.instances
         later.append((epoch.uplink_bps[0, 1], *epoch.backlog_s[0, :2], epoch.input_bits[0, 0], *epoch.cpu_hz[0]))
     # WHEN they are compared with independent instances
     drawn = sample_instances(scenario, episodes, seed=2)

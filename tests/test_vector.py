@@ -78,6 +78,8 @@ def test_1000_steps_are_those_of_single_environments(env_id, mode):
         {"scenario": {"name": "partitioning", "num_tasks": 5}},
         {"scenario": "face_recognition", "num_epochs": None},
         {"num_epochs": 1},
+        {"observation_noise": 0.5, "carry_over": True, "scenario": {"epoch_s": 0.1}},
+        {"observation_noise": "last", "scenario": "dag", "objective": "cost"},
     ],
 )
 def test_every_kind_of_environment_is_the_same(env_id, kwargs):

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
 from gymnasium.spaces import MultiDiscrete
-from numpy.typing import ArrayLike, NDArray
 
 from offload_gym.envs.epochs import EpochEnv
 
@@ -80,15 +76,7 @@ class JointEnv(EpochEnv):
     v0: first version.
     """
 
+    joint = True
+
     def _make_action_space(self) -> MultiDiscrete:
         return MultiDiscrete([self.scenario.num_locations] * self.scenario.most_tasks)
-
-    def step(self, action: ArrayLike) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
-        """Decide the epoch; ValueError where the action is not in the action space."""
-        self._check_action(action, (self._num_rows,))
-        decision = np.array(action, dtype=np.int64)[: self._num_tasks]
-        value_s = self._value_s(self._true.place(decision, 0, self._num_tasks))
-        info = self._info(value_s)
-        self._show(decision)
-        observation, terminated = self._close()
-        return observation, -value_s, terminated, False, info

@@ -2,31 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
 from gymnasium.spaces import Discrete
-from numba import njit
-from numpy.typing import NDArray
 
-from offload_gym.delay import COST, place_tasks
 from offload_gym.envs.epochs import EpochEnv
-from offload_gym.instances import Instances
-from offload_gym.observation import write_observation, write_prices
-
-
-@njit(cache=True, error_model="numpy")
-def _place_and_observe(
-    problem, locations, links, num_rows, i, decision, radio_s, makespan_s, finish_s, free_s, scale_s, out
-):
-    """Place task ``i`` at ``decision[i]`` and observe; returns what ``place_tasks`` does."""
-    placed = place_tasks(problem, decision, i, i + 1, radio_s, makespan_s, finish_s, free_s)
-    if i + 1 < len(decision):
-        radio_s, makespan_s = placed[0], placed[1]
-        write_observation(
-            problem, locations[0], links, i + 1, num_rows, decision, finish_s, radio_s, makespan_s, free_s, scale_s, out
-        )
-    return placed
 
 
 class SequentialEnv(EpochEnv):
@@ -61,44 +39,7 @@ class SequentialEnv(EpochEnv):
     v0: first version.
     """
 
-    _task: int  # the next one to place
-    _total_s: float  # sum of the completions so far
-    _reached_s: float  # the objective so far
-    _decision: NDArray[np.int64]
+    joint = False
 
     def _make_action_space(self) -> Discrete:
         return Discrete(self.scenario.num_locations)
-
-    def step(self, action: int | np.integer) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
-        """Place the next task; ValueError where the action is not in the action space."""
-        self._check_action(action, ())
-        self._decision[self._task] = action
-        observation = np.empty(self._observation_size, dtype=np.float32)
-        seen, true = self._seen, self._true
-        seen.radio_s, seen.makespan_s, completion_s, run_s, send_s = _place_and_observe(
-            seen.problem, seen.instances.locations, self._links[: self._num_tasks], self._num_rows, self._task,
-            self._decision, seen.radio_s, seen.makespan_s, seen.finish_s, seen.free_s, self._scale_s, observation,
-        )  # fmt: skip
-        if seen is true:
-            seen.run_s += run_s
-            seen.send_s += send_s
-        else:
-            completion_s = true.place(self._decision, self._task, self._task + 1)
-        self._total_s += completion_s
-        before_s, self._reached_s = self._reached_s, self._value_s(self._total_s)
-        reward = before_s - self._reached_s
-        self._task += 1
-        self._show(self._decision)
-        if self._task < self._num_tasks:
-            if self._objective == COST:
-                write_prices(seen.problem, observation)
-            return observation, reward, False, False, {}
-        info = self._info(self._reached_s)
-        observation, terminated = self._close()
-        return observation, reward, terminated, False, info
-
-    def _open(self, instances: Instances) -> NDArray[np.float32]:
-        self._task = 0
-        self._total_s = self._reached_s = 0.0
-        self._decision = np.full(instances.task_counts[0], -1)
-        return super()._open(instances)
