@@ -14,7 +14,7 @@ from offload_gym.sampling import draw_machines, draw_tasks, set_state
 from offload_gym.streams import fill_normal, fill_uniform, stream
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def draw_epoch(
     parameters, sizes, correlation, epoch_s, key, episode, epoch, time_s, u, latent, machines, rates, tasks, locations,
     backlog_s, edge_start, edge_parent, edge_bits, has_edge,

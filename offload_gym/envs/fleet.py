@@ -250,7 +250,7 @@ def _observe(fleet, view, b, priced, out):
         write_prices(problem, out)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _draw(parameters, sizes, rules, fleet, b, u, has_edge):
     """Draw the epoch that ``fleet.epoch`` says; queues carry over where the rules say so."""
     true = fleet.true
@@ -273,7 +273,7 @@ def _draw(parameters, sizes, rules, fleet, b, u, has_edge):
             true.core_backlog_s[b, k, m] = free_s
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _see(fleet, b, noise, u):
     """Fill what the policy sees of an epoch that was drawn, with estimates of rates and backlogs."""
     true, seen = fleet.true, fleet.seen
@@ -289,56 +289,43 @@ def _see(fleet, b, noise, u):
     seen.radio_backlog_s[b] = true.radio_backlog_s[b] * math.exp(noise * normal[1])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _open(parameters, sizes, rules, fleet, b, u, has_edge, out):
-    """Draw, prepare and observe the next epoch of environment ``b``."""
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _open(rules, fleet, b):
+    """Prepare the epoch of environment ``b`` that was drawn."""
     true, seen = fleet.true, fleet.seen
-    noisy = rules.noise != 0.0
-    if rules.noise == LAST:
-        if fleet.done[b] == 0:  # there must be a last measurement
-            _draw(parameters, sizes, rules, fleet, b, u, has_edge)
-            fleet.epoch[b] += 1
-        seen.locations[b] = true.locations[b]
-        seen.core_backlog_s[b] = true.core_backlog_s[b]
-        seen.radio_backlog_s[b] = true.radio_backlog_s[b]
-    _draw(parameters, sizes, rules, fleet, b, u, has_edge)
-    if rules.noise > 0.0:
-        _see(fleet, b, rules.noise, u)
     count = fleet.task_counts[b]
     room = Problem(
         seen.times[b], fleet.edge_start[b], fleet.edge_parent[b], fleet.has_child[b], seen.moves[b], seen.prices[b]
     )
     problem = view_problem(count, fleet.edge_start[b], fleet.edge_parent[b], room)
+    decision = fleet.decision[b]
     fleet.scale_s[b] = open_epoch(
         fleet.tasks[b], seen.locations[b], seen.core_backlog_s[b], seen.radio_backlog_s[b], fleet.edge_bits[b], problem,
-        seen.finish_s[b], seen.free_s[b], fleet.decision[b],
+        seen.finish_s[b], seen.free_s[b], decision,
     )  # fmt: skip
-    fleet.decision[b] = -1
+    for i in range(len(decision)):
+        decision[i] = -1
     fleet.task[b] = 0
     for column in range(VALUE_S + 1):
         true.sums[b, column] = seen.sums[b, column] = 0.0
     true.sums[b, RADIO_S], seen.sums[b, RADIO_S] = true.radio_backlog_s[b], seen.radio_backlog_s[b]
     fill_links(problem, fleet.links[b, :count])
-    priced = rules.objective == COST
-    if priced:
+    if rules.objective == COST:
         fill_prices(rules.power, seen.locations[b], problem)
-    if noisy:
-        room = Problem(
-            true.times[b], fleet.edge_start[b], fleet.edge_parent[b], fleet.has_child[b], true.moves[b], true.prices[b]
-        )
-        problem = view_problem(count, fleet.edge_start[b], fleet.edge_parent[b], room)
-        fill_problem(fleet.tasks[b], true.locations[b], fleet.edge_bits[b], problem)
+    if rules.noise != 0.0:
+        truth = Problem(
+            true.times[b, :count], problem.edge_start, problem.edge_parent, problem.has_child,
+            true.moves[b, : len(problem.moves)], true.prices[b],
+        )  # fmt: skip
+        fill_problem(fleet.tasks[b], true.locations[b], fleet.edge_bits[b], truth)
         start_schedule(true.locations[b], true.core_backlog_s[b], true.free_s[b])
-    _observe(fleet, seen, b, priced, out)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _place(fleet, view, b, first, last, count):
-    """Place the tasks ``first``, ..., ``last - 1`` of environment ``b`` in a view."""
-    problem = _problem(fleet, view, b, count)
-    sums = view.sums[b]
+@njit(cache=True, nogil=True, error_model="numpy")
+def _place(problem, decision, first, last, sums, finish_s, free_s):
+    """Place the tasks ``first``, ..., ``last - 1`` of one environment in a view."""
     sums[RADIO_S], sums[LARGEST_S], total_s, run_s, sent_s = place_tasks(
-        problem, fleet.decision[b], first, last, sums[RADIO_S], sums[LARGEST_S], view.finish_s[b], view.free_s[b]
+        problem, decision, first, last, sums[RADIO_S], sums[LARGEST_S], finish_s, free_s
     )
     sums[TOTAL_S] += total_s
     sums[RUN_S] += run_s
@@ -380,42 +367,56 @@ def step_fleet(
                 if actions[b, i] < 0 or actions[b, i] >= num_locations:
                     return b
     fleet = as_fleet(shape, Buffers(floats, ints, flags, keys))
-    true, seen = fleet.true, fleet.seen
+    true, seen, noisy = fleet.true, fleet.seen, rules.noise != 0.0
     u = np.empty(max(sizes.machines, sizes.tasks, 2 + num_locations))
     has_edge = np.empty((n, n) if parameters.graph_jump > 0 else (0, 0), dtype=np.bool_)
     for b in range(start, stop):
         if orders[b] == LEAVE:
             continue
         result = results[b]
-        result[:] = 0.0
+        for column in range(OVER + 1):
+            result[column] = 0.0
+        num_draws = 0
         if orders[b] == BEGIN:
-            fleet.epoch[b] = fleet.done[b] = 0
-            _open(parameters, sizes, rules, fleet, b, u, has_edge, observations[b])
-            continue
-        first, count = fleet.task[b], fleet.task_counts[b]
-        last = count if rules.joint else first + 1
-        for i in range(first, last):
-            fleet.decision[b, i] = actions[b, i - first]
-        _place(fleet, true, b, first, last, count)
-        if rules.noise != 0.0:
-            _place(fleet, seen, b, first, last, count)
-        sums = true.sums[b]
-        run_w = rules.power[KAPPA] * true.locations[b, 0, CPU] ** 3
-        energy_j = run_w * sums[RUN_S] + rules.power[TRANSMIT] * sums[SENT_S] + rules.power[IDLE] * sums[LARGEST_S]
-        value_s = sums[TOTAL_S] / count if rules.objective == MEAN else sums[LARGEST_S]
-        if rules.objective == COST:
-            value_s += rules.power[ENERGY_WEIGHT] * energy_j
-        result[REWARD] = sums[VALUE_S] - value_s
-        sums[VALUE_S] = value_s
-        fleet.task[b] = last
-        if last < count:
-            _observe(fleet, seen, b, rules.objective == COST, observations[b])
-            continue
-        result[VALUE], result[MAKESPAN], result[ENERGY], result[ENDED] = value_s, sums[LARGEST_S], energy_j, 1.0
-        fleet.epoch[b] += 1
-        fleet.done[b] += 1
-        result[OVER] = 1.0 if rules.num_epochs > 0 and fleet.done[b] >= rules.num_epochs else 0.0
-        _open(parameters, sizes, rules, fleet, b, u, has_edge, observations[b])
+            fleet.epoch[b] = -1
+            fleet.done[b] = 0
+            num_draws = 2 if rules.noise == LAST else 1  # there must be a last measurement
+        else:
+            first, count = fleet.task[b], fleet.task_counts[b]
+            last = count if rules.joint else first + 1
+            decision = fleet.decision[b]
+            for i in range(first, last):
+                decision[i] = actions[b, i - first]
+            sums = true.sums[b]
+            _place(_problem(fleet, true, b, count), decision, first, last, sums, true.finish_s[b], true.free_s[b])
+            if noisy:
+                problem = _problem(fleet, seen, b, count)
+                _place(problem, decision, first, last, seen.sums[b], seen.finish_s[b], seen.free_s[b])
+            run_w = rules.power[KAPPA] * true.locations[b, 0, CPU] ** 3
+            energy_j = run_w * sums[RUN_S] + rules.power[TRANSMIT] * sums[SENT_S] + rules.power[IDLE] * sums[LARGEST_S]
+            value_s = sums[TOTAL_S] / count if rules.objective == MEAN else sums[LARGEST_S]
+            if rules.objective == COST:
+                value_s += rules.power[ENERGY_WEIGHT] * energy_j
+            result[REWARD] = sums[VALUE_S] - value_s
+            sums[VALUE_S] = value_s
+            fleet.task[b] = last
+            if last == count:
+                result[VALUE], result[MAKESPAN], result[ENERGY], result[ENDED] = value_s, sums[LARGEST_S], energy_j, 1.0
+                fleet.done[b] += 1
+                result[OVER] = 1.0 if rules.num_epochs > 0 and fleet.done[b] >= rules.num_epochs else 0.0
+                num_draws = 1
+        for _ in range(num_draws):
+            fleet.epoch[b] += 1
+            if rules.noise == LAST:
+                seen.locations[b] = true.locations[b]
+                seen.core_backlog_s[b] = true.core_backlog_s[b]
+                seen.radio_backlog_s[b] = true.radio_backlog_s[b]
+            _draw(parameters, sizes, rules, fleet, b, u, has_edge)
+        if num_draws > 0:
+            if rules.noise > 0.0:
+                _see(fleet, b, rules.noise, u)
+            _open(rules, fleet, b)
+        _observe(fleet, seen, b, rules.objective == COST, observations[b])
     return -1
 
 
