@@ -221,10 +221,7 @@ def test_every_group_gives_rows(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(exact, "MAKESPAN_TARGETS", {4: (Target("ratio", 1.0),)})
     monkeypatch.setattr(exact, "MEAN_TARGETS", {4: ()})
     monkeypatch.setattr(labels, "BATCH", 40)
-    monkeypatch.setattr(nodes, "TARGETS", {5: (Target("fewer_nodes", 1.0),)})
-    monkeypatch.setattr(
-        "offload_gym.solvers.exact.count_nodes", lambda *_, **__: np.array([10_000]), raising=False
-    )  # fmt: skip
+    monkeypatch.setattr(nodes, "TARGETS", {7: (Target("fewer_nodes", 1.0),)})
     for name in ("TASKS", "BATCHES", "ENVIRONMENT_TASKS", "ENVIRONMENTS", "EXACT_TASKS"):
         monkeypatch.setattr(growth, name, (2, 4))
     names = ["environments", "step", "exact", "mean", "nodes", "labels", "growth"]
@@ -235,7 +232,7 @@ def test_every_group_gives_rows(monkeypatch, tmp_path, capsys):
     assert all(row.keys() >= CONTRACT and row["rate_per_s"] > 0 and row["ratio"] > 0 for row in rows)
     assert [row["x"] for row in rows if "x" in row] == [[2, 4]] * 8
     (with_bound,) = (row for row in rows if "fewer_nodes" in row)
-    assert with_bound["fewer_nodes"] == pytest.approx(10_000 / with_bound["nodes"])
+    assert with_bound["fewer_nodes"] > 1
     assert [path.name for path in (tmp_path / "plots").iterdir()] == ["growth.png"]
     assert "growth.png" in capsys.readouterr().out
 

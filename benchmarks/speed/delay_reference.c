@@ -9,6 +9,7 @@
 enum { INPUT, OUTPUT, WORKLOAD, TASK_FIELDS };
 enum { CPU, CORES, UPLINK, DOWNLINK, WIRED, PROPAGATION, LOCATION_FIELDS };
 enum { SEND, PATH, RUN, RETURN, STAGES };
+enum { CYCLE, UP, DOWN, WIRE, DELAY, PACES }; /* seconds a cycle and a bit, and the propagation delay */
 
 static inline int64_t first_free(const double *free_s, int64_t cores) {
     int64_t core = 0;
@@ -24,30 +25,47 @@ void batch_makespan(int64_t B, int64_t n, int64_t K, int64_t M, int64_t backlog_
                     const double *restrict locations, const double *restrict backlog_s,
                     const double *restrict radio_backlog_s, const int64_t *restrict decisions,
                     double *restrict makespan_s) {
-    double free_s[K * M];
+    double free_s[K * M], pace[K * PACES];
+    int64_t used[K];
     for (int64_t b = 0; b < B; b++) {
         const double *location = locations + b * K * LOCATION_FIELDS;
         const double *backlog = backlog_s + b * K * backlog_columns;
         for (int64_t k = 0; k < K; k++) {
-            int64_t cores = (int64_t)location[k * LOCATION_FIELDS + CORES];
-            for (int64_t m = 0; m < cores; m++)
-                free_s[k * M + m] = backlog[k * backlog_columns + (backlog_columns > 1 ? m : 0)];
+            const double *at = location + k * LOCATION_FIELDS;
+            double *p = pace + k * PACES;
+            p[CYCLE] = 1.0 / at[CPU];
+            p[UP] = k > 0 ? 1.0 / at[UPLINK] : 0.0;
+            p[DOWN] = k > 0 ? 1.0 / at[DOWNLINK] : 0.0;
+            p[WIRE] = k > 0 ? 1.0 / at[WIRED] : 0.0;
+            p[DELAY] = k > 0 ? at[PROPAGATION] : 0.0;
+            used[k] = 0;
+            if (backlog_columns > 1) {
+                used[k] = (int64_t)at[CORES];
+                for (int64_t m = 0; m < used[k]; m++)
+                    free_s[k * M + m] = backlog[k * backlog_columns + m];
+            }
         }
         double radio_s = radio_backlog_s[b], largest_s = 0.0;
         for (int64_t i = 0; i < n; i++) {
             const double *task = tasks + (b * n + i) * TASK_FIELDS;
             int64_t k = decisions[b * n + i];
-            const double *at = location + k * LOCATION_FIELDS;
+            const double *p = pace + k * PACES;
             double ready_s = 0.0, return_s = 0.0;
             if (k > 0) {
-                radio_s += task[INPUT] / at[UPLINK];
-                ready_s = radio_s + (task[INPUT] / at[WIRED] + at[PROPAGATION]);
-                return_s = task[OUTPUT] / at[DOWNLINK] + (task[OUTPUT] / at[WIRED] + at[PROPAGATION]);
+                radio_s += task[INPUT] * p[UP];
+                ready_s = radio_s + (task[INPUT] * p[WIRE] + p[DELAY]);
+                return_s = task[OUTPUT] * p[DOWN] + (task[OUTPUT] * p[WIRE] + p[DELAY]);
             }
             double *cores_s = free_s + k * M;
-            int64_t core = first_free(cores_s, (int64_t)at[CORES]);
-            double start_s = ready_s > cores_s[core] ? ready_s : cores_s[core];
-            double finish_s = start_s + task[WORKLOAD] / at[CPU];
+            int64_t core = used[k];
+            double start_s = backlog[k * backlog_columns];
+            if (core < (int64_t)location[k * LOCATION_FIELDS + CORES])
+                used[k] = core + 1; /* cores that are alike are taken one after the other */
+            else {
+                core = first_free(cores_s, core);
+                start_s = cores_s[core];
+            }
+            double finish_s = (ready_s > start_s ? ready_s : start_s) + task[WORKLOAD] * p[CYCLE];
             cores_s[core] = finish_s;
             double completion_s = finish_s + return_s;
             largest_s = completion_s > largest_s ? completion_s : largest_s;
