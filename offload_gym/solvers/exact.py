@@ -31,7 +31,7 @@ from offload_gym.solvers.bounds import lower_bound
 from offload_gym.solvers.branch_and_bound import branch_and_bound
 from offload_gym.solvers.chain import is_chain, solve_chain
 from offload_gym.solvers.greedy import complete_greedily
-from offload_gym.solvers.local_search import improve
+from offload_gym.solvers.local_search import improve, settle
 from offload_gym.solvers.parallel import for_each_chunk
 from offload_gym.solvers.pareto import pareto_search
 
@@ -58,7 +58,13 @@ def solve_one(problem, first, radio_s, finish_s, free_s, value_s, objective, max
     best_s = improve(problem, first, decision, objective, value_s, radio_s, start_s, finish_s, free_s)
     free_s[:] = start_s
     if len(problem.edge_parent) == 0:
-        return pareto_search(problem, first, radio_s, free_s, value_s, objective, max_nodes, decision, best_s)
+        best_s, nodes, proven = pareto_search(
+            problem, first, radio_s, free_s, value_s, objective, max_nodes, decision, best_s
+        )
+        if first == 0 and objective == MAKESPAN:
+            settle(problem, decision, best_s, radio_s, start_s, finish_s, free_s)
+            free_s[:] = start_s
+        return best_s, nodes, proven
     return branch_and_bound(problem, first, radio_s, finish_s, free_s, value_s, objective, max_nodes, decision, best_s)
 
 

@@ -11,11 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from offload_gym.delay import (
     check_decisions,
+    copy_schedule,
     evaluate,
     fill_prices,
     new_problem,
     objective_code,
     open_problem,
+    place,
     start_schedule,
 )
 from offload_gym.instances import Instances
@@ -55,6 +57,46 @@ def improve(problem, first, decision, objective, value_s, radio_s, start_s, fini
         if flip_i < 0:
             return best_s
         decision[flip_i] = flip_k
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def settle(problem, decision, makespan_s, radio_s, start_s, finish_s, free_s):
+    """Among decisions of one makespan, move towards a small mean completion, one task at a time, in place.
+
+    Often many decisions have the least makespan. This makes the one that is reported depend little on the search that
+    found it, which labels to be learned need. ``finish_s`` and ``free_s`` are scratch space.
+    """
+    n, num_locations = problem.times.shape[:2]
+    least_s = _mean_within(problem, decision, makespan_s, radio_s, start_s, finish_s, free_s)
+    unmoved = 0  # tasks in a row that no move of helps
+    while unmoved < n:
+        for i in range(n):
+            here = decision[i]
+            for k in range(num_locations):
+                if k != here:
+                    decision[i] = k
+                    total_s = _mean_within(problem, decision, makespan_s, radio_s, start_s, finish_s, free_s)
+                    if total_s < least_s:
+                        least_s, here, unmoved = total_s, k, -1
+            decision[i] = here
+            unmoved += 1
+            if unmoved == n:
+                break
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _mean_within(problem, decision, makespan_s, radio_s, start_s, finish_s, free_s):
+    """Sum of the completions, infinite where one of them is above ``makespan_s``."""
+    copy_schedule(start_s, free_s)
+    total_s = 0.0
+    for i in range(len(decision)):
+        k = decision[i]
+        radio_s, core, _, finish_s[i], completion_s, _ = place(problem, i, k, decision, finish_s, radio_s, free_s)
+        if completion_s > makespan_s:
+            return np.inf
+        free_s[k, core] = finish_s[i]
+        total_s += completion_s
+    return total_s
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
