@@ -14,6 +14,7 @@ from benchmarks.applications import compare_applications, compare_large_graphs
 from benchmarks.comparison import MAX_NODES, compare
 from benchmarks.episodes import compare_carry_over
 from benchmarks.information import compare_information
+from benchmarks.large import compare_large_n
 from benchmarks.speed.command import GROUPS, measure_speed
 from benchmarks.tuning import tune_beam
 from offload_gym.instances import check_count
@@ -27,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    for add in (_policies, _applications, _large_graphs, _carry_over, _information, _speed, _tune_beam):
+    for add in (_policies, _applications, _large_graphs, _large_n, _carry_over, _information, _speed, _tune_beam):
         add(commands)
     options = parser.parse_args(arguments)
     try:
@@ -150,6 +151,15 @@ def _speed(commands: Any) -> None:
     parser.add_argument("--quick", action="store_true", help="a rough run, which tells whether the command works")
     parser.add_argument("--json", metavar="FILE", help="write the rows as a JSON list")
     parser.add_argument("--plots", metavar="DIR", help="write the plot of how times grow as a PNG file")
+
+
+def _large_n(commands: Any) -> None:
+    def run(options: argparse.Namespace) -> None:
+        check_count("num_instances", options.num_instances)
+        compare_large_n(options.num_instances, options.seed)
+
+    summary = "solve up to a thousand independent tasks with a limited search: gap to the lower bound, and time"
+    _command(commands, run, "large-n", summary, num_instances=10)
 
 
 def _tune_beam(commands: Any) -> None:
