@@ -169,11 +169,11 @@ def _weights(times, first, root, core_at, best_s):
     return weights
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def pareto_search(problem, first, radio_s, free_s, value_s, objective, max_nodes, best, best_s):
+@njit(cache=True, nogil=True)
+def pareto_search(problem, first, radio_s, free_s, value_s, objective, max_nodes, width, best, best_s):
     """Improve the decision ``best`` (n,), of value ``best_s``, in place from the independent task ``first`` on.
 
-    The arguments are those of ``offload_gym.solvers.exact.solve_one``. Returns the best value, the number of partial
+    The arguments are those of ``offload_gym.solvers.exact.solve_one``, and the ``width`` of the first pass. Returns the best value, the number of partial
     schedules made, and whether it is proven that no decision is better.
     """
     times = problem.times
@@ -203,7 +203,6 @@ def pareto_search(problem, first, radio_s, free_s, value_s, objective, max_nodes
     arrival_s, tail_s = np.empty((n + 1, num_locations)), np.empty((n + 1, num_locations))
     weights = _weights(times, first, root, core_at, best_s)
     nodes = 1
-    width = FIRST_WIDTH
     while True:
         limit_s = best_s * TOLERANCE
         if not _can_beat(times, first, root, core_at, limit_s - price_s[first], objective, sums_s):
