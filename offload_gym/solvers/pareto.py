@@ -21,7 +21,7 @@ import numpy as np
 from numba import njit
 
 from offload_gym.delay import COST, MEAN, PATH, RETURN, RUN, SEND, energy_price, send_input
-from offload_gym.solvers.bounds import TOLERANCE, least_prices, resource_weights
+from offload_gym.solvers.bounds import TOLERANCE, least_prices, least_sum, resource_weights, tabulate_sums
 
 FIRST_WIDTH = 64
 WIDENING = 4
@@ -55,39 +55,13 @@ def _tabulate_arrivals(times, first, state, core_at, limit_s, objective, arrival
                 tail_s[i, k] = min(tail_s[i, k], times[i, k, RUN] + times[i, k, RETURN])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _tabulate_sums(times, first, single, sums_s):
-    """Fill ``sums_s`` (n + 1, n + 1): least sum of completions of the tasks from i on if r of them are remote.
-
-    The free times of radio and device are taken as 0. Each send delays all later sends, and each run on the device all
-    later runs there where its CPU has a ``single`` core.
-    """
-    n, num_locations = times.shape[:2]
-    sums_s[:] = np.inf
-    sums_s[n, 0] = 0.0
-    for i in range(n - 1, first - 1, -1):
-        after_s = send_s = np.inf
-        for k in range(1, num_locations):
-            after_s = min(after_s, times[i, k, PATH] + times[i, k, RUN] + times[i, k, RETURN])
-            send_s = min(send_s, times[i, k, SEND])
-        for r in range(n - i + 1):
-            local = n - i - r  # including this task, where it is local
-            if r <= n - i - 1:
-                sums_s[i, r] = sums_s[i + 1, r] + times[i, 0, RUN] * (local if single else 1) + times[i, 0, RETURN]
-            if r > 0:
-                sums_s[i, r] = min(sums_s[i, r], sums_s[i + 1, r - 1] + send_s * r + after_s)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True)
 def _can_beat(times, i, state, core_at, limit_s, objective, sums_s):
     """Whether the bounds leave a state whose next task is ``i`` a completion that is better than ``limit_s``."""
     n, num_locations = times.shape[:2]
     value_s = state[VALUE]
     if objective == MEAN:
-        least_s = np.inf
-        for r in range(n - i + 1):
-            least_s = min(least_s, sums_s[i, r] + r * state[RADIO] + (n - i - r) * state[FIRST_CORE])
-        if value_s + least_s >= limit_s:
+        if value_s + least_sum(sums_s, i, state[RADIO], state[FIRST_CORE]) >= limit_s:
             return False
     for j in range(i, n):
         soonest_s = np.inf
@@ -193,7 +167,7 @@ def pareto_search(problem, first, radio_s, free_s, value_s, objective, max_nodes
     price_s = least_prices(problem, first) if objective == COST else np.zeros(n + 1)
     sums_s = np.empty((n + 1, n + 1) if objective == MEAN else (0, 0))
     if objective == MEAN:
-        _tabulate_sums(times, first, core_at[1] == core_at[0] + 1, sums_s)
+        tabulate_sums(times, first, core_at[1] == core_at[0] + 1, sums_s)
     else:  # a makespan below this one makes no difference
         for j in range(first, n):
             soonest_s = np.inf
