@@ -94,7 +94,7 @@ def least_prices(problem, first):
     return price_s
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def tabulate_sums(times, first, single, sums_s):
     """Fill ``sums_s`` (n + 1, n + 1): least sum of completions of the tasks from i on if r of them are remote.
 
@@ -117,7 +117,7 @@ def tabulate_sums(times, first, single, sums_s):
                 sums_s[i, r] = min(sums_s[i, r], sums_s[i + 1, r - 1] + send_s * r + after_s)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def least_sum(sums_s, i, radio_s, device_s):
     """Least sum of completions of the tasks from ``i`` on, where the radio and a core of the device are free then."""
     left = len(sums_s) - 1 - i
@@ -127,7 +127,7 @@ def least_sum(sums_s, i, radio_s, device_s):
     return least_s
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def resource_weights(times, first, room_s, rounds, weights):
     """Fill ``weights`` (K + 1,) of locations and radio: the weighted work of the tasks is large against the room.
 

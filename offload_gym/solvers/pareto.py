@@ -55,7 +55,7 @@ def _tabulate_arrivals(times, first, state, core_at, limit_s, objective, arrival
                 tail_s[i, k] = min(tail_s[i, k], times[i, k, RUN] + times[i, k, RETURN])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _can_beat(times, i, state, core_at, limit_s, objective, sums_s):
     """Whether the bounds leave a state whose next task is ``i`` a completion that is better than ``limit_s``."""
     n, num_locations = times.shape[:2]
@@ -143,7 +143,7 @@ def _weights(times, first, root, core_at, best_s):
     return weights
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def pareto_search(problem, first, radio_s, free_s, value_s, objective, max_nodes, width, best, best_s):
     """Improve the decision ``best`` (n,), of value ``best_s``, in place from the independent task ``first`` on.
 
