@@ -10,8 +10,11 @@ from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from offload_gym.delay import (
+    COST,
+    MEAN,
     check_decisions,
     copy_schedule,
+    energy_price,
     evaluate,
     fill_prices,
     new_problem,
@@ -38,22 +41,32 @@ def improve(problem, first, decision, objective, value_s, radio_s, start_s, fini
     """
     n, num_locations = problem.times.shape[:2]
     best_s = evaluate(problem, first, decision, objective, value_s, radio_s, start_s, finish_s, free_s)
+    before_s = np.empty_like(start_s)  # when the cores are free before task i
     while True:
         flip_i = -1
         flip_k = 0
+        copy_schedule(start_s, before_s)
+        sent_s, reached_s, paid_s = radio_s, value_s, 0.0
         for i in range(first, n):
             here = decision[i]
             for k in range(num_locations):
                 if k != here:
                     decision[i] = k
-                    flipped_s = evaluate(
-                        problem, first, decision, objective, value_s, radio_s, start_s, finish_s, free_s
+                    flipped_s = paid_s + evaluate(
+                        problem, i, decision, objective, reached_s, sent_s, before_s, finish_s, free_s
                     )
                     if flipped_s < best_s:
                         best_s = flipped_s
                         flip_i = i
                         flip_k = k
             decision[i] = here
+            sent_s, core, _, finish_s[i], completion_s, _ = place(
+                problem, i, here, decision, finish_s, sent_s, before_s
+            )
+            before_s[here, core] = finish_s[i]
+            reached_s = reached_s + completion_s if objective == MEAN else max(reached_s, completion_s)
+            if objective == COST:
+                paid_s += energy_price(problem, i, here, decision)
         if flip_i < 0:
             return best_s
         decision[flip_i] = flip_k
