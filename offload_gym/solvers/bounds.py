@@ -3,6 +3,9 @@
 - Critical path, of a partial schedule: the soonest finish of each remaining task at each location, as if only its
   parents came before it; radio and cores are only ever busier later.
 - Price of energy: each remaining task's least one.
+- Queues, of the sum of completions of independent tasks: each send delays all later ones, and each run on the device
+  all later runs there, if it has a single core. The least sum depends on how many tasks are remote, task by task a
+  dynamic program over their number.
 - Pools of time, of an instance: to finish all tasks before a limit T, the work put on each resource (the radio, and
   each location's cores together) must fit between the resource's free time and T. With any weights >= 0 on the
   resources, the cheapest weighted work of the tasks must fit the weighted room (a Lagrangian relaxation of the
@@ -89,6 +92,39 @@ def least_prices(problem, first):
         least_s = min(problem.prices[0] * problem.times[i, 0, RUN], problem.prices[1] * remote_s)
         price_s[i] = price_s[i + 1] + least_s
     return price_s
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def tabulate_sums(times, first, single, sums_s):
+    """Fill ``sums_s`` (n + 1, n + 1): least sum of completions of the tasks from i on if r of them are remote.
+
+    The free times of radio and device are taken as 0. Each send delays all later sends, and each run on the device all
+    later runs there where its CPU has a ``single`` core.
+    """
+    n, num_locations = times.shape[:2]
+    sums_s[:] = np.inf
+    sums_s[n, 0] = 0.0
+    for i in range(n - 1, first - 1, -1):
+        after_s = send_s = np.inf
+        for k in range(1, num_locations):
+            after_s = min(after_s, times[i, k, PATH] + times[i, k, RUN] + times[i, k, RETURN])
+            send_s = min(send_s, times[i, k, SEND])
+        for r in range(n - i + 1):
+            local = n - i - r  # including this task, where it is local
+            if r <= n - i - 1:
+                sums_s[i, r] = sums_s[i + 1, r] + times[i, 0, RUN] * (local if single else 1) + times[i, 0, RETURN]
+            if r > 0:
+                sums_s[i, r] = min(sums_s[i, r], sums_s[i + 1, r - 1] + send_s * r + after_s)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def least_sum(sums_s, i, radio_s, device_s):
+    """Least sum of completions of the tasks from ``i`` on, where the radio and a core of the device are free then."""
+    left = len(sums_s) - 1 - i
+    least_s = np.inf
+    for r in range(left + 1):
+        least_s = min(least_s, sums_s[i, r] + r * radio_s + (left - r) * device_s)
+    return least_s
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -189,6 +225,10 @@ def lower_bound(problem, radio_s, free_s, objective, high_s):
     first_free_s, soonest_s = np.empty(num_locations), np.empty((n, num_locations))
     largest_s, total_s = critical_path(problem, 0, radio_s, no_decision, no_finish_s, free_s, first_free_s, soonest_s)
     if objective == MEAN:
+        if len(problem.edge_parent) == 0:
+            sums_s = np.empty((n + 1, n + 1))
+            tabulate_sums(problem.times, 0, (free_s[0] < np.inf).sum() == 1, sums_s)
+            total_s = max(total_s, least_sum(sums_s, 0, radio_s, first_free_s[0]))
         return min(total_s, high_s)
     price_s = least_prices(problem, 0)[0] if objective == COST else 0.0
     pooled_s = _pooled_makespan(problem, radio_s, free_s, high_s - price_s)

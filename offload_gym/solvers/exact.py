@@ -33,7 +33,7 @@ from offload_gym.solvers.chain import is_chain, solve_chain
 from offload_gym.solvers.greedy import complete_greedily
 from offload_gym.solvers.local_search import improve, settle
 from offload_gym.solvers.parallel import for_each_chunk
-from offload_gym.solvers.pareto import pareto_search
+from offload_gym.solvers.pareto import FIRST_WIDTH, pareto_search
 
 UNLIMITED = np.iinfo(np.int64).max
 
@@ -59,7 +59,7 @@ def solve_one(problem, first, radio_s, finish_s, free_s, value_s, objective, max
     free_s[:] = start_s
     if len(problem.edge_parent) == 0:
         best_s, nodes, proven = pareto_search(
-            problem, first, radio_s, free_s, value_s, objective, max_nodes, decision, best_s
+            problem, first, radio_s, free_s, value_s, objective, max_nodes, FIRST_WIDTH, decision, best_s
         )
         if first == 0 and objective == MAKESPAN:
             settle(problem, decision, best_s, radio_s, start_s, finish_s, free_s)

@@ -10,8 +10,11 @@ from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from offload_gym.delay import (
+    COST,
+    MEAN,
     check_decisions,
     copy_schedule,
+    energy_price,
     evaluate,
     fill_prices,
     new_problem,
@@ -38,22 +41,32 @@ def improve(problem, first, decision, objective, value_s, radio_s, start_s, fini
     """
     n, num_locations = problem.times.shape[:2]
     best_s = evaluate(problem, first, decision, objective, value_s, radio_s, start_s, finish_s, free_s)
+    before_s = np.empty_like(start_s)  # when the cores are free before task i
     while True:
         flip_i = -1
         flip_k = 0
+        copy_schedule(start_s, before_s)
+        sent_s, reached_s, paid_s = radio_s, value_s, 0.0
         for i in range(first, n):
             here = decision[i]
             for k in range(num_locations):
                 if k != here:
                     decision[i] = k
-                    flipped_s = evaluate(
-                        problem, first, decision, objective, value_s, radio_s, start_s, finish_s, free_s
+                    flipped_s = paid_s + evaluate(
+                        problem, i, decision, objective, reached_s, sent_s, before_s, finish_s, free_s
                     )
                     if flipped_s < best_s:
                         best_s = flipped_s
                         flip_i = i
                         flip_k = k
             decision[i] = here
+            sent_s, core, _, finish_s[i], completion_s, _ = place(
+                problem, i, here, decision, finish_s, sent_s, before_s
+            )
+            before_s[here, core] = finish_s[i]
+            reached_s = reached_s + completion_s if objective == MEAN else max(reached_s, completion_s)
+            if objective == COST:
+                paid_s += energy_price(problem, i, here, decision)
         if flip_i < 0:
             return best_s
         decision[flip_i] = flip_k
@@ -67,29 +80,36 @@ def settle(problem, decision, makespan_s, radio_s, start_s, finish_s, free_s):
     found it, which labels to be learned need. ``finish_s`` and ``free_s`` are scratch space.
     """
     n, num_locations = problem.times.shape[:2]
-    least_s = _mean_within(problem, decision, makespan_s, radio_s, start_s, finish_s, free_s)
+    least_s = _sum_within(problem, 0, decision, makespan_s, 0.0, radio_s, start_s, finish_s, free_s)
+    before_s = np.empty_like(start_s)  # when the cores are free before task i
     unmoved = 0  # tasks in a row that no move of helps
     while unmoved < n:
+        copy_schedule(start_s, before_s)
+        sent_s, sum_s = radio_s, 0.0
         for i in range(n):
             here = decision[i]
             for k in range(num_locations):
                 if k != here:
                     decision[i] = k
-                    total_s = _mean_within(problem, decision, makespan_s, radio_s, start_s, finish_s, free_s)
+                    total_s = _sum_within(problem, i, decision, makespan_s, sum_s, sent_s, before_s, finish_s, free_s)
                     if total_s < least_s:
                         least_s, here, unmoved = total_s, k, -1
             decision[i] = here
             unmoved += 1
             if unmoved == n:
                 break
+            sent_s, core, _, finish_s[i], completion_s, _ = place(
+                problem, i, here, decision, finish_s, sent_s, before_s
+            )
+            before_s[here, core] = finish_s[i]
+            sum_s += completion_s
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _mean_within(problem, decision, makespan_s, radio_s, start_s, finish_s, free_s):
-    """Sum of the completions, infinite where one of them is above ``makespan_s``."""
+def _sum_within(problem, first, decision, makespan_s, total_s, radio_s, start_s, finish_s, free_s):
+    """Sum of the completions, ``total_s`` before ``first``; infinite where one from there on exceeds ``makespan_s``."""
     copy_schedule(start_s, free_s)
-    total_s = 0.0
-    for i in range(len(decision)):
+    for i in range(first, len(decision)):
         k = decision[i]
         radio_s, core, _, finish_s[i], completion_s, _ = place(problem, i, k, decision, finish_s, radio_s, free_s)
         if completion_s > makespan_s:

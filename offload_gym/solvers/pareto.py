@@ -6,9 +6,13 @@ that are nowhere later: whatever comes next, the other one stays at least as goo
 later when something is free sooner. Only schedules that none dominates are kept, and of these only those that a bound
 leaves a chance against the best decision known (the incumbent).
 
-Differences that cannot matter are levelled first, so that more schedules are comparable: a core that is free before any
-input can arrive counts as free when the first one can, one that is free too late to help counts as free when the
-incumbent is complete, and a makespan below a lower bound of the result counts as that bound.
+Differences that cannot matter are levelled first, so that more schedules are comparable:
+
+- A core that is free before any input can arrive counts as free when the first one can.
+- A core that is free too late for any task to be complete before the incumbent is counts as free when the incumbent is
+  complete, and so does one that no task is left for: of m tasks, none needs more than the m first cores of a location.
+  No better decision puts a task there, so it does not matter that the time may be less than the true one.
+- A makespan below a lower bound of the result counts as that bound.
 
 The frontier is searched in passes. A pass keeps at most ``width`` schedules of each number of tasks, those of the least
 weighted sum of all times; a pass that had to drop none proves its result, and otherwise the next one is wider and
@@ -21,12 +25,13 @@ import numpy as np
 from numba import njit
 
 from offload_gym.delay import COST, MEAN, PATH, RETURN, RUN, SEND, energy_price, send_input
-from offload_gym.solvers.bounds import TOLERANCE, least_prices, resource_weights
+from offload_gym.solvers.bounds import TOLERANCE, least_prices, least_sum, resource_weights, tabulate_sums
 
 FIRST_WIDTH = 64
 WIDENING = 4
-WEIGHT_ROUNDS = 4
-VALUE, PRICE, RADIO, FIRST_CORE = range(4)  # columns of a state; the cores of all locations follow
+WEIGHT_ROUNDS = 8
+# Columns of a state; the cores of all locations follow. States differ most in the radio, so it is compared first.
+RADIO, VALUE, PRICE, FIRST_CORE = range(4)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -37,7 +42,7 @@ def _soonest(times, j, k, radio_s, core_s):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _tabulate_arrivals(times, first, state, core_at, limit_s, objective, arrival_s, tail_s):
+def _tabulate_arrivals(times, first, root, core_at, limit_s, arrival_s, tail_s):
     """Fill ``arrival_s`` (n + 1, K) and ``tail_s`` (n + 1, K) for the tasks from i on that can still be at k.
 
     Send and path time of the input that arrives first, and run and return time of the task for which they are least;
@@ -49,33 +54,9 @@ def _tabulate_arrivals(times, first, state, core_at, limit_s, objective, arrival
     for i in range(n - 1, first - 1, -1):
         for k in range(num_locations):
             arrival_s[i, k], tail_s[i, k] = arrival_s[i + 1, k], tail_s[i + 1, k]
-            complete_s = _soonest(times, i, k, state[RADIO], state[core_at[k]])
-            if objective == MEAN or complete_s < limit_s:
+            if _soonest(times, i, k, root[RADIO], root[core_at[k]]) < limit_s:
                 arrival_s[i, k] = min(arrival_s[i, k], times[i, k, SEND] + times[i, k, PATH])
                 tail_s[i, k] = min(tail_s[i, k], times[i, k, RUN] + times[i, k, RETURN])
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _tabulate_sums(times, first, single, sums_s):
-    """Fill ``sums_s`` (n + 1, n + 1): least sum of completions of the tasks from i on if r of them are remote.
-
-    The free times of radio and device are taken as 0. Each send delays all later sends, and each run on the device all
-    later runs there where its CPU has a ``single`` core.
-    """
-    n, num_locations = times.shape[:2]
-    sums_s[:] = np.inf
-    sums_s[n, 0] = 0.0
-    for i in range(n - 1, first - 1, -1):
-        after_s = send_s = np.inf
-        for k in range(1, num_locations):
-            after_s = min(after_s, times[i, k, PATH] + times[i, k, RUN] + times[i, k, RETURN])
-            send_s = min(send_s, times[i, k, SEND])
-        for r in range(n - i + 1):
-            local = n - i - r  # including this task, where it is local
-            if r <= n - i - 1:
-                sums_s[i, r] = sums_s[i + 1, r] + times[i, 0, RUN] * (local if single else 1) + times[i, 0, RETURN]
-            if r > 0:
-                sums_s[i, r] = min(sums_s[i, r], sums_s[i + 1, r - 1] + send_s * r + after_s)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -83,12 +64,8 @@ def _can_beat(times, i, state, core_at, limit_s, objective, sums_s):
     """Whether the bounds leave a state whose next task is ``i`` a completion that is better than ``limit_s``."""
     n, num_locations = times.shape[:2]
     value_s = state[VALUE]
-    if objective == MEAN:
-        least_s = np.inf
-        for r in range(n - i + 1):
-            least_s = min(least_s, sums_s[i, r] + r * state[RADIO] + (n - i - r) * state[FIRST_CORE])
-        if value_s + least_s >= limit_s:
-            return False
+    if objective == MEAN and value_s + least_sum(sums_s, i, state[RADIO], state[FIRST_CORE]) >= limit_s:
+        return False
     for j in range(i, n):
         soonest_s = np.inf
         for k in range(num_locations):
@@ -101,7 +78,8 @@ def _can_beat(times, i, state, core_at, limit_s, objective, sums_s):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _dominated(states, kept, child):
-    for s in range(kept):
+    """Whether one of the ``kept`` states dominates ``child``; the last ones are most like it, so they come first."""
+    for s in range(kept - 1, -1, -1):
         dominates = True
         for column in range(len(child)):
             if states[s, column] > child[column]:
@@ -112,15 +90,9 @@ def _dominated(states, kept, child):
     return False
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _extend(problem, i, k, core_at, state, objective, decision, child):
-    """Fill ``child`` with ``state`` and task ``i`` at ``k``."""
-    times = problem.times
-    child[RADIO], ready_s = send_input(times[i, k, SEND], times[i, k, PATH], k, state[RADIO])
-    end_s = max(ready_s, state[core_at[k]]) + times[i, k, RUN]
-    completion_s = end_s + times[i, k, RETURN]
-    child[VALUE] = state[VALUE] + completion_s if objective == MEAN else max(state[VALUE], completion_s)
-    child[PRICE] = state[PRICE] + (energy_price(problem, i, k, decision) if objective == COST else 0.0)
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _occupy(state, core_at, k, end_s, child):
+    """Fill the cores of ``child`` with those of ``state``, where the first one of ``k`` becomes free at ``end_s``."""
     for c in range(FIRST_CORE, len(state)):
         child[c] = state[c]
     at = core_at[k]
@@ -130,17 +102,24 @@ def _extend(problem, i, k, core_at, state, objective, decision, child):
     child[at] = end_s
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _level(state, core_at, arrival_s, tail_s, limit_s):
-    """Level the cores of a state, where the next tasks' inputs take ``arrival_s`` (K,) and the rest ``tail_s`` (K,)."""
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _level(state, core_at, tasks_left, arrival_s, tail_s, left_s, limit_s, weights):
+    """Level the cores of a state whose next tasks have the least times ``arrival_s`` and ``tail_s`` (K,).
+
+    A task that is complete from ``left_s`` on makes the state worthless; a core that is free from ``limit_s`` on is of
+    no use to any state. Returns the weighted sum of radio and cores.
+    """
+    total = weights[RADIO] * state[RADIO]
     for k in range(len(arrival_s)):
         # Less by a rounding error, so that a levelled core never delays a task.
         sooner_s = (state[RADIO] + arrival_s[k]) * TOLERANCE if k > 0 else 0.0
         for c in range(core_at[k], core_at[k + 1]):
-            if state[c] + tail_s[k] >= limit_s:
-                state[c] = limit_s
-            elif state[c] < sooner_s:
-                state[c] = sooner_s
+            core_s = max(state[c], sooner_s)
+            if core_s + tail_s[k] >= left_s or c >= core_at[k] + tasks_left:
+                core_s = limit_s
+            state[c] = core_s
+            total += weights[c] * core_s
+    return total
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -170,11 +149,11 @@ def _weights(times, first, root, core_at, best_s):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def pareto_search(problem, first, radio_s, free_s, value_s, objective, max_nodes, best, best_s):
+def pareto_search(problem, first, radio_s, free_s, value_s, objective, max_nodes, width, best, best_s):
     """Improve the decision ``best`` (n,), of value ``best_s``, in place from the independent task ``first`` on.
 
-    The arguments are those of ``offload_gym.solvers.exact.solve_one``. Returns the best value, the number of partial
-    schedules made, and whether it is proven that no decision is better.
+    The arguments are those of ``offload_gym.solvers.exact.solve_one``, and the ``width`` of the first pass. Returns the
+    best value, the number of partial schedules made, and whether it is proven that no decision is better.
     """
     times = problem.times
     n, num_locations = times.shape[:2]
@@ -193,7 +172,7 @@ def pareto_search(problem, first, radio_s, free_s, value_s, objective, max_nodes
     price_s = least_prices(problem, first) if objective == COST else np.zeros(n + 1)
     sums_s = np.empty((n + 1, n + 1) if objective == MEAN else (0, 0))
     if objective == MEAN:
-        _tabulate_sums(times, first, core_at[1] == core_at[0] + 1, sums_s)
+        tabulate_sums(times, first, core_at[1] == core_at[0] + 1, sums_s)
     else:  # a makespan below this one makes no difference
         for j in range(first, n):
             soonest_s = np.inf
@@ -201,9 +180,7 @@ def pareto_search(problem, first, radio_s, free_s, value_s, objective, max_nodes
                 soonest_s = min(soonest_s, _soonest(times, j, k, radio_s, root[core_at[k]]))
             root[VALUE] = max(root[VALUE], soonest_s)
     arrival_s, tail_s = np.empty((n + 1, num_locations)), np.empty((n + 1, num_locations))
-    weights = _weights(times, first, root, core_at, best_s)
     nodes = 1
-    width = FIRST_WIDTH
     while True:
         limit_s = best_s * TOLERANCE
         if not _can_beat(times, first, root, core_at, limit_s - price_s[first], objective, sums_s):
@@ -211,7 +188,9 @@ def pareto_search(problem, first, radio_s, free_s, value_s, objective, max_nodes
         width = min(width, (max_nodes - nodes) // (num_locations * (n - first)))
         if width < 1:
             return best_s, nodes, False
-        _tabulate_arrivals(times, first, root, core_at, limit_s - price_s[first], objective, arrival_s, tail_s)
+        left_s = limit_s - (root[VALUE] if objective == MEAN else price_s[first])
+        _tabulate_arrivals(times, first, root, core_at, left_s, arrival_s, tail_s)
+        weights = _weights(times, first, root, core_at, best_s)
         best_s, made, complete = _pass(
             problem, first, root, core_at, objective, limit_s, price_s, sums_s, arrival_s, tail_s, weights, width, best,
             best_s,
@@ -230,7 +209,8 @@ def _pass(
 
     ``best`` is improved in place.
     """
-    n, num_locations = problem.times.shape[:2]
+    times = problem.times
+    n, num_locations = times.shape[:2]
     size = len(root)
     states, new_states = np.empty((width, size)), np.empty((width, size))
     children = np.empty((width * num_locations, size))
@@ -243,18 +223,25 @@ def _pass(
     for i in range(first, n):
         made = 0
         for s in range(kept):
+            state = states[s]
             for k in range(num_locations):
-                child = children[made]
-                _extend(problem, i, k, core_at, states[s], objective, best, child)
                 nodes += 1
-                if child[VALUE] + child[PRICE] + price_s[i + 1] >= limit_s:
+                radio_s, ready_s = send_input(times[i, k, SEND], times[i, k, PATH], k, state[RADIO])
+                end_s = max(ready_s, state[core_at[k]]) + times[i, k, RUN]
+                value_s = end_s + times[i, k, RETURN]
+                value_s = state[VALUE] + value_s if objective == MEAN else max(state[VALUE], value_s)
+                paid_s = state[PRICE] + (energy_price(problem, i, k, best) if objective == COST else 0.0)
+                if value_s + paid_s + price_s[i + 1] >= limit_s:
                     continue
-                if objective != MEAN:
-                    _level(child, core_at, arrival_s[i + 1], tail_s[i + 1], limit_s)
-                total = 0.0
-                for c in range(RADIO, size):
-                    total += weights[c] * child[c]
-                key[made] = child[VALUE] + child[PRICE] + total
+                child = children[made]
+                child[RADIO], child[VALUE], child[PRICE] = radio_s, value_s, paid_s
+                if i + 1 < n:
+                    _occupy(state, core_at, k, end_s, child)
+                    left_s = limit_s - (value_s if objective == MEAN else paid_s + price_s[i + 1])
+                    used_s = _level(
+                        child, core_at, n - i - 1, arrival_s[i + 1], tail_s[i + 1], left_s, limit_s, weights
+                    )
+                    key[made] = value_s + paid_s + used_s
                 origin[made, 0], origin[made, 1] = s, k
                 made += 1
         if i + 1 == n:
@@ -264,8 +251,8 @@ def _pass(
             child = children[c]
             if _dominated(new_states, kept, child):
                 continue
-            left_s = limit_s - child[PRICE] - price_s[i + 1]
-            if not _can_beat(problem.times, i + 1, child, core_at, left_s, objective, sums_s):
+            # Bounds of the largest completion cost more time than the schedules they would save.
+            if objective == MEAN and not _can_beat(times, i + 1, child, core_at, limit_s, objective, sums_s):
                 continue
             if kept == width:
                 complete = False
