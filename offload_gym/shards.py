@@ -7,6 +7,7 @@ whole, so an interrupted job goes on where it stopped, and a worker that dies co
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -30,6 +31,7 @@ from offload_gym.seeds import check_seed
 
 SETTINGS = "settings.json"
 SHARDS = "shard-*.npz"
+LABELS = 2  # which of several optimal decisions is labelled has changed with this number
 ATTEMPTS = 3  # in a row that lose a worker and finish no shard
 OF_LABELLING = "raised by the labelling of a shard"  # the note that tells such an error from the loss of a worker
 
@@ -78,6 +80,8 @@ def generate_shards(
             otherwise is a RuntimeWarning.
     """
     scenario = as_scenario(scenario)
+    if scenario.trace_path is not None:  # the workers may run elsewhere
+        scenario = dataclasses.replace(scenario, trace_path=str(Path(scenario.trace_path).resolve()))
     for name, value in (("num_instances", num_instances), ("shard_size", shard_size)):
         check_count(name, value)
     if num_jobs is not None:
@@ -96,8 +100,9 @@ def generate_shards(
     # that the processes of this machine find them.
     draw(num_instances=1, seed=0)
 
-    folder = Path(folder).resolve()  # the workers may run elsewhere
+    folder = Path(folder).resolve()
     settings = {
+        "labels": LABELS,
         "scenario": scenario.to_dict(),
         "num_instances": num_instances,
         "shard_size": shard_size,

@@ -1,3 +1,5 @@
+import copy
+import pickle
 import re
 import subprocess
 import sys
@@ -247,3 +249,23 @@ def test_rgb_frames_have_one_shape_and_show_each_step_and_render_needs_a_mode_an
     assert not any(np.array_equal(before, after) for before, after in pairwise(frames))
     with pytest.warns(UserWarning, match="render_mode"):
         assert gym.make(env_id, scenario=scenario).unwrapped.render() is None
+
+
+@both
+def test_a_copy_of_an_environment_goes_its_own_way_from_the_same_state(env_id):
+    env = gym.make(env_id, num_epochs=None).unwrapped
+    env.reset(seed=0)
+    env.step(env.action_space.sample())
+    copies = [copy.deepcopy(env), pickle.loads(pickle.dumps(env))]
+    actions = [env.action_space.sample() for _ in range(20)]
+    steps = [env.step(action) for action in actions]
+    for other in copies:
+        for action, step in zip(actions, steps, strict=True):
+            again = other.step(action)
+            np.testing.assert_array_equal(again[0], step[0])
+            assert again[1:] == step[1:]
+        np.testing.assert_equal(other.instances.arrays, env.instances.arrays)
+    # AND a copy that begins again leaves the others alone
+    copies[0].reset(seed=1)
+    assert (copies[0].instances.cpu_hz != env.instances.cpu_hz).all()
+    np.testing.assert_array_equal(copies[1].reset()[0], env.reset()[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -37,7 +37,7 @@ def _rows(name: str, num_envs: int, effort: Effort, seed: int) -> list[Row]:
     sync = stepping(name, "sync", seed, num_envs, NUM_TASKS)
     bare = bare_steps(name == "Joint", num_envs, seed)
     seconds = interleaved([native.call, sync.call, bare.call], effort)
-    what, steps = f"{name}-v0, {num_envs:,} environments in one, random actions", num_envs * native.num_steps
+    what, steps = f"{name}-v0, {num_envs:,} environments in one, random actions, 2 threads", num_envs * native.num_steps
     return [
         compared(
             what, "steps", steps, seconds[:, 0], 'gym.make_vec, mode "sync"', steps,
@@ -60,7 +60,10 @@ class Stepping(NamedTuple):
 def stepping(name: str, mode: str, seed: int, num_envs: int, num_tasks: int) -> Stepping:
     """``num_envs`` environments, made by ``gym.make_vec``, with actions that were drawn before."""
     scenario = {"name": "default", "num_tasks": num_tasks}
-    envs = gym.make_vec(f"offload_gym/{name}-v0", num_envs=num_envs, vectorization_mode=mode, scenario=scenario)
+    threads: dict[str, Any] = {"num_threads": 2} if mode == "vector_entry_point" else {}
+    envs = gym.make_vec(
+        f"offload_gym/{name}-v0", num_envs=num_envs, vectorization_mode=mode, scenario=scenario, **threads
+    )
     envs.reset(seed=seed)
     envs.action_space.seed(seed)
     actions = cycle([envs.action_space.sample() for _ in range(NUM_SETS)])

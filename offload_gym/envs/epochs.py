@@ -16,11 +16,13 @@ from offload_gym.envs.fleet import (
     BEGIN,
     OVER,
     STEP,
+    Fleet,
     as_fleet,
     as_settings,
     check_arguments,
     epochs_of,
     fleet_of,
+    in_python,
     new_buffers,
     step_fleet,
 )
@@ -70,8 +72,7 @@ class EpochEnv(gym.Env):
         parameters, sizes = scenario_parameters(self.scenario)
         rules, shape = fleet_of(self.scenario, 1, objective, num_epochs, carry_over, observation_noise, self.joint)
         buffers = new_buffers(shape)
-        self._fleet = as_fleet.py_func(shape, buffers)
-        self._rules = rules
+        self._rules, self._shape = rules, shape
         self._kernel_arguments = (parameters, *as_settings(sizes, shape, rules), *buffers, 0, 1)
         rows, cores, dependent = self.scenario.most_tasks, self.scenario.cores, self.scenario.dependent
         priced = rules.objective == COST
@@ -84,6 +85,12 @@ class EpochEnv(gym.Env):
         self._started = False
         self._shown: tuple[Instances, NDArray[np.int64]] | None = None  # what render() draws
 
+    @property
+    def _fleet(self) -> Fleet:
+        # Made anew each time: views that are kept would not follow the buffers into a copy of the environment.
+        fleet: Fleet = in_python(as_fleet)(self._shape, self._kernel_arguments[3:7])
+        return fleet
+
     @abstractmethod
     def _make_action_space(self) -> gym.Space:
         """The space of actions, once the scenario is known."""
@@ -92,13 +99,15 @@ class EpochEnv(gym.Env):
     def instances(self) -> Instances:
         """The epoch to be decided as the policy sees it, as a batch of one instance: what ``Policy.decide`` takes."""
         self._check_started("instances")
-        return epochs_of(self._fleet, self._fleet.seen, self._rules.power)
+        fleet = self._fleet
+        return epochs_of(fleet, fleet.seen, self._rules.power)
 
     @property
     def true_instances(self) -> Instances:
         """The epoch to be decided as it is, where ``observation_noise`` lets the policy see something else."""
         self._check_started("true_instances")
-        return epochs_of(self._fleet, self._fleet.true, self._rules.power)
+        fleet = self._fleet
+        return epochs_of(fleet, fleet.true, self._rules.power)
 
     @property
     def scale_s(self) -> float:
@@ -111,15 +120,16 @@ class EpochEnv(gym.Env):
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Draw new machines and the first epoch."""
         super().reset(seed=seed)
+        fleet = self._fleet
         if seed is not None or not self._started:
-            self._fleet.key[0] = self.np_random.integers(2**64, dtype=np.uint64)
-            self._fleet.episode[0] = -1
-        self._fleet.episode[0] += 1
+            fleet.key[0] = self.np_random.integers(2**64, dtype=np.uint64)
+            fleet.episode[0] = -1
+        fleet.episode[0] += 1
         observations = np.empty(self._observation_shape, dtype=np.float32)
         step_fleet(*self._kernel_arguments, _BEGIN, self._action, observations, self._results)
         self._started = True
         if self.render_mode is not None:
-            self._shown = self.true_instances, self._fleet.decision[0].copy()
+            self._shown = self.true_instances, fleet.decision[0].copy()
         return observations[0], {}
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
@@ -144,7 +154,8 @@ class EpochEnv(gym.Env):
 
     def _with_action(self) -> tuple[Instances, NDArray[np.int64]]:
         """The epoch in progress with the tasks of the action placed as well."""
-        first, decision = int(self._fleet.task[0]), self._fleet.decision[0].copy()
+        fleet = self._fleet
+        first, decision = int(fleet.task[0]), fleet.decision[0].copy()
         decision[first : first + self._action.shape[1]] = self._action[0]
         return self.true_instances, decision
 
@@ -164,8 +175,8 @@ class EpochEnv(gym.Env):
         if self.render_mode is None:
             gym.logger.warn("render() does nothing without a render_mode; pass render_mode='ansi' or 'rgb_array'.")
             return None
-        self._check_started("render()")
-        assert self._shown is not None
+        if self._shown is None:  # also where render_mode was set later
+            raise gym.error.ResetNeeded("call reset() before render()")
         instances, decision = self._shown
         latency_s = None
         objective = "mean" if self.objective == "mean" else "makespan"  # a cost is not a time on the axis

@@ -11,7 +11,7 @@ take longer than the step itself.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -36,7 +36,7 @@ from offload_gym.sampling import Sizes, as_instances, scenario_parameters
 from offload_gym.scenario import Scenario
 
 STEP, BEGIN, LEAVE = range(3)  # what to do with an environment
-REWARD, VALUE, MAKESPAN, ENERGY, ENDED, OVER = range(6)  # columns of a step's results
+REWARD, REACHED_S, MAKESPAN_S, ENERGY_J, ENDED, OVER = range(6)  # columns of a step's results
 # Columns of ``sums``; the last one is what the policy expects where it does not see the truth.
 RADIO_S, LARGEST_S, TOTAL_S, RUN_S, SENT_S, VALUE_S = range(6)
 
@@ -193,7 +193,11 @@ def as_fleet(shape, buffers):
 
 
 class Settings(NamedTuple):
-    """Sizes, shape and rules as two arrays."""
+    """Sizes, shape and rules as two arrays.
+
+    ``ints``: the 4 sizes, the 8 numbers of the shape, then objective, num_epochs, carry_over and joint of the rules;
+    ``floats``: their correlation, epoch_s and noise, then power (4,).
+    """
 
     ints: NDArray[np.int64]
     floats: NDArray[np.float64]
@@ -216,11 +220,16 @@ def _settings(ints, floats):
     return sizes, shape, rules
 
 
+def in_python(kernel: Any) -> Any:
+    """The function that was compiled; the same where NUMBA_DISABLE_JIT is set."""
+    return getattr(kernel, "py_func", kernel)
+
+
 def new_buffers(shape: Shape) -> Buffers:
     """Room for a fleet; no environment has begun."""
-    of_fleet, of_view = _float_shapes.py_func(shape)
+    of_fleet, of_view = in_python(_float_shapes)(shape)
     num_floats = sum(map(math.prod, of_fleet)) + (2 if shape.noisy else 1) * sum(map(math.prod, of_view))
-    num_ints = sum(map(math.prod, _int_shapes.py_func(shape)))
+    num_ints = sum(map(math.prod, in_python(_int_shapes)(shape)))
     return Buffers(
         np.zeros(num_floats), np.zeros(num_ints, dtype=np.int64),
         np.zeros(shape.num_envs * shape.num_tasks, dtype=np.bool_), np.zeros(shape.num_envs, dtype=np.uint64),
@@ -353,11 +362,11 @@ def step_fleet(
             action is ignored), or LEAVE (do nothing).
         actions: (N, n) where a step places all tasks, else (N, 1).
         observations: (N, size) float32; written but where an environment is left.
-        results: (N, 6) REWARD; VALUE, MAKESPAN and ENERGY, of an epoch that ENDED (1, else 0); OVER, whether the
-            episode did. Written but where an environment is left; 0 where it begins.
+        results: (N, 6) REWARD; REACHED_S, MAKESPAN_S and ENERGY_J, of an epoch that ENDED (1, else 0); OVER, whether
+            the episode did. Written but where an environment is left; 0 where it begins.
 
     Returns:
-        The first environment whose action is no location, or -1. Then none has been stepped.
+        The first of these environments whose action is no location, or -1. Then none of them has been stepped.
     """
     sizes, shape, rules = _settings(settings_ints, settings_floats)
     num_locations, n = shape.num_locations, shape.num_tasks
@@ -401,7 +410,12 @@ def step_fleet(
             sums[VALUE_S] = value_s
             fleet.task[b] = last
             if last == count:
-                result[VALUE], result[MAKESPAN], result[ENERGY], result[ENDED] = value_s, sums[LARGEST_S], energy_j, 1.0
+                result[REACHED_S], result[MAKESPAN_S], result[ENERGY_J], result[ENDED] = (
+                    value_s,
+                    sums[LARGEST_S],
+                    energy_j,
+                    1.0,
+                )
                 fleet.done[b] += 1
                 result[OVER] = 1.0 if rules.num_epochs > 0 and fleet.done[b] >= rules.num_epochs else 0.0
                 num_draws = 1

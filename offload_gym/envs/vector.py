@@ -21,18 +21,20 @@ from offload_gym.envs.epochs import NUM_EPOCHS
 from offload_gym.envs.fleet import (
     BEGIN,
     ENDED,
-    ENERGY,
+    ENERGY_J,
     LEAVE,
-    MAKESPAN,
+    MAKESPAN_S,
     OVER,
+    REACHED_S,
     REWARD,
     STEP,
-    VALUE,
+    Fleet,
     as_fleet,
     as_settings,
     check_arguments,
     epochs_of,
     fleet_of,
+    in_python,
     new_buffers,
     step_fleet,
 )
@@ -92,7 +94,7 @@ class VectorEpochEnv(VectorEnv):
             self.scenario, num_envs, objective, num_epochs, carry_over, observation_noise, self.joint
         )
         buffers = new_buffers(shape)
-        self._fleet = as_fleet.py_func(shape, buffers)
+        self._shape = shape
         self._kernel_arguments = (parameters, *as_settings(sizes, shape, self._rules), *buffers)
         n, cores, dependent = self.scenario.most_tasks, self.scenario.cores, self.scenario.dependent
         num_locations, priced = len(cores), self._rules.objective == COST
@@ -113,16 +115,23 @@ class VectorEpochEnv(VectorEnv):
         self._parts = list(pairwise(ends))
 
     @property
+    def _fleet(self) -> Fleet:
+        fleet: Fleet = in_python(as_fleet)(self._shape, self._kernel_arguments[3:7])
+        return fleet
+
+    @property
     def instances(self) -> Instances:
         """The epochs to be decided as the policies see them, as a batch of N: what ``Policy.decide`` takes."""
         self._check_started("instances")
-        return epochs_of(self._fleet, self._fleet.seen, self._rules.power)
+        fleet = self._fleet
+        return epochs_of(fleet, fleet.seen, self._rules.power)
 
     @property
     def true_instances(self) -> Instances:
         """The epochs to be decided as they are, where ``observation_noise`` lets the policies see something else."""
         self._check_started("true_instances")
-        return epochs_of(self._fleet, self._fleet.true, self._rules.power)
+        fleet = self._fleet
+        return epochs_of(fleet, fleet.true, self._rules.power)
 
     @property
     def scale_s(self) -> NDArray[np.float64]:
@@ -151,13 +160,17 @@ class VectorEpochEnv(VectorEnv):
             if mask.shape != (self.num_envs,) or mask.dtype != np.bool_ or not mask.any():
                 raise ValueError(f"reset_mask is {mask!r}; it must hold {self.num_envs} booleans, at least one True")
         chosen = np.flatnonzero(mask)
-        self._fleet.episode[chosen] += 1
-        for b in chosen:
-            given = None if seeds is None else seeds[int(b)]
-            if given is not None or not self._started:
-                rng, _ = seeding.np_random(given)
-                self._fleet.key[b] = rng.integers(2**64, dtype=np.uint64)
-                self._fleet.episode[b] = 0
+        given = {int(b): None if seeds is None else seeds[int(b)] for b in chosen}
+        # All at once: a bad seed leaves everything as it was.
+        keys = {
+            b: seeding.np_random(number)[0].integers(2**64, dtype=np.uint64)
+            for b, number in given.items()
+            if number is not None or not self._started
+        }
+        fleet = self._fleet
+        fleet.episode[chosen] += 1
+        for b, key in keys.items():
+            fleet.key[b], fleet.episode[b] = key, 0
         observations = np.empty((self.num_envs, self._size), dtype=np.float32)
         if len(chosen) < self.num_envs:
             observations[:] = self._last
@@ -183,7 +196,8 @@ class VectorEpochEnv(VectorEnv):
             )
         size = self.num_envs
         observations = np.empty((size, self._size), dtype=np.float32)
-        self._fleet.episode[self._over] += 1
+        if self._over.any():
+            self._fleet.episode[self._over] += 1
         results = self._run(np.where(self._over, BEGIN, STEP), chosen, observations)
         terminated, ended = results[:, OVER] > 0, results[:, ENDED] > 0
         infos: dict[str, Any] = {}
@@ -227,7 +241,8 @@ class VectorEpochEnv(VectorEnv):
             )
         if array.size and (array.min() < 0 or array.max() > last):
             raise ValueError(f"actions has numbers from {array.min()} to {array.max()}; each must be from 0 to {last}")
-        return np.ascontiguousarray(array, dtype=np.int64).reshape(self.num_envs, -1)
+        # A copy: of an array that is read-only the kernel would be compiled anew.
+        return np.array(array, dtype=np.int64, order="C").reshape(self.num_envs, -1)
 
     def _check_started(self, what: str) -> None:
         if not self._started:
@@ -254,7 +269,7 @@ class VectorSequentialEnv(VectorEpochEnv):
 def _infos(results: NDArray[np.float64], ended: NDArray[np.bool_]) -> dict[str, Any]:
     """Gymnasium's form: an array for each name, and a mask of the environments that have it."""
     infos: dict[str, Any] = {}
-    for column, name in ((VALUE, "latency_s"), (MAKESPAN, "makespan_s"), (ENERGY, "energy_j")):
+    for column, name in ((REACHED_S, "latency_s"), (MAKESPAN_S, "makespan_s"), (ENERGY_J, "energy_j")):
         infos[name] = np.where(ended, results[:, column], 0.0)
         infos[f"_{name}"] = ended.copy()
     return infos

@@ -105,7 +105,7 @@ class Solutions(NamedTuple):
 
 
 def exact(instances: Instances, objective: str = "makespan") -> NDArray[np.int64]:
-    """Optimal decisions (B, n) alone, on the calling thread: ``solve`` as a policy is asked for it."""
+    """Optimal decisions (B, n) alone, as ``solve`` without limits finds them: a policy is asked for no more."""
     code = objective_code(objective)
     size = len(instances)
     decisions = np.empty((size, instances.num_tasks), dtype=np.int64)
@@ -119,13 +119,16 @@ def solve(
 ) -> Solutions:
     """Optimal decisions, or the best ones that a limited search finds, with a lower bound.
 
+    Often several decisions have the least makespan. Of independent tasks one is returned whose mean completion no move
+    of a single task lowers.
+
     Args:
         instances: B instances of n tasks and K locations.
         objective: "makespan", "mean" or "cost".
         max_nodes: how many partial schedules may be made for each instance; None searches until optimality is proven,
             which the time and the memory for it must allow. An instance that reaches the limit keeps the best decision
-            found, and ``optimal`` is False. With a limit of about 1,000 times n, up to a thousand independent tasks
-            come within a few per cent of the bound. The makespan of a chain is always solved to the end.
+            found, and ``optimal`` is False; `python -m benchmarks large-n` shows how far it then is from the bound. The
+            makespan of a chain is always solved to the end.
         num_threads: threads to share the instances; None takes one a core.
 
     Returns:
