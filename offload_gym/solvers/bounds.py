@@ -6,11 +6,12 @@
 - Queues, of the sum of completions of independent tasks: each send delays all later ones, and each run on the device
   all later runs there, if it has a single core. The least sum depends on how many tasks are remote, task by task a
   dynamic program over their number.
-- Pools of time, of an instance: to finish all tasks before a limit T, the work put on each resource (the radio, and
-  each location's cores together) must fit between the resource's free time and T. With any weights >= 0 on the
-  resources, the cheapest weighted work of the tasks must fit the weighted room (a Lagrangian relaxation of the
-  choice). The weights come from a multiplicative-weights method. A core that is busy beyond T has no room, not negative
-  room.
+- Pools of time, of a whole instance: to finish all tasks by T, the work put on each resource (the radio, and each
+  location's cores together) must fit the room between the resource's free time and T. A core that is busy beyond T has
+  no room, not negative room. With any weights >= 0 on the resources, T plus the price of energy is at least
+  T + price + weighted work - weighted room (a Lagrangian relaxation), of which each task takes the least it can. As the
+  room is convex in T, T - weighted room is least at the least or the largest T that is of interest. The weights come
+  from subgradient ascent.
 """
 
 from __future__ import annotations
@@ -23,8 +24,7 @@ from offload_gym.delay import COST, MEAN, PATH, RETURN, RUN, SEND
 # A partial schedule is given up when its bound is within this factor of the best decision known, so that rounding
 # never keeps equals alive.
 TOLERANCE = 1.0 - 1e-12
-WEIGHT_ROUNDS = 100
-WEIGHT_UPDATES = 3
+ASCENT_ROUNDS = 200
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -128,45 +128,12 @@ def least_sum(sums_s, i, radio_s, device_s):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def resource_weights(times, first, room_s, rounds, weights):
-    """Fill ``weights`` (K + 1,) of locations and radio: the weighted work of the tasks is large against the room.
+def _pooled_value(problem, radio_s, free_s, run_price, send_price, low_s, high_s, target_s):
+    """What makespan and price of energy together cannot be below, where the makespan is from ``low_s`` to ``high_s``.
 
-    ``room_s`` (K + 1,) is the time of the resources that the tasks from ``first`` on may take. Returns how often
-    the cheapest weighted work of these tasks fills the weighted room: above 1 they cannot fit.
+    The prices are those of a second of run time on the device and of a second of sending. The ascent ends where it
+    reaches ``target_s``.
     """
-    n, num_locations = times.shape[:2]
-    share = np.full(num_locations + 1, 1.0 / (num_locations + 1))
-    price = np.empty(num_locations + 1)
-    load_s = np.empty(num_locations + 1)
-    best = -1.0
-    for _ in range(rounds):
-        for r in range(num_locations + 1):
-            price[r] = share[r] / max(room_s[r], 1e-12)
-        load_s[:] = 0.0
-        work = 0.0
-        for j in range(first, n):
-            cheapest, chosen = np.inf, 0
-            for k in range(num_locations):
-                cost = price[k] * times[j, k, RUN] + price[num_locations] * times[j, k, SEND]
-                if cost < cheapest:
-                    cheapest, chosen = cost, k
-            work += cheapest
-            load_s[chosen] += times[j, chosen, RUN]
-            load_s[num_locations] += times[j, chosen, SEND]
-        if work > best:
-            best = work
-            weights[:] = price
-        total = 0.0
-        for r in range(num_locations + 1):
-            share[r] *= np.exp(0.7 * min(4.0, load_s[r] / max(room_s[r], 1e-12)))
-            total += share[r]
-        share /= total
-    return best
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _pooled_makespan(problem, radio_s, free_s, high_s):
-    """A makespan, up to ``high_s``, that no decision is below, by the pools of time."""
     times = problem.times
     n, num_locations = times.shape[:2]
     arrival_s, return_s = np.full(num_locations, np.inf), np.full(num_locations, np.inf)  # the least of all tasks
@@ -180,29 +147,45 @@ def _pooled_makespan(problem, radio_s, free_s, high_s):
             return_s[k] = min(return_s[k], times[i, k, RETURN])
             if k > 0 and is_entry:
                 after_send_s = min(after_send_s, times[i, k, PATH] + times[i, k, RUN] + times[i, k, RETURN])
-    room_s, weights = np.empty(num_locations + 1), np.empty(num_locations + 1)
-    low_s, limit_s = 0.0, high_s
-    for _ in range(WEIGHT_UPDATES):
-        _pools(limit_s, radio_s, free_s, arrival_s, return_s, after_send_s, room_s)
-        resource_weights(times, 0, room_s, WEIGHT_ROUNDS, weights)
-        work = 0.0
+    low_room_s, high_room_s = np.empty(num_locations + 1), np.empty(num_locations + 1)
+    _pools(low_s, radio_s, free_s, arrival_s, return_s, after_send_s, low_room_s)
+    _pools(high_s, radio_s, free_s, arrival_s, return_s, after_send_s, high_room_s)
+    # Resources with much room are weighted, and their weights are moved, less.
+    size = np.maximum(high_room_s / max(high_s, 1e-300), 1e-2)
+    weights = 1.0 / (size * (num_locations + 1))
+    load_s = np.empty(num_locations + 1)
+    best_s, step, stale = -np.inf, 1.0, 0
+    for _ in range(ASCENT_ROUNDS):
+        load_s[:] = 0.0
+        work_s = 0.0
         for i in range(n):
-            cheapest = np.inf
+            cheapest_s, chosen = np.inf, 0
             for k in range(num_locations):
-                cost = weights[k] * times[i, k, RUN] + weights[num_locations] * times[i, k, SEND]
-                cheapest = min(cheapest, cost)
-            work += cheapest
-        # The work does not fit below the limit that is found by bisection.
-        above_s = high_s
-        for _ in range(50):
-            limit_s = 0.5 * (low_s + above_s)
-            _pools(limit_s, radio_s, free_s, arrival_s, return_s, after_send_s, room_s)
-            if work * TOLERANCE > (weights * room_s).sum():
-                low_s = limit_s
-            else:
-                above_s = limit_s
-        limit_s = low_s
-    return low_s
+                run_s, send_s = times[i, k, RUN], times[i, k, SEND]
+                cost_s = weights[k] * run_s + weights[num_locations] * send_s
+                cost_s += run_price * run_s if k == 0 else send_price * send_s
+                if cost_s < cheapest_s:
+                    cheapest_s, chosen = cost_s, k
+            work_s += cheapest_s
+            load_s[chosen] += times[i, chosen, RUN]
+            load_s[num_locations] += times[i, chosen, SEND]
+        at_low_s, at_high_s = low_s - (weights * low_room_s).sum(), high_s - (weights * high_room_s).sum()
+        room_s = low_room_s if at_low_s < at_high_s else high_room_s
+        value_s = work_s + min(at_low_s, at_high_s)
+        value_s -= (1.0 - TOLERANCE) * (work_s + (weights * room_s).sum())  # what rounding may have added
+        if value_s > best_s:
+            best_s, stale = value_s, 0
+        else:
+            stale += 1
+            if stale == 8:
+                step, stale = 0.7 * step, 0
+        slope = (load_s - room_s) / size
+        steepness = (slope**2).sum()
+        if best_s >= target_s or steepness == 0.0:
+            break
+        # Towards a little more than the target, which need not be in reach.
+        weights = np.maximum(0.0, weights + step * (1.02 * target_s - value_s) / steepness * slope / size)
+    return best_s
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -230,6 +213,11 @@ def lower_bound(problem, radio_s, free_s, objective, high_s):
             tabulate_sums(problem.times, 0, (free_s[0] < np.inf).sum() == 1, sums_s)
             total_s = max(total_s, least_sum(sums_s, 0, radio_s, first_free_s[0]))
         return min(total_s, high_s)
-    price_s = least_prices(problem, 0)[0] if objective == COST else 0.0
-    pooled_s = _pooled_makespan(problem, radio_s, free_s, high_s - price_s)
-    return min(max(largest_s, pooled_s) + price_s, high_s)
+    price_s = run_price = send_price = 0.0
+    if objective == COST:
+        price_s = least_prices(problem, 0)[0]
+        run_price, send_price = problem.prices
+    pooled_s = _pooled_value(
+        problem, radio_s, free_s, run_price, send_price, largest_s, max(largest_s, high_s - price_s), high_s
+    )
+    return min(max(largest_s + price_s, pooled_s), high_s)

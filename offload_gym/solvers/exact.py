@@ -71,14 +71,14 @@ def solve_one(problem, first, radio_s, finish_s, free_s, value_s, objective, max
 @njit(cache=True, nogil=True, error_model="numpy")
 def exact_kernel(
     tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits, max_cores,
-    power, objective, max_nodes, decisions, bound_s, optimal, nodes,
+    power, objective, max_nodes, start, stop, decisions, bound_s, optimal, nodes,
 ):  # fmt: skip
-    """Fill ``decisions`` (B, n), ``bound_s``, ``optimal`` and ``nodes`` (B,)."""
+    """Fill ``decisions`` (B, n), ``bound_s``, ``optimal`` and ``nodes`` (B,) of the instances start, ..., stop - 1."""
     n, num_locations = tasks.shape[1], locations.shape[1]
     room = new_problem(n, num_locations, edge_parent.shape[1])
     free_s = np.empty((num_locations, max_cores))
     finish_s = np.empty(n)
-    for b in range(len(tasks)):
+    for b in range(start, stop):
         problem = open_problem(b, tasks, locations, task_counts, edge_start, edge_parent, edge_bits, room)
         fill_prices(power[b], locations[b], problem)
         start_schedule(locations[b], backlog_s[b], free_s)
@@ -110,7 +110,7 @@ def exact(instances: Instances, objective: str = "makespan") -> NDArray[np.int64
     size = len(instances)
     decisions = np.empty((size, instances.num_tasks), dtype=np.int64)
     unused = (np.empty(size), np.empty(size, dtype=np.bool_), np.empty(size, dtype=np.int64))
-    exact_kernel(*instances.arrays, instances.max_cores, instances.power, code, UNLIMITED, decisions, *unused)
+    exact_kernel(*instances.arrays, instances.max_cores, instances.power, code, UNLIMITED, 0, size, decisions, *unused)
     return decisions
 
 
@@ -149,15 +149,17 @@ def solve(
 
     def work(rows: slice) -> None:
         exact_kernel(
-            *instances[rows].arrays,
+            *instances.arrays,
             instances.max_cores,
-            instances.power[rows],
+            instances.power,
             code,
             UNLIMITED if max_nodes is None else max_nodes,
-            decisions[rows],
-            bound_s[rows],
-            optimal[rows],
-            nodes[rows],
+            rows.start,
+            rows.stop,
+            decisions,
+            bound_s,
+            optimal,
+            nodes,
         )
 
     for_each_chunk(work, size, num_threads, chunk=16)

@@ -25,7 +25,7 @@ import numpy as np
 from numba import njit
 
 from offload_gym.delay import COST, MEAN, PATH, RETURN, RUN, SEND, energy_price, send_input
-from offload_gym.solvers.bounds import TOLERANCE, least_prices, least_sum, resource_weights, tabulate_sums
+from offload_gym.solvers.bounds import TOLERANCE, least_prices, least_sum, tabulate_sums
 
 FIRST_WIDTH = 64
 WIDENING = 4
@@ -123,6 +123,42 @@ def _level(state, core_at, tasks_left, arrival_s, tail_s, left_s, limit_s, weigh
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def _resource_weights(times, first, room_s, weights):
+    """Fill ``weights`` (K + 1,) of locations and radio: the weighted work of the tasks is large against the room.
+
+    ``room_s`` (K + 1,) is the time of the resources that the tasks from ``first`` on may take. By the method of
+    multiplicative weights.
+    """
+    n, num_locations = times.shape[:2]
+    share = np.full(num_locations + 1, 1.0 / (num_locations + 1))
+    price = np.empty(num_locations + 1)
+    load_s = np.empty(num_locations + 1)
+    best = -1.0
+    for _ in range(WEIGHT_ROUNDS):
+        for r in range(num_locations + 1):
+            price[r] = share[r] / max(room_s[r], 1e-12)
+        load_s[:] = 0.0
+        work = 0.0
+        for j in range(first, n):
+            cheapest, chosen = np.inf, 0
+            for k in range(num_locations):
+                cost = price[k] * times[j, k, RUN] + price[num_locations] * times[j, k, SEND]
+                if cost < cheapest:
+                    cheapest, chosen = cost, k
+            work += cheapest
+            load_s[chosen] += times[j, chosen, RUN]
+            load_s[num_locations] += times[j, chosen, SEND]
+        if work > best:
+            best = work
+            weights[:] = price
+        total = 0.0
+        for r in range(num_locations + 1):
+            share[r] *= np.exp(0.7 * min(4.0, load_s[r] / max(room_s[r], 1e-12)))
+            total += share[r]
+        share /= total
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def _weights(times, first, root, core_at, best_s):
     """(size,) weights of radio and cores in the sum that says which states a pass keeps.
 
@@ -136,7 +172,7 @@ def _weights(times, first, root, core_at, best_s):
         room_s[k] = 0.0
         for c in range(core_at[k], core_at[k + 1]):
             room_s[k] += max(0.0, best_s - (max(root[c], root[RADIO]) if k > 0 else root[c]))
-    resource_weights(times, first, room_s, WEIGHT_ROUNDS, price)
+    _resource_weights(times, first, room_s, price)
     total = price[num_locations]
     for k in range(num_locations):
         total += price[k] * (core_at[k + 1] - core_at[k])
