@@ -5,7 +5,7 @@ import naive
 import numpy as np
 import pytest
 
-from offload_gym import Instances, latency, sample_instances, solve
+from offload_gym import Instances, latency, make_policy, sample_instances, solve
 from offload_gym.solvers.beam import beam_search
 from offload_gym.solvers.greedy import greedy
 from offload_gym.solvers.local_search import local_search
@@ -241,3 +241,15 @@ def test_bounds_on_effort(hand_case, value):
         solve(hand_case, max_nodes=value)
     with pytest.raises(ValueError, match=rf"width is {value}; .* at least 1"):
         beam_search(hand_case, value)
+
+
+def test_batches_are_decided_by_several_threads_as_one_by_one(draw):
+    instances = draw("mixed", 600, 6, num_edges=1, seed=37)
+    start = random_decisions(instances, seed=38)
+    together = local_search(instances, start), make_policy("exact").decide(instances)
+    for b in range(0, 600, 37):
+        one = instances[b : b + 1]
+        np.testing.assert_array_equal(local_search(one, start[b : b + 1])[0], together[0][b])
+        np.testing.assert_array_equal(make_policy("exact").decide(one)[0], together[1][b])
+    for threads in (1, 3):
+        np.testing.assert_array_equal(local_search(instances, start, num_threads=threads), together[0])

@@ -35,6 +35,7 @@ from offload_gym.solvers.local_search import improve, settle
 from offload_gym.solvers.parallel import for_each_chunk
 from offload_gym.solvers.pareto import FIRST_WIDTH, pareto_search
 
+CHUNK = 16  # instances that a thread solves at a time
 UNLIMITED = np.iinfo(np.int64).max
 
 
@@ -110,7 +111,12 @@ def exact(instances: Instances, objective: str = "makespan") -> NDArray[np.int64
     size = len(instances)
     decisions = np.empty((size, instances.num_tasks), dtype=np.int64)
     unused = (np.empty(size), np.empty(size, dtype=np.bool_), np.empty(size, dtype=np.int64))
-    exact_kernel(*instances.arrays, instances.max_cores, instances.power, code, UNLIMITED, 0, size, decisions, *unused)
+
+    def work(rows: slice) -> None:
+        batch = (*instances.arrays, instances.max_cores, instances.power)
+        exact_kernel(*batch, code, UNLIMITED, rows.start, rows.stop, decisions, *unused)
+
+    for_each_chunk(work, size, None, CHUNK)
     return decisions
 
 
@@ -162,7 +168,7 @@ def solve(
             nodes,
         )
 
-    for_each_chunk(work, size, num_threads, chunk=16)
+    for_each_chunk(work, size, num_threads, CHUNK)
     # From the decisions, so that it is to the last bit what latency() says of them.
     latency_s = latency(instances, decisions, objective)
     return Solutions(decisions, latency_s, np.where(optimal, latency_s, bound_s), optimal, nodes)

@@ -24,8 +24,10 @@ from offload_gym.delay import (
     start_schedule,
 )
 from offload_gym.instances import Instances
+from offload_gym.solvers.parallel import for_each_chunk
 
 NO_REFINEMENT = -1
+CHUNK = 256  # instances that a thread improves at a time
 
 
 def refinement_code(refine: str | None) -> int:
@@ -149,18 +151,26 @@ def local_search_kernel(
         )
 
 
-def local_search(instances: Instances, decisions: ArrayLike, objective: str = "makespan") -> NDArray[np.int64]:
+def local_search(
+    instances: Instances, decisions: ArrayLike, objective: str = "makespan", num_threads: int | None = None
+) -> NDArray[np.int64]:
     """Improve decisions by best-improvement one-flip local search.
 
     Args:
         instances: B instances of n tasks.
         decisions: (B, n) where to start; left as they are.
         objective: "makespan", "mean" or "cost".
+        num_threads: threads that share the instances; None takes one a core.
 
     Returns:
         (B, n) decisions that no move of a single task improves.
     """
     code = objective_code(objective)
     improved = check_decisions(instances, decisions).copy()
-    local_search_kernel(*instances.arrays, instances.max_cores, instances.power, code, improved)
+
+    def work(rows: slice) -> None:
+        part = instances if len(instances) <= CHUNK else instances[rows]
+        local_search_kernel(*part.arrays, instances.max_cores, part.power, code, improved[rows])
+
+    for_each_chunk(work, len(instances), num_threads, CHUNK)
     return improved
