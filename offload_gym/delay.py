@@ -388,9 +388,8 @@ def check_decisions(instances: Instances, decisions: ArrayLike) -> NDArray[np.in
         raise ValueError(f"decisions has the type {array.dtype}; it must hold integers")
     if array.shape != shape:
         raise ValueError(f"decisions has the shape {array.shape}; it must be {shape}, one location a task")
-    wrong = (array < 0) | (array >= instances.num_locations)
-    if wrong.any():
-        b, i = np.argwhere(wrong)[0]
+    if array.size and (array.min() < 0 or array.max() >= instances.num_locations):
+        b, i = np.argwhere((array < 0) | (array >= instances.num_locations))[0]
         raise ValueError(f"decisions[{b}, {i}] is {array[b, i]}; it must be from 0 to {instances.num_locations - 1}")
     return np.ascontiguousarray(array, dtype=np.int64)
 
