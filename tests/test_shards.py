@@ -223,7 +223,11 @@ def test_files_that_workers_write_elsewhere_are_missed(tmp_path, monkeypatch):
 
 
 def test_what_killed_processes_left_is_cleared_away(tmp_path):
-    (tmp_path / ".123.shard-000000.npz").write_bytes(b"half")
+    names = (".123.shard-000000.npz", ".456.shard-000000.npz")
+    for name in names:
+        (tmp_path / name).write_bytes(b"half")
+    os.utime(tmp_path / names[0], (0, 0))
     generate_shards(tmp_path, SMALL, 4, 1)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["settings.json", "shard-000000.npz"]
+    # but not what a process may still be writing
+    assert sorted(path.name for path in tmp_path.iterdir()) == [names[1], "settings.json", "shard-000000.npz"]
     assert json.loads((tmp_path / "settings.json").read_text())["scenario"]["num_tasks"] == 3
