@@ -235,11 +235,11 @@ def start_schedule(locations, backlog_s, free_s):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def copy_schedule(start_s, free_s):
-    """``free_s[:] = start_s``, which takes longer for a few numbers."""
-    for k in range(free_s.shape[0]):
-        for m in range(free_s.shape[1]):
-            free_s[k, m] = start_s[k, m]
+def copy_table(source, target):
+    """``target[:] = source`` of two dimensions, which takes longer for a few numbers, and far longer to compile."""
+    for k in range(target.shape[0]):
+        for m in range(target.shape[1]):
+            target[k, m] = source[k, m]
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
@@ -317,7 +317,7 @@ def evaluate(problem, first, decision, objective, value_s, radio_s, start_s, fin
     completion ("makespan"), the sum of the completions ("mean"), or the largest completion and the price of the energy
     of the tasks from ``first`` on ("cost").
     """
-    copy_schedule(start_s, free_s)
+    copy_table(start_s, free_s)
     for i in range(first, len(decision)):
         k = decision[i]
         radio_s, core, _, finish_s[i], completion_s, _ = place(problem, i, k, decision, finish_s, radio_s, free_s)

@@ -51,6 +51,7 @@ from offload_gym.delay import (
     RUN,
     SEND,
     check_decisions,
+    copy_table,
     fill_problem,
     new_problem,
     place,
@@ -111,13 +112,26 @@ def open_epoch(task, location, backlog_s, radio_s, edge_bits, problem, finish_s,
     return makespan_s if makespan_s > 0.0 else 1.0
 
 
+def new_links(num_instances: int, num_tasks: int, dependent: bool) -> NDArray[np.float64] | None:
+    """Room for the links (B, n, 3) of instances of dependent tasks; None where tasks are independent.
+
+    The type tells the kernels so: for None, numba compiles nothing of what dependent tasks need.
+    """
+    return np.zeros((num_instances, num_tasks, 3)) if dependent else None
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def links_of(links, b, count):
+    """The links of the ``count`` tasks of instance ``b``, or None."""
+    if links is None:
+        return None
+    return links[b, :count]
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def fill_links(problem, links):
-    """Fill ``links`` (n, 3): upward rank, mean transfer time of all incoming and of all outgoing data of each task.
-
-    Nothing is done where ``links`` has no rows: the tasks are independent.
-    """
-    if len(links) == 0:
+    """Fill ``links`` (n, 3): upward rank, mean transfer time of all incoming and of all outgoing data of each task."""
+    if links is None:
         return
     upward_ranks(problem, links[:, 0])
     links[:, 1:] = 0.0
@@ -128,7 +142,7 @@ def fill_links(problem, links):
             links[problem.edge_parent[e], 2] += move_s
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@njit(cache=True, nogil=True, error_model="numpy")
 def write_row(times, links, i, scale_s, out, at):
     """Fill the task row of task ``i`` from the stage times (n, K, 4) and ``links``; it begins at ``out[at]``."""
     per_s = 1.0 / scale_s
@@ -139,13 +153,13 @@ def write_row(times, links, i, scale_s, out, at):
         for stage in range(4):
             out[at + stage] = squash(times[i, k, stage] * per_s)
         at += 4
-    if len(links) > 0:
+    if links is not None:
         for column in range(3):
             out[at + column] = squash(links[i, column] * per_s)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def write_state(problem, location, i, decision, finish_s, radio_s, makespan_s, free_s, scale_s, dependent, state):
+def write_state(problem, location, links, i, decision, finish_s, radio_s, makespan_s, free_s, scale_s, state):
     """Fill the state before task ``i`` is placed; ``location`` (K, 6) is that of the instance."""
     n, num_locations = problem.times.shape[:2]
     per_s = 1.0 / scale_s
@@ -167,7 +181,7 @@ def write_state(problem, location, i, decision, finish_s, radio_s, makespan_s, f
     for k in range(num_locations):
         completion_s = place(problem, i, k, decision, finish_s, radio_s, free_s)[4]
         state[at + k] = squash(completion_s * per_s)
-    if dependent:
+    if links is not None:
         at += num_locations
         _write_roll_outs(problem, i, decision, finish_s, radio_s, makespan_s, free_s, scale_s, state[at:])
         at += 6 * num_locations
@@ -208,7 +222,7 @@ def _write_roll_outs(problem, i, decision, finish_s, radio_s, makespan_s, free_s
         so_far_s = max(makespan_s, completion_s)
         least_s = least_total_s = np.inf
         for later_k in range(num_locations + 1):
-            trial_free_s[:] = free_s
+            copy_table(free_s, trial_free_s)
             trial_free_s[k, core] = trial_finish_s[i]
             if later_k == num_locations:
                 largest_s, total_s = complete_greedily(problem, i + 1, sent_s, trial_finish_s, trial_free_s, trial)
@@ -219,7 +233,7 @@ def _write_roll_outs(problem, i, decision, finish_s, radio_s, makespan_s, free_s
                 least_s, least_total_s = min(least_s, max(so_far_s, largest_s)), min(least_total_s, total_s)
         state[2 * num_locations + k] = squash(least_s / scale_s)
         state[3 * num_locations + k] = squash((placed_s + completion_s + least_total_s) / n / scale_s)
-        trial_free_s[:] = free_s
+        copy_table(free_s, trial_free_s)
         trial_free_s[k, core] = trial_finish_s[i]
         largest_s, total_s = critical_path(
             problem, i + 1, sent_s, trial, trial_finish_s, trial_free_s, first_free_s, soonest_s
@@ -252,8 +266,7 @@ def write_observation(
 ):
     """Fill ``out`` with the observation of ``num_rows`` rows before task ``i`` of one instance is placed."""
     n, num_locations = problem.times.shape[:2]
-    dependent = len(links) > 0
-    size = row_size(num_locations, dependent)
+    size = row_size(num_locations, links is not None)
     for j in range(num_rows):
         if i + j < n:
             write_row(problem.times, links, i + j, scale_s, out, j * size)
@@ -261,11 +274,9 @@ def write_observation(
             for column in range(j * size, (j + 1) * size):
                 out[column] = 0.0
     state = out[num_rows * size :]
-    write_state(
-        problem, location, i, decision, finish_s, radio_s, makespan_s, free_s, scale_s, dependent, state
-    )  # fmt: skip
-    if dependent:
-        rest = state[state_size(int(location[:, CORES].sum()), num_locations, dependent) :]
+    write_state(problem, location, links, i, decision, finish_s, radio_s, makespan_s, free_s, scale_s, state)
+    if links is not None:
+        rest = state[state_size(int(location[:, CORES].sum()), num_locations, True) :]
         _write_graph(problem, i, num_rows, decision, finish_s, scale_s, rest)
 
 
@@ -279,7 +290,7 @@ def write_prices(problem, out):
 @njit(cache=True, nogil=True, error_model="numpy")
 def _epoch_observations(
     tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits, max_cores,
-    dependent, prefixes, rows, states,
+    all_links, prefixes, rows, states,
 ):  # fmt: skip
     num_instances, n = prefixes.shape
     num_locations = locations.shape[1]
@@ -287,7 +298,6 @@ def _epoch_observations(
     free_s = np.empty((num_locations, max_cores))
     finish_s = np.empty(n)
     scratch = np.empty(n, dtype=np.int64)
-    all_links = np.empty((n if dependent else 0, 3))
     rows[:] = 0.0
     states[:] = 0.0
     for b in range(num_instances):
@@ -297,15 +307,14 @@ def _epoch_observations(
         scale_s = open_epoch(
             tasks[b], locations[b], backlog_s[b], radio_s, edge_bits[b], problem, finish_s, free_s, scratch
         )
-        links = all_links[:count]
+        links = links_of(all_links, 0, count)
         fill_links(problem, links)
         makespan_s = 0.0
         prefix = prefixes[b, :count]
         for i in range(count):
             write_row(problem.times, links, i, scale_s, rows[b, i], 0)
             write_state(
-                problem, locations[b], i, prefix, finish_s, radio_s, makespan_s, free_s, scale_s, dependent,
-                states[b, i],
+                problem, locations[b], links, i, prefix, finish_s, radio_s, makespan_s, free_s, scale_s, states[b, i]
             )  # fmt: skip
             k = prefix[i]
             radio_s, core, _, finish_s[i], completion_s, _ = place(problem, i, k, prefix, finish_s, radio_s, free_s)
@@ -339,7 +348,8 @@ def epoch_observations(
     rows = np.empty((*shape, row_size(num_locations, dependent)), dtype=np.float32)
     states = np.empty((*shape, state_size(int(cores[0].sum()), num_locations, dependent)), dtype=np.float32)
     prefixes = check_decisions(instances, prefixes)
-    _epoch_observations(*instances.arrays, instances.max_cores, dependent, prefixes, rows, states)
+    links = new_links(1, instances.num_tasks, dependent)
+    _epoch_observations(*instances.arrays, instances.max_cores, links, prefixes, rows, states)
     return rows, states
 
 

@@ -29,6 +29,8 @@ from offload_gym.instances import CORES, Instances
 from offload_gym.observation import (
     check_independent,
     fill_links,
+    links_of,
+    new_links,
     observation_size,
     open_epoch,
     row_size,
@@ -144,7 +146,7 @@ def _write_head_input(rows, later, i, joint, state, x):
 @njit(cache=True, nogil=True, error_model="numpy")
 def decide_kernel(
     tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits, max_cores,
-    encoder_sizes, head_sizes, weights, tanh, joint, dependent, known_cores, refine, decisions,
+    encoder_sizes, head_sizes, weights, tanh, joint, all_links, known_cores, refine, decisions,
 ):  # fmt: skip
     """Fill ``decisions`` (B, n); returns whether all instances have the cores that the network knows."""
     n, num_locations = tasks.shape[1], locations.shape[1]
@@ -153,10 +155,10 @@ def decide_kernel(
     for layer in range(len(encoder_sizes) - 1):
         head_at += (encoder_sizes[layer] + 1) * encoder_sizes[layer + 1]
     room = new_problem(n, num_locations, edge_parent.shape[1])
-    all_links = np.empty((n if dependent else 0, 3))
     free_s = np.empty((num_locations, max_cores))
     finish_s = np.empty(n)
     scratch = np.empty(n, dtype=np.int64)
+    dependent = all_links is not None
     rows = np.empty((n, row_size(num_locations, dependent)), dtype=np.float32)
     state = np.empty(state_size(int(known_cores.sum()), num_locations, dependent), dtype=np.float32)
     later = np.empty((n + 1, encoder_sizes[-1] if encoded else 0), dtype=np.float32)
@@ -169,7 +171,7 @@ def decide_kernel(
                 return False
         count = task_counts[b]
         problem = view_problem(count, edge_start[b], edge_parent[b], room)
-        links = all_links[:count]
+        links = links_of(all_links, 0, count)
         radio_s = radio_backlog_s[b]
         scale_s = open_epoch(
             tasks[b], locations[b], backlog_s[b], radio_s, edge_bits[b], problem, finish_s, free_s, scratch
@@ -184,8 +186,7 @@ def decide_kernel(
             if i == 0 or not joint:
                 if encoded:
                     write_state(
-                        problem, locations[b], i, decision, finish_s, radio_s, makespan_s, free_s, scale_s, dependent,
-                        state,
+                        problem, locations[b], links, i, decision, finish_s, radio_s, makespan_s, free_s, scale_s, state
                     )  # fmt: skip
                 else:
                     write_observation(
@@ -239,12 +240,13 @@ class NetworkPolicy:
         """Decisions (B, n); ValueError where the instances are not of the shape the network was trained for."""
         check_independent(instances, self.network.dependent)
         decisions = np.empty((len(instances), instances.num_tasks), dtype=np.int64)
+        links = new_links(1, instances.num_tasks, self.network.dependent)
         fits = (
             instances.num_locations == len(self._cores)
             and self.network.num_tasks in (0, instances.num_tasks)
             and decide_kernel(
                 *instances.arrays, instances.max_cores, self._encoder_sizes, self._head_sizes, self._weights,
-                self._tanh, self._joint, self.network.dependent, self._cores, self._refine, decisions,
+                self._tanh, self._joint, links, self._cores, self._refine, decisions,
             )
         )  # fmt: skip
         if not fits:

@@ -88,7 +88,7 @@ class Sizes(NamedTuple):
     tasks: int  # uniform numbers of an epoch's tasks
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _between(ranges, row, u):
     return ranges[row, 0] + u * (ranges[row, 1] - ranges[row, 0])
 
@@ -112,7 +112,8 @@ def draw_machines(ranges, cores, u, locations, rates):
         locations[0, column] = np.inf
     locations[0, PROPAGATION] = 0.0
     base_s = _between(ranges, R_EDGE_PROPAGATION_S, u[1])
-    rates[:, 0] = 1.0
+    for k in range(num_locations):
+        rates[k, 0] = 1.0
     for k in range(1, num_locations):
         speed, wired, further = u[3 * k], u[3 * k + 1], u[3 * k + 2]
         locations[k, PROPAGATION] = base_s
@@ -127,7 +128,9 @@ def draw_machines(ranges, cores, u, locations, rates):
                 locations[k, WIRED] = _between(ranges, R_FURTHER_EDGE_WIRED_BPS, wired)
                 locations[k, PROPAGATION] += _between(ranges, R_FURTHER_EDGE_PROPAGATION_S, further)
                 rates[k, 0] = _between(ranges, R_FURTHER_EDGE_RATE_RATIO, u[3 * num_locations + k - 1])
-    rates[:, 1] = rates[:, 0] * _between(ranges, R_DOWNLINK_RATIO, u[2])
+    downlink_ratio = _between(ranges, R_DOWNLINK_RATIO, u[2])
+    for k in range(num_locations):
+        rates[k, 1] = rates[k, 0] * downlink_ratio
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -139,15 +142,18 @@ def draw_tasks(parameters, u, tasks, edge_start, edge_parent, edge_bits, has_edg
     ranges, task_types = parameters.ranges, parameters.task_types
     n, num_edges = len(tasks), edge_parent.shape[0]
     num_applications = len(parameters.application_counts)
-    edge_start[:] = 0
+    for i in range(n + 1):
+        edge_start[i] = 0
     at = n * UNIFORMS_A_TASK  # where the numbers for the epoch begin; those for the edges come next
     count = n
     if num_applications > 0:
         a = min(int(u[at] * num_applications), num_applications - 1)
         count = parameters.application_counts[a]
-        edge_start[:] = parameters.application_start[a]
+        for i in range(n + 1):
+            edge_start[i] = parameters.application_start[a, i]
         for i in range(n):
-            tasks[i] = parameters.application_tasks[a, i]
+            for column in range(3):
+                tasks[i, column] = parameters.application_tasks[a, i, column]
             tasks[i, INPUT] *= _between(ranges, R_DATA_SCALE, u[UNIFORMS_A_TASK * i])
             tasks[i, WORKLOAD] *= _between(ranges, R_WORKLOAD_SCALE, u[UNIFORMS_A_TASK * i + 1])
             tasks[i, OUTPUT] *= _between(ranges, R_DATA_SCALE, u[UNIFORMS_A_TASK * i + 2])
@@ -161,7 +167,9 @@ def draw_tasks(parameters, u, tasks, edge_start, edge_parent, edge_bits, has_edg
     for i in range(n):
         v = u[UNIFORMS_A_TASK * i : UNIFORMS_A_TASK * (i + 1)]
         if len(task_types) > 0:
-            tasks[i] = task_types[min(int(v[0] * len(task_types)), len(task_types) - 1)]
+            kind = min(int(v[0] * len(task_types)), len(task_types) - 1)
+            for column in range(3):
+                tasks[i, column] = task_types[kind, column]
         else:
             input_bits = _between(ranges, R_INPUT_BITS, v[0])
             tasks[i, INPUT] = input_bits
@@ -182,7 +190,8 @@ def draw_tasks(parameters, u, tasks, edge_start, edge_parent, edge_bits, has_edg
                     edge_parent[e] = parent
                     edge_bits[e] = bits_a_cycle * tasks[parent, WORKLOAD] * (0.5 + for_bits[e])
                     e += 1
-        edge_start[count:] = e
+        for i in range(count, n + 1):
+            edge_start[i] = e
     return count
 
 

@@ -90,7 +90,6 @@ class Epochs(NamedTuple):
     has_child: NDArray[np.bool_]  # (n,)
     moves: NDArray[np.float64]  # (0, K, K, 2)
     prices: NDArray[np.float64]  # (2,)
-    links: NDArray[np.float64]  # (0, 3)
     times: NDArray[np.float64]  # (N, n, K, 4)
     decision: NDArray[np.int64]  # (N, n)
     finish_s: NDArray[np.float64]  # (N, n)
@@ -135,7 +134,6 @@ def new_epochs(instances: Instances) -> Epochs:
         has_child=np.zeros(n, dtype=np.bool_),
         moves=np.empty((0, K, K, 2)),
         prices=np.zeros(2),
-        links=np.empty((0, 3)),
         times=np.empty((N, n, K, 4)),
         decision=np.zeros((N, n), dtype=np.int64),
         finish_s=np.empty((N, n)),
@@ -187,6 +185,6 @@ def bare_step(epochs, start, stop, joint, actions, observations):
             if last == n:
                 _prepare(epochs, b, problem)
             write_observation(
-                problem, epochs.locations[b], epochs.links, last % n, n, epochs.decision[b], epochs.finish_s[b],
+                problem, epochs.locations[b], None, last % n, n, epochs.decision[b], epochs.finish_s[b],
                 epochs.schedule[b, 1], epochs.schedule[b, 2], epochs.free_s[b], epochs.schedule[b, 0], observations[b],
             )  # fmt: skip

@@ -9,7 +9,7 @@ from numba import njit
 
 from benchmarks.speed.rows import Row, Target, compared
 from benchmarks.speed.timing import Effort
-from offload_gym.delay import MAKESPAN, new_problem, open_problem, start_schedule
+from offload_gym.delay import MAKESPAN, copy_table, new_problem, open_problem, start_schedule
 from offload_gym.instances import Instances
 from offload_gym.sampling import sample_instances
 from offload_gym.seeds import seed_for
@@ -81,6 +81,6 @@ def _plain_nodes(
     radio_s = radio_backlog_s[0]
     complete_greedily(problem, 0, radio_s, finish_s, free_s, decision)
     best_s = improve(problem, 0, decision, MAKESPAN, 0.0, radio_s, start_s, finish_s, free_s)
-    free_s[:] = start_s
+    copy_table(start_s, free_s)
     _, nodes, _ = branch_and_bound(problem, 0, radio_s, finish_s, free_s, 0.0, MAKESPAN, max_nodes, decision, best_s)
     return nodes

@@ -16,13 +16,13 @@ from offload_gym.envs.fleet import (
     BEGIN,
     OVER,
     STEP,
+    Buffers,
     Fleet,
     as_fleet,
     as_settings,
     check_arguments,
     epochs_of,
     fleet_of,
-    in_python,
     new_buffers,
     step_fleet,
 )
@@ -71,7 +71,7 @@ class EpochEnv(gym.Env):
         self.render_mode = render_mode
         parameters, sizes = scenario_parameters(self.scenario)
         rules, shape = fleet_of(self.scenario, 1, objective, num_epochs, carry_over, observation_noise, self.joint)
-        buffers = new_buffers(shape)
+        buffers = new_buffers(shape, self.scenario.dependent)
         self._rules, self._shape = rules, shape
         self._kernel_arguments = (parameters, *as_settings(sizes, shape, rules), *buffers, 0, 1)
         rows, cores, dependent = self.scenario.most_tasks, self.scenario.cores, self.scenario.dependent
@@ -88,7 +88,7 @@ class EpochEnv(gym.Env):
     @property
     def _fleet(self) -> Fleet:
         # Made anew each time: views that are kept would not follow the buffers into a copy of the environment.
-        fleet: Fleet = in_python(as_fleet)(self._shape, self._kernel_arguments[3:7])
+        fleet: Fleet = as_fleet(self._shape, Buffers(*self._kernel_arguments[3:8]))
         return fleet
 
     @abstractmethod

@@ -11,16 +11,18 @@ take longer than the step itself.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
+from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from offload_gym.delay import (
     COST,
     MEAN,
     Problem,
+    copy_table,
     fill_prices,
     fill_problem,
     objective_code,
@@ -31,7 +33,7 @@ from offload_gym.delay import (
 from offload_gym.epoch_process import draw_epoch, draw_noise
 from offload_gym.estimates import LAST, check_noise
 from offload_gym.instances import CPU, DOWNLINK, ENERGY_WEIGHT, IDLE, KAPPA, TRANSMIT, UPLINK, Instances, check_count
-from offload_gym.observation import fill_links, open_epoch, write_observation, write_prices
+from offload_gym.observation import fill_links, links_of, new_links, open_epoch, write_observation, write_prices
 from offload_gym.sampling import Sizes, as_instances, scenario_parameters
 from offload_gym.scenario import Scenario
 
@@ -50,7 +52,6 @@ class Shape(NamedTuple):
     max_cores: int
     backlog_columns: int  # M where work carries over, so that a location's cores differ, else 1
     num_edges: int
-    num_links: int  # n where tasks depend on each other, else 0
     noisy: bool  # whether the policy sees something other than the truth
 
 
@@ -99,7 +100,6 @@ class Fleet(NamedTuple):
     edge_parent: NDArray[np.int64]  # (N, E)
     edge_bits: NDArray[np.float64]  # (N, E)
     has_child: NDArray[np.bool_]  # (N, n)
-    links: NDArray[np.float64]  # (N, n, 3), or (N, 0, 3) where tasks are independent
     scale_s: NDArray[np.float64]  # (N,)
     true: View
     seen: View  # the same arrays as ``true`` unless the fleet is noisy
@@ -116,13 +116,14 @@ class Buffers(NamedTuple):
     ints: NDArray[np.int64]
     flags: NDArray[np.bool_]
     keys: NDArray[np.uint64]
+    links: NDArray[np.float64] | None  # (N, n, 3), None where tasks are independent; not a part of ``Fleet``
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@register_jitable
 def _float_shapes(s):
     """Shapes of the arrays of floats in the order of their buffer: those of a fleet, then those of a view."""
     N, n, K, E = s.num_envs, s.num_tasks, s.num_locations, s.num_edges
-    of_fleet = ((N,), (N, 1 + K), (N, K, 6), (N, K, 2), (N, n, 3), (N, E), (N, s.num_links, 3), (N,))
+    of_fleet = ((N,), (N, 1 + K), (N, K, 6), (N, K, 2), (N, n, 3), (N, E), (N,))
     of_view = (
         (N, K, 6), (N, K, s.backlog_columns), (N,), (N, n, K, 4), (N, E, K, K, 2), (N, 2), (N, n), (N, K, s.max_cores),
         (N, 6),
@@ -130,13 +131,13 @@ def _float_shapes(s):
     return of_fleet, of_view
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@register_jitable
 def _int_shapes(s):
     N, n = s.num_envs, s.num_tasks
     return (N,), (N,), (N,), (N, n + 1), (N, s.num_edges), (N,), (N,), (N, n)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@register_jitable
 def _cut(buffer, at, shape):
     """The next array of a buffer, and where the one after it begins."""
     size = 1
@@ -145,7 +146,7 @@ def _cut(buffer, at, shape):
     return buffer[at : at + size].reshape(shape), at + size
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@register_jitable
 def _cut_view(floats, at, shapes):
     locations, at = _cut(floats, at, shapes[0])
     core_backlog_s, at = _cut(floats, at, shapes[1])
@@ -159,10 +160,10 @@ def _cut_view(floats, at, shapes):
     return View(locations, core_backlog_s, radio_backlog_s, times, moves, prices, finish_s, free_s, sums), at
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@register_jitable
 def as_fleet(shape, buffers):
     """The buffers as a fleet."""
-    floats, ints, flags, keys = buffers
+    floats, ints, flags, keys, _ = buffers
     of_fleet, of_view = _float_shapes(shape)
     time_s, at = _cut(floats, 0, of_fleet[0])
     latent, at = _cut(floats, at, of_fleet[1])
@@ -170,8 +171,7 @@ def as_fleet(shape, buffers):
     rates, at = _cut(floats, at, of_fleet[3])
     tasks, at = _cut(floats, at, of_fleet[4])
     edge_bits, at = _cut(floats, at, of_fleet[5])
-    links, at = _cut(floats, at, of_fleet[6])
-    scale_s, at = _cut(floats, at, of_fleet[7])
+    scale_s, at = _cut(floats, at, of_fleet[6])
     true, at = _cut_view(floats, at, of_view)
     seen = true
     if shape.noisy:
@@ -188,14 +188,14 @@ def as_fleet(shape, buffers):
     has_child = flags.reshape((shape.num_envs, shape.num_tasks))
     return Fleet(
         keys, episode, epoch, time_s, latent, machines, rates, tasks, task_counts, edge_start, edge_parent, edge_bits,
-        has_child, links, scale_s, true, seen, done, task, decision,
+        has_child, scale_s, true, seen, done, task, decision,
     )  # fmt: skip
 
 
 class Settings(NamedTuple):
     """Sizes, shape and rules as two arrays.
 
-    ``ints``: the 4 sizes, the 8 numbers of the shape, then objective, num_epochs, carry_over and joint of the rules;
+    ``ints``: the 4 sizes, the 7 numbers of the shape, then objective, num_epochs, carry_over and joint of the rules;
     ``floats``: their correlation, epoch_s and noise, then power (4,).
     """
 
@@ -215,24 +215,20 @@ def as_settings(sizes: Sizes, shape: Shape, rules: Rules) -> Settings:
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _settings(ints, floats):
     sizes = Sizes(ints[0], ints[1], ints[2], ints[3])
-    shape = Shape(ints[4], ints[5], ints[6], ints[7], ints[8], ints[9], ints[10], ints[11] > 0)
-    rules = Rules(floats[0], floats[1], ints[12], ints[13], ints[14] > 0, floats[2], ints[15] > 0, floats[3:])
+    shape = Shape(ints[4], ints[5], ints[6], ints[7], ints[8], ints[9], ints[10] > 0)
+    rules = Rules(floats[0], floats[1], ints[11], ints[12], ints[13] > 0, floats[2], ints[14] > 0, floats[3:])
     return sizes, shape, rules
 
 
-def in_python(kernel: Any) -> Any:
-    """The function that was compiled; the same where NUMBA_DISABLE_JIT is set."""
-    return getattr(kernel, "py_func", kernel)
-
-
-def new_buffers(shape: Shape) -> Buffers:
+def new_buffers(shape: Shape, dependent: bool) -> Buffers:
     """Room for a fleet; no environment has begun."""
-    of_fleet, of_view = in_python(_float_shapes)(shape)
+    of_fleet, of_view = _float_shapes(shape)
     num_floats = sum(map(math.prod, of_fleet)) + (2 if shape.noisy else 1) * sum(map(math.prod, of_view))
-    num_ints = sum(map(math.prod, in_python(_int_shapes)(shape)))
+    num_ints = sum(map(math.prod, _int_shapes(shape)))
     return Buffers(
         np.zeros(num_floats), np.zeros(num_ints, dtype=np.int64),
         np.zeros(shape.num_envs * shape.num_tasks, dtype=np.bool_), np.zeros(shape.num_envs, dtype=np.uint64),
+        new_links(shape.num_envs, shape.num_tasks, dependent),
     )  # fmt: skip
 
 
@@ -246,13 +242,13 @@ def _problem(fleet, view, b, count):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _observe(fleet, view, b, priced, out):
+def _observe(fleet, links, view, b, priced, out):
     """Write what the policy sees of environment ``b`` before its next task."""
     n, i, count = fleet.tasks.shape[1], fleet.task[b], fleet.task_counts[b]
     problem = _problem(fleet, view, b, count)
     sums = view.sums
     write_observation(
-        problem, view.locations[b], fleet.links[b, :count], i, n, fleet.decision[b], view.finish_s[b],
+        problem, view.locations[b], links_of(links, b, count), i, n, fleet.decision[b], view.finish_s[b],
         sums[b, RADIO_S], sums[b, LARGEST_S], view.free_s[b], fleet.scale_s[b], out,
     )  # fmt: skip
     if priced:
@@ -289,7 +285,7 @@ def _see(fleet, b, noise, u):
     num_locations = true.locations.shape[1]
     normal = u[: 2 + num_locations]
     draw_noise(fleet.key[b], fleet.episode[b], fleet.epoch[b], normal)
-    seen.locations[b] = true.locations[b]
+    copy_table(true.locations[b], seen.locations[b])
     for k in range(num_locations):
         for column in (UPLINK, DOWNLINK):
             seen.locations[b, k, column] *= math.exp(noise * normal[0])
@@ -299,7 +295,7 @@ def _see(fleet, b, noise, u):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _open(rules, fleet, b):
+def _open(rules, fleet, links, b):
     """Prepare the epoch of environment ``b`` that was drawn."""
     true, seen = fleet.true, fleet.seen
     count = fleet.task_counts[b]
@@ -318,7 +314,7 @@ def _open(rules, fleet, b):
     for column in range(VALUE_S + 1):
         true.sums[b, column] = seen.sums[b, column] = 0.0
     true.sums[b, RADIO_S], seen.sums[b, RADIO_S] = true.radio_backlog_s[b], seen.radio_backlog_s[b]
-    fill_links(problem, fleet.links[b, :count])
+    fill_links(problem, links_of(links, b, count))
     if rules.objective == COST:
         fill_prices(rules.power, seen.locations[b], problem)
     if rules.noise != 0.0:
@@ -343,8 +339,8 @@ def _place(problem, decision, first, last, sums, finish_s, free_s):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def step_fleet(
-    parameters, settings_ints, settings_floats, floats, ints, flags, keys, start, stop, orders, actions, observations,
-    results,
+    parameters, settings_ints, settings_floats, floats, ints, flags, keys, links, start, stop, orders, actions,
+    observations, results,
 ):  # fmt: skip
     """One step of the environments ``start``, ..., ``stop - 1``.
 
@@ -352,10 +348,11 @@ def step_fleet(
         parameters: of the scenario; see ``scenario_parameters``.
         settings_ints: see ``Settings``.
         settings_floats: see ``Settings``.
-        floats: see ``Buffers``, the state of the fleet, like the next three.
+        floats: see ``Buffers``, the state of the fleet, like the next four.
         ints: see above.
         flags: see above.
         keys: see above.
+        links: see above.
         start: first environment.
         stop: one after the last environment.
         orders: (N,) STEP, BEGIN (draw the machines and the first epoch of the episode that ``fleet.episode`` says; the
@@ -375,7 +372,7 @@ def step_fleet(
             for i in range(actions.shape[1]):
                 if actions[b, i] < 0 or actions[b, i] >= num_locations:
                     return b
-    fleet = as_fleet(shape, Buffers(floats, ints, flags, keys))
+    fleet = as_fleet(shape, Buffers(floats, ints, flags, keys, links))
     true, seen, noisy = fleet.true, fleet.seen, rules.noise != 0.0
     u = np.empty(max(sizes.machines, sizes.tasks, 2 + num_locations))
     has_edge = np.empty((n, n) if parameters.graph_jump > 0 else (0, 0), dtype=np.bool_)
@@ -422,15 +419,15 @@ def step_fleet(
         for _ in range(num_draws):
             fleet.epoch[b] += 1
             if rules.noise == LAST:
-                seen.locations[b] = true.locations[b]
-                seen.core_backlog_s[b] = true.core_backlog_s[b]
+                copy_table(true.locations[b], seen.locations[b])
+                copy_table(true.core_backlog_s[b], seen.core_backlog_s[b])
                 seen.radio_backlog_s[b] = true.radio_backlog_s[b]
             _draw(parameters, sizes, rules, fleet, b, u, has_edge)
         if num_draws > 0:
             if rules.noise > 0.0:
                 _see(fleet, b, rules.noise, u)
-            _open(rules, fleet, b)
-        _observe(fleet, seen, b, rules.objective == COST, observations[b])
+            _open(rules, fleet, links, b)
+        _observe(fleet, links, seen, b, rules.objective == COST, observations[b])
     return -1
 
 
@@ -462,7 +459,7 @@ def fleet_of(
     _, sizes = scenario_parameters(scenario)
     shape = Shape(
         num_envs, n, scenario.num_locations, max_cores, max_cores if carry_over else 1, sizes.num_edges,
-        n if scenario.dependent else 0, noise != 0,
+        noise != 0,
     )  # fmt: skip
     return rules, shape
 

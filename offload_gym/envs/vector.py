@@ -28,13 +28,13 @@ from offload_gym.envs.fleet import (
     REACHED_S,
     REWARD,
     STEP,
+    Buffers,
     Fleet,
     as_fleet,
     as_settings,
     check_arguments,
     epochs_of,
     fleet_of,
-    in_python,
     new_buffers,
     step_fleet,
 )
@@ -93,7 +93,7 @@ class VectorEpochEnv(VectorEnv):
         self._rules, shape = fleet_of(
             self.scenario, num_envs, objective, num_epochs, carry_over, observation_noise, self.joint
         )
-        buffers = new_buffers(shape)
+        buffers = new_buffers(shape, self.scenario.dependent)
         self._shape = shape
         self._kernel_arguments = (parameters, *as_settings(sizes, shape, self._rules), *buffers)
         n, cores, dependent = self.scenario.most_tasks, self.scenario.cores, self.scenario.dependent
@@ -116,7 +116,7 @@ class VectorEpochEnv(VectorEnv):
 
     @property
     def _fleet(self) -> Fleet:
-        fleet: Fleet = in_python(as_fleet)(self._shape, self._kernel_arguments[3:7])
+        fleet: Fleet = as_fleet(self._shape, Buffers(*self._kernel_arguments[3:8]))
         return fleet
 
     @property

@@ -18,6 +18,7 @@ from offload_gym.delay import (
     COST,
     MAKESPAN,
     MEAN,
+    copy_table,
     cost_per_makespan,
     fill_prices,
     latency,
@@ -57,14 +58,14 @@ def solve_one(problem, first, radio_s, finish_s, free_s, value_s, objective, max
     start_s = free_s.copy()
     complete_greedily(problem, first, radio_s, finish_s, free_s, decision)
     best_s = improve(problem, first, decision, objective, value_s, radio_s, start_s, finish_s, free_s)
-    free_s[:] = start_s
+    copy_table(start_s, free_s)
     if len(problem.edge_parent) == 0:
         best_s, nodes, proven = pareto_search(
             problem, first, radio_s, free_s, value_s, objective, max_nodes, FIRST_WIDTH, decision, best_s
         )
         if first == 0 and objective == MAKESPAN:
             settle(problem, decision, best_s, radio_s, start_s, finish_s, free_s)
-            free_s[:] = start_s
+            copy_table(start_s, free_s)
         return best_s, nodes, proven
     return branch_and_bound(problem, first, radio_s, finish_s, free_s, value_s, objective, max_nodes, decision, best_s)
 

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from offload_gym.delay import fill_prices, new_problem, open_problem, place, start_schedule
+from offload_gym.delay import copy_table, fill_prices, new_problem, open_problem, place, start_schedule
 from offload_gym.instances import Instances
 from offload_gym.solvers.local_search import NO_REFINEMENT, improve, refinement_code
 
@@ -61,7 +61,7 @@ def greedy_kernel(
         decision = decisions[b, : task_counts[b]]
         decisions[b, task_counts[b] :] = 0  # padding
         start_schedule(locations[b], backlog_s[b], start_s)
-        free_s[:] = start_s
+        copy_table(start_s, free_s)
         complete_greedily(problem, 0, radio_backlog_s[b], finish_s, free_s, decision)
         if refine != NO_REFINEMENT:
             improve(problem, 0, decision, refine, 0.0, radio_backlog_s[b], start_s, finish_s, free_s)

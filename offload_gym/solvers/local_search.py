@@ -13,7 +13,7 @@ from offload_gym.delay import (
     COST,
     MEAN,
     check_decisions,
-    copy_schedule,
+    copy_table,
     energy_price,
     evaluate,
     fill_prices,
@@ -47,7 +47,7 @@ def improve(problem, first, decision, objective, value_s, radio_s, start_s, fini
     while True:
         flip_i = -1
         flip_k = 0
-        copy_schedule(start_s, before_s)
+        copy_table(start_s, before_s)
         sent_s, reached_s, paid_s = radio_s, value_s, 0.0
         for i in range(first, n):
             here = decision[i]
@@ -86,7 +86,7 @@ def settle(problem, decision, makespan_s, radio_s, start_s, finish_s, free_s):
     before_s = np.empty_like(start_s)  # when the cores are free before task i
     unmoved = 0  # tasks in a row that no move of helps
     while unmoved < n:
-        copy_schedule(start_s, before_s)
+        copy_table(start_s, before_s)
         sent_s, sum_s = radio_s, 0.0
         for i in range(n):
             here = decision[i]
@@ -110,7 +110,7 @@ def settle(problem, decision, makespan_s, radio_s, start_s, finish_s, free_s):
 @njit(cache=True, nogil=True, error_model="numpy")
 def _sum_within(problem, first, decision, makespan_s, total_s, radio_s, start_s, finish_s, free_s):
     """Sum of the completions, ``total_s`` before ``first``; infinite where one from there on exceeds ``makespan_s``."""
-    copy_schedule(start_s, free_s)
+    copy_table(start_s, free_s)
     for i in range(first, len(decision)):
         k = decision[i]
         radio_s, core, _, finish_s[i], completion_s, _ = place(problem, i, k, decision, finish_s, radio_s, free_s)

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from offload_gym.delay import new_problem, open_problem, place_tasks, start_schedule
+from offload_gym.delay import copy_table, new_problem, open_problem, place_tasks, start_schedule
 from offload_gym.instances import CORES, Instances
 from offload_gym.solvers.exact import exact
 
@@ -52,7 +52,7 @@ def look_ahead_kernel(
                 here = decision[i]
                 for k in range(num_locations):
                     decision[i] = k
-                    free_s[:] = start_s
+                    copy_table(start_s, free_s)
                     radio_s, makespan_s, _, _, _ = place_tasks(
                         problem, decision, 0, count, radio_backlog_s[b], 0.0, finish_s, free_s
                     )
