@@ -29,7 +29,10 @@ from offload_gym.seeds import check_seed, seed_for
 
 SUFFIX = ".safetensors"
 PREFIXES = {"sequential": "sequential", "joint": "multilabel"}  # form of a network: how its files begin
-POLICIES = (*(f"{prefix}-{role}" for prefix in PREFIXES.values() for role in ("teacher", "student")), *RL_AGENTS)
+SMALL_STUDENT = "sequential-small-student"
+POLICIES = (
+    *(f"{prefix}-{role}" for prefix in PREFIXES.values() for role in ("teacher", "student")), SMALL_STUDENT, *RL_AGENTS
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,11 @@ class Settings:
     teacher_head: tuple[int, ...] = (128, 64)
     student_encoder: tuple[int, ...] = (16, 16)
     student_head: tuple[int, ...] = (32, 16)
+    small_student_encoder: tuple[int, ...] = (8,)
+    small_student_head: tuple[int, ...] = (16,)
     teacher_passes: int = 20  # over the labels, of the sequential teacher
-    student_passes: int = 24
-    multilabel_passes: int = 10  # of the multi-label teacher and its student
+    student_passes: int = 20
+    multilabel_passes: int = 6  # of the multi-label teacher and its student
     temperature: float = 1.0
     alpha: float = 0.5
     rl_placements: int = 163_840  # tasks that each reinforcement-learning agent places
@@ -88,7 +93,7 @@ def train_all(
             raise ValueError(f"only has {name!r}; the policies are {', '.join(POLICIES)}")
     folder = Path(folder)
     for name in only:
-        teacher = name.replace("student", "teacher")
+        teacher = _teacher_of(name)
         if teacher not in only and not (folder / f"{teacher}{SUFFIX}").exists() and teacher != name:
             raise ValueError(f"only has {name!r} without {teacher!r}, which is not in {folder} yet; name both")
     folder.mkdir(parents=True, exist_ok=True)
@@ -100,7 +105,15 @@ def train_all(
     for form, prefix in PREFIXES.items():
         teacher_path = folder / f"{prefix}-teacher{SUFFIX}"
         steps[f"{prefix}-teacher"] = partial(_train_teacher, form, train_labels, validation, settings)
-        steps[f"{prefix}-student"] = partial(_train_student, form, teacher_path, train_labels, validation, settings)
+        sizes = settings.student_encoder, settings.student_head
+        steps[f"{prefix}-student"] = partial(
+            _train_student, form, sizes, teacher_path, train_labels, validation, settings
+        )
+    sizes = settings.small_student_encoder, settings.small_student_head
+    teacher_path = folder / f"{_teacher_of(SMALL_STUDENT)}{SUFFIX}"
+    steps[SMALL_STUDENT] = partial(
+        _train_student, "sequential", sizes, teacher_path, train_labels, validation, settings
+    )
     for name in RL_AGENTS:
         steps[name] = partial(_train_rl_agent, name, validation, settings)
 
@@ -116,6 +129,11 @@ def train_all(
         save_policy(paths[name], network)
         report(f"{name}: {network.num_parameters:,} parameters, trained in {time.perf_counter() - start:.0f} s")
     return paths
+
+
+def _teacher_of(name: str) -> str:
+    """Name of the teacher that a student learns from; a policy without one is returned as it is."""
+    return name.replace("small-student", "student").replace("student", "teacher")
 
 
 def _demonstrations(
@@ -171,11 +189,16 @@ def _train_teacher(form: str, labels: Demonstrations, validation: Demonstrations
 
 
 def _train_student(
-    form: str, teacher_path: Path, labels: Demonstrations, validation: Demonstrations, settings: Settings
+    form: str,
+    sizes: tuple[Sequence[int], Sequence[int]],
+    teacher_path: Path,
+    labels: Demonstrations,
+    validation: Demonstrations,
+    settings: Settings,
 ) -> Network:
     torch.manual_seed(settings.seed)
     scenario = settings.scenario
-    student = TaskNetwork(form, scenario.cores, settings.student_encoder, settings.student_head, scenario.dependent)
+    student = TaskNetwork(form, scenario.cores, *sizes, scenario.dependent)
     samples = make_samples(labels, form, scenario.dependent, pick_device(settings.device))
     teacher = from_runtime(load_network(teacher_path))
     fit(

@@ -9,6 +9,7 @@ from offload_gym.instances import Instances
 from offload_gym.policies import POLICY_NAMES, Policy, load_policy, make_policy
 from offload_gym.runtime import NetworkPolicy
 from offload_gym.scenario import Scenario
+from offload_gym.solvers.local_search import SWAP
 
 SUFFIX = ".safetensors"
 # Trained policies are listed in this order, others after them.
@@ -37,7 +38,7 @@ def contenders(
     observation noise those that were trained with any.
 
     The built-in policies come first, then the trained ones of ``folder``. Students and multi-label networks are also
-    listed with one-flip local search behind them, as heuristics are.
+    listed with local search behind them, as heuristics are.
     """
     candidates: list[Contender] = []
     for name in POLICY_NAMES:
@@ -54,7 +55,8 @@ def contenders(
         name, policy = path.name.removesuffix(SUFFIX), load_policy(path)
         candidates.append(Contender(name, policy, policy.num_parameters))
         if ("student" in name or "multilabel" in name) and objective != "cost":
-            candidates.append(Contender(f"{name}+flip", load_policy(path, objective), policy.num_parameters))
+            for move, refine in (("flip", objective), ("swap", objective + SWAP)):
+                candidates.append(Contender(f"{name}+{move}", load_policy(path, refine), policy.num_parameters))
     fitting = []
     for contender in candidates:
         reason = (

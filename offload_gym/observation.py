@@ -8,9 +8,10 @@ a state:
   time on the radio, path time (wired path and propagation), run time, and return time of the result. Row 0 is the task
   to be placed next, row 1 the one after it; rows beyond the last task are zero, so that the first column is the mask of
   an epoch with fewer tasks than there are rows.
-- state, ``3 + (cores of all locations) + K`` numbers: when the radio is free; the makespan of the tasks placed so far;
-  the share of tasks not placed; when each core is free, earliest first within a location; and when the next task
-  would complete at each location.
+- state, ``3 + (cores of all locations) + 3 K`` numbers: when the radio is free; the makespan of the tasks placed so
+  far; the share of tasks not placed; when each core is free, earliest first within a location; and for each location of the
+  next task, when it would complete, and the makespan and the mean completion of the epoch that are reached if all later
+  tasks are then placed by greedy earliest completion (a roll-out).
 
 At the start of an epoch this is all that the delay model reads, so the optimal decision is a function of it; later in
 the epoch it is all that the remaining decisions depend on. ``squash`` bounds each number; it keeps numbers apart that
@@ -21,12 +22,11 @@ Where tasks depend on each other, the vector is longer:
 - a task row ends with 3 more numbers: the task's upward rank (as in ``offload_gym.solvers.heft``: the mean time from
   its start to the end of the application), and the mean transfer times of all its incoming and of all its outgoing
   data.
-- the state ends with ``6 K + 4 (K - 1)`` more: for each location of the next task, the makespan and the mean completion
-  that are reached if all later tasks are placed greedily; the least that are reached if all later tasks go to one and
-  the same location; and those that the critical path leaves possible (see ``offload_gym.solvers.bounds``); then, for
-  each remote location, the times of moving one reference amount of
-  data (what the radio sends to location 1 in a tenth of the scale) over uplink, downlink and wired path, and the
-  propagation time.
+- the state ends with ``4 K + 4 (K - 1)`` more: for each location of the next task, the least makespan and mean
+  completion that are reached if all later tasks go to one and the same location; and those that the critical path
+  leaves possible (see ``offload_gym.solvers.bounds``); then, for each remote location, the times of moving one
+  reference amount of data (what the radio sends to location 1 in a tenth of the scale) over uplink, downlink and wired
+  path, and the propagation time.
 - the arrivals, n rows of K numbers: for the task of each row, when the data of its parents that are placed could be at
   each location if the radio were idle (0 where no parent is placed).
 - the edges, n rows of n numbers: send time to location 1 of the data from the task of the row to that of the column.
@@ -76,7 +76,7 @@ def row_size(num_locations, dependent=False):
 @njit(cache=True, nogil=True, error_model="numpy")
 def state_size(total_cores, num_locations, dependent=False):
     """Numbers in the state."""
-    return 3 + total_cores + num_locations + (6 * num_locations + 4 * (num_locations - 1) if dependent else 0)
+    return 3 + total_cores + 3 * num_locations + (4 * num_locations + 4 * (num_locations - 1) if dependent else 0)
 
 
 def observation_size(num_tasks: int, cores: tuple[int, ...], dependent: bool = False, priced: bool = False) -> int:
@@ -178,13 +178,9 @@ def write_state(problem, location, links, i, decision, finish_s, radio_s, makesp
                 position -= 1
             state[position] = value
         at += cores
-    for k in range(num_locations):
-        completion_s = place(problem, i, k, decision, finish_s, radio_s, free_s)[4]
-        state[at + k] = squash(completion_s * per_s)
+    _write_roll_outs(problem, links, i, decision, finish_s, radio_s, makespan_s, free_s, per_s, state[at:])
     if links is not None:
-        at += num_locations
-        _write_roll_outs(problem, i, decision, finish_s, radio_s, makespan_s, free_s, scale_s, state[at:])
-        at += 6 * num_locations
+        at += 7 * num_locations
         reference_bits = REFERENCE_SHARE * scale_s * location[1, UPLINK]
         for k in range(1, num_locations):
             for column in (UPLINK, DOWNLINK, WIRED):
@@ -208,11 +204,15 @@ def _complete_at(problem, first, k, radio_s, finish_s, free_s, decision):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _write_roll_outs(problem, i, decision, finish_s, radio_s, makespan_s, free_s, scale_s, state):
-    """Fill ``state`` (6 K) with what simple ways of completing the schedule lead to, by the location of task ``i``."""
+def _write_roll_outs(problem, links, i, decision, finish_s, radio_s, makespan_s, free_s, per_s, state):
+    """Fill ``state`` (3 K, or 7 K with links) with the completion of task ``i`` at each location, and what follows.
+
+    What follows is what simple ways of placing the later tasks lead to.
+    """
     n, num_locations = problem.times.shape[:2]
     trial, trial_finish_s, trial_free_s = decision.copy(), finish_s.copy(), np.empty_like(free_s)
-    first_free_s, soonest_s = np.empty(num_locations), np.empty((n, num_locations))
+    if links is not None:
+        first_free_s, soonest_s = np.empty(num_locations), np.empty((n, num_locations))
     placed_s = 0.0  # sum of the completions of the tasks before i
     for j in range(i):
         placed_s += finish_s[j] + problem.times[j, decision[j], RETURN]
@@ -220,26 +220,30 @@ def _write_roll_outs(problem, i, decision, finish_s, radio_s, makespan_s, free_s
         trial[i] = k
         sent_s, core, _, trial_finish_s[i], completion_s, _ = place(problem, i, k, trial, finish_s, radio_s, free_s)
         so_far_s = max(makespan_s, completion_s)
+        total_so_far_s = placed_s + completion_s
+        copy_table(free_s, trial_free_s)
+        trial_free_s[k, core] = trial_finish_s[i]
+        largest_s, total_s = complete_greedily(problem, i + 1, sent_s, trial_finish_s, trial_free_s, trial)
+        state[k] = squash(completion_s * per_s)
+        state[num_locations + k] = squash(max(so_far_s, largest_s) * per_s)
+        state[2 * num_locations + k] = squash((total_so_far_s + total_s) / n * per_s)
+        if links is None:
+            continue
         least_s = least_total_s = np.inf
-        for later_k in range(num_locations + 1):
+        for later_k in range(num_locations):
             copy_table(free_s, trial_free_s)
             trial_free_s[k, core] = trial_finish_s[i]
-            if later_k == num_locations:
-                largest_s, total_s = complete_greedily(problem, i + 1, sent_s, trial_finish_s, trial_free_s, trial)
-                state[k] = squash(max(so_far_s, largest_s) / scale_s)
-                state[num_locations + k] = squash((placed_s + completion_s + total_s) / n / scale_s)
-            else:
-                largest_s, total_s = _complete_at(problem, i + 1, later_k, sent_s, trial_finish_s, trial_free_s, trial)
-                least_s, least_total_s = min(least_s, max(so_far_s, largest_s)), min(least_total_s, total_s)
-        state[2 * num_locations + k] = squash(least_s / scale_s)
-        state[3 * num_locations + k] = squash((placed_s + completion_s + least_total_s) / n / scale_s)
+            largest_s, total_s = _complete_at(problem, i + 1, later_k, sent_s, trial_finish_s, trial_free_s, trial)
+            least_s, least_total_s = min(least_s, max(so_far_s, largest_s)), min(least_total_s, total_s)
+        state[3 * num_locations + k] = squash(least_s * per_s)
+        state[4 * num_locations + k] = squash((total_so_far_s + least_total_s) / n * per_s)
         copy_table(free_s, trial_free_s)
         trial_free_s[k, core] = trial_finish_s[i]
         largest_s, total_s = critical_path(
             problem, i + 1, sent_s, trial, trial_finish_s, trial_free_s, first_free_s, soonest_s
         )
-        state[4 * num_locations + k] = squash(max(so_far_s, largest_s) / scale_s)
-        state[5 * num_locations + k] = squash((placed_s + completion_s + total_s) / n / scale_s)
+        state[5 * num_locations + k] = squash(max(so_far_s, largest_s) * per_s)
+        state[6 * num_locations + k] = squash((total_so_far_s + total_s) / n * per_s)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -17,6 +17,7 @@ from offload_gym.solvers.beam import beam_search
 from offload_gym.solvers.exact import exact
 from offload_gym.solvers.greedy import greedy
 from offload_gym.solvers.heft import heft
+from offload_gym.solvers.local_search import SWAP
 
 
 class Policy(Protocol):
@@ -53,7 +54,7 @@ def _edge(instances: Instances) -> int:
     return 1
 
 
-def _beam(width: int, objective: str, refine: bool = False) -> FunctionPolicy:
+def _beam(width: int, objective: str, refine: str | None = None) -> FunctionPolicy:
     return FunctionPolicy(lambda instances: beam_search(instances, width, objective, refine))
 
 
@@ -70,11 +71,15 @@ _BUILT_IN: dict[str, Callable[[str, int], Policy]] = {
     "random": lambda objective, seed: _random(seed),
     "greedy": lambda objective, seed: FunctionPolicy(greedy),
     "heft": lambda objective, seed: FunctionPolicy(heft),
+    "heft+swap": lambda objective, seed: FunctionPolicy(lambda instances: heft(instances, objective + SWAP)),
     "greedy+flip": lambda objective, seed: FunctionPolicy(lambda instances: greedy(instances, objective)),
+    "greedy+swap": lambda objective, seed: FunctionPolicy(lambda instances: greedy(instances, objective + SWAP)),
     "beam-4": lambda objective, seed: _beam(4, objective),
-    "beam-4+flip": lambda objective, seed: _beam(4, objective, refine=True),
+    "beam-4+flip": lambda objective, seed: _beam(4, objective, objective),
+    "beam-4+swap": lambda objective, seed: _beam(4, objective, objective + SWAP),
     "beam-16": lambda objective, seed: _beam(16, objective),
-    "beam-16+flip": lambda objective, seed: _beam(16, objective, refine=True),
+    "beam-16+flip": lambda objective, seed: _beam(16, objective, objective),
+    "beam-16+swap": lambda objective, seed: _beam(16, objective, objective + SWAP),
     "exact": lambda objective, seed: FunctionPolicy(lambda instances: exact(instances, objective)),
     "student": lambda objective, seed: _student(objective),
 }
@@ -87,9 +92,9 @@ def make_policy(name: str, objective: str = "makespan", seed: int = 0) -> Policy
     Args:
         name: "local", "edge" (the first edge server), "cloud", "random" (each location equally likely), "greedy"
             (earliest completion), "heft" (the same, most urgent task first), "beam-4", "beam-16" (beam search of that
-            width), "greedy+flip", "beam-4+flip", "beam-16+flip" (improved by one-flip local search), "exact" (as
-            ``solve``) or "student" (a small network, shipped with the package, that was trained for the default
-            scenario and makespan).
+            width), "greedy+flip", "beam-4+flip", "beam-16+flip" (improved by one-flip local search), "greedy+swap",
+            "heft+swap", "beam-4+swap", "beam-16+swap" (by flips and swaps), "exact" (as ``solve``) or "student" (a
+            small network, shipped with the package, that was trained for the default scenario and makespan).
         objective: what the policies that look at the objective minimise.
         seed: of the random policy.
 
@@ -108,8 +113,8 @@ def load_policy(path: str | Path, refine: str | None = None) -> NetworkPolicy:
 
     Args:
         path: a policy file.
-        refine: "makespan" or "mean", the objective of a one-flip local search behind the network, or None for the
-            network alone.
+        refine: local search behind the network: "makespan" or "mean" by flips, "makespan+swap" or "mean+swap" by flips
+            and swaps, or None for the network alone.
 
     Raises:
         ValueError: the file is not a complete policy file, or the objective is unknown.

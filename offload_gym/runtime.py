@@ -24,7 +24,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from offload_gym.delay import new_problem, place, start_schedule, view_problem
+from offload_gym.delay import new_problem, objective_code, place, start_schedule, view_problem
+from offload_gym.inference import decide_independent, make_plan
 from offload_gym.instances import CORES, Instances
 from offload_gym.observation import (
     check_independent,
@@ -39,7 +40,7 @@ from offload_gym.observation import (
     write_row,
     write_state,
 )
-from offload_gym.solvers.local_search import NO_REFINEMENT, improve, refinement_code
+from offload_gym.solvers.local_search import NO_REFINEMENT, SWAP, refine_decision, refinement_code
 
 FORMAT = "offload_gym.policy/1"
 FORMS = ("sequential", "joint")
@@ -208,7 +209,7 @@ def decide_kernel(
         if refine != NO_REFINEMENT:
             start_s = np.empty_like(free_s)
             start_schedule(locations[b], backlog_s[b], start_s)
-            improve(problem, 0, decision, refine, 0.0, radio_backlog_s[b], start_s, finish_s, free_s)
+            refine_decision(problem, decision, refine, radio_backlog_s[b], start_s, finish_s, free_s)
     return True
 
 
@@ -217,38 +218,56 @@ class NetworkPolicy:
 
     Args:
         network: the network; its layer sizes must fit its form.
-        refine: objective of a one-flip local search behind the network, or None for the network alone.
+        refine: local search behind the network: "makespan" or "mean" by flips, "makespan+swap" or "mean+swap" by flips
+            and swaps, or None for the network alone.
+        keep_best: whether the decision is the best of all schedules that were tried on the way: the state shows where
+            each choice leads if greedy earliest completion goes on from there. Only for networks of the sequential form
+            and independent tasks; None: yes for these, unless they were trained on estimates.
 
     Raises:
-        ValueError: a layer does not fit, or the objective is unknown.
+        ValueError: a layer does not fit, the objective is unknown, or the network tries no schedules.
     """
 
-    def __init__(self, network: Network, refine: str | None = None) -> None:
+    def __init__(self, network: Network, refine: str | None = None, keep_best: bool | None = None) -> None:
         self.network = network
         self.num_parameters = network.num_parameters
         self._refine = refinement_code(refine)
-        if refine == "cost":
-            raise ValueError("refine is 'cost'; behind a network it must be 'makespan', 'mean' or None")
+        if refine is not None and refine.removesuffix(SWAP) == "cost":
+            raise ValueError(f"refine is {refine!r}; behind a network it must be for 'makespan' or 'mean', or None")
         self._encoder_sizes, self._head_sizes = _layer_sizes(network)
         parts = [p for weight, bias in network.encoder + network.head for p in (weight.T.ravel(), bias)]
         self._weights = np.concatenate(parts).astype(np.float32)
         self._tanh = network.activation == "tanh"
         self._joint = network.form == "joint"
         self._cores = np.array(network.cores, dtype=np.float64)
+        tries = bool(network.encoder) and not (network.dependent or self._joint or self._tanh)
+        if keep_best is None:
+            keep_best = tries and network.metadata.get("observation_noise", "0.0") in ("0", "0.0")
+        elif keep_best and not tries:
+            raise ValueError("keep_best is True; it must be False or None for this network, which tries no schedules")
+        self._plan = None
+        if network.encoder and not network.dependent and not self._tanh:
+            objective = objective_code(network.metadata.get("objective", "makespan"))
+            self._plan, self._padded_weights = make_plan(
+                network.cores, self._joint, network.encoder, network.head, keep_best, objective, self._refine
+            )
 
     def decide(self, instances: Instances) -> NDArray[np.int64]:
         """Decisions (B, n); ValueError where the instances are not of the shape the network was trained for."""
         check_independent(instances, self.network.dependent)
         decisions = np.empty((len(instances), instances.num_tasks), dtype=np.int64)
-        links = new_links(1, instances.num_tasks, self.network.dependent)
-        fits = (
-            instances.num_locations == len(self._cores)
-            and self.network.num_tasks in (0, instances.num_tasks)
-            and decide_kernel(
-                *instances.arrays, instances.max_cores, self._encoder_sizes, self._head_sizes, self._weights,
-                self._tanh, self._joint, links, self._cores, self._refine, decisions,
-            )
-        )  # fmt: skip
+        if self._plan is not None:
+            fits = decide_independent(*instances.arrays[:5], self._plan, self._padded_weights, decisions)
+        else:
+            links = new_links(1, instances.num_tasks, self.network.dependent)
+            fits = (
+                instances.num_locations == len(self._cores)
+                and self.network.num_tasks in (0, instances.num_tasks)
+                and decide_kernel(
+                    *instances.arrays, instances.max_cores, self._encoder_sizes, self._head_sizes, self._weights,
+                    self._tanh, self._joint, links, self._cores, self._refine, decisions,
+                )
+            )  # fmt: skip
         if not fits:
             tasks = f"{self.network.num_tasks} tasks" if self.network.num_tasks else "any number of tasks"
             cores = sorted({tuple(int(count) for count in row) for row in instances.cores})

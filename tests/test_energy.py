@@ -125,7 +125,7 @@ def test_heuristics_reach_for_the_cost():
     instances = sample_instances("default", 200, seed=6)
     optimum_s = solve(instances, "cost").latency_s
     plain, flipped = greedy(instances), greedy(instances, "cost")
-    beam = beam_search(instances, 16, "cost", refine=True)
+    beam = beam_search(instances, 16, "cost", refine="cost")
     gap = {
         name: (latency(instances, d, "cost") / optimum_s - 1).mean()
         for name, d in {"greedy": plain, "flip": flipped, "beam": beam}.items()

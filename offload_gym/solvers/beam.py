@@ -24,7 +24,7 @@ from offload_gym.delay import (
     start_schedule,
 )
 from offload_gym.instances import CORES, Instances, check_count
-from offload_gym.solvers.local_search import NO_REFINEMENT, improve
+from offload_gym.solvers.local_search import refine_decision, refinement_code
 
 # Prices of a second of the radio and of a second of a location's mean core, in seconds of the objective, for makespan,
 # mean and cost (as for makespan). Chosen on validation instances, n = 8 and 12, by `python -m benchmarks tune-beam`: on
@@ -134,13 +134,11 @@ def beam_kernel(
         decision = decisions[b, :count]
         decision[:] = choices[old, (value_s[old, :kept] + price_s[old, :kept]).argmin(), :count]
         decisions[b, count:] = 0  # padding
-        if refine != NO_REFINEMENT:
-            radio = radio_backlog_s[b]
-            improve(problem, 0, decision, refine, 0.0, radio, start_s, finish_s[0, 0], free_s[0, 0])
+        refine_decision(problem, decision, refine, radio_backlog_s[b], start_s, finish_s[0, 0], free_s[0, 0])
 
 
 def beam_search(
-    instances: Instances, width: int, objective: str = "makespan", refine: bool = False
+    instances: Instances, width: int, objective: str = "makespan", refine: str | None = None
 ) -> NDArray[np.int64]:
     """Decisions (B, n) by beam search.
 
@@ -148,11 +146,11 @@ def beam_search(
         instances: B instances of n tasks.
         width: partial schedules kept, at least 1.
         objective: "makespan", "mean" or "cost".
-        refine: end with a one-flip local search.
+        refine: local search behind it, as in ``offload_gym.solvers.greedy.greedy``.
     """
     code = objective_code(objective)
     check_count("width", width)
-    refine_code = code if refine else NO_REFINEMENT
+    refine_code = refinement_code(refine)
     prices = RADIO_PRICES[code], CORE_PRICES[code]
     decisions = np.empty((len(instances), instances.num_tasks), dtype=np.int64)
     beam_kernel(*instances.arrays, instances.max_cores, instances.power, code, width, *prices, refine_code, decisions)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from offload_gym.delay import copy_table, fill_prices, new_problem, open_problem, place, start_schedule
 from offload_gym.instances import Instances
-from offload_gym.solvers.local_search import NO_REFINEMENT, improve, refinement_code
+from offload_gym.solvers.local_search import refine_decision, refinement_code
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -63,8 +63,7 @@ def greedy_kernel(
         start_schedule(locations[b], backlog_s[b], start_s)
         copy_table(start_s, free_s)
         complete_greedily(problem, 0, radio_backlog_s[b], finish_s, free_s, decision)
-        if refine != NO_REFINEMENT:
-            improve(problem, 0, decision, refine, 0.0, radio_backlog_s[b], start_s, finish_s, free_s)
+        refine_decision(problem, decision, refine, radio_backlog_s[b], start_s, finish_s, free_s)
 
 
 def greedy(instances: Instances, refine: str | None = None) -> NDArray[np.int64]:
@@ -72,7 +71,8 @@ def greedy(instances: Instances, refine: str | None = None) -> NDArray[np.int64]
 
     Args:
         instances: B instances of n tasks.
-        refine: objective of a one-flip local search behind it, or None for greedy alone.
+        refine: local search behind it: "makespan" by flips, "makespan+swap" by flips and swaps, the same for the other
+            objectives, or None for greedy alone.
     """
     code = refinement_code(refine)
     decisions = np.empty((len(instances), instances.num_tasks), dtype=np.int64)

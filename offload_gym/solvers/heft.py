@@ -13,8 +13,18 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from offload_gym.delay import RETURN, RUN, new_problem, open_problem, place, start_schedule
+from offload_gym.delay import (
+    RETURN,
+    RUN,
+    copy_table,
+    fill_prices,
+    new_problem,
+    open_problem,
+    place,
+    start_schedule,
+)
 from offload_gym.instances import Instances
+from offload_gym.solvers.local_search import refine_decision, refinement_code
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -33,16 +43,20 @@ def upward_ranks(problem, rank_s):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def heft_kernel(
-    tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits, max_cores, decisions
-):
+    tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits, max_cores,
+    power, refine, decisions,
+):  # fmt: skip
     """Fill ``decisions`` (B, n)."""
     n, num_locations = tasks.shape[1], locations.shape[1]
     room = new_problem(n, num_locations, edge_parent.shape[1])
-    free_s = np.empty((num_locations, max_cores))
+    start_s = np.empty((num_locations, max_cores))
+    free_s = np.empty_like(start_s)
     finish_s, rank_s = np.empty(n), np.empty(n)
     for b in range(len(tasks)):
         problem = open_problem(b, tasks, locations, task_counts, edge_start, edge_parent, edge_bits, room)
-        start_schedule(locations[b], backlog_s[b], free_s)
+        fill_prices(power[b], locations[b], problem)
+        start_schedule(locations[b], backlog_s[b], start_s)
+        copy_table(start_s, free_s)
         radio_s = radio_backlog_s[b]
         decision = decisions[b, : task_counts[b]]
         decisions[b, task_counts[b] :] = 0  # padding
@@ -58,10 +72,12 @@ def heft_kernel(
             k = decision[i]
             radio_s, core, _, finish_s[i], _, _ = place(problem, i, k, decision, finish_s, radio_s, free_s)
             free_s[k, core] = finish_s[i]
+        refine_decision(problem, decision, refine, radio_backlog_s[b], start_s, finish_s, free_s)
 
 
-def heft(instances: Instances) -> NDArray[np.int64]:
-    """Decisions (B, n) by HEFT; the same rule for every objective."""
+def heft(instances: Instances, refine: str | None = None) -> NDArray[np.int64]:
+    """Decisions (B, n) by HEFT, the same rule for every objective; ``refine`` as in ``greedy``."""
+    code = refinement_code(refine)
     decisions = np.empty((len(instances), instances.num_tasks), dtype=np.int64)
-    heft_kernel(*instances.arrays, instances.max_cores, decisions)
+    heft_kernel(*instances.arrays, instances.max_cores, instances.power, code, decisions)
     return decisions

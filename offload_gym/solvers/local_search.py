@@ -1,6 +1,7 @@
-"""One-flip local search: move the one task whose move helps most, until no move helps.
+"""Local search: flip (move one task) and swap (let two tasks trade places), always the one that helps most.
 
-Kernels that decide can end with it: they take ``refine``, the code of the objective to improve, or ``NO_REFINEMENT``.
+Kernels that decide can end with it: they take ``refine``, what ``refinement_code`` makes of a string: an objective,
+improved by flips until none helps; the same with "+swap" behind it, where swaps are tried whenever no flip helps.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from offload_gym.delay import (
     COST,
     MEAN,
+    OBJECTIVES,
     check_decisions,
     copy_table,
     energy_price,
@@ -27,12 +29,16 @@ from offload_gym.instances import Instances
 from offload_gym.solvers.parallel import for_each_chunk
 
 NO_REFINEMENT = -1
+SWAP = "+swap"
 CHUNK = 256  # instances that a thread improves at a time
 
 
 def refinement_code(refine: str | None) -> int:
-    """The kernels' number for refining under an objective, or for not refining (None)."""
-    return NO_REFINEMENT if refine is None else objective_code(refine)
+    """The kernels' number for refining by flips ("makespan"), by flips and swaps ("makespan+swap"), or not (None)."""
+    if refine is None:
+        return NO_REFINEMENT
+    objective = refine.removesuffix(SWAP)
+    return objective_code(objective) + (len(OBJECTIVES) if objective != refine else 0)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -72,6 +78,48 @@ def improve(problem, first, decision, objective, value_s, radio_s, start_s, fini
         if flip_i < 0:
             return best_s
         decision[flip_i] = flip_k
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _swap(problem, decision, objective, best_s, radio_s, start_s, finish_s, free_s):
+    """Let the two tasks trade places whose swap helps most, in place; returns the value reached."""
+    n = len(decision)
+    before_s = start_s.copy()  # when the cores are free before task i
+    value_s = paid_s = 0.0
+    swap_i = swap_j = -1
+    for i in range(n):
+        here = decision[i]
+        for j in range(i + 1, n):
+            if decision[j] != here:
+                decision[i], decision[j] = decision[j], here
+                swapped_s = paid_s + evaluate(
+                    problem, i, decision, objective, value_s, radio_s, before_s, finish_s, free_s
+                )
+                decision[i], decision[j] = here, decision[i]
+                if swapped_s < best_s:
+                    best_s, swap_i, swap_j = swapped_s, i, j
+        radio_s, core, _, finish_s[i], completion_s, _ = place(problem, i, here, decision, finish_s, radio_s, before_s)
+        before_s[here, core] = finish_s[i]
+        value_s = value_s + completion_s if objective == MEAN else max(value_s, completion_s)
+        if objective == COST:
+            paid_s += energy_price(problem, i, here, decision)
+    if swap_i >= 0:
+        decision[swap_i], decision[swap_j] = decision[swap_j], decision[swap_i]
+    return best_s
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def refine_decision(problem, decision, refine, radio_s, start_s, finish_s, free_s):
+    """Improve one instance's ``decision`` in place as the code ``refine`` says."""
+    if refine == NO_REFINEMENT:
+        return
+    objective = refine % len(OBJECTIVES)
+    best_s = improve(problem, 0, decision, objective, 0.0, radio_s, start_s, finish_s, free_s)
+    while refine >= len(OBJECTIVES):
+        swapped_s = _swap(problem, decision, objective, best_s, radio_s, start_s, finish_s, free_s)
+        if not swapped_s < best_s:
+            return
+        best_s = improve(problem, 0, decision, objective, 0.0, radio_s, start_s, finish_s, free_s)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -133,7 +181,7 @@ def local_search_kernel(
     edge_bits,
     max_cores,
     power,
-    objective,
+    refine,
     decisions,
 ):
     """Improve ``decisions`` (B, n) in place."""
@@ -146,26 +194,31 @@ def local_search_kernel(
         problem = open_problem(b, tasks, locations, task_counts, edge_start, edge_parent, edge_bits, room)
         fill_prices(power[b], locations[b], problem)
         start_schedule(locations[b], backlog_s[b], start_s)
-        improve(
-            problem, 0, decisions[b, : task_counts[b]], objective, 0.0, radio_backlog_s[b], start_s, finish_s, free_s
-        )
+        decision = decisions[b, : task_counts[b]]
+        refine_decision(problem, decision, refine, radio_backlog_s[b], start_s, finish_s, free_s)
 
 
 def local_search(
-    instances: Instances, decisions: ArrayLike, objective: str = "makespan", num_threads: int | None = None
+    instances: Instances,
+    decisions: ArrayLike,
+    objective: str = "makespan",
+    num_threads: int | None = None,
+    swaps: bool = False,
 ) -> NDArray[np.int64]:
-    """Improve decisions by best-improvement one-flip local search.
+    """Improve decisions by best-improvement local search.
 
     Args:
         instances: B instances of n tasks.
         decisions: (B, n) where to start; left as they are.
         objective: "makespan", "mean" or "cost".
         num_threads: threads that share the instances; None takes one a core.
+        swaps: whether two tasks trade places where no move of a single task helps.
 
     Returns:
-        (B, n) decisions that no move of a single task improves.
+        (B, n) decisions that no move of a single task improves, with ``swaps`` no trade of two either.
     """
-    code = objective_code(objective)
+    objective_code(objective)  # its error names the objectives alone
+    code = refinement_code(objective + SWAP if swaps else objective)
     improved = check_decisions(instances, decisions).copy()
 
     def work(rows: slice) -> None:

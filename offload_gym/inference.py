@@ -1,0 +1,329 @@
+"""Decisions of a network for independent tasks, as fast as this package can make them.
+
+The general runtime (``offload_gym.runtime``) builds on the functions that all kernels share. Here the same decisions
+are made with less work: cores that are alike need no names, so a location is the ascending times at which its cores are
+free; all times are divided by the scale once, not when they are shown to the network; the roll-out of the choice that
+greedy would make is known from the step before; and layers are written in vector instructions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from offload_gym.delay import MEAN, PATH, RETURN, RUN, SEND, Problem, paces, stage_times
+from offload_gym.instances import CORES
+from offload_gym.observation import squash
+from offload_gym.solvers.local_search import NO_REFINEMENT, refine_decision
+
+LANES = 8  # outputs of a layer that are computed at a time; its outputs are padded to a multiple
+CHAINS = 4  # sums that are kept apart, as an addition has to wait for the one before; inputs are padded to a multiple
+
+# Columns of a plan (CODE: numbers of an encoding), before the cores of the locations and (offset, inputs, outputs) of
+# each layer.
+NUM_LOCATIONS, IS_JOINT, KEEP_BEST, OBJECTIVE, REFINE, CODE, ENCODER_LAYERS, HEAD_LAYERS, FIRST_CORES = range(9)
+
+Layers = Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]
+
+
+@intrinsic
+def _layer(typing_context, weights, at, inputs, outputs, x, y, rectified):
+    """``y[:outputs] = x[:inputs] @ W + b``, then max(0, .) where ``rectified``; W and b begin at ``weights[at]``."""
+    signature = types.void(weights, types.intp, types.intp, types.intp, x, y, types.boolean)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> None:
+        weights, at, inputs, outputs, x, y, rectified = arguments
+        vector, whole = ir.VectorType(ir.FloatType(), LANES), ir.IntType(64)
+        none, zeros = ir.Constant(vector, ir.Undefined), ir.Constant(vector, [0.0] * LANES)
+        first = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+        multiply_add = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.v{LANES}f32"
+        )
+        weights, x, y = (
+            context.make_array(kind)(context, builder, value).data
+            for kind, value in zip((signature.args[0], *signature.args[4:6]), (weights, x, y), strict=True)
+        )
+
+        def lanes(data: Any, index: Any) -> Any:
+            return builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
+
+        def load(data: Any, index: Any) -> Any:
+            value = builder.load(lanes(data, index))
+            value.align = 4
+            return value
+
+        bias = builder.add(at, builder.mul(inputs, outputs))
+        with cgutils.for_range_slice(builder, whole(0), outputs, whole(LANES)) as (o, _):
+            sums = [cgutils.alloca_once(builder, vector) for _ in range(CHAINS)]
+            for chain in sums:
+                builder.store(zeros, chain)
+            builder.store(load(weights, builder.add(bias, o)), sums[0])
+            with cgutils.for_range_slice(builder, whole(0), inputs, whole(CHAINS)) as (j, _):
+                for c, chain in enumerate(sums):
+                    index = builder.add(j, whole(c))
+                    one = builder.insert_element(none, builder.load(builder.gep(x, [index])), ir.IntType(32)(0))
+                    row = builder.add(at, builder.add(builder.mul(index, outputs), o))
+                    factors = builder.shuffle_vector(one, none, first), load(weights, row)
+                    builder.store(builder.call(multiply_add, [*factors, builder.load(chain)]), chain)
+            values = [builder.load(chain) for chain in sums]
+            while len(values) > 1:
+                values = [builder.fadd(a, b) for a, b in zip(values[::2], values[1::2], strict=True)]
+            positive = builder.select(builder.fcmp_ordered(">", values[0], zeros), values[0], zeros)
+            builder.store(builder.select(rectified, positive, values[0]), lanes(y, o)).align = 4
+
+    return signature, generate
+
+
+def _padded(size: int, multiple: int) -> int:
+    return -(-size // multiple) * multiple
+
+
+def make_plan(
+    cores: Sequence[int], joint: bool, encoder: Layers, head: Layers, keep_best: bool, objective: int, refine: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """A network as two arrays, what ``decide_independent`` takes: integers and padded weights."""
+    plan = [len(cores), joint, keep_best, objective, refine, len(encoder[-1][1]), len(encoder), len(head), *cores]
+    parts: list[NDArray[np.float32]] = []
+    at = 0
+    for weight, bias in (*encoder, *head):
+        outputs, inputs = weight.shape
+        padded = np.zeros((_padded(inputs, CHAINS) + 1, _padded(outputs, LANES)), dtype=np.float32)
+        padded[:inputs, :outputs], padded[-1, :outputs] = weight.T, bias
+        plan += [at, len(padded) - 1, padded.shape[1]]
+        parts.append(padded.ravel())
+        at += padded.size
+    return np.array(plan, dtype=np.int64), np.concatenate(parts)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _run(plan, first, last, rectify_last, weights, x, y):
+    """Run the layers ``first``, ..., ``last - 1`` on ``x``, with ``y`` as scratch; returns where the result is."""
+    for layer in range(first, last):
+        at = FIRST_CORES + plan[NUM_LOCATIONS] + 3 * layer
+        _layer(weights, plan[at], plan[at + 1], plan[at + 2], x, y, rectify_last or layer < last - 1)
+        x, y = y, x
+    return x, y
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _try(times, i, k, radio_s, free_s):
+    """Finish and completion of task ``i`` if it is placed at ``k`` next."""
+    ready_s = (radio_s + times[i, k, SEND]) + times[i, k, PATH] if k > 0 else 0.0
+    finish_s = max(ready_s, free_s[k, 0]) + times[i, k, RUN]
+    return finish_s, finish_s + times[i, k, RETURN]
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _take(free_s, k, cores, finish_s):
+    """The core of ``k`` that is free first is taken until ``finish_s``; the times stay ascending."""
+    m = 1
+    while m < cores and free_s[k, m] < finish_s:
+        free_s[k, m - 1] = free_s[k, m]
+        m += 1
+    free_s[k, m - 1] = finish_s
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _complete(times, first, count, plan, radio_s, free_s, decision):
+    """Greedy earliest completion from task ``first`` on; returns the largest completion and the sum of them."""
+    largest_s = total_s = 0.0
+    for i in range(first, count):
+        best_s, best_k, best_finish_s = np.inf, 0, 0.0
+        for k in range(times.shape[1]):
+            finish_s, completion_s = _try(times, i, k, radio_s, free_s)
+            if completion_s < best_s:
+                best_s, best_k, best_finish_s = completion_s, k, finish_s
+        radio_s += times[i, best_k, SEND]
+        _take(free_s, best_k, plan[FIRST_CORES + best_k], best_finish_s)
+        decision[i] = best_k
+        largest_s = max(largest_s, best_s)
+        total_s += best_s
+    return largest_s, total_s
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _copy_free(source, target, plan):
+    for k in range(len(source)):
+        for m in range(plan[FIRST_CORES + k]):
+            target[k, m] = source[k, m]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts, plan, weights, decisions):
+    """Fill ``decisions`` (B, n); returns whether all instances have the cores that the network knows.
+
+    A network of the sequential form is asked once a task. With ``KEEP_BEST`` the decision is the best of all schedules
+    that were tried: what the choices of the network lead to, and greedy completions after each choice on the way
+    ("fortified" roll-outs, Bertsekas, Tsitsiklis and Wu 1997), so that it is never worse than greedy.
+    """
+    num_locations, n = locations.shape[1], tasks.shape[1]
+    if plan[NUM_LOCATIONS] != num_locations:
+        return False
+    joint, keep_best, objective = plan[IS_JOINT] > 0, plan[KEEP_BEST] > 0, plan[OBJECTIVE]
+    head_first = plan[ENCODER_LAYERS]
+    head_last = head_first + plan[HEAD_LAYERS]
+    layers = FIRST_CORES + num_locations
+    code = plan[CODE]  # numbers of an encoding
+    head_inputs = plan[layers + 3 * head_first + 1]
+    features = 1 + 4 * (num_locations - 1)
+    widest = features + head_inputs + 3 * code
+    for layer in range(head_last):
+        widest = max(widest, plan[layers + 3 * layer + 2])
+    max_cores, total_cores = 0, 0
+    for k in range(num_locations):
+        max_cores = max(max_cores, plan[FIRST_CORES + k])
+        total_cores += plan[FIRST_CORES + k]
+
+    times = np.empty((n, num_locations, 4))
+    all_free_s = np.empty((3, num_locations, max_cores))
+    start_s, free_s, trial_free_s = all_free_s[0], all_free_s[1], all_free_s[2]
+    rows = np.empty((n, features), dtype=np.float32)
+    later = np.zeros((n + 1, code), dtype=np.float32)
+    buffers = np.zeros((2, widest), dtype=np.float32)
+    state = np.empty(3 + total_cores + 3 * num_locations, dtype=np.float32)
+    choices = np.empty((2, n), dtype=np.int64)
+    decision, trial = choices[0], choices[1]
+    known = np.empty((3, num_locations))
+    finishes_s, largest_s, totals_s = known[0], known[1], known[2]
+
+    for b in range(len(tasks)):
+        for k in range(num_locations):
+            cores = plan[FIRST_CORES + k]
+            if locations[b, k, CORES] != cores:
+                return False
+            for m in range(cores):
+                value_s = backlog_s[b, k, m if backlog_s.shape[2] > 1 else 0]
+                at = m
+                while at > 0 and start_s[k, at - 1] > value_s:
+                    start_s[k, at] = start_s[k, at - 1]
+                    at -= 1
+                start_s[k, at] = value_s
+        count = task_counts[b]
+        for k in range(num_locations):
+            pace = paces(locations[b], k)
+            for i in range(count):
+                times[i, k, SEND], times[i, k, PATH], times[i, k, RUN], times[i, k, RETURN] = stage_times(
+                    tasks[b], i, k, pace, True, True
+                )
+        best = decisions[b]
+        for i in range(count, n):
+            best[i] = 0  # padding
+        _copy_free(start_s, free_s, plan)
+        makespan_s, total_s = _complete(times, 0, count, plan, radio_backlog_s[b], free_s, best)
+
+        # From here on times are in terms of the scale.
+        per_s = 1.0 / makespan_s if makespan_s > 0.0 else 1.0
+        greedy_largest_s, greedy_total_s = makespan_s * per_s, total_s * per_s
+        best_value = greedy_total_s if objective == MEAN else greedy_largest_s
+        for i in range(count):
+            for k in range(num_locations):
+                for stage in range(4):
+                    times[i, k, stage] *= per_s
+        for k in range(num_locations):
+            for m in range(plan[FIRST_CORES + k]):
+                start_s[k, m] *= per_s
+                free_s[k, m] = start_s[k, m]
+
+        for e in range(code):
+            later[count, e] = 0.0
+        for i in range(count - 1, -1, -1):
+            x, y = buffers[0], buffers[1]
+            rows[i, 0] = squash(times[i, 0, RUN])
+            for k in range(1, num_locations):
+                for stage in range(4):
+                    rows[i, 4 * k - 3 + stage] = squash(times[i, k, stage])
+            for f in range(features):
+                x[f] = rows[i, f]
+            x, y = _run(plan, 0, head_first, True, weights, x, y)
+            for e in range(code):
+                later[i, e] = later[i + 1, e] + x[e]
+
+        radio_s = radio_backlog_s[b] * per_s
+        makespan_s = total_s = 0.0
+        for i in range(count):
+            if i == 0 or not joint:
+                state[0], state[1], state[2] = squash(radio_s), squash(makespan_s), (count - i) / count
+                at = 3
+                for k in range(num_locations):
+                    for m in range(plan[FIRST_CORES + k]):
+                        state[at] = squash(free_s[k, m])
+                        at += 1
+                greedy_k, least_s = 0, np.inf
+                for k in range(num_locations):
+                    finishes_s[k], completion_s = _try(times, i, k, radio_s, free_s)
+                    largest_s[k], totals_s[k] = max(makespan_s, completion_s), total_s + completion_s
+                    state[at + k] = squash(completion_s)
+                    if completion_s < least_s:
+                        greedy_k, least_s = k, completion_s
+                at += num_locations
+                for k in range(num_locations):
+                    placed_largest_s, placed_total_s = largest_s[k], totals_s[k]
+                    if k == greedy_k:
+                        reached_s, reached_total_s = greedy_largest_s, greedy_total_s
+                    else:
+                        _copy_free(free_s, trial_free_s, plan)
+                        _take(trial_free_s, k, plan[FIRST_CORES + k], finishes_s[k])
+                        later_s, later_total_s = _complete(
+                            times, i + 1, count, plan, radio_s + times[i, k, SEND], trial_free_s, trial
+                        )
+                        reached_s, reached_total_s = max(placed_largest_s, later_s), placed_total_s + later_total_s
+                        value = reached_total_s if objective == MEAN else reached_s
+                        if keep_best and value < best_value:
+                            best_value = value
+                            for j in range(i):
+                                best[j] = decision[j]
+                            best[i] = k
+                            for j in range(i + 1, count):
+                                best[j] = trial[j]
+                    largest_s[k], totals_s[k] = reached_s, reached_total_s
+                    state[at + k] = squash(reached_s)
+                    state[at + num_locations + k] = squash(reached_total_s / count)
+
+            x, y = buffers[0], buffers[1]
+            at = 0
+            if joint:
+                for e in range(code):
+                    x[e] = later[0, e] - later[i, e]
+                at = code
+            for e in range(code):
+                x[at + e] = later[i + 1, e]
+            at += code
+            for f in range(features):
+                x[at + f] = rows[i, f]
+            at += features
+            for f in range(len(state)):
+                x[at + f] = state[f]
+            x, y = _run(plan, head_first, head_last, False, weights, x, y)
+            chosen = 0
+            for k in range(1, num_locations):
+                if x[k] > x[chosen]:
+                    chosen = k
+            decision[i] = chosen
+            if not joint:
+                greedy_largest_s, greedy_total_s = largest_s[chosen], totals_s[chosen]
+                finish_s, completion_s = _try(times, i, chosen, radio_s, free_s)
+                radio_s += times[i, chosen, SEND]
+                makespan_s = max(makespan_s, completion_s)
+                total_s += completion_s
+                _take(free_s, chosen, plan[FIRST_CORES + chosen], finish_s)
+        if not keep_best:
+            for i in range(count):
+                best[i] = decision[i]
+        if plan[REFINE] != NO_REFINEMENT:
+            for k in range(num_locations):
+                for m in range(plan[FIRST_CORES + k], max_cores):
+                    start_s[k, m] = np.inf
+            problem = Problem(
+                times[:count], np.zeros(count + 1, dtype=np.int64), np.empty(0, dtype=np.int64),
+                np.zeros(count, dtype=np.bool_), np.empty((0, num_locations, num_locations, 2)), np.zeros(2),
+            )  # fmt: skip
+            radio_s = radio_backlog_s[b] * per_s
+            refine_decision(problem, best[:count], plan[REFINE], radio_s, start_s, np.empty(count), trial_free_s)
+    return True
