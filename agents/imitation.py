@@ -94,7 +94,7 @@ def fit(
     validation: Demonstrations,
     *,
     epochs: int,
-    batch_size: int = 256,
+    batch_size: int = 512,
     learning_rate: float = 5e-3,
     muon_learning_rate: float = 5e-2,
     seed: int = 0,

@@ -8,38 +8,52 @@ undiscounted, as an epoch's decision has no effect on the next epoch.
 from __future__ import annotations
 
 import math
-from typing import Any, SupportsFloat
+from collections.abc import Callable
+from typing import Any
 
 import gymnasium as gym
+import numpy as np
+import torch
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import VecEnvWrapper
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 from torch import nn
 from tqdm import tqdm
 
-import offload_gym  # noqa: F401 (registers the environments)
-from agents.imitation import mean_gap
+from agents.imitation import mean_gap, soft_labels
 from agents.networks import linear_layers
 from offload_gym.demonstrations import Demonstrations
+from offload_gym.envs.sb3 import SB3VecEnv
+from offload_gym.envs.vector import VectorJointEnv, VectorSequentialEnv
+from offload_gym.observation import epoch_observations
 from offload_gym.runtime import Network
 from offload_gym.scenario import Scenario
 
-RL_AGENTS = ("ppo-joint", "ppo-sequential", "dqn-sequential")
+# The last one is behaviour cloning of the labels, improved by PPO.
+RL_AGENTS = ("ppo-joint", "ppo-sequential", "dqn-sequential", "ppo-cloned")
 HIDDEN = [128, 128]
-NUM_ENVS = 16
-PLACEMENTS_AN_UPDATE = 2048  # of PPO
+NUM_ENVS = {"ppo": 128, "dqn": 32}
+PLACEMENTS_AN_UPDATE = 8192  # of PPO
+CLONING_PASSES = 8
 CHECKS = 10  # on validation instances during a training run
 
 
-class RelativeReward(gym.Wrapper):
-    """Divides the reward by the scale of the epoch that it was earned in."""
+class RelativeReward(VecEnvWrapper):
+    """Divides each reward by the scale of the epoch that it was earned in."""
 
-    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
-        """One step of the environment."""
-        scale_s = self.unwrapped.scale_s  # type: ignore[attr-defined]  # before the step opens the next epoch
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        return observation, float(reward) / scale_s, terminated, truncated, info
+    venv: SB3VecEnv
+
+    def reset(self) -> VecEnvObs:
+        """Begin new episodes."""
+        return self.venv.reset()
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """One step of the environments."""
+        scale_s = self.venv.env.scale_s  # before the step opens the next epoch
+        observations, rewards, dones, infos = self.venv.step_wait()
+        return observations, (rewards / scale_s).astype(np.float32), dones, infos
 
 
 class _KeepBest(BaseCallback):
@@ -79,32 +93,26 @@ def make_agent(
     """An untrained agent of ``RL_AGENTS``."""
     if name not in RL_AGENTS:
         raise ValueError(f"agent is {name!r}; it must be one of {', '.join(RL_AGENTS)}")
-    algorithm, form = name.split("-")
+    algorithm = name.split("-")[0]
+    vector_env = VectorJointEnv if name.endswith("joint") else VectorSequentialEnv
+    num_envs = NUM_ENVS[algorithm]
     # One epoch is one episode, whose return is what counts, undiscounted.
-    kwargs = {
-        "scenario": scenario,
-        "objective": objective,
-        "num_epochs": 1,
-        "observation_noise": observation_noise,
-    }
-    env = make_vec_env(
-        f"offload_gym/{form.capitalize()}-v0",
-        n_envs=NUM_ENVS,
-        seed=seed,
-        env_kwargs=kwargs,
-        wrapper_class=RelativeReward,
+    env = RelativeReward(
+        SB3VecEnv(
+            vector_env(num_envs, scenario, objective, 1, observation_noise=observation_noise, autoreset_mode="SameStep")
+        )
     )
     common: dict[str, Any] = {"gamma": 1.0, "seed": seed, "device": "cpu"}
     if algorithm == "ppo":
         # As many placements, and so as many gradient steps, between two updates in both environments.
-        steps = PLACEMENTS_AN_UPDATE // NUM_ENVS // placements_a_step(name, scenario)
+        steps = PLACEMENTS_AN_UPDATE // num_envs // placements_a_step(name, scenario)
         return PPO(
             "MlpPolicy",
             env,
             n_steps=max(steps, 2),
-            batch_size=max(steps, 2) * NUM_ENVS // 4,
-            n_epochs=5,
-            learning_rate=1e-3,
+            batch_size=max(steps, 2) * num_envs // 8,
+            n_epochs=8,
+            learning_rate=1e-4 if name == "ppo-cloned" else _falling(2e-3),
             policy_kwargs={"net_arch": HIDDEN, "activation_fn": nn.ReLU},
             **common,
         )
@@ -125,6 +133,34 @@ def make_agent(
     )
 
 
+def _falling(rate: float) -> Callable[[float], float]:
+    """A learning rate that falls to 0 as the share of the training that remains does."""
+    return lambda remaining: rate * remaining
+
+
+def clone(agent: PPO, labels: Demonstrations, dependent: bool, seed: int) -> None:
+    """Train the policy of an agent on the Sequential environment by behaviour cloning of soft labels."""
+    rows, states = (torch.from_numpy(a) for a in epoch_observations(labels.seen, labels.prefixes, dependent))
+    targets, present = torch.from_numpy(soft_labels(labels.regret)), torch.from_numpy(labels.seen.present)
+    size, n = rows.shape[:2]
+    optimizer = torch.optim.AdamW(agent.policy.parameters(), lr=1e-3)
+    steps = CLONING_PASSES * -(-size // 256)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps, pct_start=0.15)
+    generator = torch.Generator().manual_seed(seed)
+    for _ in tqdm(range(CLONING_PASSES), desc="behaviour cloning", unit="pass", mininterval=1.0):
+        for chosen in torch.randperm(size, generator=generator).split(256):
+            for i in range(n):
+                shown = torch.zeros_like(rows[chosen])
+                shown[:, : n - i] = rows[chosen, i:]
+                observations = torch.cat([shown.flatten(1), states[chosen, i]], dim=1)[present[chosen, i]]
+                scores = agent.policy.get_distribution(observations).distribution.logits  # type: ignore[union-attr]
+                loss = nn.functional.cross_entropy(scores, targets[chosen, i][present[chosen, i]]) / n
+                loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            schedule.step()
+
+
 def placements_a_step(name: str, scenario: Scenario) -> int:
     """Tasks that one step of the agent's environment places."""
     return scenario.most_tasks if name.endswith("joint") else 1
@@ -135,15 +171,21 @@ def train_agent(
     scenario: Scenario,
     objective: str,
     num_placements: int,
+    labels: Demonstrations,
     validation: Demonstrations,
     seed: int = 0,
     observation_noise: float | str = 0.0,
 ) -> Network:
     """Train an agent until it has placed ``num_placements`` tasks (PPO: rounded up to whole updates).
 
+    The ``labels`` are for "ppo-cloned" alone.
+
     Returns its policy as the compiled runtime reads it, at the check that was best on validation.
     """
     agent = make_agent(name, scenario, objective, seed, observation_noise)
+    if name == "ppo-cloned":
+        assert isinstance(agent, PPO)
+        clone(agent, labels, scenario.dependent, seed)
     steps = num_placements // placements_a_step(name, scenario)
     keeper = _KeepBest(steps, name, scenario, validation)
     agent.learn(steps, callback=keeper)

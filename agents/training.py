@@ -47,20 +47,20 @@ class Settings:
     objective: str = "makespan"
     observation_noise: float | str = 0.0  # what policies know of rates and backlogs, as in the environments
     seed: int = 1  # of instances and weights
-    num_labels: int = 150_000  # training instances
+    num_labels: int = 250_000  # training instances
     num_validation: int = 4_000
     teacher_encoder: tuple[int, ...] = (64, 32)
     teacher_head: tuple[int, ...] = (128, 64)
-    student_encoder: tuple[int, ...] = (16, 16)
+    student_encoder: tuple[int, ...] = (16, 12)
     student_head: tuple[int, ...] = (32, 16)
     small_student_encoder: tuple[int, ...] = (8,)
     small_student_head: tuple[int, ...] = (16,)
-    teacher_passes: int = 20  # over the labels, of the sequential teacher
-    student_passes: int = 20
-    multilabel_passes: int = 6  # of the multi-label teacher and its student
+    teacher_passes: int = 24  # over the labels, of the sequential teacher
+    student_passes: int = 16
+    multilabel_passes: int = 4  # of the multi-label teacher and its student
     temperature: float = 1.0
     alpha: float = 0.5
-    rl_placements: int = 163_840  # tasks that each reinforcement-learning agent places
+    rl_placements: int = 600_000  # tasks that each reinforcement-learning agent places
     device: str = "auto"
 
     def __post_init__(self) -> None:
@@ -115,7 +115,7 @@ def train_all(
         _train_student, "sequential", sizes, teacher_path, train_labels, validation, settings
     )
     for name in RL_AGENTS:
-        steps[name] = partial(_train_rl_agent, name, validation, settings)
+        steps[name] = partial(_train_rl_agent, name, train_labels, validation, settings)
 
     chosen = [name for name in steps if not only or name in only]
     paths = {name: folder / f"{name}{SUFFIX}" for name in chosen}
@@ -213,8 +213,8 @@ def _train_student(
     return to_runtime(student)
 
 
-def _train_rl_agent(name: str, validation: Demonstrations, settings: Settings) -> Network:
+def _train_rl_agent(name: str, labels: Demonstrations, validation: Demonstrations, settings: Settings) -> Network:
     return train_agent(
-        name, settings.scenario, settings.objective, settings.rl_placements, validation, settings.seed,
+        name, settings.scenario, settings.objective, settings.rl_placements, labels, validation, settings.seed,
         settings.observation_noise,
     )  # fmt: skip

@@ -13,7 +13,13 @@ from offload_gym.solvers.local_search import SWAP
 
 SUFFIX = ".safetensors"
 # Trained policies are listed in this order, others after them.
-ORDER = ("sequential-teacher", "sequential-student", "multilabel-teacher", "multilabel-student")
+ORDER = (
+    "sequential-teacher",
+    "sequential-student",
+    "sequential-small-student",
+    "multilabel-teacher",
+    "multilabel-student",
+)
 
 
 class Contender(NamedTuple):

@@ -9,9 +9,9 @@ a state:
   to be placed next, row 1 the one after it; rows beyond the last task are zero, so that the first column is the mask of
   an epoch with fewer tasks than there are rows.
 - state, ``3 + (cores of all locations) + 3 K`` numbers: when the radio is free; the makespan of the tasks placed so
-  far; the share of tasks not placed; when each core is free, earliest first within a location; and for each location of the
-  next task, when it would complete, and the makespan and the mean completion of the epoch that are reached if all later
-  tasks are then placed by greedy earliest completion (a roll-out).
+  far; the share of tasks not placed; when each core is free, earliest first within a location; and for each location of
+  the next task, when it would complete, and the makespan and the mean completion of the epoch that are reached if all
+  later tasks are then placed by greedy earliest completion (a roll-out).
 
 At the start of an epoch this is all that the delay model reads, so the optimal decision is a function of it; later in
 the epoch it is all that the remaining decisions depend on. ``squash`` bounds each number; it keeps numbers apart that
