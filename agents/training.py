@@ -208,7 +208,7 @@ def _train_student(
         validation,
         epochs=settings.student_passes if form == "sequential" else settings.multilabel_passes,
         seed=settings.seed,
-        description=f"{PREFIXES[form]}-student",
+        description=teacher_path.stem.replace("teacher", "student"),
     )
     return to_runtime(student)
 

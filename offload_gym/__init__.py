@@ -15,6 +15,7 @@ from offload_gym.demonstrations import (
     save_demonstrations,
 )
 from offload_gym.estimates import estimate_instances
+from offload_gym.export import export_c, export_onnx
 from offload_gym.instances import Instances
 from offload_gym.policies import POLICY_NAMES, Policy, load_policy, make_policy
 from offload_gym.sampling import sample_consecutive, sample_instances
@@ -38,6 +39,8 @@ __all__ = [
     "completion_times",
     "energy",
     "estimate_instances",
+    "export_c",
+    "export_onnx",
     "generate_demonstrations",
     "generate_shards",
     "latency",

@@ -231,6 +231,7 @@ class NetworkPolicy:
     def __init__(self, network: Network, refine: str | None = None, keep_best: bool | None = None) -> None:
         self.network = network
         self.num_parameters = network.num_parameters
+        self.refine = refine
         self._refine = refinement_code(refine)
         if refine is not None and refine.removesuffix(SWAP) == "cost":
             raise ValueError(f"refine is {refine!r}; behind a network it must be for 'makespan' or 'mean', or None")
@@ -245,6 +246,7 @@ class NetworkPolicy:
             keep_best = tries and network.metadata.get("observation_noise", "0.0") in ("0", "0.0")
         elif keep_best and not tries:
             raise ValueError("keep_best is True; it must be False or None for this network, which tries no schedules")
+        self.keep_best = keep_best
         self._plan = None
         if network.encoder and not network.dependent and not self._tanh:
             objective = objective_code(network.metadata.get("objective", "makespan"))

@@ -137,3 +137,14 @@ def from_instances(instances: Any, b: int) -> dict[str, Any]:
     for name in ("cpu_hz", "cores", "uplink_bps", "downlink_bps", "wired_bps", "propagation_s", "backlog_s"):
         instance[name] = getattr(instances, name)[b].tolist()
     return instance
+
+
+def roll_out(instance: dict[str, Any], placed: Sequence[int]) -> tuple[int, ...]:
+    """The decision that begins with ``placed``, where each later task goes to where it completes first."""
+    n, num_locations = len(instance["input_bits"]), len(instance["cpu_hz"])
+    decision = tuple(placed)
+    for i in range(len(placed), n):
+        padding = (0,) * (n - 1 - i)  # later tasks have no effect on task i
+        ends = [completion_times(instance, (*decision, k, *padding))[i] for k in range(num_locations)]
+        decision = (*decision, ends.index(min(ends)))
+    return decision

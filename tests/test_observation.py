@@ -1,6 +1,7 @@
 from itertools import product
 
 import gymnasium as gym
+import naive
 import numpy as np
 import pytest
 
@@ -59,7 +60,7 @@ def test_rows_and_states_of_the_hand_case():
         [0.2, 0.386, *(0.0, 0.1, 0, 0.35), *(0.2, 0.470, 0.512)],
         [0.2, 0.386, *(0.2, 0.1, 0, 0.35), *(0.6, 0.730, 0.764)],
     ]
-    np.testing.assert_allclose(np.delete(states[0], 2, axis=1), np.array(seconds) / 0.6, rtol=1e-6)
+    np.testing.assert_allclose(np.delete(states[0, :, :10], 2, axis=1), np.array(seconds) / 0.6, rtol=1e-6)
     np.testing.assert_allclose(states[0, :, 2], [1, 2 / 3, 1 / 3], rtol=1e-6)
 
 
@@ -69,7 +70,7 @@ def test_backlogs_of_the_radio_and_of_each_core_are_seen_earliest_first():
     instances = hand_instance((0.4, 0.2, 0.4), backlog_s=backlog_s, radio_backlog_s=[0.5])
     _, states = epoch_observations(instances, np.array([[0, 0, 0]]))
     expected = [0.5, 0, 1, *(0, 0.1, 0.3, 0.7), *(0.4, 0.7 + 0.005 + 0.1 + 0.01, 0.7 + 0.05 + 0.04 + 0.036)]
-    np.testing.assert_allclose(states[0, 0], expected, rtol=1e-6)
+    np.testing.assert_allclose(states[0, 0, :10], expected, rtol=1e-6)
 
 
 def test_a_time_beyond_twice_the_scale_is_squashed():
@@ -83,7 +84,26 @@ def test_an_instance_that_takes_no_time_is_observed_in_seconds():
     nothing = hand_instance((0, 0, 0), input_bits=np.zeros((1, 3)), output_bits=np.zeros((1, 3)))
     rows, states = epoch_observations(nothing, np.array([[0, 0, 0]]))
     np.testing.assert_allclose(rows[0, 0], [1, 0, 0, 0.005, 0, 0.005, 0, 0.03, 0, 0.03], rtol=1e-6)
-    np.testing.assert_allclose(states[0, 0], [0, 0, 1, 0, 0.1, 0, 0, 0, 0.105, 0.06], rtol=1e-6)
+    roll_outs = [0, 0.105, 0.06, 0, 0.105 / 3, 0.06 / 3]
+    np.testing.assert_allclose(states[0, 0], [0, 0, 1, 0, 0.1, 0, 0, 0, 0.105, 0.06, *roll_outs], rtol=1e-6)
+
+
+@pytest.mark.parametrize("scenario", [{"num_tasks": 5}, {"num_tasks": 4, "num_edges": 2}, {"name": "dag"}])
+def test_the_state_shows_what_each_choice_leads_to_with_greedy_after_it(scenario):
+    instances = offload_gym.sample_instances({"name": "default", **scenario}, 15, seed=2)
+    n, K = instances.num_tasks, instances.num_locations
+    prefixes = np.random.default_rng(0).integers(0, K, (15, n))
+    dependent = scenario.get("name") == "dag"
+    _, states = epoch_observations(instances, prefixes, dependent)
+    at = 3 + int(instances.cores[0].sum()) + K
+    for b in range(15):
+        problem = naive.from_instances(instances, b)
+        scale_s = naive.latency(problem, naive.roll_out(problem, ()))
+        for i in range(n):
+            tried = [naive.roll_out(problem, (*prefixes[b, :i].tolist(), k)) for k in range(K)]
+            expected = [[naive.latency(problem, d, o) for d in tried] for o in ("makespan", "mean")]
+            shown = unsquash(states[b, i, at : at + 2 * K]).reshape(2, K)
+            np.testing.assert_allclose(shown, np.array(expected) / scale_s, rtol=2e-5)
 
 
 def test_squash_keeps_up_to_2_and_grows_on_below_3():
@@ -140,10 +160,10 @@ def test_observations_of_extreme_scenarios_stay_in_the_space(env_id, name, tmp_p
 
 
 def test_the_size_counts_rows_cores_and_locations():
-    assert observation_size(8, (1, 2, 8)) == 8 * (2 + 4 * 2) + 3 + 11 + 3
-    assert observation_size(3, (2, 8)) == 3 * (2 + 4) + 3 + 10 + 2
+    assert observation_size(8, (1, 2, 8)) == 8 * (2 + 4 * 2) + 3 + 11 + 3 * 3
+    assert observation_size(3, (2, 8)) == 3 * (2 + 4) + 3 + 10 + 3 * 2
     space = observation_space(8, (1, 2, 8))
-    assert (space.shape, space.dtype, space.low.max(), space.high.min()) == ((97,), np.float32, 0, 3)
+    assert (space.shape, space.dtype, space.low.max(), space.high.min()) == ((103,), np.float32, 0, 3)
 
 
 @pytest.mark.parametrize("scenario", ["default", {"name": "vision", "num_tasks": 5, "num_edges": 2}])

@@ -2,8 +2,9 @@ import json
 import struct
 import subprocess
 import sys
-from itertools import pairwise
+from itertools import pairwise, product
 
+import naive
 import numpy as np
 import pytest
 import torch
@@ -89,7 +90,7 @@ def test_decisions_are_those_of_a_plain_forward_pass(form, activation, encoded):
     for scenario in ({}, TWO_EDGES):
         instances = sample(**scenario)
         network = balanced(random_network(form, activation, encoded, cores=tuple(instances.cores[0])), instances)
-        decisions = NetworkPolicy(network).decide(instances)
+        decisions = NetworkPolicy(network, keep_best=False).decide(instances)
         # Step by step: a sequential network sees where the tasks before were placed, which the policy chose itself.
         prefixes, scores = np.zeros_like(decisions), []
         for i in range(instances.num_tasks):
@@ -97,7 +98,7 @@ def test_decisions_are_those_of_a_plain_forward_pass(form, activation, encoded):
             scores.append(reference_scores(network, rows, states, i))
             prefixes[:, i] = decisions[:, i]
         assert_chosen(decisions, np.stack(scores, axis=1))
-        assert np.bincount(decisions.ravel()).max() < 0.9 * decisions.size
+        assert np.bincount(decisions.ravel()).max() < 0.95 * decisions.size
 
 
 @both_forms
@@ -108,10 +109,11 @@ def test_radio_and_core_backlogs_reach_the_network(form):
     busy[2] = np.random.default_rng(0).exponential(0.3, (200, 3, 8))  # each core is free at a time of its own
     busy[3] = np.random.default_rng(1).exponential(0.3, 200)
     busy = offload_gym.Instances.from_arrays(*busy)
-    decisions = NetworkPolicy(network).decide(busy)
+    policy = NetworkPolicy(network, keep_best=False)
+    decisions = policy.decide(busy)
     rows, states = epoch_observations(busy, decisions)
     assert_chosen(decisions, np.stack([reference_scores(network, rows, states, i) for i in range(5)], axis=1))
-    assert (decisions != NetworkPolicy(network).decide(instances)).any()
+    assert (decisions != policy.decide(instances)).any()
 
 
 @both_forms
@@ -122,10 +124,10 @@ def test_decisions_are_those_of_the_torch_network(form):
     observed = [torch.from_numpy(array) for array in epoch_observations(instances, np.zeros((200, 5), dtype=np.int64))]
     with torch.no_grad():
         network.head[-1].bias -= network(*observed).mean(dim=(0, 1))  # so that each location is chosen
-        decisions = NetworkPolicy(to_runtime(network)).decide(instances)
+        decisions = NetworkPolicy(to_runtime(network), keep_best=False).decide(instances)
         scores = network(*map(torch.from_numpy, epoch_observations(instances, decisions))).numpy()
     assert_chosen(decisions, scores)
-    assert np.bincount(decisions.ravel()).max() < 0.9 * decisions.size
+    assert np.bincount(decisions.ravel()).max() < 0.95 * decisions.size
 
 
 @pytest.mark.parametrize("encoded", [True, False])
@@ -230,3 +232,41 @@ def test_a_network_without_an_encoder_must_say_its_number_of_tasks(form, tmp_pat
     # Without rows, its head would take the state alone.
     save_policy(tmp_path / "a.policy", random_network(form, encoded=False, num_tasks=0))
     assert_refused(tmp_path / "a.policy", (tmp_path / "a.policy").read_bytes())
+
+
+@pytest.mark.parametrize("objective", ["makespan", "mean"])
+def test_the_best_schedule_on_the_way_is_kept(objective):
+    instances = sample(6, num_edges=2)
+    network = balanced(random_network(cores=tuple(instances.cores[0]), objective=objective), instances)
+    kept, own = NetworkPolicy(network).decide(instances), NetworkPolicy(network, keep_best=False).decide(instances)
+    # Every schedule that the network's state shows: each choice of each task, completed greedily.
+    best_s = np.full(len(instances), np.inf)
+    for b in range(len(instances)):
+        problem = naive.from_instances(instances, b)
+        for i, k in product(range(6), range(4)):
+            tried = naive.roll_out(problem, (*own[b, :i].tolist(), k))
+            best_s[b] = min(best_s[b], naive.latency(problem, tried, objective))
+    reached_s = offload_gym.latency(instances, kept, objective)
+    np.testing.assert_allclose(reached_s, best_s, rtol=1e-12)
+    assert (reached_s < offload_gym.latency(instances, own, objective)).mean() > 0.5
+    greedy_s = offload_gym.latency(instances, offload_gym.make_policy("greedy").decide(instances), objective)
+    assert (reached_s <= greedy_s * (1 + 1e-12)).all()
+
+
+def test_a_network_that_tries_no_schedules_keeps_none():
+    for network in (random_network("joint"), random_network(encoded=False), random_network(activation="tanh")):
+        assert not NetworkPolicy(network).keep_best
+        with pytest.raises(ValueError, match="keep_best is True"):
+            NetworkPolicy(network, keep_best=True)
+    assert not NetworkPolicy(random_network(observation_noise="0.3")).keep_best
+
+
+@pytest.mark.parametrize("refine", [None, "makespan", "mean+swap"])
+@both_forms
+def test_the_fast_runtime_decides_as_the_general_one(form, refine):
+    for scenario in ({}, TWO_EDGES, {"num_edges": 0}, {"num_tasks": 2, "max_tasks": 7}):
+        instances = sample(**scenario)
+        network = balanced(random_network(form, cores=tuple(instances.cores[0])), instances)
+        fast, general = (NetworkPolicy(network, refine, keep_best=False) for _ in range(2))
+        general._plan = None
+        np.testing.assert_array_equal(fast.decide(instances), general.decide(instances))

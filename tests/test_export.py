@@ -1,0 +1,127 @@
+"""Exported networks decide as the package does."""
+
+import ctypes
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from test_runtime import balanced, both_forms, random_network
+
+import offload_gym
+from offload_gym.instances import CORES, CPU, DOWNLINK, PROPAGATION, UPLINK, WIRED
+from offload_gym.runtime import NetworkPolicy
+
+COMPILER = shutil.which("gcc") or shutil.which("cc")
+needs_compiler = pytest.mark.skipif(COMPILER is None, reason="there is no C compiler")
+HARNESS = """
+#include "policy.h"
+int decide_all(int count, int n, const double *tasks, const double *locations, const double *radio_backlog_s, int *decisions)
+{
+    int b;
+    for (b = 0; b < count; b++)
+        if (offload_gym_decide(n, (const offload_gym_task *)tasks + b * n,
+                (const offload_gym_location *)locations + b * OFFLOAD_GYM_NUM_LOCATIONS, radio_backlog_s[b],
+                decisions + b * n))
+            return -1;
+    return 0;
+}
+"""  # noqa: E501
+
+
+def in_c(policy, instances, folder, max_tasks=32):
+    """Decisions of the exported header; None where it refuses."""
+    folder = Path(tempfile.mkdtemp(dir=folder))  # a library is loaded once under each path
+    sizes = offload_gym.export_c(policy, folder / "policy.h", max_tasks)
+    assert f"{sizes['ram']} bytes of arrays on the stack for up to {max_tasks} " in (folder / "policy.h").read_text()
+    assert sizes["flash"] == 4 * policy.num_parameters
+    (folder / "harness.c").write_text(HARNESS)
+    flags = [
+        "-std=c99",
+        "-Wall",
+        "-Wextra",
+        "-Wpedantic",
+        "-Wno-unused-function",
+        "-Werror",
+        "-O2",
+        "-ffp-contract=off",
+    ]
+    command = [COMPILER, *flags, "-shared", "-fPIC", "harness.c", "-o", "harness.so"]
+    subprocess.run(command, cwd=folder, check=True)
+    library = ctypes.CDLL(str(folder / "harness.so"))
+    tasks, locations, backlog_s, radio_s, *_ = instances.arrays
+    columns = locations[:, :, [CPU, UPLINK, DOWNLINK, WIRED, PROPAGATION]]
+    columns = np.ascontiguousarray(np.concatenate([columns, backlog_s[:, :, :1]], axis=2))
+    decisions = np.full((len(instances), instances.num_tasks), -1, dtype=np.int32)
+    arrays = [ctypes.c_void_p(array.ctypes.data) for array in (tasks, columns, radio_s, decisions)]
+    done = library.decide_all(len(instances), instances.num_tasks, *arrays)
+    return None if done else decisions
+
+
+@needs_compiler
+@both_forms
+@pytest.mark.parametrize("scenario", [{}, {"num_edges": 2, "num_tasks": 5}, {"num_edges": 0, "num_tasks": 1}])
+def test_c_decides_as_python(form, scenario, tmp_path):
+    instances = offload_gym.sample_instances({"name": "default", **scenario}, 2_000, seed=7)
+    assert (instances.radio_backlog_s == 0).all()
+    busy = [array.copy() for array in instances.arrays]
+    busy[3] = np.random.default_rng(0).exponential(0.3, len(instances))
+    instances = offload_gym.Instances.from_arrays(*busy)
+    cores = tuple(int(count) for count in instances.locations[0, :, CORES])
+    for objective in ("makespan", "mean"):
+        network = balanced(random_network(form, cores=cores, objective=objective), instances)
+        policies = [NetworkPolicy(network)] + (
+            [NetworkPolicy(network, keep_best=False)] if form == "sequential" else []
+        )
+        for policy in policies:
+            np.testing.assert_array_equal(in_c(policy, instances, tmp_path), policy.decide(instances))
+
+
+@needs_compiler
+def test_the_shipped_student_in_c_decides_10_000_instances_as_python(tmp_path):
+    instances = offload_gym.sample_instances("default", 10_000, seed=8)
+    student = offload_gym.make_policy("student")
+    np.testing.assert_array_equal(in_c(student, instances, tmp_path), student.decide(instances))
+
+
+@needs_compiler
+def test_c_refuses_more_tasks_than_there_is_memory_for(tmp_path):
+    instances = offload_gym.sample_instances("default", 3, seed=8)
+    assert in_c(offload_gym.make_policy("student"), instances, tmp_path, max_tasks=7) is None
+
+
+@both_forms
+def test_onnx_has_the_scores_of_the_network(form, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    instances = offload_gym.sample_instances("default", 500, seed=3)
+    policy = NetworkPolicy(balanced(random_network(form), instances), keep_best=False)
+    offload_gym.export_onnx(policy, tmp_path / "policy.onnx", num_tasks=8)
+    session = onnxruntime.InferenceSession(tmp_path / "policy.onnx", providers=["CPUExecutionProvider"])
+    env_id = f"offload_gym/{'Joint' if form == 'joint' else 'Sequential'}-v0"
+    envs = gym.make_vec(env_id, num_envs=500, vectorization_mode="vector_entry_point", num_epochs=1)
+    observation, _ = envs.reset(seed=0)
+    wanted = policy.decide(envs.unwrapped.instances)
+    for i in range(1 if form == "joint" else 8):
+        chosen = session.run(["scores"], {"observation": observation})[0].argmax(axis=-1)
+        # Arithmetic in another order may decide between two scores that are equal but for rounding.
+        assert (chosen == (wanted if form == "joint" else wanted[:, i])).mean() > 0.999
+        observation, *_ = envs.step(wanted if form == "joint" else wanted[:, i])
+
+
+@pytest.mark.parametrize(
+    "export", [offload_gym.export_c, lambda policy, path: offload_gym.export_onnx(policy, path, 5)]
+)
+def test_what_cannot_be_exported_is_refused(export, tmp_path):
+    for policy, message in (
+        (NetworkPolicy(random_network(encoded=False)), "only networks for independent tasks"),
+        (NetworkPolicy(random_network(activation="tanh")), "only networks for independent tasks"),
+        (NetworkPolicy(random_network(), "makespan"), "refine is 'makespan'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            export(policy, tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match="max_tasks is 0"):
+        offload_gym.export_c(NetworkPolicy(random_network()), tmp_path / "out", max_tasks=0)
