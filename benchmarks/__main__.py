@@ -12,7 +12,9 @@ from agents.job_options import add_job_options, chosen_backend
 from agents.scenario_options import add_scenario_options, chosen_scenario
 from benchmarks.applications import compare_applications, compare_large_graphs
 from benchmarks.comparison import MAX_NODES, compare
+from benchmarks.deployment import measure_deployment
 from benchmarks.episodes import compare_carry_over
+from benchmarks.fronts import compare_sizes
 from benchmarks.information import compare_information
 from benchmarks.large import compare_large_n
 from benchmarks.speed.command import GROUPS, measure_speed
@@ -28,7 +30,18 @@ def main(arguments: list[str] | None = None) -> int:
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    for add in (_policies, _applications, _large_graphs, _large_n, _carry_over, _information, _speed, _tune_beam):
+    for add in (
+        _policies,
+        _front,
+        _deployment,
+        _applications,
+        _large_graphs,
+        _large_n,
+        _carry_over,
+        _information,
+        _speed,
+        _tune_beam,
+    ):
         add(commands)
     options = parser.parse_args(arguments)
     try:
@@ -94,6 +107,25 @@ def _policies(commands: Any) -> None:
     parser.add_argument("--csv", metavar="FILE", help="write the rows as CSV")
     parser.add_argument("--markdown", metavar="FILE", help="write the table as Markdown")
     parser.add_argument("--plots", metavar="DIR", help="write the plots as PNG files")
+
+
+def _front(commands: Any) -> None:
+    def run(options: argparse.Namespace) -> None:
+        compare_sizes(Path(options.agents), options.seed, options.num_instances, options.json, options.plot)
+
+    summary = "compare policies at 8, 12 and 16 tasks: which are on the front of quality and speed"
+    parser = _command(commands, run, "front", summary, agents="results/policies", num_instances=2000)
+    parser.add_argument("--json", metavar="FILE", help="write the rows as a JSON list")
+    parser.add_argument("--plot", metavar="FILE", help="write the plot as a PNG file")
+
+
+def _deployment(commands: Any) -> None:
+    def run(options: argparse.Namespace) -> None:
+        check_count("num_instances", options.num_instances)
+        measure_deployment(Path(options.agents), options.seed, options.num_instances)
+
+    summary = "time one decision of a network compiled, in C, in ONNX, in torch and in stable-baselines3"
+    _command(commands, run, "deployment", summary, agents="results/policies/n8", num_instances=2000)
 
 
 def _applications(commands: Any) -> None:

@@ -15,10 +15,12 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.measurement import Measurement
+from offload_gym.delay import optimality_gap
 from offload_gym.files import replacing
 from offload_gym.scenario import Scenario
 
 BOOTSTRAP_SAMPLES = 2000
+SLOWER = 20  # times that a small device is slower than this machine
 
 
 def bootstrap_interval(values: NDArray[np.float64], confidence: float = 0.95, seed: int = 0) -> tuple[float, float]:
@@ -39,6 +41,8 @@ def summarise(
     # Padding has no label.
     agrees = (measurement.decisions == measurement.expert_decisions) | ~measurement.present
     p50, p99 = np.quantile(measurement.decide_us, [0.5, 0.99])
+    # The tasks wait for the decision.
+    delayed = [optimality_gap(measurement.latency_s + s * p50 / 1e6, measurement.optimum_s).mean() for s in (1, SLOWER)]
     return {
         "policy": measurement.name,
         "scenario": scenario.label,
@@ -58,6 +62,8 @@ def summarise(
         "latency_mean_s": float(measurement.latency_s.mean()),
         "decide_us_p50": float(p50),
         "decide_us_p99": float(p99),
+        "gap_with_delay": float(delayed[0]),
+        "gap_with_delay_on_slow_device": float(delayed[1]),
         "decisions_per_s": len(gap) / measurement.batch_s,
         "num_parameters": measurement.num_parameters,
     }
@@ -96,11 +102,12 @@ def write_markdown(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:
 
 
 COLUMNS = ("policy", "mean gap % [95 % CI]", "p95", "max", "optimal %", "label %", "exact %", "p50 µs", "p99 µs",
-           "parameters")  # fmt: skip
+           "with delay %", f"{SLOWER}x slower %", "parameters")  # fmt: skip
 NOTE = (
     "Gap: latency over the optimum minus 1. Optimal: share of instances decided at the optimum. Label and exact: "
     "agreement with the expert's labels, one by one and all together; an instance often has several optima and the "
-    "expert labels one of them. µs: one decision for one instance, asked from Python."
+    "expert labels one of them. µs: one decision for one instance, asked from Python. With delay: mean gap of latency "
+    f"plus p50, as the tasks wait for the decision; and on a device {SLOWER} times slower than this machine."
 )
 
 
@@ -116,6 +123,8 @@ def cells(row: dict[str, Any]) -> list[str]:
         f"{100 * row['exact_match']:.1f}",
         f"{row['decide_us_p50']:.1f}",
         f"{row['decide_us_p99']:.1f}",
+        f"{100 * row['gap_with_delay']:.2f}",
+        f"{100 * row['gap_with_delay_on_slow_device']:.2f}",
         f"{row['num_parameters']:,}" if row["num_parameters"] else "",
     ]
 
@@ -130,7 +139,7 @@ def print_table(rows: Sequence[dict[str, Any]], console: Console | None = None) 
     for row in sorted(rows, key=lambda row: -row["gap_mean"]):
         table.add_row(*cells(row))
     # Wide enough for all columns also where the output is a file or a pipe.
-    (console or Console(width=max(Console().width, 140))).print(table)
+    (console or Console(width=max(Console().width, 170))).print(table)
 
 
 def markdown_table(rows: Sequence[dict[str, Any]]) -> str:

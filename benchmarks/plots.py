@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,19 @@ from offload_gym.instances import Instances
 
 FAMILIES = {
     "fixed or random": ("local", "edge", "cloud", "random"),
-    "heuristic or search": ("greedy", "heft", "greedy+flip", "beam-4", "beam-4+flip", "beam-16", "beam-16+flip"),
+    "heuristic or search": (
+        "greedy",
+        "heft",
+        "greedy+flip",
+        "beam-4",
+        "beam-4+flip",
+        "beam-16",
+        "beam-16+flip",
+        "greedy+swap",
+        "heft+swap",
+        "beam-4+swap",
+        "beam-16+swap",
+    ),
     "exact": ("exact",),
 }
 LEARNED = {"teacher": "teacher", "student": "student", "ppo": "reinforcement learning", "dqn": "reinforcement learning"}
@@ -58,7 +70,28 @@ def gap_against_delay(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:
     Points carry numbers, by falling gap as in the table, and the legend their names: names would cover each other.
     """
     figure = Figure(figsize=(10, 5.5), dpi=120, layout="constrained")
-    axes = figure.subplots()
+    _draw_front(figure.subplots(), rows)
+    figure.legend(
+        fontsize=9, loc="outside right upper", title="dashed: no policy is faster and better", title_fontsize=8
+    )
+    with replacing(path) as temporary:
+        figure.savefig(temporary)
+
+
+def fronts(path: str | Path, panels: Mapping[str, Sequence[dict[str, Any]]]) -> None:
+    """``gap_against_delay`` of several comparisons side by side; ``panels`` maps a title to rows."""
+    figure = Figure(figsize=(6.2 * len(panels), 8), dpi=110, layout="constrained")
+    every = np.atleast_1d(figure.subplots(1, len(panels), sharey=True))
+    for axes, (title, rows) in zip(every, panels.items(), strict=True):
+        _draw_front(axes, rows)
+        axes.set_title(title)
+        axes.label_outer()
+        axes.legend(fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.1))
+    with replacing(path) as temporary:
+        figure.savefig(temporary)
+
+
+def _draw_front(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
     floor = 0.02  # per cent: where a gap of 0 is drawn on the logarithmic axis
     at = {row["policy"]: (row["decide_us_p50"], max(100 * row["gap_mean"], floor)) for row in rows}
     axes.plot(*zip(*(at[name] for name in front(rows)), strict=True), color="#222222", linewidth=0.8, linestyle="--")
@@ -77,11 +110,6 @@ def gap_against_delay(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:
     axes.set_xlabel("decision delay, median of one call from Python (µs)")
     axes.set_ylabel(f"mean optimality gap (%; {floor} stands for 0)")
     axes.grid(which="major", color="#DADADA", linewidth=0.6)
-    figure.legend(
-        fontsize=9, loc="outside right upper", title="dashed: no policy is faster and better", title_fontsize=8
-    )
-    with replacing(path) as temporary:
-        figure.savefig(temporary)
 
 
 def latency_lines(

@@ -41,11 +41,13 @@ from offload_gym.observation import (
     write_state,
 )
 from offload_gym.solvers.local_search import NO_REFINEMENT, SWAP, refine_decision, refinement_code
+from offload_gym.solvers.parallel import for_each_chunk
 
 FORMAT = "offload_gym.policy/1"
 FORMS = ("sequential", "joint")
 ACTIVATIONS = ("relu", "tanh")
 MAX_HEADER_BYTES = 1_000_000
+CHUNK = 1024  # instances that a thread decides at a time
 
 
 class Network(NamedTuple):
@@ -257,19 +259,14 @@ class NetworkPolicy:
     def decide(self, instances: Instances) -> NDArray[np.int64]:
         """Decisions (B, n); ValueError where the instances are not of the shape the network was trained for."""
         check_independent(instances, self.network.dependent)
-        decisions = np.empty((len(instances), instances.num_tasks), dtype=np.int64)
-        if self._plan is not None:
-            fits = decide_independent(*instances.arrays[:5], self._plan, self._padded_weights, decisions)
+        size = len(instances)
+        decisions = np.empty((size, instances.num_tasks), dtype=np.int64)
+        if size <= CHUNK:
+            fits = self._fill(instances, decisions)
         else:
-            links = new_links(1, instances.num_tasks, self.network.dependent)
-            fits = (
-                instances.num_locations == len(self._cores)
-                and self.network.num_tasks in (0, instances.num_tasks)
-                and decide_kernel(
-                    *instances.arrays, instances.max_cores, self._encoder_sizes, self._head_sizes, self._weights,
-                    self._tanh, self._joint, links, self._cores, self._refine, decisions,
-                )
-            )  # fmt: skip
+            done: list[bool] = []
+            for_each_chunk(lambda rows: done.append(self._fill(instances[rows], decisions[rows])), size, None, CHUNK)
+            fits = all(done)
         if not fits:
             tasks = f"{self.network.num_tasks} tasks" if self.network.num_tasks else "any number of tasks"
             cores = sorted({tuple(int(count) for count in row) for row in instances.cores})
@@ -278,6 +275,20 @@ class NetworkPolicy:
                 f"locations with {' or '.join(map(str, cores[:3]))} cores and {instances.num_tasks} tasks"
             )
         return decisions
+
+    def _fill(self, instances: Instances, decisions: NDArray[np.int64]) -> bool:
+        """Fill the decisions (B, n); returns whether the instances are of the shape the network was trained for."""
+        if self._plan is not None:
+            return bool(decide_independent(*instances.arrays[:5], self._plan, self._padded_weights, decisions))
+        if instances.num_locations != len(self._cores) or self.network.num_tasks not in (0, instances.num_tasks):
+            return False
+        links = new_links(1, instances.num_tasks, self.network.dependent)
+        return bool(
+            decide_kernel(
+                *instances.arrays, instances.max_cores, self._encoder_sizes, self._head_sizes, self._weights,
+                self._tanh, self._joint, links, self._cores, self._refine, decisions,
+            )
+        )  # fmt: skip
 
 
 def _layer_sizes(network: Network) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -1,0 +1,179 @@
+"""``python -m benchmarks deployment``: one network in every form in which it can run."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from agents.networks import from_runtime
+from agents.reinforcement import make_agent
+from offload_gym.envs.vector import VectorSequentialEnv
+from offload_gym.export import export_c, export_onnx
+from offload_gym.instances import CPU, DOWNLINK, PROPAGATION, UPLINK, WIRED, Instances
+from offload_gym.observation import epoch_observations
+from offload_gym.runtime import NetworkPolicy, load_network
+from offload_gym.sampling import sample_instances
+from offload_gym.scenario import make_scenario
+from offload_gym.seeds import seed_for
+
+POLICIES = ("sequential-small-student", "sequential-student", "sequential-teacher")
+CALLS = 2000
+BATCH = 65_536
+MAX_TASKS = 16
+NETWORK_ALONE = "the network alone, without features and schedule"
+# Reads instances, decides each of them many times, and prints the nanoseconds of one call: a line an instance.
+HARNESS = """
+#define _POSIX_C_SOURCE 199309L
+#include <stdio.h>
+#include <time.h>
+#include "policy.h"
+enum { REPEATS = 50 };
+int main(int argc, char **argv)
+{
+    static offload_gym_task tasks[OFFLOAD_GYM_MAX_TASKS];
+    static offload_gym_location locations[OFFLOAD_GYM_NUM_LOCATIONS];
+    int decision[OFFLOAD_GYM_MAX_TASKS], n = 0, r, i;
+    double radio_backlog_s;
+    FILE *file = argc > 1 ? fopen(argv[1], "rb") : NULL;
+    if (!file || fread(&n, sizeof n, 1, file) != 1)
+        return 1;
+    while (fread(tasks, sizeof *tasks, n, file) == (size_t)n &&
+           fread(locations, sizeof locations, 1, file) == 1 && fread(&radio_backlog_s, sizeof(double), 1, file) == 1) {
+        struct timespec start, end;
+        long sum = 0;
+        clock_gettime(CLOCK_MONOTONIC, &start);
+        for (r = 0; r < REPEATS; r++) {
+            tasks[r % n].input_bits *= 1.0 + 1e-9; /* no call is the same as the one before */
+            offload_gym_decide(n, tasks, locations, radio_backlog_s, decision);
+            for (i = 0; i < n; i++)
+                sum += decision[i];
+        }
+        clock_gettime(CLOCK_MONOTONIC, &end);
+        printf("%f %ld\\n",
+               ((end.tv_sec - start.tv_sec) * 1e9 + (end.tv_nsec - start.tv_nsec)) / REPEATS, sum);
+    }
+    return 0;
+}
+"""
+
+
+def _microseconds(call: Callable[[int], object], calls: int) -> NDArray[np.float64]:
+    """(calls,) microseconds of ``call(0)``, ``call(1)``, ..."""
+    for i in range(10):
+        call(i)
+    times = np.empty(calls)
+    for i in range(calls):
+        start = time.perf_counter_ns()
+        call(i)
+        times[i] = (time.perf_counter_ns() - start) / 1e3
+    return times
+
+
+def _in_c(policy: NetworkPolicy, instances: Instances) -> tuple[NDArray[np.float64], str] | None:
+    """Microseconds of a call in C for each instance, and what memory it takes; None without a compiler."""
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None:
+        return None
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        sizes = export_c(policy, folder / "policy.h", MAX_TASKS)
+        (folder / "harness.c").write_text(HARNESS)
+        subprocess.run(
+            [compiler, "-std=c99", "-O3", "-march=native", "harness.c", "-o", "harness"], cwd=folder, check=True
+        )
+        tasks, locations, backlog_s, radio_s, *_ = instances.arrays
+        columns = [locations[:, :, column] for column in (CPU, UPLINK, DOWNLINK, WIRED, PROPAGATION)]
+        places = np.stack([*columns, backlog_s[:, :, 0]], axis=2)
+        rows = [part.reshape(len(instances), -1) for part in (tasks, places, radio_s)]
+        data = np.int32(instances.num_tasks).tobytes() + np.concatenate(rows, axis=1).tobytes()
+        (folder / "instances").write_bytes(data)
+        done = subprocess.run(["./harness", "instances"], cwd=folder, check=True, capture_output=True, text=True)
+    nanoseconds = np.array([float(line.split()[0]) for line in done.stdout.splitlines()])
+    return nanoseconds / 1e3, f"{sizes['flash']:,} bytes of weights, {sizes['ram']:,} of stack"
+
+
+class _Table:
+    """Rows of times."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+
+    def add(self, policy: str, form: str, times_us: NDArray[np.float64], note: str = "") -> None:
+        p50, p99 = np.quantile(times_us, [0.5, 0.99])
+        self.rows.append({"policy": policy, "form": form, "us_p50": float(p50), "us_p99": float(p99), "note": note})
+
+    def show(self, title: str) -> None:
+        table = Table(title=title, box=box.SIMPLE_HEAD)
+        for header in ("policy", "form", "p50 µs", "p99 µs", ""):
+            table.add_column(header, justify="right" if "µs" in header else "left", no_wrap=True)
+        for row in self.rows:
+            table.add_row(row["policy"], row["form"], f"{row['us_p50']:.2f}", f"{row['us_p99']:.2f}", row["note"])
+        Console(width=max(Console().width, 150)).print(table)
+
+
+def measure_deployment(folder: Path, seed: int, num_instances: int) -> list[dict[str, Any]]:
+    """Time one decision of n = 8 tasks in each form; returns the rows of the table, which it prints."""
+    scenario = make_scenario()
+    instances = sample_instances(scenario, num_instances, seed_for("test", seed))
+    many = sample_instances(scenario, BATCH, seed_for("test", seed, 1))
+    env = VectorSequentialEnv(1, scenario)
+    seen = [env.reset(seed=seed)[0]]
+    for _ in range(scenario.num_tasks - 1):
+        seen.append(env.step(np.zeros(1, dtype=np.int64))[0])
+    torch.set_num_threads(1)  # more would only wait for each other in layers as small as these
+    table = _Table()
+    for name in POLICIES:
+        path = folder / f"{name}.safetensors"
+        if path.exists():
+            _measure(table, name, NetworkPolicy(load_network(path)), instances, many, seen)
+        else:
+            print(f"left out {name}: {path} does not exist (`make policies` trains it)")
+    agent = make_agent("dqn-sequential", scenario, "makespan", seed)
+    times_us = _microseconds(lambda i: [agent.predict(one, deterministic=True) for one in seen], CALLS // 10)
+    table.add("dqn-sequential", f"stable-baselines3, {len(seen)} calls of predict", times_us, NETWORK_ALONE)
+    table.show(f"one decision of {len(seen)} tasks")
+    return table.rows
+
+
+def _measure(
+    table: _Table, name: str, policy: NetworkPolicy, instances: Instances, many: Instances, seen: list[NDArray]
+) -> None:
+    """Time one policy in each form; ``seen`` are the n observations of one epoch."""
+    singles = [instances[b : b + 1] for b in range(len(instances))]
+    times_us = _microseconds(lambda i: policy.decide(singles[i % len(singles)]), CALLS)
+    table.add(name, "compiled, from Python", times_us)
+    policy.decide(many)
+    start = time.perf_counter()
+    policy.decide(many)
+    per_s = len(many) / (time.perf_counter() - start)
+    note = f"{per_s:,.0f} instances/s, {len(seen) * per_s:,.0f} tasks/s, all threads"
+    table.add(name, f"compiled, batch of {len(many):,}", np.array([1e6 / per_s]), note)
+    if (in_c := _in_c(policy, instances)) is not None:
+        table.add(name, "C, -O3 -march=native", *in_c)
+    module = from_runtime(policy.network).eval()
+    rows, states = epoch_observations(instances[:1], policy.decide(instances[:1]))
+    shown = torch.from_numpy(rows), torch.from_numpy(states)
+    with torch.no_grad():
+        times_us = _microseconds(lambda i: [module(*shown) for _ in seen], CALLS // 10)
+    table.add(name, f"torch eager, {len(seen)} passes", times_us, NETWORK_ALONE)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "policy.onnx"
+        export_onnx(policy, path, len(seen))
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    times_us = _microseconds(lambda i: [session.run(["scores"], {"observation": one}) for one in seen], CALLS // 10)
+    table.add(name, f"onnxruntime, {len(seen)} runs", times_us, NETWORK_ALONE)
