@@ -6,7 +6,7 @@ CLUSTER_STAMP := .venv/installed-cluster
 
 SOURCES := $(wildcard offload_gym/*.py offload_gym/*/*.py)
 
-.PHONY: demo test test-slow test-cluster check clean
+.PHONY: demo policies test test-slow test-cluster check clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -28,6 +28,20 @@ demo: $(STAMP) .venv/kernels  ## label, train, distil and compare: the main job,
 	$(BIN)/python -m agents --output results/agents
 	$(BIN)/python -m benchmarks policies --seed 20261122 --num-instances 2000 --agents results/agents \
 		--json results/policies.json --csv results/policies.csv --plots results/plots
+
+SEQUENTIAL := --only sequential-teacher sequential-student sequential-small-student
+
+policies: $(STAMP) .venv/kernels  ## everything that docs/policies.md shows, resumable; under two hours
+	$(BIN)/python -m agents --output results/policies/n8
+	$(BIN)/python -m agents --num-tasks 12 --num-labels 120000 $(SEQUENTIAL) --output results/policies/n12
+	$(BIN)/python -m agents --num-tasks 16 --num-labels 80000 $(SEQUENTIAL) --output results/policies/n16
+	$(BIN)/python -m agents --num-tasks 4 --max-tasks 16 --num-labels 120000 $(SEQUENTIAL) --output results/policies/any
+	$(BIN)/python -m agents --objective mean --num-labels 120000 $(SEQUENTIAL) --output results/policies/mean
+	$(BIN)/python -m agents --num-edges 3 --num-labels 80000 $(SEQUENTIAL) --output results/policies/k5
+	$(BIN)/python -m agents --scenario vision --num-labels 120000 $(SEQUENTIAL) --output results/policies/vision
+	$(BIN)/python -m agents distillation --output results/distillation
+	$(BIN)/python -m benchmarks front --seed 20261122 --json results/front.json --plot results/front.png
+	$(BIN)/python -m benchmarks deployment --seed 20261122
 
 test: $(STAMP) .venv/kernels
 	$(BIN)/python -m pytest -m "not slow and not cluster"

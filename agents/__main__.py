@@ -1,4 +1,8 @@
-"""``python -m agents``: train all policies of a scenario; ``python -m agents label``: label instances alone."""
+"""``python -m agents``: train all policies of a scenario.
+
+``python -m agents label`` labels instances alone; ``python -m agents distillation`` studies what students gain from a
+teacher.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import argparse
 import os
 import sys
 from dataclasses import fields
+from pathlib import Path
 
 from agents.job_options import add_job_options, chosen_backend
 from agents.scenario_options import add_scenario_options, chosen_scenario
@@ -19,6 +24,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if arguments[:1] == ["label"]:
             _label(arguments[1:])
+        elif arguments[:1] == ["distillation"]:
+            _distillation(arguments[1:])
         else:
             _train(arguments)
     except (ValueError, OSError) as error:
@@ -39,7 +46,8 @@ def _train(arguments: list[str]) -> None:
         prog="python -m agents",
         description="Label instances, train teachers, distil students and train reinforcement-learning agents. "
         "Finished steps are kept: interrupt it and start it again with the same settings.",
-        epilog="`python -m agents label` labels instances alone, as many as you like: see its --help.",
+        epilog="`python -m agents label` labels instances alone, as many as you like, and `python -m agents "
+        "distillation` studies what students gain from a teacher: see their --help.",
         allow_abbrev=False,
     )
     parser.add_argument("--output", default="results/agents", help="folder of the results (default: %(default)s)")
@@ -104,6 +112,26 @@ def _label(arguments: list[str]) -> None:
             progress=True,
         )
     print(f"{options.num_instances:,} labelled instances in {len(paths):,} shards: {paths[0].parent}")
+
+
+def _distillation(arguments: list[str]) -> None:
+    from agents.study import study
+
+    parser = argparse.ArgumentParser(
+        prog="python -m agents distillation",
+        description="Train students of several sizes from labels alone and from a teacher, with five seeds each, and "
+        "print a table. Finished students are kept: interrupt it and start it again.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--output", default="results/distillation", help="folder of the results (default: %(default)s)")
+    parser.add_argument(
+        "--teacher",
+        default="results/policies/n8/sequential-teacher.safetensors",
+        help="a policy file (default: %(default)s)",
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of the instances (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    study(Path(options.output), Path(options.teacher), options.seed)
 
 
 if __name__ == "__main__":
