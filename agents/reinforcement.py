@@ -8,6 +8,7 @@ undiscounted, as an epoch's decision has no effect on the next epoch.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -37,7 +38,7 @@ HIDDEN = [128, 128]
 NUM_ENVS = {"ppo": 128, "dqn": 32}
 PLACEMENTS_AN_UPDATE = 8192  # of PPO
 CLONING_PASSES = 8
-CHECKS = 10  # on validation instances during a training run
+CHECKS = 20  # on validation instances during a training run
 
 
 class RelativeReward(VecEnvWrapper):
@@ -66,6 +67,8 @@ class _KeepBest(BaseCallback):
         self._scenario, self._validation = scenario, validation
         self._every = max(total // CHECKS, 1)
         self._next = self._every
+        self.curve: list[tuple[float, float]] = []  # seconds of training, validation gap
+        self._start = time.perf_counter()
         self._bar = tqdm(total=total, desc=description, unit="step", mininterval=1.0)
 
     def _on_step(self) -> bool:
@@ -82,6 +85,7 @@ class _KeepBest(BaseCallback):
     def _check(self) -> None:
         network = to_runtime(self.model, self._scenario)
         gap = mean_gap(network, self._validation)
+        self.curve.append((time.perf_counter() - self._start, gap))
         self._bar.set_postfix_str(f"validation gap {gap:.2%}")
         if gap < self.best_gap:
             self.best_gap, self.best = gap, network
@@ -180,17 +184,21 @@ def train_agent(
 
     The ``labels`` are for "ppo-cloned" alone.
 
-    Returns its policy as the compiled runtime reads it, at the check that was best on validation.
+    Returns its policy as the compiled runtime reads it, at the check that was best on validation; its metadata hold the
+    "learning_curve": seconds of training and validation gap of each check.
     """
+    start = time.perf_counter()
     agent = make_agent(name, scenario, objective, seed, observation_noise)
     if name == "ppo-cloned":
         assert isinstance(agent, PPO)
         clone(agent, labels, scenario.dependent, seed)
+    cloning_s = time.perf_counter() - start
     steps = num_placements // placements_a_step(name, scenario)
     keeper = _KeepBest(steps, name, scenario, validation)
     agent.learn(steps, callback=keeper)
     assert keeper.best is not None  # the last check comes at the end of training
-    return keeper.best
+    curve = ";".join(f"{cloning_s + seconds:.1f} {gap:.5f}" for seconds, gap in keeper.curve)
+    return keeper.best._replace(metadata={"learning_curve": curve})
 
 
 def to_runtime(agent: BaseAlgorithm, scenario: Scenario) -> Network:

@@ -125,8 +125,8 @@ def train_all(
             continue
         report(f"training {name}, policy {number} of {len(chosen)}")
         start = time.perf_counter()
-        network = steps[name]()._replace(metadata=_metadata(settings))
-        save_policy(paths[name], network)
+        network = steps[name]()
+        save_policy(paths[name], network._replace(metadata=network.metadata | _metadata(settings)))
         report(f"{name}: {network.num_parameters:,} parameters, trained in {time.perf_counter() - start:.0f} s")
     return paths
 
@@ -164,6 +164,7 @@ def _metadata(settings: Settings) -> dict[str, str]:
     return {
         "scenario": scenario.label,
         "trained_num_tasks": str(scenario.most_tasks),
+        "trained_fewest_tasks": str(scenario.num_tasks if scenario.max_tasks else scenario.most_tasks),
         "objective": settings.objective,
         "observation_noise": str(settings.observation_noise),
         "seed": str(settings.seed),

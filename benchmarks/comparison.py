@@ -11,16 +11,18 @@ import numpy as np
 from benchmarks.analysis import print_table, summarise, write_csv, write_json, write_markdown
 from benchmarks.contenders import SUFFIX, Contender, contenders
 from benchmarks.measurement import measure
-from benchmarks.plots import gantt_charts, gap_against_delay, latency_lines
+from benchmarks.plots import gantt_charts, gap_against_delay, latency_lines, learning_curves
 from offload_gym.delay import latency
 from offload_gym.instances import DOWNLINK, UPLINK, Instances
 from offload_gym.policies import Policy
+from offload_gym.runtime import NetworkPolicy
 from offload_gym.sampling import sample_estimated, sample_instances
 from offload_gym.scenario import Scenario
 from offload_gym.seeds import seed_for
 from offload_gym.solvers.exact import solve
 
 PLOTTED = ("edge", "cloud", "greedy", "greedy+flip", "exact")
+BESIDE_CURVES = ("greedy", "sequential-student", "sequential-teacher")
 TASK_COUNTS = (2, 4, 6, 8, 10, 12)
 PLOT_INSTANCES = 500
 MAX_NODES = 5_000_000
@@ -92,6 +94,14 @@ def draw(
     """Write the plots of a comparison into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     gap_against_delay(folder / "gap_against_delay.png", rows)
+    learned = {
+        contender.name: contender.policy.network.metadata["learning_curve"]
+        for contender in listed
+        if isinstance(contender.policy, NetworkPolicy) and "learning_curve" in contender.policy.network.metadata
+    }
+    if learned:
+        lines = {row["policy"]: row["gap_mean"] for row in rows if row["policy"] in BESIDE_CURVES}
+        learning_curves(folder / "learning_curves.png", learned, lines)
     names = [contender.name for contender in listed]
     student = "sequential-student" if "sequential-student" in names else "student"
     policies = {c.name: c.policy for c in listed if c.name in (*PLOTTED, student)}

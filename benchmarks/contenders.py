@@ -43,7 +43,7 @@ def contenders(
     With ``transfer`` those that were trained for another scenario or objective take part, too, and with None as the
     observation noise those that were trained with any.
 
-    The built-in policies come first, then the trained ones of ``folder``. Students and multi-label networks are also
+    The built-in policies come first, then the trained ones of ``folder``. Teachers and students are also
     listed with local search behind them, as heuristics are.
     """
     candidates: list[Contender] = []
@@ -60,7 +60,7 @@ def contenders(
     for path in files:
         name, policy = path.name.removesuffix(SUFFIX), load_policy(path)
         candidates.append(Contender(name, policy, policy.num_parameters))
-        if ("student" in name or "multilabel" in name) and objective != "cost":
+        if ("student" in name or "teacher" in name) and objective != "cost":
             for move, refine in (("flip", objective), ("swap", objective + SWAP)):
                 candidates.append(Contender(f"{name}+{move}", load_policy(path, refine), policy.num_parameters))
     fitting = []

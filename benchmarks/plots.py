@@ -112,6 +112,26 @@ def _draw_front(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
     axes.grid(which="major", color="#DADADA", linewidth=0.6)
 
 
+def learning_curves(path: str | Path, curves: Mapping[str, str], lines: Mapping[str, float]) -> None:
+    """Gap against seconds of training; ``curves`` maps an agent to its curve, ``lines`` a policy to its gap."""
+    figure = Figure(figsize=(7, 4.5), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    for index, (name, text) in enumerate(curves.items()):
+        seconds, gaps = zip(*(map(float, point.split()) for point in text.split(";")), strict=True)
+        axes.plot(seconds, 100 * np.array(gaps), marker=".", label=name, color=f"C{index}")
+    for name, gap in lines.items():
+        axes.axhline(100 * gap, color=STYLES[family(name)][0], linestyle="--", linewidth=1)
+        axes.annotate(name, (1.0, 100 * gap), xycoords=("axes fraction", "data"), fontsize=8, ha="right", va="bottom")
+    axes.set(yscale="log", xlabel="training on two CPU cores (s)", ylabel="mean optimality gap (%)")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.grid(which="major", color="#DADADA", linewidth=0.6)
+    axes.legend(fontsize=8)
+    with replacing(path) as temporary:
+        figure.savefig(temporary)
+
+
 def latency_lines(
     path: str | Path,
     x: Sequence[float],

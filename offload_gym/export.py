@@ -359,7 +359,21 @@ static int offload_gym_decide(int num_tasks, const offload_gym_task *tasks, cons
             offload_gym_take(free_s[best_k], offload_gym_cores[best_k], finish_s);
         }}
     }}
-    if (!OFFLOAD_GYM_KEEP_BEST)
+    if (OFFLOAD_GYM_JOINT && OFFLOAD_GYM_KEEP_BEST) {{
+        /* The network's own schedule has not been tried yet. */
+        for (i = 0; i < num_tasks; i++) {{
+            double finish_s, completion_s;
+            k = chosen[i];
+            finish_s = offload_gym_try(times[i][k], k, radio_s, free_s[k][0]);
+            completion_s = finish_s + times[i][k][3];
+            radio_s += times[i][k][0];
+            makespan_s = makespan_s > completion_s ? makespan_s : completion_s;
+            total_s += completion_s;
+            offload_gym_take(free_s[k], offload_gym_cores[k], finish_s);
+        }}
+    }}
+    if (!OFFLOAD_GYM_KEEP_BEST ||
+        (OFFLOAD_GYM_JOINT && (OFFLOAD_GYM_MEAN ? total_s : makespan_s) < best_value))
         for (i = 0; i < num_tasks; i++)
             decision[i] = chosen[i];
     return 0;

@@ -160,7 +160,7 @@ def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts
     """Fill ``decisions`` (B, n); returns whether all instances have the cores that the network knows.
 
     A network of the sequential form is asked once a task. With ``KEEP_BEST`` the decision is the best of all schedules
-    that were tried: what the choices of the network lead to, and greedy completions after each choice on the way
+    that were tried: what the choices of the network lead to, and the greedy completions that its states show
     ("fortified" roll-outs, Bertsekas, Tsitsiklis and Wu 1997), so that it is never worse than greedy.
     """
     num_locations, n = locations.shape[1], tasks.shape[1]
@@ -313,10 +313,22 @@ def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts
                 makespan_s = max(makespan_s, completion_s)
                 total_s += completion_s
                 _take(free_s, chosen, plan[FIRST_CORES + chosen], finish_s)
-        if not keep_best:
+        if joint and keep_best:  # the network's own schedule has not been tried yet
+            radio_s = radio_backlog_s[b] * per_s
+            for i in range(count):
+                k = decision[i]
+                finish_s, completion_s = _try(times, i, k, radio_s, free_s)
+                radio_s += times[i, k, SEND]
+                makespan_s = max(makespan_s, completion_s)
+                total_s += completion_s
+                _take(free_s, k, plan[FIRST_CORES + k], finish_s)
+        if not keep_best or (joint and (total_s if objective == MEAN else makespan_s) < best_value):
             for i in range(count):
                 best[i] = decision[i]
         if plan[REFINE] != NO_REFINEMENT:
+            own_differs = False
+            for i in range(count):
+                own_differs = own_differs or best[i] != decision[i]
             for k in range(num_locations):
                 for m in range(plan[FIRST_CORES + k], max_cores):
                     start_s[k, m] = np.inf
@@ -324,6 +336,12 @@ def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts
                 times[:count], np.zeros(count + 1, dtype=np.int64), np.empty(0, dtype=np.int64),
                 np.zeros(count, dtype=np.bool_), np.empty((0, num_locations, num_locations, 2)), np.zeros(2),
             )  # fmt: skip
-            radio_s = radio_backlog_s[b] * per_s
-            refine_decision(problem, best[:count], plan[REFINE], radio_s, start_s, np.empty(count), trial_free_s)
+            radio_s, ends_s = radio_backlog_s[b] * per_s, np.empty(count)
+            value = refine_decision(problem, best[:count], plan[REFINE], radio_s, start_s, ends_s, trial_free_s)
+            if own_differs:
+                # From the worse start the better end may be reached.
+                own = decision[:count]
+                if refine_decision(problem, own, plan[REFINE], radio_s, start_s, ends_s, trial_free_s) < value:
+                    for i in range(count):
+                        best[i] = own[i]
     return True

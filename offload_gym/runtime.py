@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import struct
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -223,8 +224,9 @@ class NetworkPolicy:
         refine: local search behind the network: "makespan" or "mean" by flips, "makespan+swap" or "mean+swap" by flips
             and swaps, or None for the network alone.
         keep_best: whether the decision is the best of all schedules that were tried on the way: the state shows where
-            each choice leads if greedy earliest completion goes on from there. Only for networks of the sequential form
-            and independent tasks; None: yes for these, unless they were trained on estimates.
+            each choice leads if greedy earliest completion goes on from there. With ``refine`` both that one and what
+            the network itself decided are improved, and the better one is taken. Only for networks with an encoder and
+            independent tasks; None: yes for these, unless they were trained on estimates.
 
     Raises:
         ValueError: a layer does not fit, the objective is unknown, or the network tries no schedules.
@@ -243,12 +245,15 @@ class NetworkPolicy:
         self._tanh = network.activation == "tanh"
         self._joint = network.form == "joint"
         self._cores = np.array(network.cores, dtype=np.float64)
-        tries = bool(network.encoder) and not (network.dependent or self._joint or self._tanh)
+        tries = bool(network.encoder) and not (network.dependent or self._tanh)
         if keep_best is None:
             keep_best = tries and network.metadata.get("observation_noise", "0.0") in ("0", "0.0")
         elif keep_best and not tries:
             raise ValueError("keep_best is True; it must be False or None for this network, which tries no schedules")
         self.keep_best = keep_best
+        trained = [network.metadata.get(name, "") for name in ("trained_num_tasks", "trained_fewest_tasks")]
+        self._most_tasks = int(trained[0]) if trained[0].isdigit() else 0  # 0: not known, or told already
+        self._fewest_tasks = int(trained[1]) if trained[1].isdigit() else self._most_tasks
         self._plan = None
         if network.encoder and not network.dependent and not self._tanh:
             objective = objective_code(network.metadata.get("objective", "makespan"))
@@ -261,6 +266,8 @@ class NetworkPolicy:
         check_independent(instances, self.network.dependent)
         size = len(instances)
         decisions = np.empty((size, instances.num_tasks), dtype=np.int64)
+        if self._most_tasks and not self._fewest_tasks <= instances.num_tasks <= self._most_tasks:
+            self._tell_range(instances.num_tasks)
         if size <= CHUNK:
             fits = self._fill(instances, decisions)
         else:
@@ -275,6 +282,16 @@ class NetworkPolicy:
                 f"locations with {' or '.join(map(str, cores[:3]))} cores and {instances.num_tasks} tasks"
             )
         return decisions
+
+    def _tell_range(self, num_tasks: int) -> None:
+        """Warn, once, that instances are unlike those that the network was trained on."""
+        trained = f"{self._most_tasks} tasks"
+        if self._fewest_tasks != self._most_tasks:
+            trained = f"{self._fewest_tasks} to {trained}"
+        self._most_tasks = 0
+        warnings.warn(
+            f"the policy was trained on instances of {trained}; with {num_tasks} it may decide worse", stacklevel=3
+        )
 
     def _fill(self, instances: Instances, decisions: NDArray[np.int64]) -> bool:
         """Fill the decisions (B, n); returns whether the instances are of the shape the network was trained for."""

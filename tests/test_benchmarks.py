@@ -163,11 +163,9 @@ def test_trained_policies_come_in_pipeline_order_and_with_local_search(tmp_path)
         small_policy(tmp_path / f"{name}.safetensors", scenario)
     names = [c.name for c in contenders(scenario, "makespan", sample_instances(scenario, 1), tmp_path)]
     assert names[len(POLICY_NAMES) :] == [
-        "sequential-teacher",
-        "sequential-student",
-        "sequential-student+flip",
-        "multilabel-student",
-        "multilabel-student+flip",
+        *(f"sequential-teacher{behind}" for behind in ("", "+flip", "+swap")),
+        *(f"sequential-student{behind}" for behind in ("", "+flip", "+swap")),
+        *(f"multilabel-student{behind}" for behind in ("", "+flip", "+swap")),
         "another",
         "ppo-joint",
     ]

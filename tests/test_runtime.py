@@ -2,6 +2,7 @@ import json
 import struct
 import subprocess
 import sys
+import warnings
 from itertools import pairwise, product
 
 import naive
@@ -234,16 +235,18 @@ def test_a_network_without_an_encoder_must_say_its_number_of_tasks(form, tmp_pat
     assert_refused(tmp_path / "a.policy", (tmp_path / "a.policy").read_bytes())
 
 
+@both_forms
 @pytest.mark.parametrize("objective", ["makespan", "mean"])
-def test_the_best_schedule_on_the_way_is_kept(objective):
+def test_the_best_schedule_on_the_way_is_kept(form, objective):
     instances = sample(6, num_edges=2)
-    network = balanced(random_network(cores=tuple(instances.cores[0]), objective=objective), instances)
+    network = balanced(random_network(form, cores=tuple(instances.cores[0]), objective=objective), instances)
     kept, own = NetworkPolicy(network).decide(instances), NetworkPolicy(network, keep_best=False).decide(instances)
     # Every schedule that the network's state shows: each choice of each task, completed greedily.
     best_s = np.full(len(instances), np.inf)
     for b in range(len(instances)):
         problem = naive.from_instances(instances, b)
-        for i, k in product(range(6), range(4)):
+        best_s[b] = naive.latency(problem, own[b].tolist(), objective)
+        for i, k in product(range(6 if form == "sequential" else 1), range(4)):
             tried = naive.roll_out(problem, (*own[b, :i].tolist(), k))
             best_s[b] = min(best_s[b], naive.latency(problem, tried, objective))
     reached_s = offload_gym.latency(instances, kept, objective)
@@ -254,7 +257,7 @@ def test_the_best_schedule_on_the_way_is_kept(objective):
 
 
 def test_a_network_that_tries_no_schedules_keeps_none():
-    for network in (random_network("joint"), random_network(encoded=False), random_network(activation="tanh")):
+    for network in (random_network(encoded=False), random_network(activation="tanh")):
         assert not NetworkPolicy(network).keep_best
         with pytest.raises(ValueError, match="keep_best is True"):
             NetworkPolicy(network, keep_best=True)
@@ -270,3 +273,15 @@ def test_the_fast_runtime_decides_as_the_general_one(form, refine):
         fast, general = (NetworkPolicy(network, refine, keep_best=False) for _ in range(2))
         general._plan = None
         np.testing.assert_array_equal(fast.decide(instances), general.decide(instances))
+
+
+def test_instances_unlike_those_of_the_training_are_told_once():
+    policy = NetworkPolicy(random_network(trained_num_tasks="7", trained_fewest_tasks="5"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        policy.decide(sample(5)), policy.decide(sample(7))
+    with pytest.warns(UserWarning, match="trained on instances of 5 to 7 tasks; with 9 it may decide worse"):
+        policy.decide(sample(9))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        policy.decide(sample(2))

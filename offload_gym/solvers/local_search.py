@@ -110,16 +110,17 @@ def _swap(problem, decision, objective, best_s, radio_s, start_s, finish_s, free
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def refine_decision(problem, decision, refine, radio_s, start_s, finish_s, free_s):
-    """Improve one instance's ``decision`` in place as the code ``refine`` says."""
+    """Improve one instance's ``decision`` in place as ``refine`` says; returns its value (infinity: not refined)."""
     if refine == NO_REFINEMENT:
-        return
+        return np.inf
     objective = refine % len(OBJECTIVES)
     best_s = improve(problem, 0, decision, objective, 0.0, radio_s, start_s, finish_s, free_s)
     while refine >= len(OBJECTIVES):
         swapped_s = _swap(problem, decision, objective, best_s, radio_s, start_s, finish_s, free_s)
         if not swapped_s < best_s:
-            return
+            break
         best_s = improve(problem, 0, decision, objective, 0.0, radio_s, start_s, finish_s, free_s)
+    return best_s
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
