@@ -6,7 +6,7 @@ CLUSTER_STAMP := .venv/installed-cluster
 
 SOURCES := $(wildcard offload_gym/*.py offload_gym/*/*.py)
 
-.PHONY: demo policies test test-slow test-cluster check clean
+.PHONY: demo policies weights test test-slow test-cluster check clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -37,11 +37,19 @@ policies: $(STAMP) .venv/kernels  ## everything that docs/policies.md shows, res
 	$(BIN)/python -m agents --num-tasks 16 --num-labels 80000 $(SEQUENTIAL) --output results/policies/n16
 	$(BIN)/python -m agents --num-tasks 4 --max-tasks 16 --num-labels 120000 $(SEQUENTIAL) --output results/policies/any
 	$(BIN)/python -m agents --objective mean --num-labels 120000 $(SEQUENTIAL) --output results/policies/mean
-	$(BIN)/python -m agents --num-edges 3 --num-labels 80000 $(SEQUENTIAL) --output results/policies/k5
+	$(BIN)/python -m agents --scenario multi_edge --num-labels 80000 $(SEQUENTIAL) --output results/policies/multi_edge
 	$(BIN)/python -m agents --scenario vision --num-labels 120000 $(SEQUENTIAL) --output results/policies/vision
 	$(BIN)/python -m agents distillation --output results/distillation
 	$(BIN)/python -m benchmarks front --seed 20261122 --json results/front.json --plot results/front.png
 	$(BIN)/python -m benchmarks deployment --seed 20261122
+
+weights: policies  ## the networks that the package ships
+	for network in teacher student small-student; do \
+		cp results/policies/n8/sequential-$$network.safetensors offload_gym/weights/default-$$network.safetensors; \
+		for preset in vision multi_edge; do \
+			cp results/policies/$$preset/sequential-$$network.safetensors offload_gym/weights/$$preset-$$network.safetensors; \
+		done; \
+	done
 
 test: $(STAMP) .venv/kernels
 	$(BIN)/python -m pytest -m "not slow and not cluster"

@@ -91,7 +91,7 @@ def fit(
     network: TaskNetwork,
     samples: Samples,
     loss: Loss,
-    validation: Demonstrations,
+    validation: Demonstrations | None,
     *,
     epochs: int,
     batch_size: int = 512,
@@ -100,7 +100,7 @@ def fit(
     seed: int = 0,
     description: str = "training",
 ) -> float:
-    """Train with one-cycle learning rates; the network keeps its best weights on validation.
+    """Train with one-cycle learning rates; the network keeps its best weights on validation, without it the last ones.
 
     Weight matrices are trained by Muon (Jordan 2024), which makes each step's change of a matrix an orthogonal one, and
     biases by AdamW. Small networks stay far from their best under AdamW alone: docs/policies.md has figures.
@@ -109,7 +109,8 @@ def fit(
         network: trained in place, on the device of the samples.
         samples: what to learn from.
         loss: ``teacher_loss`` or ``agents.distillation.student_loss``, made of the same samples.
-        validation: instances that were not trained on; the mean gap is measured on them during the second half.
+        validation: instances that were not trained on; the mean gap is measured on them during the second half. None:
+            nothing is measured.
         epochs: passes over the samples.
         batch_size: decision epochs (of n tasks) in one gradient step.
         learning_rate: of biases, at its peak.
@@ -118,7 +119,7 @@ def fit(
         description: shown beside the progress bar.
 
     Returns:
-        The best mean gap on validation.
+        The best mean gap on validation; infinite without it.
     """
     device = samples.rows.device
     network.to(device).train()
@@ -150,7 +151,7 @@ def fit(
                     optimizer.step()
                     schedule.step()
             bar.update()
-            if 2 * (epoch + 1) > epochs:
+            if validation is not None and 2 * (epoch + 1) > epochs:
                 gap = mean_gap(to_runtime(network), validation)
                 bar.set_postfix_str(f"validation gap {gap:.2%}")
                 if gap < best_gap:

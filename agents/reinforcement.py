@@ -32,8 +32,8 @@ from offload_gym.observation import epoch_observations
 from offload_gym.runtime import Network
 from offload_gym.scenario import Scenario
 
-# The last one is behaviour cloning of the labels, improved by PPO.
-RL_AGENTS = ("ppo-joint", "ppo-sequential", "dqn-sequential", "ppo-cloned")
+CLONED = "ppo-cloned"  # behaviour cloning of the labels, improved by PPO; for independent tasks
+RL_AGENTS = ("ppo-joint", "ppo-sequential", "dqn-sequential", CLONED)
 HIDDEN = [128, 128]
 NUM_ENVS = {"ppo": 128, "dqn": 32}
 PLACEMENTS_AN_UPDATE = 8192  # of PPO
@@ -70,6 +70,9 @@ class _KeepBest(BaseCallback):
         self.curve: list[tuple[float, float]] = []  # seconds of training, validation gap
         self._start = time.perf_counter()
         self._bar = tqdm(total=total, desc=description, unit="step", mininterval=1.0)
+
+    def _on_training_start(self) -> None:
+        self._check()  # PPO may leave a cloned policy worse than it was
 
     def _on_step(self) -> bool:
         self._bar.update(self.training_env.num_envs)
@@ -116,7 +119,7 @@ def make_agent(
             n_steps=max(steps, 2),
             batch_size=max(steps, 2) * num_envs // 8,
             n_epochs=8,
-            learning_rate=1e-4 if name == "ppo-cloned" else _falling(2e-3),
+            learning_rate=1e-4 if name == CLONED else _falling(2e-3),
             policy_kwargs={"net_arch": HIDDEN, "activation_fn": nn.ReLU},
             **common,
         )
@@ -142,12 +145,12 @@ def _falling(rate: float) -> Callable[[float], float]:
     return lambda remaining: rate * remaining
 
 
-def clone(agent: PPO, labels: Demonstrations, dependent: bool, seed: int) -> None:
+def clone(agent: PPO, labels: Demonstrations, seed: int) -> None:
     """Train the policy of an agent on the Sequential environment by behaviour cloning of soft labels."""
-    rows, states = (torch.from_numpy(a) for a in epoch_observations(labels.seen, labels.prefixes, dependent))
+    rows, states = (torch.from_numpy(a) for a in epoch_observations(labels.seen, labels.prefixes))
     targets, present = torch.from_numpy(soft_labels(labels.regret)), torch.from_numpy(labels.seen.present)
     size, n = rows.shape[:2]
-    optimizer = torch.optim.AdamW(agent.policy.parameters(), lr=1e-3)
+    optimizer = torch.optim.AdamW(agent.policy.parameters(), lr=2e-3)
     steps = CLONING_PASSES * -(-size // 256)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps, pct_start=0.15)
     generator = torch.Generator().manual_seed(seed)
@@ -158,7 +161,8 @@ def clone(agent: PPO, labels: Demonstrations, dependent: bool, seed: int) -> Non
                 shown[:, : n - i] = rows[chosen, i:]
                 observations = torch.cat([shown.flatten(1), states[chosen, i]], dim=1)[present[chosen, i]]
                 scores = agent.policy.get_distribution(observations).distribution.logits  # type: ignore[union-attr]
-                loss = nn.functional.cross_entropy(scores, targets[chosen, i][present[chosen, i]]) / n
+                wanted = targets[chosen, i][present[chosen, i]]
+                loss = nn.functional.cross_entropy(scores, wanted, reduction="sum") / present[chosen].sum()
                 loss.backward()
             optimizer.step()
             optimizer.zero_grad()
@@ -189,9 +193,9 @@ def train_agent(
     """
     start = time.perf_counter()
     agent = make_agent(name, scenario, objective, seed, observation_noise)
-    if name == "ppo-cloned":
+    if name == CLONED:
         assert isinstance(agent, PPO)
-        clone(agent, labels, scenario.dependent, seed)
+        clone(agent, labels, seed)
     cloning_s = time.perf_counter() - start
     steps = num_placements // placements_a_step(name, scenario)
     keeper = _KeepBest(steps, name, scenario, validation)

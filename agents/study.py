@@ -1,12 +1,13 @@
 """``python -m agents distillation``: does a student gain from its teacher? Trained from labels alone against distilled.
 
-Every student sees as many gradient steps and the same states. What differs is what it learns from: the expert's soft
-labels, the teacher's scores, or half of each. In the rows of few labels, the students without a teacher have a small
-part of the labelled instances, and those with one have the teacher's scores on all of them and no label at all.
+All students take about as many gradient steps and keep their last weights, so nothing is chosen on instances with
+labels. Those that learn from the teacher have its scores on all training instances, and no label; those that learn from
+labels have the expert's soft labels of all training instances, or of a few.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,20 +17,23 @@ import numpy as np
 import torch
 
 from agents.distillation import student_loss
-from agents.imitation import fit, make_samples, mean_gap, teacher_loss
-from agents.networks import TaskNetwork, from_runtime, num_parameters, pick_device, to_runtime
+from agents.imitation import Samples, fit, make_samples, mean_gap, teacher_loss
+from agents.networks import TaskNetwork, from_runtime, pick_device, to_runtime
 from offload_gym.delay import latency, optimality_gap
 from offload_gym.demonstrations import Demonstrations, generate_demonstrations
-from offload_gym.files import replacing
-from offload_gym.runtime import NetworkPolicy, load_network
+from offload_gym.files import keep_settings, replacing
+from offload_gym.runtime import Network, NetworkPolicy, load_network
 from offload_gym.scenario import make_scenario
 from offload_gym.seeds import seed_for
 
-NUM_LABELS, NUM_VALIDATION, NUM_TEST = 60_000, 2_000, 5_000
+NUM_LABELS, NUM_TEST = 60_000, 5_000
 PASSES = 6  # over NUM_LABELS; over fewer labels as many more
 SIZES = (((4,), (4,)), ((6,), (10,)), ((8,), (16,)), ((16, 12), (32, 16)), ((32, 16), (64, 32)), ((64, 32), (160, 80)))
+SWEPT = 2  # of the sizes: where alpha and temperature are swept
 FEW_LABELS = (500, 5_000)
 SEEDS = range(5)
+T_QUANTILE = 2.776  # 97.5 % quantile of Student's t distribution with 4 degrees of freedom, for 5 seeds
+FILE = "distillation.json"
 
 
 class Run(NamedTuple):
@@ -37,7 +41,7 @@ class Run(NamedTuple):
 
     encoder: tuple[int, ...]
     head: tuple[int, ...]
-    labels: int  # labelled instances it learns from
+    labels: int  # labelled instances it learns from, where alpha is below 1
     alpha: float  # weight of the teacher: 0 without one
     temperature: float
     seed: int
@@ -49,11 +53,11 @@ def runs() -> Iterator[Run]:
         for encoder, head in SIZES:
             for alpha in (0.0, 1.0):
                 yield Run(encoder, head, NUM_LABELS, alpha, 1.0, seed)
-        encoder, head = SIZES[2]
+        encoder, head = SIZES[SWEPT]
         yield Run(encoder, head, NUM_LABELS, 0.5, 1.0, seed)
         for temperature in (0.5, 2.0, 4.0):
             yield Run(encoder, head, NUM_LABELS, 1.0, temperature, seed)
-        for encoder, head in SIZES[2:4]:
+        for encoder, head in SIZES[SWEPT : SWEPT + 2]:
             for labels in FEW_LABELS:
                 yield Run(encoder, head, labels, 0.0, 1.0, seed)
 
@@ -67,69 +71,76 @@ def study(folder: Path, teacher_path: Path, seed: int) -> list[dict[str, Any]]:
         seed: of the instances: neither those that the teacher learned from nor those that policies are compared on.
 
     Raises:
-        ValueError: the teacher cannot be read.
+        ValueError: the teacher is something else, or the folder has results of another teacher, seed or study.
     """
     scenario = make_scenario()
-    teacher = from_runtime(load_network(teacher_path))
-    device = pick_device("auto")
-    train, validation, test = (
-        generate_demonstrations(scenario, size, seed_for(purpose, seed, 7))
-        for size, purpose in ((NUM_LABELS, "training"), (NUM_VALIDATION, "validation"), (NUM_TEST, "test"))
-    )
-    samples = make_samples(train, "sequential", False, device)
-    path = folder / "distillation.json"
+    network = load_network(teacher_path)
+    if network.form != "sequential" or network.cores != scenario.cores or not network.encoder:
+        raise ValueError(f"{teacher_path} must be a sequential network with an encoder for cores {scenario.cores}")
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / FILE
+    settings = {
+        "seed": seed,
+        "teacher": hashlib.sha256(teacher_path.read_bytes()).hexdigest(),
+        "instances": [NUM_LABELS, NUM_TEST],
+        "passes": PASSES,
+    }
+    keep_settings(folder / "settings.json", settings, FILE)
     results: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    done = {json.dumps(result["run"]) for result in results}
-    for number, run in enumerate(chosen := list(runs()), start=1):
-        key = json.loads(json.dumps(run._asdict()))
-        if json.dumps(key) in done:
-            continue
-        torch.manual_seed(run.seed)
-        student = TaskNetwork("sequential", scenario.cores, run.encoder, run.head)
-        part = samples
-        if run.labels < NUM_LABELS:
-            part = make_samples(train.part(slice(0, run.labels)), "sequential", False, device)
-        loss = teacher_loss("sequential", part)
-        if run.alpha:
-            loss = student_loss(teacher, part, run.temperature, run.alpha)
-        fit(
-            student, part, loss, validation, epochs=PASSES * NUM_LABELS // run.labels, seed=run.seed,
-            description=f"student {number} of {len(chosen)}",
-        )  # fmt: skip
-        network = to_runtime(student)
-        gap = mean_gap(network, test)
-        kept = _kept_gap(network, test)
-        results.append({"run": key, "parameters": num_parameters(student), "gap": gap, "kept_gap": kept})
-        folder.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    print(markdown_table(results))
+    done = [result["run"] for result in results]
+    missing = [run for run in runs() if json.loads(json.dumps(run._asdict())) not in done]
+    if missing:
+        train, test = (
+            generate_demonstrations(scenario, size, seed_for(purpose, seed, 7))
+            for size, purpose in ((NUM_LABELS, "training"), (NUM_TEST, "test"))
+        )
+        samples = make_samples(train, "sequential", False, pick_device("auto"))
+        for number, run in enumerate(missing, start=1):
+            student = _train(run, from_runtime(network), samples, f"student {number} of {len(missing)}")
+            results.append({"run": run._asdict(), **_measure(to_runtime(student), test)})
+            with replacing(path) as temporary:
+                temporary.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    print(markdown_table(json.loads(path.read_text(encoding="utf-8"))))
     return results
 
 
-def _kept_gap(network: Any, test: Demonstrations) -> float:
-    """Mean gap where the best of all schedules that were tried is kept."""
+def _train(run: Run, teacher: TaskNetwork, samples: Samples, description: str) -> TaskNetwork:
+    torch.manual_seed(run.seed)
+    student = TaskNetwork("sequential", teacher.cores, run.encoder, run.head)
+    if run.labels < NUM_LABELS:
+        few = samples.labels.part(slice(0, run.labels))
+        samples = make_samples(few, "sequential", False, samples.rows.device)
+    loss = teacher_loss("sequential", samples)
+    if run.alpha:
+        loss = student_loss(teacher, samples, run.temperature, run.alpha)
+    epochs = PASSES * NUM_LABELS // run.labels
+    fit(student, samples, loss, None, epochs=epochs, seed=run.seed, description=description)
+    return student
+
+
+def _measure(network: Network, test: Demonstrations) -> dict[str, float]:
+    """Mean gaps: of the network's own choices, and where the best of all schedules that were tried is kept."""
     decisions = NetworkPolicy(network).decide(test.instances)
-    return float(optimality_gap(latency(test.instances, decisions, test.objective), test.latency_s).mean())
+    kept = optimality_gap(latency(test.instances, decisions, test.objective), test.latency_s)
+    return {"parameters": network.num_parameters, "gap": mean_gap(network, test), "kept_gap": float(kept.mean())}
 
 
 def markdown_table(results: list[dict[str, Any]]) -> str:
-    """Mean gap and its 95 % interval over the seeds (two standard errors), for each kind of student."""
+    """Mean gap and its 95 % interval over the seeds, for each kind of student."""
     groups: dict[tuple, list[dict[str, Any]]] = {}
     for result in results:
         run = result["run"]
-        groups.setdefault((result["parameters"], run["labels"], run["alpha"], run["temperature"]), []).append(result)
-    lines = [
-        "| parameters | labelled instances | learns from | temperature | gap % | gap % of the best schedule tried |"
-    ]
+        key = (result["parameters"], *run["encoder"], *run["head"]), run["labels"], run["alpha"], run["temperature"]
+        groups.setdefault(key, []).append(result)
+    lines = ["| parameters | labelled instances | learns from | temperature | gap % | gap % with the best kept |"]
     lines.append("|---:|---:|---|---:|---:|---:|")
     learns = {0.0: "labels", 0.5: "labels and teacher", 1.0: "teacher"}
-    for (parameters, labels, alpha, temperature), group in sorted(groups.items()):
+    for (size, labels, alpha, temperature), group in sorted(groups.items()):
         shown = []
         for name in ("gap", "kept_gap"):
             values = 100 * np.array([result[name] for result in group])
-            error = 2 * values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+            error = T_QUANTILE * values.std(ddof=1) / np.sqrt(len(values)) if len(values) == len(SEEDS) else np.nan
             shown.append(f"{values.mean():.2f} ± {error:.2f}")
         labelled = "none" if alpha == 1.0 else f"{labels:,}"
-        lines.append(f"| {parameters:,} | {labelled} | {learns[alpha]} | {temperature:g} | {' | '.join(shown)} |")
+        lines.append(f"| {size[0]:,} | {labelled} | {learns[alpha]} | {temperature:g} | {' | '.join(shown)} |")
     return "\n".join(lines)

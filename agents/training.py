@@ -17,7 +17,7 @@ import torch
 from agents.distillation import student_loss
 from agents.imitation import fit, make_samples, teacher_loss
 from agents.networks import TaskNetwork, from_runtime, pick_device, save_policy, to_runtime
-from agents.reinforcement import RL_AGENTS, train_agent
+from agents.reinforcement import CLONED, RL_AGENTS, train_agent
 from offload_gym.delay import objective_code
 from offload_gym.demonstrations import Demonstrations, generate_demonstrations, load_demonstrations, save_demonstrations
 from offload_gym.estimates import check_noise
@@ -91,6 +91,8 @@ def train_all(
     for name in only:
         if name not in POLICIES:
             raise ValueError(f"only has {name!r}; the policies are {', '.join(POLICIES)}")
+    if CLONED in only and settings.scenario.dependent:
+        raise ValueError(f"only has {CLONED!r}; cloning is for independent tasks")
     folder = Path(folder)
     for name in only:
         teacher = _teacher_of(name)
@@ -115,6 +117,9 @@ def train_all(
         _train_student, "sequential", sizes, teacher_path, train_labels, validation, settings
     )
     for name in RL_AGENTS:
+        if name == CLONED and settings.scenario.dependent:
+            report(f"{name}: left out, as cloning is for independent tasks")
+            continue
         steps[name] = partial(_train_rl_agent, name, train_labels, validation, settings)
 
     chosen = [name for name in steps if not only or name in only]

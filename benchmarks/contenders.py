@@ -49,7 +49,7 @@ def contenders(
     candidates: list[Contender] = []
     for name in POLICY_NAMES:
         try:
-            policy = make_policy(name, objective)
+            policy = make_policy(name, objective, preset=scenario.name)
         except ValueError as error:
             print(f"left out {name}: {error}")
             continue

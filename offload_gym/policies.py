@@ -58,12 +58,17 @@ def _beam(width: int, objective: str, refine: str | None = None) -> FunctionPoli
     return FunctionPolicy(lambda instances: beam_search(instances, width, objective, refine))
 
 
-def _student(objective: str) -> NetworkPolicy:
+def _shipped(name: str, objective: str, preset: str) -> NetworkPolicy:
     if objective != "makespan":
-        raise ValueError(f"objective is {objective!r}; the shipped student was trained for makespan only")
-    return load_policy(Path(__file__).parent / "weights" / "student.safetensors")
+        raise ValueError(f"objective is {objective!r}; the shipped networks were trained for makespan only")
+    if preset not in SHIPPED_PRESETS:
+        raise ValueError(f"preset is {preset!r}; networks are shipped for {', '.join(SHIPPED_PRESETS)}")
+    return load_policy(WEIGHTS / f"{preset}-{name}.safetensors")
 
 
+WEIGHTS = Path(__file__).parent / "weights"
+SHIPPED = ("teacher", "student", "small-student")
+SHIPPED_PRESETS = ("default", "vision", "multi_edge")
 _BUILT_IN: dict[str, Callable[[str, int], Policy]] = {
     "local": lambda objective, seed: _fixed(lambda instances: 0),
     "edge": lambda objective, seed: _fixed(_edge),
@@ -81,28 +86,32 @@ _BUILT_IN: dict[str, Callable[[str, int], Policy]] = {
     "beam-16+flip": lambda objective, seed: _beam(16, objective, objective),
     "beam-16+swap": lambda objective, seed: _beam(16, objective, objective + SWAP),
     "exact": lambda objective, seed: FunctionPolicy(lambda instances: exact(instances, objective)),
-    "student": lambda objective, seed: _student(objective),
 }
-POLICY_NAMES = tuple(_BUILT_IN)
+POLICY_NAMES = (*_BUILT_IN, *SHIPPED)
 
 
-def make_policy(name: str, objective: str = "makespan", seed: int = 0) -> Policy:
+def make_policy(name: str, objective: str = "makespan", seed: int = 0, preset: str = "default") -> Policy:
     """A built-in policy.
 
     Args:
         name: "local", "edge" (the first edge server), "cloud", "random" (each location equally likely), "greedy"
             (earliest completion), "heft" (the same, most urgent task first), "beam-4", "beam-16" (beam search of that
             width), "greedy+flip", "beam-4+flip", "beam-16+flip" (improved by one-flip local search), "greedy+swap",
-            "heft+swap", "beam-4+swap", "beam-16+swap" (by flips and swaps), "exact" (as ``solve``) or "student" (a
-            small network, shipped with the package, that was trained for the default scenario and makespan).
+            "heft+swap", "beam-4+swap", "beam-16+swap" (by flips and swaps), "exact" (as ``solve``), or a trained
+            network that the package ships: "student" (about 2,400 parameters), "small-student" (about 800) or "teacher"
+            (about 19,000), for makespan.
         objective: what the policies that look at the objective minimise.
         seed: of the random policy.
+        preset: what a shipped network was trained for: "default", "vision" or "multi_edge". It decides any scenario
+            whose locations have as many cores.
 
     Raises:
-        ValueError: the policy or the objective is unknown, or the student is asked for another objective.
+        ValueError: the policy, the objective or the preset is unknown, or a network is asked for another objective.
     """
     objective_code(objective)
     check_seed(seed)
+    if name in SHIPPED:
+        return _shipped(name, objective, preset)
     if name not in _BUILT_IN:
         raise ValueError(f"policy is {name!r}; the built-in policies are {', '.join(POLICY_NAMES)}")
     return _BUILT_IN[name](objective, seed)

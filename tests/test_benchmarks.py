@@ -17,7 +17,7 @@ from benchmarks.information import compare_information
 from benchmarks.measurement import Measurement, measure
 from offload_gym.application_presets import random_application
 from offload_gym.applications import save_application
-from offload_gym.policies import POLICY_NAMES
+from offload_gym.policies import POLICY_NAMES, SHIPPED
 from offload_gym.sampling import sample_instances
 from offload_gym.scenario import make_scenario
 from offload_gym.solvers.exact import solve
@@ -84,7 +84,7 @@ def test_measure_counts_decisions_and_calls(tmp_path):
     instances = sample_instances(make_scenario(num_tasks=3), 30, seed=1)
     listed = contenders(make_scenario(num_tasks=3), "mean", instances, tmp_path)
     results = measure(listed, instances, instances, solve(instances, "mean"), "mean")
-    assert [result.name for result in results] == [name for name in POLICY_NAMES if name != "student"]
+    assert [result.name for result in results] == [name for name in POLICY_NAMES if name not in SHIPPED]
     by_name = {result.name: result for result in results}
     assert (by_name["exact"].gap == 0).all()
     assert (by_name["greedy"].gap >= 0).all()

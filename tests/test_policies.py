@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import offload_gym
+from offload_gym.policies import SHIPPED, SHIPPED_PRESETS
 from offload_gym.runtime import NetworkPolicy, load_network
 from offload_gym.solvers.beam import beam_search
 from offload_gym.solvers.greedy import greedy
@@ -19,7 +20,7 @@ SCENARIOS = {
     "two edges": {"name": "vision", "num_tasks": 3, "num_edges": 2},
 }
 OBJECTIVES = ("makespan", "mean")
-GENERAL = tuple(name for name in offload_gym.POLICY_NAMES if name != "student")  # for every scenario and objective
+GENERAL = tuple(name for name in offload_gym.POLICY_NAMES if name not in SHIPPED)  # for every scenario and objective
 
 
 def sample(name="default", num_instances=40, seed=7):
@@ -130,25 +131,36 @@ def test_flip_policies_are_local_search_behind_another_policy(name, objective):
     assert (refined != start).any()
 
 
-def test_the_shipped_student_is_small_better_than_greedy_and_for_its_scenario_only():
-    student = offload_gym.make_policy("student")
-    assert student.num_parameters <= 3000
-    instances = offload_gym.sample_instances("default", 1000, seed=123)
+@pytest.mark.parametrize("preset", SHIPPED_PRESETS)
+def test_the_shipped_networks_are_small_and_good(preset):
+    instances = offload_gym.sample_instances(preset, 1000, seed=123)
     optimum_s = offload_gym.solve(instances).latency_s
-    gap = (offload_gym.latency(instances, student.decide(instances)) / optimum_s - 1).mean()
-    greedy_gap = (offload_gym.latency(instances, greedy(instances)) / optimum_s - 1).mean()
-    assert gap < 0.016 < 0.09 < greedy_gap
+
+    def gap(decisions):
+        return (offload_gym.latency(instances, decisions) / optimum_s - 1).mean()
+
+    policies = {name: offload_gym.make_policy(name, preset=preset) for name in SHIPPED}
+    gaps = {name: gap(policy.decide(instances)) for name, policy in policies.items()}
+    assert policies["small-student"].num_parameters <= 1000 < policies["student"].num_parameters <= 3000
+    assert gaps["teacher"] < gaps["student"] < gaps["small-student"] < 0.02 < gap(greedy(instances))
+    student = policies["student"]
     np.testing.assert_array_equal(student.decide(instances[7:8]), student.decide(instances)[7:8])
+
+
+def test_the_shipped_networks_are_for_their_scenario_and_makespan_only():
+    student = offload_gym.make_policy("student")
     with pytest.raises(ValueError, match=r"locations with \(1, 2, 8\) cores"):
         student.decide(sample("two edges"))
     with pytest.raises(ValueError, match="objective is 'mean'"):
         offload_gym.make_policy("student", "mean")
+    with pytest.raises(ValueError, match="preset is 'dag'; networks are shipped for default, vision, multi_edge"):
+        offload_gym.make_policy("teacher", preset="dag")
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_a_network_can_be_refined(tmp_path, objective):
     instances = sample()
-    path = Path(offload_gym.__file__).parent / "weights" / "student.safetensors"
+    path = Path(offload_gym.__file__).parent / "weights" / "default-student.safetensors"
     starts = [NetworkPolicy(load_network(path), keep_best=keep_best).decide(instances) for keep_best in (True, False)]
     for refine, swaps in ((objective, False), (f"{objective}+swap", True)):
         refined = offload_gym.load_policy(path, refine).decide(instances)

@@ -82,11 +82,13 @@ def improve(problem, first, decision, objective, value_s, radio_s, start_s, fini
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _swap(problem, decision, objective, best_s, radio_s, start_s, finish_s, free_s):
-    """Let the two tasks trade places whose swap helps most, in place; returns the value reached."""
+    """Let the two tasks trade places whose swap helps most, in place; returns whether one does."""
     n = len(decision)
     before_s = start_s.copy()  # when the cores are free before task i
     value_s = paid_s = 0.0
     swap_i = swap_j = -1
+    # Sums in another order differ by rounding: without a margin, equal tasks could trade places for ever.
+    best_s *= 1.0 - 1e-12
     for i in range(n):
         here = decision[i]
         for j in range(i + 1, n):
@@ -105,7 +107,7 @@ def _swap(problem, decision, objective, best_s, radio_s, start_s, finish_s, free
             paid_s += energy_price(problem, i, here, decision)
     if swap_i >= 0:
         decision[swap_i], decision[swap_j] = decision[swap_j], decision[swap_i]
-    return best_s
+    return swap_i >= 0
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -116,8 +118,7 @@ def refine_decision(problem, decision, refine, radio_s, start_s, finish_s, free_
     objective = refine % len(OBJECTIVES)
     best_s = improve(problem, 0, decision, objective, 0.0, radio_s, start_s, finish_s, free_s)
     while refine >= len(OBJECTIVES):
-        swapped_s = _swap(problem, decision, objective, best_s, radio_s, start_s, finish_s, free_s)
-        if not swapped_s < best_s:
+        if not _swap(problem, decision, objective, best_s, radio_s, start_s, finish_s, free_s):
             break
         best_s = improve(problem, 0, decision, objective, 0.0, radio_s, start_s, finish_s, free_s)
     return best_s
