@@ -12,7 +12,6 @@ from agents.job_options import add_job_options, chosen_backend
 from agents.scenario_options import add_scenario_options, chosen_scenario
 from benchmarks.applications import compare_applications, compare_large_graphs
 from benchmarks.comparison import MAX_NODES, compare
-from benchmarks.deployment import measure_deployment
 from benchmarks.episodes import compare_carry_over
 from benchmarks.fronts import compare_sizes
 from benchmarks.information import compare_information
@@ -121,6 +120,8 @@ def _front(commands: Any) -> None:
 
 def _deployment(commands: Any) -> None:
     def run(options: argparse.Namespace) -> None:
+        from benchmarks.deployment import measure_deployment  # needs onnxruntime
+
         check_count("num_instances", options.num_instances)
         measure_deployment(Path(options.agents), options.seed, options.num_instances)
 

@@ -100,7 +100,7 @@ def draw(
         if isinstance(contender.policy, NetworkPolicy) and "learning_curve" in contender.policy.network.metadata
     }
     if learned:
-        lines = {row["policy"]: row["gap_mean"] for row in rows if row["policy"] in BESIDE_CURVES}
+        lines = {row["policy"]: row["gap_mean"] for row in rows if row["policy"] in BESIDE_CURVES}  # on test instances
         learning_curves(folder / "learning_curves.png", learned, lines)
     names = [contender.name for contender in listed]
     student = "sequential-student" if "sequential-student" in names else "student"

@@ -43,8 +43,8 @@ def contenders(
     With ``transfer`` those that were trained for another scenario or objective take part, too, and with None as the
     observation noise those that were trained with any.
 
-    The built-in policies come first, then the trained ones of ``folder``. Teachers and students are also
-    listed with local search behind them, as heuristics are.
+    The built-in policies come first, then the trained ones of ``folder``. Teachers and students are also listed
+    with local search behind them, as heuristics are.
     """
     candidates: list[Contender] = []
     for name in POLICY_NAMES:

@@ -122,7 +122,7 @@ def learning_curves(path: str | Path, curves: Mapping[str, str], lines: Mapping[
     for name, gap in lines.items():
         axes.axhline(100 * gap, color=STYLES[family(name)][0], linestyle="--", linewidth=1)
         axes.annotate(name, (1.0, 100 * gap), xycoords=("axes fraction", "data"), fontsize=8, ha="right", va="bottom")
-    axes.set(yscale="log", xlabel="training on two CPU cores (s)", ylabel="mean optimality gap (%)")
+    axes.set(yscale="log", xlabel="training time (s)", ylabel="mean gap (%): agents on validation, dashed on test")
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())

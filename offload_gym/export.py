@@ -18,33 +18,38 @@ from offload_gym.runtime import Network, NetworkPolicy
 Layers = Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]
 
 
-def export_c(policy: NetworkPolicy, path: str | Path, max_tasks: int = 32) -> dict[str, int]:
+def export_c(policy: NetworkPolicy, path: str | Path, max_tasks: int = 32, name: str = "offload_gym") -> dict[str, int]:
     """Write a network as one C99 header that depends on nothing and allocates nothing.
 
-    The header defines ``offload_gym_decide``, which makes the decisions of ``policy.decide`` for one instance, in the
-    same arithmetic: times in double precision, the network in single precision.
+    The header defines ``<name>_decide``, which makes the decisions of ``policy.decide`` for one instance whose
+    locations have one backlog each. Times are in double and the network in single precision, as here; sums of the
+    network are in another order, so that two scores that are equal but for rounding may be told apart otherwise.
 
     Args:
         policy: a network for independent tasks, with an encoder, and without local search behind it.
         path: where to write; an existing file is replaced.
         max_tasks: most tasks of one call.
+        name: what all names in the header begin with, so that a program can have several networks.
 
     Returns:
         Bytes by use: "flash" of the weights, and "ram" of the arrays on the stack during a call.
 
     Raises:
-        ValueError: the policy is of another kind, or max_tasks is below 1.
+        ValueError: the policy is of another kind, max_tasks is below 1, or the name is no name in C.
     """
     check_count("max_tasks", max_tasks)
+    if not (name.isascii() and name.isidentifier()):
+        raise ValueError(f"name is {name!r}; it must be letters, digits and underscores, and not begin with a digit")
     network = _exportable(policy)
     metadata, cores = network.metadata, network.cores
     joint = network.form == "joint"
     num_locations, code = len(cores), len(network.encoder[-1][1])
     features, state = row_size(num_locations) - 1, state_size(sum(cores), num_locations)
     inputs = (1 + joint) * code + features + state
-    widest = max([inputs, *(len(bias) for _, bias in (*network.encoder, *network.head))])
+    outputs = [len(bias) for _, bias in (*network.encoder, *network.head)]
+    widest = max(inputs, *outputs)
     doubles = 4 * max_tasks * num_locations + 3 * num_locations * max(cores) + 3 * num_locations
-    floats = max_tasks * features + (max_tasks + 1) * code + 2 * widest + state
+    floats = max_tasks * features + (max_tasks + 1) * code + 2 * widest + state + max(outputs)
     ram = 8 * doubles + 4 * floats + 4 * 2 * max_tasks
     flash = 4 * network.num_parameters
     objective = metadata.get("objective", "makespan")
@@ -65,7 +70,7 @@ def export_c(policy: NetworkPolicy, path: str | Path, max_tasks: int = 32) -> di
     last = len(network.head) - 1
     layers += [_layer(f"head_{i}", *layer, i < last) for i, layer in enumerate(network.head)]
     text = _HEADER.format(
-        scenario=metadata.get("scenario", "unknown"),
+        scenario=_comment(metadata.get("scenario", "unknown")),
         objective=objective,
         cores=", ".join(map(str, cores)),
         parameters=network.num_parameters,
@@ -77,9 +82,15 @@ def export_c(policy: NetworkPolicy, path: str | Path, max_tasks: int = 32) -> di
         encoder=_calls("encoder", len(network.encoder)),
         head=_calls("head", len(network.head)),
     )
+    text = text.replace("offload_gym_", f"{name}_").replace("OFFLOAD_GYM_", f"{name.upper()}_")
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="ascii")
     return {"flash": flash, "ram": ram}
+
+
+def _comment(text: str) -> str:
+    """What can stand inside a comment in C."""
+    return text.encode("ascii", "backslashreplace").decode().replace("*/", "* /").replace("\n", " ")
 
 
 def _exportable(policy: NetworkPolicy) -> Network:
@@ -127,7 +138,7 @@ _HEADER = """\
  *
  * Scenario: {scenario}; objective: {objective}; cores of the locations: {cores}; {parameters} parameters.
  * Memory: {flash} bytes of weights, {ram} bytes of arrays on the stack for up to {max_tasks} tasks; no allocation.
- * C99, no other header is needed.
+ * C99, no other header is needed. Compile with -std=c99 or -ffp-contract=off: fused products round in another way.
  */
 #ifndef OFFLOAD_GYM_POLICY_H
 #define OFFLOAD_GYM_POLICY_H
@@ -141,7 +152,7 @@ typedef struct {{
 /* Location 0 is the device: its rates and its propagation time are not read. A rate may be infinite. */
 typedef struct {{
     double cpu_hz, uplink_bps, downlink_bps, wired_bps, propagation_s;
-    double backlog_s; /* until its cores are free */
+    double backlog_s; /* until its cores are free, the same for all of them */
 }} offload_gym_location;
 
 static const int offload_gym_cores[OFFLOAD_GYM_NUM_LOCATIONS] = {{{cores}}};
@@ -305,6 +316,8 @@ static int offload_gym_decide(int num_tasks, const offload_gym_task *tasks, cons
                     greedy_k = k;
                 }}
             }}
+            if (i == 0) /* times in other units may break a tie in another way */
+                greedy_k = decision[0];
             for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS; k++) {{
                 double reached_s = greedy_largest_s, reached_total_s = greedy_total_s;
                 if (k != greedy_k) {{
@@ -464,7 +477,12 @@ def export_onnx(policy: NetworkPolicy, path: str | Path, num_tasks: int) -> None
         constants,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    helper.set_model_props(model, {str(key): str(value) for key, value in network.metadata.items()})
+    properties = network.metadata | {
+        "form": network.form,
+        "cores": ",".join(map(str, network.cores)),
+        "num_tasks": str(num_tasks),
+    }
+    helper.set_model_props(model, properties)
     onnx.checker.check_model(model)
     with replacing(path) as temporary:
         temporary.write_bytes(model.SerializeToString())

@@ -26,8 +26,9 @@ from offload_gym.solvers.local_search import NO_REFINEMENT, refine_decision
 LANES = 8  # outputs of a layer that are computed at a time; its outputs are padded to a multiple
 CHAINS = 4  # sums that are kept apart, as an addition has to wait for the one before; inputs are padded to a multiple
 
-# Columns of a plan (CODE: numbers of an encoding), before the cores of the locations and (offset, inputs, outputs) of
-# each layer.
+# A plan is a network as integers: how it is used (0 or 1: one pass decides all tasks; the best schedule is kept; codes
+# of objective and refinement), the numbers of an encoding and of layers, then the cores of each location, then for each
+# layer where its weights begin and its padded inputs and outputs.
 NUM_LOCATIONS, IS_JOINT, KEEP_BEST, OBJECTIVE, REFINE, CODE, ENCODER_LAYERS, HEAD_LAYERS, FIRST_CORES = range(9)
 
 Layers = Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]
@@ -36,11 +37,14 @@ Layers = Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]
 @intrinsic
 def _layer(typing_context, weights, at, inputs, outputs, x, y, rectified):
     """``y[:outputs] = x[:inputs] @ W + b``, then max(0, .) where ``rectified``; W and b begin at ``weights[at]``."""
+    flat = types.Array(types.float32, 1, "C")  # what the generated code takes the memory for
+    if not all(isinstance(kind, types.Array) and kind.copy(readonly=False) == flat for kind in (weights, x, y)):
+        return None
     signature = types.void(weights, types.intp, types.intp, types.intp, x, y, types.boolean)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> None:
         weights, at, inputs, outputs, x, y, rectified = arguments
-        vector, whole = ir.VectorType(ir.FloatType(), LANES), ir.IntType(64)
+        vector, whole = ir.VectorType(ir.FloatType(), LANES), at.type
         none, zeros = ir.Constant(vector, ir.Undefined), ir.Constant(vector, [0.0] * LANES)
         first = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
         multiply_add = cgutils.get_or_insert_function(
@@ -171,11 +175,10 @@ def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts
     head_last = head_first + plan[HEAD_LAYERS]
     layers = FIRST_CORES + num_locations
     code = plan[CODE]  # numbers of an encoding
-    head_inputs = plan[layers + 3 * head_first + 1]
     features = 1 + 4 * (num_locations - 1)
-    widest = features + head_inputs + 3 * code
+    widest = 0
     for layer in range(head_last):
-        widest = max(widest, plan[layers + 3 * layer + 2])
+        widest = max(widest, plan[layers + 3 * layer + 1], plan[layers + 3 * layer + 2])
     max_cores, total_cores = 0, 0
     for k in range(num_locations):
         max_cores = max(max_cores, plan[FIRST_CORES + k])
@@ -190,8 +193,7 @@ def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts
     state = np.empty(3 + total_cores + 3 * num_locations, dtype=np.float32)
     choices = np.empty((2, n), dtype=np.int64)
     decision, trial = choices[0], choices[1]
-    known = np.empty((3, num_locations))
-    finishes_s, largest_s, totals_s = known[0], known[1], known[2]
+    finishes_s, largest_s, totals_s = np.empty((3, num_locations))
 
     for b in range(len(tasks)):
         for k in range(num_locations):
@@ -241,6 +243,8 @@ def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts
                     rows[i, 4 * k - 3 + stage] = squash(times[i, k, stage])
             for f in range(features):
                 x[f] = rows[i, f]
+            for f in range(features, plan[layers + 1]):
+                x[f] = 0.0  # padding: something infinite in it would not be nothing, though its weights are 0
             x, y = _run(plan, 0, head_first, True, weights, x, y)
             for e in range(code):
                 later[i, e] = later[i + 1, e] + x[e]
@@ -262,6 +266,8 @@ def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts
                     state[at + k] = squash(completion_s)
                     if completion_s < least_s:
                         greedy_k, least_s = k, completion_s
+                if i == 0:  # times in other units may break a tie in another way
+                    greedy_k = best[0]
                 at += num_locations
                 for k in range(num_locations):
                     placed_largest_s, placed_total_s = largest_s[k], totals_s[k]
@@ -300,6 +306,8 @@ def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts
             at += features
             for f in range(len(state)):
                 x[at + f] = state[f]
+            for f in range(at + len(state), plan[layers + 3 * head_first + 1]):
+                x[f] = 0.0
             x, y = _run(plan, head_first, head_last, False, weights, x, y)
             chosen = 0
             for k in range(1, num_locations):

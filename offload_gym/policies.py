@@ -117,19 +117,21 @@ def make_policy(name: str, objective: str = "makespan", seed: int = 0, preset: s
     return _BUILT_IN[name](objective, seed)
 
 
-def load_policy(path: str | Path, refine: str | None = None) -> NetworkPolicy:
+def load_policy(path: str | Path, refine: str | None = None, keep_best: bool | None = None) -> NetworkPolicy:
     """A trained policy from its file, without torch; nothing in the file is run.
 
     Args:
         path: a policy file.
         refine: local search behind the network: "makespan" or "mean" by flips, "makespan+swap" or "mean+swap" by flips
-            and swaps, or None for the network alone.
+            and swaps, or None.
+        keep_best: whether the decision is the best of all schedules that the network saw on the way, as in
+            ``offload_gym.runtime.NetworkPolicy``; None: where that is possible. False: the network's own choices.
 
     Raises:
         ValueError: the file is not a complete policy file, or the objective is unknown.
     """
     network = load_network(path)
     try:
-        return NetworkPolicy(network, refine)
+        return NetworkPolicy(network, refine, keep_best)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None

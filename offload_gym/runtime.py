@@ -222,7 +222,7 @@ class NetworkPolicy:
     Args:
         network: the network; its layer sizes must fit its form.
         refine: local search behind the network: "makespan" or "mean" by flips, "makespan+swap" or "mean+swap" by flips
-            and swaps, or None for the network alone.
+            and swaps, or None.
         keep_best: whether the decision is the best of all schedules that were tried on the way: the state shows where
             each choice leads if greedy earliest completion goes on from there. With ``refine`` both that one and what
             the network itself decided are improved, and the better one is taken. Only for networks with an encoder and
@@ -245,28 +245,30 @@ class NetworkPolicy:
         self._tanh = network.activation == "tanh"
         self._joint = network.form == "joint"
         self._cores = np.array(network.cores, dtype=np.float64)
-        tries = bool(network.encoder) and not (network.dependent or self._tanh)
+        objective = network.metadata.get("objective", "makespan")
+        tries = bool(network.encoder) and not (network.dependent or self._tanh) and objective != "cost"
         if keep_best is None:
             keep_best = tries and network.metadata.get("observation_noise", "0.0") in ("0", "0.0")
         elif keep_best and not tries:
             raise ValueError("keep_best is True; it must be False or None for this network, which tries no schedules")
         self.keep_best = keep_best
         trained = [network.metadata.get(name, "") for name in ("trained_num_tasks", "trained_fewest_tasks")]
-        self._most_tasks = int(trained[0]) if trained[0].isdigit() else 0  # 0: not known, or told already
+        self._most_tasks = int(trained[0]) if trained[0].isdigit() else 0  # 0: not known
+        self._told = False
         self._fewest_tasks = int(trained[1]) if trained[1].isdigit() else self._most_tasks
         self._plan = None
-        if network.encoder and not network.dependent and not self._tanh:
-            objective = objective_code(network.metadata.get("objective", "makespan"))
+        if tries:
             self._plan, self._padded_weights = make_plan(
-                network.cores, self._joint, network.encoder, network.head, keep_best, objective, self._refine
-            )
+                network.cores, self._joint, network.encoder, network.head, keep_best, objective_code(objective),
+                self._refine,
+            )  # fmt: skip
 
     def decide(self, instances: Instances) -> NDArray[np.int64]:
         """Decisions (B, n); ValueError where the instances are not of the shape the network was trained for."""
         check_independent(instances, self.network.dependent)
         size = len(instances)
         decisions = np.empty((size, instances.num_tasks), dtype=np.int64)
-        if self._most_tasks and not self._fewest_tasks <= instances.num_tasks <= self._most_tasks:
+        if not self._told and self._most_tasks and not self._fewest_tasks <= instances.num_tasks <= self._most_tasks:
             self._tell_range(instances.num_tasks)
         if size <= CHUNK:
             fits = self._fill(instances, decisions)
@@ -288,16 +290,18 @@ class NetworkPolicy:
         trained = f"{self._most_tasks} tasks"
         if self._fewest_tasks != self._most_tasks:
             trained = f"{self._fewest_tasks} to {trained}"
-        self._most_tasks = 0
+        self._told = True
         warnings.warn(
             f"the policy was trained on instances of {trained}; with {num_tasks} it may decide worse", stacklevel=3
         )
 
     def _fill(self, instances: Instances, decisions: NDArray[np.int64]) -> bool:
         """Fill the decisions (B, n); returns whether the instances are of the shape the network was trained for."""
+        if self.network.num_tasks not in (0, instances.num_tasks):
+            return False
         if self._plan is not None:
             return bool(decide_independent(*instances.arrays[:5], self._plan, self._padded_weights, decisions))
-        if instances.num_locations != len(self._cores) or self.network.num_tasks not in (0, instances.num_tasks):
+        if instances.num_locations != len(self._cores):
             return False
         links = new_links(1, instances.num_tasks, self.network.dependent)
         return bool(

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from agents import training
+from agents import study, training
 from agents.__main__ import main as agents_main
 from agents.distillation import distillation_loss, student_loss, teacher_scores
 from agents.imitation import fit, latency_loss, make_samples, mean_gap, soft_labels, teacher_loss
@@ -19,6 +19,7 @@ from offload_gym.demonstrations import generate_demonstrations
 from offload_gym.envs.sb3 import SB3VecEnv
 from offload_gym.envs.vector import VectorJointEnv
 from offload_gym.files import keep_settings
+from offload_gym.instances import Instances
 from offload_gym.policies import load_policy, make_policy
 from offload_gym.runtime import NetworkPolicy, load_network
 from offload_gym.sampling import sample_instances
@@ -136,7 +137,7 @@ def test_an_agent_decides_the_same_in_the_compiled_runtime(name):
     agreements = []
     for _ in range(40):
         actions = []
-        decided = policy.decide(env.get_attr("instances")[0])
+        decided = policy.decide(Instances.concatenate(env.get_attr("instances")))
         for _ in range(1 if name.endswith("joint") else 3):
             action, _ = agent.predict(observation, deterministic=True)
             actions.append(action)
@@ -411,3 +412,35 @@ def test_with_estimates_the_teacher_weighs_what_a_choice_costs():
             loss(logits.expand(30, 2, 3), torch.arange(30)).backward()
             optimizer.step()
         assert int(logits.argmax()) == choice
+
+
+def test_the_study_of_distillation_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(study, "NUM_LABELS", 60)
+    monkeypatch.setattr(study, "NUM_TEST", 40)
+    monkeypatch.setattr(study, "SIZES", tuple(((size,), (size,)) for size in (2, 3, 4, 5)))
+    monkeypatch.setattr(study, "FEW_LABELS", (20,))
+    monkeypatch.setattr(study, "SEEDS", range(2))
+    teacher = tmp_path / "teacher.safetensors"
+    save_policy(teacher, to_runtime(TaskNetwork("sequential", (1, 2, 8), (4,), (6,))))
+    # GIVEN a study that is interrupted
+    train, trained = study._train, []
+
+    def interrupted(run, *rest):
+        trained.append(run)
+        if len(trained) == 6:
+            raise KeyboardInterrupt
+        return train(run, *rest)
+
+    monkeypatch.setattr(study, "_train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        study.study(tmp_path / "results", teacher, seed=1)
+    # WHEN it goes on THEN what is done is not done again, and every student is in the table
+    results = study.study(tmp_path / "results", teacher, seed=1)
+    assert len(results) == len(set(trained)) == len(trained) - 1 == 2 * 14
+    assert "| 203 | 20 | labels | 1 |" in capsys.readouterr().out
+    # AND another seed or teacher is refused
+    with pytest.raises(ValueError, match="seed"):
+        study.study(tmp_path / "results", teacher, seed=2)
+    save_policy(teacher, to_runtime(TaskNetwork("joint", (1, 2, 8), (4,), (6,))))
+    with pytest.raises(ValueError, match="must be a sequential network"):
+        study.study(tmp_path / "other", teacher, seed=1)

@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from benchmarks.contenders import contenders
 from benchmarks.episodes import WEIGHTS, compare_carry_over
 from benchmarks.information import compare_information
 from benchmarks.measurement import Measurement, measure
+from benchmarks.plots import fronts, learning_curves
+from offload_gym import policies
 from offload_gym.application_presets import random_application
 from offload_gym.applications import save_application
 from offload_gym.policies import POLICY_NAMES, SHIPPED
@@ -319,3 +322,41 @@ def test_without_proof_the_table_has_no_exact_row(tmp_path, capsys):
     rows = json.loads((tmp_path / "a.json").read_text())
     assert "exact" not in {row["policy"] for row in rows}
     assert "greedy" in {row["policy"] for row in rows}
+
+
+def test_fronts_are_drawn_side_by_side(tmp_path):
+    rows = [{"policy": name, "decide_us_p50": us, "gap_mean": gap} for name, us, gap in (("a", 2, 0.1), ("b", 3, 0.0))]
+    fronts(tmp_path / "fronts.png", {"n = 8": rows, "n = 12": rows[:1]})
+    assert (tmp_path / "fronts.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_learning_curves_are_drawn(tmp_path):
+    learning_curves(tmp_path / "curves.png", {"dqn-sequential": "1.5 0.1;3.0 0.05"}, {"greedy": 0.11})
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_every_form_of_a_network_is_timed(tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    from benchmarks import deployment
+
+    monkeypatch.setattr(deployment, "CALLS", 20)
+    monkeypatch.setattr(deployment, "BATCH", 64)
+    shutil.copy(
+        policies.WEIGHTS / "default-small-student.safetensors", tmp_path / "sequential-small-student.safetensors"
+    )
+    rows = deployment.measure_deployment(tmp_path, seed=0, num_instances=20)
+    forms = [row["form"].split(",")[0] for row in rows]
+    compiled = ["C"] if shutil.which("gcc") or shutil.which("cc") else []
+    assert forms == ["compiled", "compiled", *compiled, "torch eager", "onnxruntime", "stable-baselines3"]
+    assert all(0 < row["us_p50"] <= row["us_p99"] for row in rows)
+
+
+def test_the_decision_delay_counts():
+    scenario = make_scenario(num_tasks=2)
+    one = Measurement(
+        "a", 0, np.zeros((1, 2), int), np.array([1.0]), np.array([1.0]), np.zeros((1, 2), int), np.ones((1, 2), bool),
+        np.array([1000.0]), 1.0,
+    )  # fmt: skip
+    row = summarise(one, scenario, "makespan")
+    assert row["gap_with_delay"] == pytest.approx(1e-3)
+    assert row["gap_with_delay_on_slow_device"] == pytest.approx(20e-3)

@@ -194,6 +194,19 @@ def test_bad_powers_give_one_sentence(hand_fields, field):
         offload_gym.make_scenario(**{field: -1})
 
 
+def test_swaps_of_equal_tasks_end(hand_fields):
+    # Where two tasks are alike, their places can be exchanged without effect but on the rounding of the sum of prices.
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        instances = sample_instances({"name": "default", "num_tasks": 4, "energy_weight_s_per_j": 0.3}, 1, rng)
+        arrays = [array.copy() for array in instances.arrays]
+        arrays[0][:, 1], arrays[0][:, 3] = arrays[0][:, 0], arrays[0][:, 2]
+        alike = Instances.from_arrays(*arrays, instances.power)
+        start = rng.integers(0, 3, (1, 4))
+        swapped, flipped = (local_search(alike, start, "cost", swaps=swaps) for swaps in (True, False))
+        assert latency(alike, swapped, "cost") <= latency(alike, flipped, "cost") * (1 + 1e-12)
+
+
 def test_networks_do_not_take_the_objective(tmp_path):
     from agents.training import Settings
 

@@ -198,7 +198,7 @@ def test_exact_earns_at_least_as_much_as_any_policy_in_the_environment(objective
     assert returns["exact"].sum() > returns["greedy"].sum() > returns["random"].sum()
 
 
-@pytest.mark.parametrize("name", ["teacher", "", "Greedy"])
+@pytest.mark.parametrize("name", ["oracle", "", "Greedy"])
 def test_an_unknown_policy_is_refused(name):
     with pytest.raises(ValueError, match=f"policy is '{name}'; .*greedy.*exact"):
         offload_gym.make_policy(name)

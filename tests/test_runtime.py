@@ -3,19 +3,23 @@ import struct
 import subprocess
 import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise, product
 
 import naive
 import numpy as np
 import pytest
 import torch
+from numba import njit
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
 import offload_gym
 from agents.networks import TaskNetwork, save_policy, to_runtime
+from offload_gym.inference import _run, make_plan
 from offload_gym.observation import epoch_observations, row_size, state_size
-from offload_gym.runtime import Network, NetworkPolicy
+from offload_gym.runtime import CHUNK, Network, NetworkPolicy
+from offload_gym.solvers.local_search import NO_REFINEMENT
 
 CORES = (1, 2, 8)  # of the default scenario
 TWO_EDGES = {"name": "default", "num_edges": 2}  # cores 1, 2, 2, 8
@@ -285,3 +289,53 @@ def test_instances_unlike_those_of_the_training_are_told_once():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         policy.decide(sample(2))
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (3, 4), (5, 3), (8, 9), (17, 30, 2)])
+def test_layers_of_any_size(sizes):
+    rng = np.random.default_rng(0)
+    layers = random_layers(rng, *sizes)
+    plan, weights = make_plan((1, 1), False, layers, (), False, 0, NO_REFINEMENT)
+    x, y = np.full((2, 48), 7.0, dtype=np.float32)  # what stands behind the inputs must not count
+    values = rng.normal(size=sizes[0]).astype(np.float32)
+    x[: sizes[0]], x[sizes[0] : 20] = values, 0
+    result = run_layers(plan, weights, x, y, len(layers))
+    np.testing.assert_allclose(result[: sizes[-1]], forward(layers, values, "relu", last_linear=True), rtol=1e-5)
+
+
+@njit
+def run_layers(plan, weights, x, y, count):
+    return _run(plan, 0, count, False, weights, x, y)[0]
+
+
+@both_forms
+def test_threads_share_a_policy_and_batches(form):
+    policy = NetworkPolicy(random_network(form))
+    instances = sample(5, 3 * CHUNK + 7)
+    alone = np.concatenate([policy.decide(instances[b : b + 200]) for b in range(0, len(instances), 200)])
+    np.testing.assert_array_equal(policy.decide(instances), alone)
+    with ThreadPoolExecutor(4) as pool:
+        for decisions in pool.map(policy.decide, [instances] * 8):
+            np.testing.assert_array_equal(decisions, alone)
+    assert policy.decide(instances[:0]).shape == (0, 5)
+
+
+def test_backlogs_of_each_core_and_single_tasks_in_the_fast_runtime():
+    instances = sample(1)
+    busy = [array.copy() for array in instances.arrays]
+    busy[2] = np.random.default_rng(0).exponential(0.3, (200, 3, 8))
+    busy[3] = np.random.default_rng(1).exponential(0.3, 200)
+    for one in (instances, offload_gym.Instances.from_arrays(*busy)):
+        fast, general = (NetworkPolicy(random_network(), "mean", keep_best=False) for _ in range(2))
+        general._plan = None
+        np.testing.assert_array_equal(fast.decide(one), general.decide(one))
+
+
+def test_a_network_with_an_encoder_may_still_be_for_one_number_of_tasks():
+    policy = NetworkPolicy(random_network()._replace(num_tasks=4))
+    with pytest.raises(ValueError, match=r"cores and 4 tasks; .* and 5 tasks"):
+        policy.decide(sample(5))
+
+
+def test_a_policy_for_the_cost_keeps_nothing():
+    assert not NetworkPolicy(random_network(objective="cost")).keep_best

@@ -5,8 +5,10 @@ import pytest
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecMonitor
 
+from offload_gym.delay import latency
 from offload_gym.envs.sb3 import SB3VecEnv
 from offload_gym.envs.vector import VectorJointEnv, VectorSequentialEnv
+from offload_gym.policies import make_policy
 
 
 def make(vector_env=VectorSequentialEnv, **changes):
@@ -34,12 +36,28 @@ def test_steps_are_those_of_the_vector_environment(vector_env):
             if terminated[b]:
                 np.testing.assert_array_equal(info["terminal_observation"], arrays["final_obs"][b])
                 assert info["TimeLimit.truncated"] is False
-            assert ("latency_s" in info) == (f"_{'latency_s'}" in final and bool(final["_latency_s"][b]))
+            assert ("latency_s" in info) == bool(final.get("_latency_s", np.zeros(5))[b])
             if "latency_s" in info:
                 assert info["latency_s"] == final["latency_s"][b]
                 ended += 1
         over += int(dones.sum())
     assert ended == 2 * over > 0
+
+
+def test_a_seed_counts_once_and_observations_are_kept():
+    adapted = SB3VecEnv(make())
+    adapted.seed(3)
+    first = adapted.reset()
+    copy = first.copy()
+    assert (adapted.reset() != first).any()
+    for _ in range(6):
+        _, rewards, dones, infos = adapted.step(np.zeros(5, dtype=np.int64))
+    last = [info["terminal_observation"].copy() for info in infos]
+    assert (rewards.dtype, dones.dtype) == (np.float32, np.bool_)
+    assert dones.all()
+    adapted.step(np.zeros(5, dtype=np.int64))
+    np.testing.assert_array_equal([info["terminal_observation"] for info in infos], last)
+    np.testing.assert_array_equal(first, copy)
 
 
 def test_a_monitor_sees_returns_of_episodes():
@@ -60,6 +78,15 @@ def test_what_single_environments_would_do_is_refused():
     with pytest.raises(ValueError, match="autoreset_mode is 'NextStep'; stable-baselines3 needs 'SameStep'"):
         SB3VecEnv(make(autoreset_mode="NextStep"))
     adapted = SB3VecEnv(make())
+    adapted.set_options({"reset_mask": [True] * 5})
+    with pytest.raises(ValueError, match="these environments have none"):
+        adapted.reset()
+    adapted.set_options()
+    adapted.reset()
+    scales_s, instances = adapted.get_attr("scale_s"), adapted.get_attr("instances", 3)
+    assert (len(scales_s), len(instances), len(instances[0])) == (5, 1, 1)
+    greedy_s = latency(instances[0], make_policy("greedy").decide(instances[0]))
+    assert scales_s[3] == pytest.approx(greedy_s[0])
     assert adapted.get_attr("num_epochs", [1, 3]) == [2, 2]
     assert adapted.env_is_wrapped(VecMonitor) == [False] * 5
     for call in (lambda: adapted.set_attr("num_epochs", 3), lambda: adapted.env_method("reset")):

@@ -188,6 +188,26 @@ def test_local_search_ends_where_no_flip_helps(draw, kind, objective):
         assert np.all(latency(instances, moved, objective) >= latency_s - 1e-12)
 
 
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("kind", ["plain", "mixed"])
+def test_local_search_with_swaps_ends_where_neither_flip_nor_swap_helps(draw, kind, objective):
+    instances = draw(kind, 60, 6, num_edges=1, seed=37)
+    start = random_decisions(instances, seed=38)
+    improved = local_search(instances, start, objective, swaps=True)
+    latency_s = latency(instances, improved, objective)
+    flipped_s = latency(instances, local_search(instances, start, objective), objective)
+    assert np.all(latency_s <= flipped_s + 1e-12)
+    assert np.mean(latency_s < flipped_s - 1e-9) > 0.05
+    for i, j in itertools.combinations(range(6), 2):
+        moved = improved.copy()
+        moved[:, [i, j]] = improved[:, [j, i]]
+        assert np.all(latency(instances, moved, objective) >= latency_s - 1e-12)
+    for i, k in itertools.product(range(6), range(3)):
+        moved = improved.copy()
+        moved[:, i] = k
+        assert np.all(latency(instances, moved, objective) >= latency_s - 1e-12)
+
+
 def test_local_search_leaves_an_optimum_alone(hand_case):
     assert local_search(hand_case, [[2, 1, 0]]).tolist() == [[2, 1, 0]]
     assert local_search(hand_case, [[2, 0, 0]], "mean").tolist() == [[2, 0, 0]]

@@ -35,7 +35,9 @@ class SB3VecEnv(VecEnv):
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
 
     def reset(self) -> VecEnvObs:
-        """Begin new episodes, with the seeds that ``seed()`` set."""
+        """Begin new episodes, with the seeds that ``seed()`` set; ValueError where ``set_options()`` set some."""
+        if any(self._options):
+            raise ValueError(f"the options are {self._options!r}; these environments have none")
         seeds = None if self._seeds[0] is None else self._seeds
         observations, _ = self.env.reset(seed=seeds)
         self._reset_seeds()
@@ -68,9 +70,12 @@ class SB3VecEnv(VecEnv):
         return list(self._get_indices(indices))
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
-        """An attribute of the environment, once for each index."""
+        """An attribute for each index: of instances and scales its own, of everything else that of all."""
         value = self.render_mode if attr_name == "render_mode" else getattr(self.env, attr_name)
-        return [value] * len(self._rows(indices))
+        rows = self._rows(indices)
+        if attr_name in ("instances", "true_instances"):
+            return [value[b : b + 1] for b in rows]
+        return [value[b] for b in rows] if attr_name == "scale_s" else [value] * len(rows)
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
         """Not possible: the environments are one."""
