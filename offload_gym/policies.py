@@ -98,8 +98,8 @@ def make_policy(name: str, objective: str = "makespan", seed: int = 0, preset: s
             (earliest completion), "heft" (the same, most urgent task first), "beam-4", "beam-16" (beam search of that
             width), "greedy+flip", "beam-4+flip", "beam-16+flip" (improved by one-flip local search), "greedy+swap",
             "heft+swap", "beam-4+swap", "beam-16+swap" (by flips and swaps), "exact" (as ``solve``), or a trained
-            network that the package ships: "student" (about 2,400 parameters), "small-student" (about 800) or "teacher"
-            (about 19,000), for makespan.
+            network that the package ships: "student" (2,400 to 3,100 parameters),
+            "small-student" (800 to 1,200) or "teacher" (19,000 to 22,000), for makespan.
         objective: what the policies that look at the objective minimise.
         seed: of the random policy.
         preset: what a shipped network was trained for: "default", "vision" or "multi_edge". It decides any scenario
