@@ -137,6 +137,8 @@ def _take(free_s, k, cores, finish_s):
 @njit(cache=True, nogil=True, error_model="numpy")
 def _complete(times, first, count, plan, radio_s, free_s, decision):
     """Greedy earliest completion from task ``first`` on; returns the largest completion and the sum of them."""
+    if first < 0:
+        return 0.0, 0.0
     largest_s = total_s = 0.0
     for i in range(first, count):
         best_s, best_k, best_finish_s = np.inf, 0, 0.0

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import struct
+import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -252,10 +253,13 @@ class NetworkPolicy:
         elif keep_best and not tries:
             raise ValueError("keep_best is True; it must be False or None for this network, which tries no schedules")
         self.keep_best = keep_best
-        trained = [network.metadata.get(name, "") for name in ("trained_num_tasks", "trained_fewest_tasks")]
-        self._most_tasks = int(trained[0]) if trained[0].isdigit() else 0  # 0: not known
-        self._told = False
-        self._fewest_tasks = int(trained[1]) if trained[1].isdigit() else self._most_tasks
+        self._num_tasks = network.num_tasks
+        # Unlimited where the file does not say what the network was trained on, or once that was told.
+        self._fewest_tasks, self._most_tasks = 0, sys.maxsize
+        most = network.metadata.get("trained_num_tasks", "")
+        if most.isdigit():
+            fewest = network.metadata.get("trained_fewest_tasks", most)
+            self._fewest_tasks, self._most_tasks = int(fewest) if fewest.isdigit() else int(most), int(most)
         self._plan = None
         if tries:
             self._plan, self._padded_weights = make_plan(
@@ -265,12 +269,16 @@ class NetworkPolicy:
 
     def decide(self, instances: Instances) -> NDArray[np.int64]:
         """Decisions (B, n); ValueError where the instances are not of the shape the network was trained for."""
-        check_independent(instances, self.network.dependent)
-        size = len(instances)
-        decisions = np.empty((size, instances.num_tasks), dtype=np.int64)
-        if not self._told and self._most_tasks and not self._fewest_tasks <= instances.num_tasks <= self._most_tasks:
-            self._tell_range(instances.num_tasks)
-        if size <= CHUNK:
+        # A call takes about as long as placing a task does, so there are few of them on this way.
+        size, num_tasks, _ = instances.tasks.shape
+        if not self._fewest_tasks <= num_tasks <= self._most_tasks:
+            self._tell_range(num_tasks)
+        if instances.edge_parent.shape[1]:
+            check_independent(instances, self.network.dependent)
+        decisions = np.empty((size, num_tasks), dtype=np.int64)
+        if size <= CHUNK and self._plan is not None and self._num_tasks in (0, num_tasks):
+            fits = decide_independent(*instances.arrays[:5], self._plan, self._padded_weights, decisions)
+        elif size <= CHUNK:
             fits = self._fill(instances, decisions)
         else:
             done: list[bool] = []
@@ -290,7 +298,7 @@ class NetworkPolicy:
         trained = f"{self._most_tasks} tasks"
         if self._fewest_tasks != self._most_tasks:
             trained = f"{self._fewest_tasks} to {trained}"
-        self._told = True
+        self._fewest_tasks, self._most_tasks = 0, sys.maxsize
         warnings.warn(
             f"the policy was trained on instances of {trained}; with {num_tasks} it may decide worse", stacklevel=3
         )
