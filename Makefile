@@ -26,7 +26,7 @@ $(CLUSTER_STAMP): $(STAMP)
 
 demo: $(STAMP) .venv/kernels  ## label, train, distil and compare: the main job, resumable
 	$(BIN)/python -m agents --output results/agents
-	$(BIN)/python -m benchmarks policies --seed 20261122 --num-instances 2000 --agents results/agents \
+	$(BIN)/python -m benchmarks policies --seed 20261122 --num-instances 10000 --agents results/agents \
 		--json results/policies.json --csv results/policies.csv --plots results/plots
 
 SEQUENTIAL := --only sequential-teacher sequential-student sequential-small-student

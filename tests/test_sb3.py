@@ -1,5 +1,6 @@
 """The environments of stable-baselines3 are the native vector environments."""
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from stable_baselines3 import PPO
@@ -66,6 +67,11 @@ def test_a_monitor_sees_returns_of_episodes():
     _, rewards, _, infos = monitored.step(np.zeros((5, 3), dtype=np.int64))
     assert [info["episode"]["r"] for info in infos] == pytest.approx([-info["latency_s"] for info in infos], abs=1e-5)
     assert rewards == pytest.approx([-info["latency_s"] for info in infos])
+
+
+def test_an_environment_of_make_vec_will_do():
+    mode = {"vectorization_mode": "vector_entry_point", "autoreset_mode": "SameStep"}
+    assert SB3VecEnv(gym.make_vec("offload_gym/Joint-v0", num_envs=3, **mode)).reset().shape == (3, 103)
 
 
 def test_ppo_trains_on_it():
