@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from offload_gym.delay import MEAN, objective_code
 from offload_gym.files import replacing
+from offload_gym.inference import CHAINS
 from offload_gym.instances import check_count
 from offload_gym.observation import row_size, state_size
 from offload_gym.runtime import Network, NetworkPolicy
@@ -106,6 +107,17 @@ def _layer(name: str, weight: NDArray[np.float32], bias: NDArray[np.float32], re
     outputs, inputs = weight.shape
     # Nine digits give each single-precision number back exactly.
     numbers = ", ".join(f"{value:.9e}f" for value in (*weight.T.ravel(), *bias))
+    whole = inputs - inputs % CHAINS
+    # Some inputs at a time, as each addition to a sum waits for the one before.
+    terms = " + ".join(f"x[j + {c}] * weights[(j + {c}) * {outputs} + o]" for c in range(CHAINS))
+    loops = []
+    for first, end, step, added in (
+        (0, whole, CHAINS, terms),
+        (whole, inputs, 1, f"x[j] * weights[j * {outputs} + o]"),
+    ):
+        if first < end:
+            loops.append(f"for (j = {first}; j < {end}; j += {step})\n        for (o = 0; o < {outputs}; o++)\n")
+            loops[-1] += f"            sum[o] += {added};\n"
     result = "sum[o] > 0.0f ? sum[o] : 0.0f" if rectified else "sum[o]"
     return f"""
 static void offload_gym_{name}(const float *x, float *y)
@@ -115,10 +127,7 @@ static void offload_gym_{name}(const float *x, float *y)
     int j, o;
     for (o = 0; o < {outputs}; o++)
         sum[o] = weights[{weight.size} + o];
-    for (j = 0; j < {inputs}; j++)
-        for (o = 0; o < {outputs}; o++)
-            sum[o] += x[j] * weights[j * {outputs} + o];
-    for (o = 0; o < {outputs}; o++)
+    {"    ".join(loops)}    for (o = 0; o < {outputs}; o++)
         y[o] = {result};
 }}"""
 
