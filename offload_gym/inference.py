@@ -161,6 +161,95 @@ def _copy_free(source, target, plan):
             target[k, m] = source[k, m]
 
 
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _open(task, location, backlog_s, count, plan, times, start_s):
+    """Fill the stage ``times`` of one instance and the ascending times ``start_s`` at which its cores are free.
+
+    Returns whether its locations have the cores that the network knows.
+    """
+    for k in range(len(location)):
+        cores = plan[FIRST_CORES + k]
+        if location[k, CORES] != cores:
+            return False
+        for m in range(cores):
+            value_s = backlog_s[k, m if backlog_s.shape[1] > 1 else 0]
+            at = m
+            while at > 0 and start_s[k, at - 1] > value_s:
+                start_s[k, at] = start_s[k, at - 1]
+                at -= 1
+            start_s[k, at] = value_s
+        pace = paces(location, k)
+        for i in range(count):
+            times[i, k, SEND], times[i, k, PATH], times[i, k, RUN], times[i, k, RETURN] = stage_times(
+                task, i, k, pace, True, True
+            )
+    return True
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _encode(times, count, plan, weights, rows, later, x, y):
+    """Fill the task ``rows`` and ``later`` (n + 1, code): sums of the encodings from each task on."""
+    num_layers, inputs = plan[ENCODER_LAYERS], plan[FIRST_CORES + plan[NUM_LOCATIONS] + 1]
+    for e in range(later.shape[1]):
+        later[count, e] = 0.0
+    for i in range(count - 1, -1, -1):
+        rows[i, 0] = squash(times[i, 0, RUN])
+        for k in range(1, times.shape[1]):
+            for stage in range(4):
+                rows[i, 4 * k - 3 + stage] = squash(times[i, k, stage])
+        for f in range(rows.shape[1]):
+            x[f] = rows[i, f]
+        for f in range(rows.shape[1], inputs):
+            x[f] = 0.0  # padding: something infinite in it would not be nothing, though its weights are 0
+        codes, _ = _run(plan, 0, num_layers, True, weights, x, y)
+        for e in range(later.shape[1]):
+            later[i, e] = later[i + 1, e] + codes[e]
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _score(rows, later, i, state, plan, weights, x, y):
+    """The scores of task ``i`` at each location: the head, on sums of encodings, row and state."""
+    first = plan[ENCODER_LAYERS]
+    at = 0
+    if plan[IS_JOINT] > 0:
+        for e in range(later.shape[1]):
+            x[e] = later[0, e] - later[i, e]
+        at = later.shape[1]
+    for e in range(later.shape[1]):
+        x[at + e] = later[i + 1, e]
+    at += later.shape[1]
+    for f in range(rows.shape[1]):
+        x[at + f] = rows[i, f]
+    at += rows.shape[1]
+    for f in range(len(state)):
+        x[at + f] = state[f]
+    for f in range(at + len(state), plan[FIRST_CORES + plan[NUM_LOCATIONS] + 3 * first + 1]):
+        x[f] = 0.0
+    scores, _ = _run(plan, first, first + plan[HEAD_LAYERS], False, weights, x, y)
+    return scores
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _refine(times, plan, radio_s, start_s, free_s, own, best):
+    """Improve the decision ``best`` by local search, and ``own`` where it is another; the better one is in ``best``."""
+    num_locations, count = times.shape[1], len(best)
+    own_differs = False
+    for i in range(count):
+        own_differs = own_differs or best[i] != own[i]
+    for k in range(num_locations):
+        for m in range(plan[FIRST_CORES + k], start_s.shape[1]):
+            start_s[k, m] = np.inf
+    problem = Problem(
+        times, np.zeros(count + 1, dtype=np.int64), np.empty(0, dtype=np.int64), np.zeros(count, dtype=np.bool_),
+        np.empty((0, num_locations, num_locations, 2)), np.zeros(2),
+    )  # fmt: skip
+    finish_s = np.empty(count)
+    value = refine_decision(problem, best, plan[REFINE], radio_s, start_s, finish_s, free_s)
+    # From the worse start the better end may be reached.
+    if own_differs and refine_decision(problem, own, plan[REFINE], radio_s, start_s, finish_s, free_s) < value:
+        best[:] = own
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts, plan, weights, decisions):
     """Fill ``decisions`` (B, n); returns whether all instances have the cores that the network knows.
@@ -173,14 +262,10 @@ def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts
     if plan[NUM_LOCATIONS] != num_locations:
         return False
     joint, keep_best, objective = plan[IS_JOINT] > 0, plan[KEEP_BEST] > 0, plan[OBJECTIVE]
-    head_first = plan[ENCODER_LAYERS]
-    head_last = head_first + plan[HEAD_LAYERS]
-    layers = FIRST_CORES + num_locations
-    code = plan[CODE]  # numbers of an encoding
-    features = 1 + 4 * (num_locations - 1)
-    widest = 0
-    for layer in range(head_last):
-        widest = max(widest, plan[layers + 3 * layer + 1], plan[layers + 3 * layer + 2])
+    widest = 0  # inputs or outputs of a layer
+    for layer in range(plan[ENCODER_LAYERS] + plan[HEAD_LAYERS]):
+        at = FIRST_CORES + num_locations + 3 * layer
+        widest = max(widest, plan[at + 1], plan[at + 2])
     max_cores, total_cores = 0, 0
     for k in range(num_locations):
         max_cores = max(max_cores, plan[FIRST_CORES + k])
@@ -189,33 +274,19 @@ def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts
     times = np.empty((n, num_locations, 4))
     all_free_s = np.empty((3, num_locations, max_cores))
     start_s, free_s, trial_free_s = all_free_s[0], all_free_s[1], all_free_s[2]
-    rows = np.empty((n, features), dtype=np.float32)
-    later = np.zeros((n + 1, code), dtype=np.float32)
+    rows = np.empty((n, 1 + 4 * (num_locations - 1)), dtype=np.float32)
+    later = np.zeros((n + 1, plan[CODE]), dtype=np.float32)
     buffers = np.zeros((2, widest), dtype=np.float32)
+    x, y = buffers[0], buffers[1]
     state = np.empty(3 + total_cores + 3 * num_locations, dtype=np.float32)
     choices = np.empty((2, n), dtype=np.int64)
     decision, trial = choices[0], choices[1]
     finishes_s, largest_s, totals_s = np.empty((3, num_locations))
 
     for b in range(len(tasks)):
-        for k in range(num_locations):
-            cores = plan[FIRST_CORES + k]
-            if locations[b, k, CORES] != cores:
-                return False
-            for m in range(cores):
-                value_s = backlog_s[b, k, m if backlog_s.shape[2] > 1 else 0]
-                at = m
-                while at > 0 and start_s[k, at - 1] > value_s:
-                    start_s[k, at] = start_s[k, at - 1]
-                    at -= 1
-                start_s[k, at] = value_s
         count = task_counts[b]
-        for k in range(num_locations):
-            pace = paces(locations[b], k)
-            for i in range(count):
-                times[i, k, SEND], times[i, k, PATH], times[i, k, RUN], times[i, k, RETURN] = stage_times(
-                    tasks[b], i, k, pace, True, True
-                )
+        if not _open(tasks[b], locations[b], backlog_s[b], count, plan, times, start_s):
+            return False
         best = decisions[b]
         for i in range(count, n):
             best[i] = 0  # padding
@@ -235,22 +306,7 @@ def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts
                 start_s[k, m] *= per_s
                 free_s[k, m] = start_s[k, m]
 
-        for e in range(code):
-            later[count, e] = 0.0
-        for i in range(count - 1, -1, -1):
-            x, y = buffers[0], buffers[1]
-            rows[i, 0] = squash(times[i, 0, RUN])
-            for k in range(1, num_locations):
-                for stage in range(4):
-                    rows[i, 4 * k - 3 + stage] = squash(times[i, k, stage])
-            for f in range(features):
-                x[f] = rows[i, f]
-            for f in range(features, plan[layers + 1]):
-                x[f] = 0.0  # padding: something infinite in it would not be nothing, though its weights are 0
-            x, y = _run(plan, 0, head_first, True, weights, x, y)
-            for e in range(code):
-                later[i, e] = later[i + 1, e] + x[e]
-
+        _encode(times, count, plan, weights, rows, later, x, y)
         radio_s = radio_backlog_s[b] * per_s
         makespan_s = total_s = 0.0
         for i in range(count):
@@ -294,26 +350,10 @@ def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts
                     state[at + k] = squash(reached_s)
                     state[at + num_locations + k] = squash(reached_total_s / count)
 
-            x, y = buffers[0], buffers[1]
-            at = 0
-            if joint:
-                for e in range(code):
-                    x[e] = later[0, e] - later[i, e]
-                at = code
-            for e in range(code):
-                x[at + e] = later[i + 1, e]
-            at += code
-            for f in range(features):
-                x[at + f] = rows[i, f]
-            at += features
-            for f in range(len(state)):
-                x[at + f] = state[f]
-            for f in range(at + len(state), plan[layers + 3 * head_first + 1]):
-                x[f] = 0.0
-            x, y = _run(plan, head_first, head_last, False, weights, x, y)
+            scores = _score(rows, later, i, state, plan, weights, x, y)
             chosen = 0
             for k in range(1, num_locations):
-                if x[k] > x[chosen]:
+                if scores[k] > scores[chosen]:
                     chosen = k
             decision[i] = chosen
             if not joint:
@@ -336,22 +376,6 @@ def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts
             for i in range(count):
                 best[i] = decision[i]
         if plan[REFINE] != NO_REFINEMENT:
-            own_differs = False
-            for i in range(count):
-                own_differs = own_differs or best[i] != decision[i]
-            for k in range(num_locations):
-                for m in range(plan[FIRST_CORES + k], max_cores):
-                    start_s[k, m] = np.inf
-            problem = Problem(
-                times[:count], np.zeros(count + 1, dtype=np.int64), np.empty(0, dtype=np.int64),
-                np.zeros(count, dtype=np.bool_), np.empty((0, num_locations, num_locations, 2)), np.zeros(2),
-            )  # fmt: skip
-            radio_s, ends_s = radio_backlog_s[b] * per_s, np.empty(count)
-            value = refine_decision(problem, best[:count], plan[REFINE], radio_s, start_s, ends_s, trial_free_s)
-            if own_differs:
-                # From the worse start the better end may be reached.
-                own = decision[:count]
-                if refine_decision(problem, own, plan[REFINE], radio_s, start_s, ends_s, trial_free_s) < value:
-                    for i in range(count):
-                        best[i] = own[i]
+            radio_s = radio_backlog_s[b] * per_s
+            _refine(times[:count], plan, radio_s, start_s, trial_free_s, decision[:count], best[:count])
     return True
