@@ -313,11 +313,14 @@ def test_the_default_training_reaches_its_figures(tmp_path):
         decisions = load_policy(paths[name], refine).decide(instances)
         return (latency(instances, decisions) / optimum_s - 1).mean()
 
-    assert gap("sequential-teacher") <= 0.02
-    assert gap("sequential-student") <= 0.03
-    assert gap("multilabel-teacher") <= 0.09
-    assert gap("multilabel-teacher", "makespan") <= 0.012
-    assert gap("multilabel-student") <= 0.10
+    # A little above what docs/policies.md states: sums in torch depend on the machine.
+    assert gap("sequential-teacher") <= 0.0085
+    assert gap("sequential-student") <= 0.012
+    assert gap("sequential-student", "makespan+swap") <= 0.0035
+    assert gap("sequential-small-student") <= 0.02
+    assert gap("multilabel-teacher") <= 0.04
+    assert gap("multilabel-teacher", "makespan") <= 0.008
+    assert gap("multilabel-student") <= 0.05
 
 
 @pytest.mark.parametrize("form", ["sequential", "joint"])
