@@ -109,12 +109,12 @@ def train_all(
         steps[f"{prefix}-teacher"] = partial(_train_teacher, form, train_labels, validation, settings)
         sizes = settings.student_encoder, settings.student_head
         steps[f"{prefix}-student"] = partial(
-            _train_student, form, sizes, teacher_path, train_labels, validation, settings
+            _train_student, f"{prefix}-student", form, sizes, teacher_path, train_labels, validation, settings
         )
     sizes = settings.small_student_encoder, settings.small_student_head
     teacher_path = folder / f"{_teacher_of(SMALL_STUDENT)}{SUFFIX}"
     steps[SMALL_STUDENT] = partial(
-        _train_student, "sequential", sizes, teacher_path, train_labels, validation, settings
+        _train_student, SMALL_STUDENT, "sequential", sizes, teacher_path, train_labels, validation, settings
     )
     for name in RL_AGENTS:
         if name == CLONED and settings.scenario.dependent:
@@ -195,6 +195,7 @@ def _train_teacher(form: str, labels: Demonstrations, validation: Demonstrations
 
 
 def _train_student(
+    name: str,
     form: str,
     sizes: tuple[Sequence[int], Sequence[int]],
     teacher_path: Path,
@@ -214,7 +215,7 @@ def _train_student(
         validation,
         epochs=settings.student_passes if form == "sequential" else settings.multilabel_passes,
         seed=settings.seed,
-        description=teacher_path.stem.replace("teacher", "student"),
+        description=name,
     )
     return to_runtime(student)
 

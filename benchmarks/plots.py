@@ -30,6 +30,8 @@ FAMILIES = {
         "beam-16+flip",
         "greedy+swap",
         "heft+swap",
+        "roll-out",
+        "roll-out+swap",
         "beam-4+swap",
         "beam-16+swap",
     ),

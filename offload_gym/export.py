@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,7 @@ def export_c(policy: NetworkPolicy, path: str | Path, max_tasks: int = 32, name:
         max_tasks=max_tasks,
         defines="\n".join(f"#define OFFLOAD_GYM_{name} {value}" for name, value in defines.items()),
         layers="\n".join(layers),
+        checksum=f"{zlib.crc32(chr(10).join(layers).encode())}u",
         encoder=_calls("encoder", len(network.encoder)),
         head=_calls("head", len(network.head)),
     )
@@ -149,8 +151,12 @@ _HEADER = """\
  * Memory: {flash} bytes of weights, {ram} bytes of arrays on the stack for up to {max_tasks} tasks; no allocation.
  * C99, no other header is needed. Compile with -std=c99 or -ffp-contract=off: fused products round in another way.
  */
-#ifndef OFFLOAD_GYM_POLICY_H
-#define OFFLOAD_GYM_POLICY_H
+#ifdef OFFLOAD_GYM_POLICY_H
+#if OFFLOAD_GYM_POLICY_H != {checksum}
+#error "two networks have the same names: give export_c another name for one of them"
+#endif
+#else
+#define OFFLOAD_GYM_POLICY_H {checksum}
 
 {defines}
 

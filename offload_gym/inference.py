@@ -92,9 +92,13 @@ def _padded(size: int, multiple: int) -> int:
 def make_plan(
     cores: Sequence[int], joint: bool, encoder: Layers, head: Layers, keep_best: bool, objective: int, refine: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """A network as two arrays, what ``decide_independent`` takes: integers and padded weights."""
-    plan = [len(cores), joint, keep_best, objective, refine, len(encoder[-1][1]), len(encoder), len(head), *cores]
-    parts: list[NDArray[np.float32]] = []
+    """A network as two arrays, what ``decide_independent`` takes: integers and padded weights.
+
+    Without layers each task goes where the roll-out is best.
+    """
+    code = len(encoder[-1][1]) if encoder else 0
+    plan = [len(cores), joint, keep_best, objective, refine, code, len(encoder), len(head), *cores]
+    parts: list[NDArray[np.float32]] = [np.empty(0, dtype=np.float32)]
     at = 0
     for weight, bias in (*encoder, *head):
         outputs, inputs = weight.shape
@@ -306,7 +310,8 @@ def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts
                 start_s[k, m] *= per_s
                 free_s[k, m] = start_s[k, m]
 
-        _encode(times, count, plan, weights, rows, later, x, y)
+        if plan[HEAD_LAYERS] > 0:
+            _encode(times, count, plan, weights, rows, later, x, y)
         radio_s = radio_backlog_s[b] * per_s
         makespan_s = total_s = 0.0
         for i in range(count):
@@ -350,11 +355,17 @@ def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts
                     state[at + k] = squash(reached_s)
                     state[at + num_locations + k] = squash(reached_total_s / count)
 
-            scores = _score(rows, later, i, state, plan, weights, x, y)
             chosen = 0
-            for k in range(1, num_locations):
-                if scores[k] > scores[chosen]:
-                    chosen = k
+            if plan[HEAD_LAYERS] > 0:
+                scores = _score(rows, later, i, state, plan, weights, x, y)
+                for k in range(1, num_locations):
+                    if scores[k] > scores[chosen]:
+                        chosen = k
+            else:
+                reached = totals_s if objective == MEAN else largest_s
+                for k in range(1, num_locations):
+                    if reached[k] < reached[chosen]:
+                        chosen = k
             decision[i] = chosen
             if not joint:
                 greedy_largest_s, greedy_total_s = largest_s[chosen], totals_s[chosen]

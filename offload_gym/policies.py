@@ -18,6 +18,7 @@ from offload_gym.solvers.exact import exact
 from offload_gym.solvers.greedy import greedy
 from offload_gym.solvers.heft import heft
 from offload_gym.solvers.local_search import SWAP
+from offload_gym.solvers.roll_out import roll_out
 
 
 class Policy(Protocol):
@@ -58,6 +59,12 @@ def _beam(width: int, objective: str, refine: str | None = None) -> FunctionPoli
     return FunctionPolicy(lambda instances: beam_search(instances, width, objective, refine))
 
 
+def _roll_out(objective: str, refine: str | None = None) -> FunctionPolicy:
+    if objective == "cost":
+        raise ValueError("objective is 'cost'; roll-out is for makespan and mean")
+    return FunctionPolicy(lambda instances: roll_out(instances, objective, refine))
+
+
 def _shipped(name: str, objective: str, preset: str) -> NetworkPolicy:
     if objective != "makespan":
         raise ValueError(f"objective is {objective!r}; the shipped networks were trained for makespan only")
@@ -77,6 +84,8 @@ _BUILT_IN: dict[str, Callable[[str, int], Policy]] = {
     "greedy": lambda objective, seed: FunctionPolicy(greedy),
     "heft": lambda objective, seed: FunctionPolicy(heft),
     "heft+swap": lambda objective, seed: FunctionPolicy(lambda instances: heft(instances, objective + SWAP)),
+    "roll-out": lambda objective, seed: _roll_out(objective),
+    "roll-out+swap": lambda objective, seed: _roll_out(objective, objective + SWAP),
     "greedy+flip": lambda objective, seed: FunctionPolicy(lambda instances: greedy(instances, objective)),
     "greedy+swap": lambda objective, seed: FunctionPolicy(lambda instances: greedy(instances, objective + SWAP)),
     "beam-4": lambda objective, seed: _beam(4, objective),
@@ -97,7 +106,8 @@ def make_policy(name: str, objective: str = "makespan", seed: int = 0, preset: s
         name: "local", "edge" (the first edge server), "cloud", "random" (each location equally likely), "greedy"
             (earliest completion), "heft" (the same, most urgent task first), "beam-4", "beam-16" (beam search of that
             width), "greedy+flip", "beam-4+flip", "beam-16+flip" (improved by one-flip local search), "greedy+swap",
-            "heft+swap", "beam-4+swap", "beam-16+swap" (by flips and swaps), "exact" (as ``solve``), or a trained
+            "heft+swap", "beam-4+swap", "beam-16+swap" (by flips and swaps), "roll-out" (greedy
+            completions of each choice; for independent tasks), "roll-out+swap", "exact" (as ``solve``), or a trained
             network that the package ships: "student" (2,400 to 3,100 parameters),
             "small-student" (800 to 1,200) or "teacher" (19,000 to 22,000), for makespan.
         objective: what the policies that look at the objective minimise.
@@ -122,8 +132,8 @@ def load_policy(path: str | Path, refine: str | None = None, keep_best: bool | N
 
     Args:
         path: a policy file.
-        refine: local search behind the network: "makespan" or "mean" by flips, "makespan+swap" or "mean+swap" by flips
-            and swaps, or None.
+        refine: local search behind the network, for the objective that it was trained for: "flip", "swap" (flips and
+            swaps), or None; or for another one: "makespan", "mean", "makespan+swap", "mean+swap".
         keep_best: whether the decision is the best of all schedules that the network saw on the way, as in
             ``offload_gym.runtime.NetworkPolicy``; None: where that is possible. False: the network's own choices.
 

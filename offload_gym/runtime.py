@@ -222,8 +222,8 @@ class NetworkPolicy:
 
     Args:
         network: the network; its layer sizes must fit its form.
-        refine: local search behind the network: "makespan" or "mean" by flips, "makespan+swap" or "mean+swap" by flips
-            and swaps, or None.
+        refine: local search behind the network, for the objective that it was trained for: "flip", "swap" (flips and
+            swaps), or None; or for another one: "makespan", "mean", "makespan+swap", "mean+swap".
         keep_best: whether the decision is the best of all schedules that were tried on the way: the state shows where
             each choice leads if greedy earliest completion goes on from there. With ``refine`` both that one and what
             the network itself decided are improved, and the better one is taken. Only for networks with an encoder and
@@ -236,6 +236,8 @@ class NetworkPolicy:
     def __init__(self, network: Network, refine: str | None = None, keep_best: bool | None = None) -> None:
         self.network = network
         self.num_parameters = network.num_parameters
+        if refine in ("flip", "swap"):
+            refine = network.metadata.get("objective", "makespan") + (SWAP if refine == "swap" else "")
         self.refine = refine
         self._refine = refinement_code(refine)
         if refine is not None and refine.removesuffix(SWAP) == "cost":

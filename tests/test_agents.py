@@ -200,6 +200,7 @@ def test_each_step_makes_its_own_number_of_passes(tmp_path, monkeypatch):
     assert made == {
         "sequential-teacher": 3,
         "sequential-student": 4,
+        "sequential-small-student": 4,
         "multilabel-teacher": 5,
         "multilabel-student": 5,
     }

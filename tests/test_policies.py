@@ -4,6 +4,7 @@ import struct
 from pathlib import Path
 
 import gymnasium as gym
+import naive
 import numpy as np
 import pytest
 
@@ -270,3 +271,38 @@ def test_a_missing_file_a_folder_and_a_pickle_are_refused_and_nothing_is_run(tmp
             offload_gym.load_policy(path)
     assert_refused(tmp_path / "a.policy", pickle.dumps(Payload(str(tmp_path / "run"))))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_roll_out_goes_where_greedy_leads_to_the_least(scenario, objective):
+    instances = sample(scenario, 20)
+    decisions = offload_gym.make_policy("roll-out", objective).decide(instances)
+    n, K = instances.num_tasks, instances.num_locations
+    for b in range(20):
+        problem = naive.from_instances(instances, b)
+        placed, tried = (), []
+        for _ in range(n):
+            choices = [naive.roll_out(problem, (*placed, k)) for k in range(K)]
+            values = [naive.latency(problem, choice, objective) for choice in choices]
+            tried += values
+            placed = (*placed, int(np.argmin(values)))
+        reached = naive.latency(problem, decisions[b].tolist(), objective)
+        assert reached == pytest.approx(min(tried), rel=1e-12)
+
+
+def test_roll_out_is_for_independent_tasks_of_equal_cores():
+    with pytest.raises(ValueError, match="dependencies"):
+        offload_gym.make_policy("roll-out").decide(offload_gym.sample_instances("dag", 2))
+    with pytest.raises(ValueError, match="objective is 'cost'"):
+        offload_gym.make_policy("roll-out", "cost")
+    one, other = (offload_gym.sample_instances({"name": "default", "cloud_cores": c}, 1) for c in (4, 8))
+    with pytest.raises(ValueError, match="same cores"):
+        offload_gym.make_policy("roll-out").decide(offload_gym.Instances.concatenate([one, other]))
+
+
+def test_a_refinement_can_be_named_by_its_moves():
+    path = Path(offload_gym.__file__).parent / "weights" / "default-student.safetensors"
+    for moves, refine in (("flip", "makespan"), ("swap", "makespan+swap")):
+        policies = [offload_gym.load_policy(path, name) for name in (moves, refine)]
+        np.testing.assert_array_equal(*(policy.decide(sample()) for policy in policies))

@@ -19,6 +19,8 @@ INFOS = ("latency_s", "makespan_s", "energy_j")
 class SB3VecEnv(VecEnv):
     """One native vector environment behind the interface of stable-baselines3's vectorised environments.
 
+    ``VecMonitor`` of stable-baselines3 around it adds the statistics of episodes to the log.
+
     Args:
         env: with ``autoreset_mode="SameStep"``, as stable-baselines3 expects the first observation of the next episode
             with the last reward of the one before. The last observation is ``infos[b]["terminal_observation"]``.

@@ -1,0 +1,46 @@
+"""Roll-out: each task goes where greedy earliest completion of the later tasks then leads to the least value.
+
+Bertsekas, Tsitsiklis and Wu, "Rollout algorithms for combinatorial optimization", Journal of Heuristics 3, 1997. It is
+what the networks of this package see of the later tasks, without a network.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from offload_gym.delay import objective_code
+from offload_gym.inference import decide_independent, make_plan
+from offload_gym.instances import CORES, Instances
+from offload_gym.observation import check_independent
+from offload_gym.solvers.local_search import refinement_code
+
+
+@lru_cache(maxsize=64)
+def _plan(cores: tuple[float, ...], objective: str, refine: str | None) -> tuple[NDArray, NDArray]:
+    counts = [int(count) for count in cores]
+    return make_plan(counts, False, (), (), True, objective_code(objective), refinement_code(refine))
+
+
+def roll_out(instances: Instances, objective: str = "makespan", refine: str | None = None) -> NDArray[np.int64]:
+    """Decisions (B, n) for independent tasks; the best of all schedules that were tried.
+
+    Args:
+        instances: B instances whose locations have the same cores.
+        objective: "makespan" or "mean".
+        refine: local search behind it, as in ``greedy``.
+
+    Raises:
+        ValueError: the tasks depend on each other, the cores differ, or the objective is another.
+    """
+    if objective == "cost":
+        raise ValueError("objective is 'cost'; roll-out must be for 'makespan' or 'mean'")
+    check_independent(instances, dependent=False)
+    decisions = np.empty((len(instances), instances.num_tasks), dtype=np.int64)
+    if len(instances):
+        plan, weights = _plan(tuple(instances.locations[0, :, CORES].tolist()), objective, refine)
+        if not decide_independent(*instances.arrays[:5], plan, weights, decisions):
+            raise ValueError("the instances of one batch must have the same cores to be decided by roll-out")
+    return decisions
