@@ -40,6 +40,7 @@ policies: $(STAMP) .venv/kernels  ## everything that docs/policies.md shows, res
 	$(BIN)/python -m agents --scenario multi_edge --num-labels 80000 $(SEQUENTIAL) --output results/policies/multi_edge
 	$(BIN)/python -m agents --scenario vision --num-labels 120000 $(SEQUENTIAL) --output results/policies/vision
 	$(BIN)/python -m agents distillation --output results/distillation
+	$(BIN)/python -m agents ablation
 	$(BIN)/python -m benchmarks front --seed 20261122 --json results/front.json --plot results/front.png
 	$(BIN)/python -m benchmarks deployment --seed 20261122
 

@@ -1,7 +1,7 @@
 """``python -m agents``: train all policies of a scenario.
 
 ``python -m agents label`` labels instances alone; ``python -m agents distillation`` studies what students gain from a
-teacher.
+teacher, and ``python -m agents ablation`` what each part of the method does.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ def main(arguments: list[str] | None = None) -> int:
             _label(arguments[1:])
         elif arguments[:1] == ["distillation"]:
             _distillation(arguments[1:])
+        elif arguments[:1] == ["ablation"]:
+            _ablation(arguments[1:])
         else:
             _train(arguments)
     except (ValueError, OSError) as error:
@@ -132,6 +134,18 @@ def _distillation(arguments: list[str]) -> None:
     parser.add_argument("--seed", type=int, default=1, help="of the instances (default: %(default)s)")
     options = parser.parse_args(arguments)
     study(Path(options.output), Path(options.teacher), options.seed)
+
+
+def _ablation(arguments: list[str]) -> None:
+    from agents.study import ablation
+
+    parser = argparse.ArgumentParser(
+        prog="python -m agents ablation",
+        description="Train a student with one thing changed at a time, three seeds each; about five minutes.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of the instances (default: %(default)s)")
+    ablation(parser.parse_args(arguments).seed)
 
 
 if __name__ == "__main__":

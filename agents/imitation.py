@@ -26,6 +26,7 @@ LABEL_TEMPERATURE = 0.02  # of the regret: a choice that costs 2 % more gets 1/e
 NUM_CHOICES = 8  # decisions drawn for one instance in the latency loss
 LABEL_WEIGHT = 0.1  # of the labels beside the latency loss
 HINDSIGHT_LABEL_WEIGHT = 0.02  # of the labels beside the expected regret
+MUON_LEARNING_RATE = 5e-2
 MAX_REGRET = 1.0  # a rare disaster in hindsight must not drown everything else
 
 # (logits (b, n, K), indices (b,) of the epochs among the samples) -> scalar
@@ -96,7 +97,7 @@ def fit(
     epochs: int,
     batch_size: int = 512,
     learning_rate: float = 5e-3,
-    muon_learning_rate: float = 5e-2,
+    muon_learning_rate: float | None = MUON_LEARNING_RATE,
     seed: int = 0,
     description: str = "training",
 ) -> float:
@@ -114,7 +115,7 @@ def fit(
         epochs: passes over the samples.
         batch_size: decision epochs (of n tasks) in one gradient step.
         learning_rate: of biases, at its peak.
-        muon_learning_rate: of weight matrices, at its peak.
+        muon_learning_rate: of weight matrices, at its peak; None: AdamW trains them, too.
         seed: of the order of the samples.
         description: shown beside the progress bar.
 
@@ -125,11 +126,13 @@ def fit(
     network.to(device).train()
     size = len(samples.rows)
     steps = -(-size // batch_size)
-    matrices = [parameter for parameter in network.parameters() if parameter.ndim == 2]
-    biases = [parameter for parameter in network.parameters() if parameter.ndim != 2]
-    optimizers: list[torch.optim.Optimizer] = [torch.optim.Muon(matrices, lr=muon_learning_rate, weight_decay=1e-4)]
-    if biases:
-        optimizers.append(torch.optim.AdamW(biases, lr=learning_rate, weight_decay=1e-4))
+    others = [p for p in network.parameters() if p.ndim != 2 or muon_learning_rate is None]
+    optimizers: list[torch.optim.Optimizer] = []
+    if muon_learning_rate is not None:
+        matrices = [p for p in network.parameters() if p.ndim == 2]
+        optimizers.append(torch.optim.Muon(matrices, lr=muon_learning_rate, weight_decay=1e-4))
+    if others:
+        optimizers.append(torch.optim.AdamW(others, lr=learning_rate, weight_decay=1e-4))
     schedules = [
         torch.optim.lr_scheduler.OneCycleLR(
             optimizer, optimizer.defaults["lr"], total_steps=epochs * steps, pct_start=0.15, cycle_momentum=False

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from agents.distillation import student_loss
-from agents.imitation import Samples, fit, make_samples, mean_gap, teacher_loss
+from agents.imitation import MUON_LEARNING_RATE, Samples, fit, make_samples, mean_gap, soft_labels, teacher_loss
 from agents.networks import TaskNetwork, from_runtime, pick_device, to_runtime
 from offload_gym.delay import latency, optimality_gap
 from offload_gym.demonstrations import Demonstrations, generate_demonstrations
@@ -144,3 +144,52 @@ def markdown_table(results: list[dict[str, Any]]) -> str:
         labelled = "none" if alpha == 1.0 else f"{labels:,}"
         lines.append(f"| {size[0]:,} | {labelled} | {learns[alpha]} | {temperature:g} | {' | '.join(shown)} |")
     return "\n".join(lines)
+
+
+VARIANTS = (
+    "as it is",
+    "AdamW for all weights",
+    "no roll-outs in the state",
+    "labels of temperature 0.005",
+    "hard labels",
+)
+
+
+def ablation(seed: int, seeds: Sequence[int] = range(3)) -> dict[str, list[dict[str, float]]]:
+    """Train a student as it is and with one thing changed at a time, print the table, and return results by variant."""
+    scenario = make_scenario()
+    encoder, head = SIZES[SWEPT + 1]
+    train, test = (
+        generate_demonstrations(scenario, size, seed_for(purpose, seed, 7))
+        for size, purpose in ((NUM_LABELS, "training"), (NUM_TEST, "test"))
+    )
+    samples = make_samples(train, "sequential", False, pick_device("auto"))
+    roll_outs = samples.states.shape[-1] - 2 * len(scenario.cores)  # where they begin in the state
+    results: dict[str, list[dict[str, float]]] = {variant: [] for variant in VARIANTS}
+    for number in seeds:
+        for variant, rows in results.items():
+            torch.manual_seed(number)
+            student = TaskNetwork("sequential", scenario.cores, encoder, head)
+            changed = samples
+            if variant == VARIANTS[2]:
+                states = samples.states.clone()
+                states[..., roll_outs:] = 0.0
+                changed = samples._replace(states=states)
+            elif variant in VARIANTS[3:]:
+                temperature = 0.005 if variant == VARIANTS[3] else 1e-9
+                targets = torch.from_numpy(soft_labels(train.regret, temperature)).to(samples.targets)
+                changed = samples._replace(targets=targets)
+            fit(
+                student, changed, teacher_loss("sequential", changed), None, epochs=PASSES, seed=number,
+                muon_learning_rate=None if variant == VARIANTS[1] else MUON_LEARNING_RATE, description=variant,
+            )  # fmt: skip
+            if variant == VARIANTS[2]:
+                with torch.no_grad():  # what was 0 in training has no effect then either
+                    parameters = dict(student.named_parameters())
+                    parameters["head.0.weight"][:, roll_outs - samples.states.shape[-1] :] = 0.0
+            rows.append(_measure(to_runtime(student), test))
+    print("| variant | gap % | gap % with the best kept |\n|---|---:|---:|")
+    for variant, rows in results.items():
+        gaps = [" ".join(f"{100 * row[name]:.2f}" for row in rows) for name in ("gap", "kept_gap")]
+        print(f"| {variant} | {' | '.join(gaps)} |")
+    return results

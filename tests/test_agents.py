@@ -448,3 +448,13 @@ def test_the_study_of_distillation_goes_on_where_it_stopped(tmp_path, monkeypatc
     save_policy(teacher, to_runtime(TaskNetwork("joint", (1, 2, 8), (4,), (6,))))
     with pytest.raises(ValueError, match="must be a sequential network"):
         study.study(tmp_path / "other", teacher, seed=1)
+
+
+def test_the_ablation_changes_one_thing_at_a_time(monkeypatch, capsys):
+    monkeypatch.setattr(study, "NUM_LABELS", 60)
+    monkeypatch.setattr(study, "NUM_TEST", 40)
+    results = study.ablation(seed=1, seeds=range(2))
+    assert {variant: len(rows) for variant, rows in results.items()} == dict.fromkeys(study.VARIANTS, 2)
+    gaps = [tuple(row["gap"] for row in rows) for rows in results.values()]
+    assert len(set(gaps)) == len(study.VARIANTS)
+    assert capsys.readouterr().out.count("|\n") == len(study.VARIANTS) + 2
