@@ -49,9 +49,8 @@ def test_offload_gym_needs_only_what_it_declares():
     for path, tree in sources("offload_gym").items():
         # Optional packages may be imported where they are needed: inside functions, or for type checkers only.
         at_import = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-        adapter = {"stable_baselines3"} if path == "offload_gym/envs/sb3.py" else set()  # for those who have it
-        assert imported_packages(ast.Module(at_import, [])) <= allowed | adapter, path
-        barred = {"torch", "stable_baselines3", "pandas"} - adapter
+        assert imported_packages(ast.Module(at_import, [])) <= allowed, path
+        barred = {"torch", "stable_baselines3", "pandas"}
         if path == "offload_gym/tracing.py":  # reads a torch model, for those who have one
             barred.remove("torch")
         in_use = ast.Module([node for node in tree.body if not is_for_type_checkers(node)], [])

@@ -6,8 +6,8 @@ import pytest
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecMonitor
 
+from agents.sb3 import SB3VecEnv
 from offload_gym.delay import latency
-from offload_gym.envs.sb3 import SB3VecEnv
 from offload_gym.envs.vector import VectorJointEnv, VectorSequentialEnv
 from offload_gym.policies import make_policy
 
