@@ -20,8 +20,9 @@ from rich.table import Table
 
 from agents.networks import from_runtime, linear_layers
 from agents.reinforcement import make_agent
+from offload_gym.c_header import export_c
 from offload_gym.envs.vector import VectorSequentialEnv
-from offload_gym.export import export_c, export_onnx
+from offload_gym.export import export_onnx
 from offload_gym.instances import CPU, DOWNLINK, PROPAGATION, UPLINK, WIRED, Instances
 from offload_gym.observation import row_size
 from offload_gym.runtime import NetworkPolicy, load_network
