@@ -26,6 +26,7 @@ from offload_gym.instances import check_count
 from offload_gym.runtime import Network, load_network
 from offload_gym.scenario import Scenario, make_scenario
 from offload_gym.seeds import check_seed, seed_for
+from offload_gym.trained_range import range_metadata
 
 SUFFIX = ".safetensors"
 PREFIXES = {"sequential": "sequential", "joint": "multilabel"}  # form of a network: how its files begin
@@ -122,6 +123,7 @@ def train_all(
             continue
         steps[name] = partial(_train_rl_agent, name, train_labels, validation, settings)
 
+    trained_on = range_metadata(train_labels.seen)
     chosen = [name for name in steps if not only or name in only]
     paths = {name: folder / f"{name}{SUFFIX}" for name in chosen}
     for number, name in enumerate(chosen, start=1):
@@ -131,7 +133,7 @@ def train_all(
         report(f"training {name}, policy {number} of {len(chosen)}")
         start = time.perf_counter()
         network = steps[name]()
-        save_policy(paths[name], network._replace(metadata=network.metadata | _metadata(settings)))
+        save_policy(paths[name], network._replace(metadata=network.metadata | _metadata(settings) | trained_on))
         report(f"{name}: {network.num_parameters:,} parameters, trained in {time.perf_counter() - start:.0f} s")
     return paths
 

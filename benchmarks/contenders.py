@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from offload_gym.instances import Instances
-from offload_gym.policies import POLICY_NAMES, Policy, load_policy, make_policy
+from offload_gym.policies import POLICY_NAMES, SHIPPED, Policy, load_policy, make_policy
 from offload_gym.runtime import NetworkPolicy
 from offload_gym.scenario import Scenario
 from offload_gym.solvers.local_search import SWAP
@@ -48,6 +48,8 @@ def contenders(
     """
     candidates: list[Contender] = []
     for name in POLICY_NAMES:
+        if name in SHIPPED and "+" in name:
+            continue  # those of the folder say the same
         try:
             policy = make_policy(name, objective, preset=scenario.name)
         except ValueError as error:

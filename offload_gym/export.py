@@ -19,6 +19,8 @@ Layers = Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]
 
 def exportable_network(policy: NetworkPolicy) -> Network:
     """The network of a policy; ValueError where it is of a kind that cannot be exported."""
+    if not isinstance(policy, NetworkPolicy):
+        raise ValueError(f"policy is a {type(policy).__name__}; only a network, a NetworkPolicy, can be exported")
     network = policy.network
     if network.dependent or not network.encoder or network.activation != "relu":
         raise ValueError("only networks for independent tasks with an encoder and relu layers can be exported")

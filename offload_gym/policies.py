@@ -70,11 +70,14 @@ def _shipped(name: str, objective: str, preset: str) -> NetworkPolicy:
         raise ValueError(f"objective is {objective!r}; the shipped networks were trained for makespan only")
     if preset not in SHIPPED_PRESETS:
         raise ValueError(f"preset is {preset!r}; networks are shipped for {', '.join(SHIPPED_PRESETS)}")
-    return load_policy(WEIGHTS / f"{preset}-{name}.safetensors")
+    network, _, refine = name.partition("+")
+    return load_policy(WEIGHTS / f"{preset}-{network}.safetensors", refine or None)
 
 
 WEIGHTS = Path(__file__).parent / "weights"
-SHIPPED = ("teacher", "student", "small-student")
+SHIPPED = tuple(
+    network + refine for network in ("teacher", "student", "small-student") for refine in ("", "+flip", "+swap")
+)
 SHIPPED_PRESETS = ("default", "vision", "multi_edge")
 _BUILT_IN: dict[str, Callable[[str, int], Policy]] = {
     "local": lambda objective, seed: _fixed(lambda instances: 0),
@@ -109,7 +112,7 @@ def make_policy(name: str, objective: str = "makespan", seed: int = 0, preset: s
             "heft+swap", "beam-4+swap", "beam-16+swap" (by flips and swaps), "roll-out" (greedy
             completions of each choice; for independent tasks), "roll-out+swap", "exact" (as ``solve``), or a trained
             network that the package ships: "student" (2,400 to 3,100 parameters),
-            "small-student" (800 to 1,200) or "teacher" (19,000 to 22,000), for makespan.
+            "small-student" (800 to 1,200) or "teacher" (19,000 to 22,000), for makespan, also with "+flip" or "+swap".
         objective: what the policies that look at the objective minimise.
         seed: of the random policy.
         preset: what a shipped network was trained for: "default", "vision" or "multi_edge". It decides any scenario

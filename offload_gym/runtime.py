@@ -44,6 +44,7 @@ from offload_gym.observation import (
 )
 from offload_gym.solvers.local_search import NO_REFINEMENT, SWAP, refine_decision, refinement_code
 from offload_gym.solvers.parallel import for_each_chunk
+from offload_gym.trained_range import unlike_trained
 
 FORMAT = "offload_gym.policy/1"
 FORMS = ("sequential", "joint")
@@ -262,6 +263,7 @@ class NetworkPolicy:
         if most.isdigit():
             fewest = network.metadata.get("trained_fewest_tasks", most)
             self._fewest_tasks, self._most_tasks = int(fewest) if fewest.isdigit() else int(most), int(most)
+        self._first_call = True
         self._plan = None
         if tries:
             self._plan, self._padded_weights = make_plan(
@@ -275,6 +277,10 @@ class NetworkPolicy:
         size, num_tasks, _ = instances.tasks.shape
         if not self._fewest_tasks <= num_tasks <= self._most_tasks:
             self._tell_range(num_tasks)
+        if self._first_call and size:
+            self._first_call = False
+            if outside := unlike_trained(self.network.metadata, instances):
+                warnings.warn(f"the policy was trained on {outside}; it may decide worse here", stacklevel=2)
         if instances.edge_parent.shape[1]:
             check_independent(instances, self.network.dependent)
         decisions = np.empty((size, num_tasks), dtype=np.int64)
@@ -376,7 +382,7 @@ def read_safetensors(path: str | Path) -> tuple[dict[str, NDArray[np.float32]], 
     if length > len(data) - 8:
         raise ValueError(f"{problem}: its header should have {length} bytes")
     body = data[8 + length :]
-    tensors = {}
+    tensors, used = {}, 0
     try:
         header: dict[str, Any] = json.loads(data[8 : 8 + length])
         metadata = {str(key): str(value) for key, value in header.pop("__metadata__", {}).items()}
@@ -386,6 +392,9 @@ def read_safetensors(path: str | Path) -> tuple[dict[str, NDArray[np.float32]], 
             if entry["dtype"] != "F32" or not 0 <= start <= end <= len(body) or end - start != 4 * np.prod(shape):
                 raise ValueError(f"tensor {name!r} is {entry}, and the file holds {len(body)} bytes of data")
             tensors[name] = np.frombuffer(body[start:end], dtype="<f4").reshape(shape).astype(np.float32)
+            used += end - start
+        if used != len(body):
+            raise ValueError(f"its tensors have {used} bytes, and the file holds {len(body)} bytes of data")
     except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(f"{problem}: {error}") from None
     return tensors, metadata

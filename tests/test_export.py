@@ -161,6 +161,7 @@ def test_what_cannot_be_exported_is_refused(export, tmp_path):
         (NetworkPolicy(random_network(encoded=False)), "only networks for independent tasks"),
         (NetworkPolicy(random_network(activation="tanh")), "only networks for independent tasks"),
         (NetworkPolicy(random_network(), "makespan"), "refine is 'makespan'"),
+        (offload_gym.make_policy("greedy"), "policy is a FunctionPolicy; only a network"),
     ):
         with pytest.raises(ValueError, match=message):
             export(policy, tmp_path / "out")

@@ -140,7 +140,8 @@ def test_the_shipped_networks_are_small_and_good(preset):
     def gap(decisions):
         return (offload_gym.latency(instances, decisions) / optimum_s - 1).mean()
 
-    policies = {name: offload_gym.make_policy(name, preset=preset) for name in SHIPPED}
+    names = [name for name in SHIPPED if "+" not in name]
+    policies = {name: offload_gym.make_policy(name, preset=preset) for name in names}
     gaps = {name: gap(policy.decide(instances)) for name, policy in policies.items()}
     assert policies["small-student"].num_parameters <= 1200 < policies["student"].num_parameters <= 3500
     assert gaps["teacher"] < gaps["student"] < gaps["small-student"] < 0.025 < gap(greedy(instances)) / 3

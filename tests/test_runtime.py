@@ -200,6 +200,7 @@ def test_a_truncated_file_is_refused(tmp_path):
     start = 8 + struct.unpack("<Q", data[:8])[0]
     for length in (0, 1, 7, 8, 9, 100, start - 1, start, start + 1, (start + len(data)) // 2, len(data) - 1):
         assert_refused(tmp_path / "cut.policy", data[:length])
+    assert_refused(tmp_path / "cut.policy", data + b"more")
 
 
 METADATA = ("format", "form", "activation", "cores", "num_tasks")
