@@ -95,8 +95,11 @@ class SB3VecEnv(VecEnv):
         raise NotImplementedError(f"{attr_name} of single environments cannot be set: they are one")
 
     def env_method(self, method_name: str, *args: Any, indices: VecEnvIndices = None, **kwargs: Any) -> list[Any]:
-        """Not possible: the environments are one."""
-        raise NotImplementedError(f"{method_name}() of single environments cannot be called: they are one")
+        """``action_masks()`` of each index, for sb3-contrib; nothing else, as the environments are one."""
+        if method_name != "action_masks":
+            raise NotImplementedError(f"{method_name}() of single environments cannot be called: they are one")
+        masks = self.env.action_masks()
+        return [masks[b] for b in self._rows(indices)]
 
     def env_is_wrapped(self, wrapper_class: type, indices: VecEnvIndices = None) -> list[bool]:
         """False for each index."""
