@@ -68,8 +68,8 @@ test-slow: $(STAMP) .venv/kernels
 test-cluster: $(CLUSTER_STAMP) .venv/kernels  ## on a real Ray and a real Dask, both on this machine
 	$(BIN)/python -m pytest -m cluster
 
-test-interop: $(INTEROP_STAMP) $(STAMP) .venv/kernels  ## train each file of examples/, some ten minutes
-	.venv-interop/bin/python -m pytest -m interop tests/test_examples.py
+test-interop: $(INTEROP_STAMP) .venv/kernels  ## train each file of examples/, some ten minutes
+	.venv-interop/bin/python -m pytest -rP -m interop tests/test_examples.py
 
 check: $(STAMP)
 	$(BIN)/ruff check .
