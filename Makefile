@@ -3,10 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 CLUSTER_STAMP := .venv/installed-cluster
+INTEROP_STAMP := .venv-interop/installed
 
 SOURCES := $(wildcard offload_gym/*.py offload_gym/*/*.py)
 
-.PHONY: demo policies weights test test-slow test-cluster check clean
+.PHONY: demo policies weights test test-slow test-cluster test-interop check clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -16,6 +17,12 @@ $(STAMP): pyproject.toml constraints.txt
 
 $(CLUSTER_STAMP): $(STAMP)
 	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/pip install -e '.[dev,cluster]'
+	touch $@
+
+# An environment of its own: the libraries of the examples do not all take the versions of constraints.txt.
+$(INTEROP_STAMP): pyproject.toml examples/requirements.txt
+	$(PYTHON) -m venv .venv-interop
+	.venv-interop/bin/pip install -e . -r examples/requirements.txt
 	touch $@
 
 # Numba recompiles a cached kernel when the file of the kernel changes, but not when a kernel that it calls, in another
@@ -53,13 +60,16 @@ weights: policies  ## the networks that the package ships
 	done
 
 test: $(STAMP) .venv/kernels
-	$(BIN)/python -m pytest -m "not slow and not cluster"
+	$(BIN)/python -m pytest -m "not slow and not cluster and not interop"
 
 test-slow: $(STAMP) .venv/kernels
-	$(BIN)/python -m pytest -m "slow and not cluster"
+	$(BIN)/python -m pytest -m "slow and not cluster and not interop"
 
 test-cluster: $(CLUSTER_STAMP) .venv/kernels  ## on a real Ray and a real Dask, both on this machine
 	$(BIN)/python -m pytest -m cluster
+
+test-interop: $(INTEROP_STAMP) .venv/kernels  ## train each file of examples/, some ten minutes
+	.venv-interop/bin/python -m pytest -rP -m interop tests/test_examples.py
 
 check: $(STAMP)
 	$(BIN)/ruff check .
@@ -67,4 +77,4 @@ check: $(STAMP)
 	$(BIN)/mypy
 
 clean:
-	rm -rf .venv results
+	rm -rf .venv .venv-interop results

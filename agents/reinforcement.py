@@ -25,9 +25,9 @@ from tqdm import tqdm
 
 from agents.imitation import mean_gap, soft_labels
 from agents.networks import linear_layers
-from agents.sb3 import SB3VecEnv
 from offload_gym.demonstrations import Demonstrations
 from offload_gym.envs.vector import VectorJointEnv, VectorSequentialEnv
+from offload_gym.interop.sb3 import SB3VecEnv
 from offload_gym.observation import epoch_observations
 from offload_gym.runtime import Network
 from offload_gym.scenario import Scenario

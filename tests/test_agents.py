@@ -14,12 +14,12 @@ from agents.imitation import fit, latency_loss, make_samples, mean_gap, soft_lab
 from agents.networks import TaskNetwork, from_runtime, num_parameters, save_policy, to_runtime
 from agents.reinforcement import RL_AGENTS, RelativeReward, make_agent, placements_a_step, train_agent
 from agents.reinforcement import to_runtime as agent_to_runtime
-from agents.sb3 import SB3VecEnv
 from offload_gym.delay import latency, optimality_gap
 from offload_gym.demonstrations import generate_demonstrations
 from offload_gym.envs.vector import VectorJointEnv
 from offload_gym.files import keep_settings
 from offload_gym.instances import Instances
+from offload_gym.interop.sb3 import SB3VecEnv
 from offload_gym.policies import load_policy, make_policy
 from offload_gym.runtime import NetworkPolicy, load_network
 from offload_gym.sampling import sample_instances

@@ -18,6 +18,7 @@ from offload_gym.envs.fleet import (
     STEP,
     Buffers,
     Fleet,
+    action_masks_of,
     as_fleet,
     as_settings,
     check_arguments,
@@ -114,6 +115,18 @@ class EpochEnv(gym.Env):
         """Seconds that 1 stands for in the observation: the makespan of greedy earliest completion in this epoch."""
         self._check_started("scale_s")
         return float(self._fleet.scale_s[0])
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Which actions are of use in the next step, in the form that sb3-contrib's MaskablePPO asks for.
+
+        Returns:
+            (K,) in Sequential; (n * K,) in Joint, K for each task in a row, as for ``MultiDiscrete([K] * n)``. All true
+            but for the tasks that an epoch with fewer than n does not have: their action is ignored, and 0 is the one
+            left. A location is never out of reach: where the radio has an outage, tasks sent there wait.
+        """
+        self._check_started("action_masks()")
+        masks: NDArray[np.bool_] = action_masks_of(self._fleet, self.joint)[0]
+        return masks
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

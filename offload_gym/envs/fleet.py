@@ -471,3 +471,18 @@ def epochs_of(fleet: Fleet, view: View, power: NDArray[np.float64]) -> Instances
         fleet.edge_parent, fleet.edge_bits,
     )  # fmt: skip
     return as_instances(tuple(array.copy() for array in arrays), np.tile(power, (len(fleet.tasks), 1)))
+
+
+def action_masks_of(fleet: Fleet, joint: bool) -> NDArray[np.bool_]:
+    """Which actions are of use: (N, K), or (N, n * K) where a step places all tasks, K in a row for each of them.
+
+    Every location can always be reached, so a task may go anywhere. Of a missing task only location 0 is, one of the
+    actions that all do the same.
+    """
+    num_envs, n = fleet.decision.shape
+    num_locations = fleet.machines.shape[1]
+    if not joint:  # the task to be placed is never a missing one
+        return np.ones((num_envs, num_locations), dtype=np.bool_)
+    masks = np.ones((num_envs, n, num_locations), dtype=np.bool_)
+    masks[:, :, 1:] = (np.arange(n) < fleet.task_counts[:, None])[:, :, None]
+    return masks.reshape(num_envs, n * num_locations)

@@ -22,6 +22,7 @@ class JointEnv(EpochEnv):
     ## Action space
     ``MultiDiscrete([K] * n)``: the location of each task; 0 is the device, 1..K-2 the edge servers, K-1 the cloud. n is
     the most tasks that an epoch of the scenario can have; the entries of an epoch's missing tasks are ignored.
+    ``env.unwrapped.action_masks()`` leaves them only action 0.
 
     ## Observation space
     ``Box(0, 3, (n * (2 + 4 (K - 1)) + 3 + cores + K,), float32)``: n task rows, then the state. All times are divided

@@ -30,6 +30,7 @@ from offload_gym.envs.fleet import (
     STEP,
     Buffers,
     Fleet,
+    action_masks_of,
     as_fleet,
     as_settings,
     check_arguments,
@@ -138,6 +139,11 @@ class VectorEpochEnv(VectorEnv):
         """(N,) seconds that 1 stands for in each observation."""
         self._check_started("scale_s")
         return self._fleet.scale_s.copy()
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """(N, K) in Sequential, (N, n * K) in Joint: ``action_masks()`` of each environment."""
+        self._check_started("action_masks()")
+        return action_masks_of(self._fleet, self.joint)
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None

@@ -6,9 +6,9 @@ import pytest
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecMonitor
 
-from agents.sb3 import SB3VecEnv
 from offload_gym.delay import latency
 from offload_gym.envs.vector import VectorJointEnv, VectorSequentialEnv
+from offload_gym.interop.sb3 import SB3VecEnv
 from offload_gym.policies import make_policy
 
 
@@ -83,6 +83,9 @@ def test_ppo_trains_on_it():
 def test_what_single_environments_would_do_is_refused():
     with pytest.raises(ValueError, match="autoreset_mode is 'NextStep'; stable-baselines3 needs 'SameStep'"):
         SB3VecEnv(make(autoreset_mode="NextStep"))
+    for other in ("offload_gym/Joint-v0", gym.make_vec("offload_gym/Joint-v0", num_envs=2, vectorization_mode="sync")):
+        with pytest.raises(ValueError, match=r"env is .*Joint-v0.*; it must be a native vector environment"):
+            SB3VecEnv(other)
     adapted = SB3VecEnv(make())
     adapted.set_options({"reset_mask": [True] * 5})
     with pytest.raises(ValueError, match="these environments have none"):

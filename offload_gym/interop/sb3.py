@@ -8,10 +8,16 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
-from stable_baselines3.common.vec_env import VecEnv
-from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
 from offload_gym.envs.vector import VectorEpochEnv
+
+try:
+    from stable_baselines3.common.vec_env import VecEnv
+    from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "offload_gym.interop.sb3 needs stable-baselines3; install the extra: pip install 'offload-gym[sb3]'"
+    ) from error
 
 INFOS = ("latency_s", "makespan_s", "energy_j")
 
@@ -26,10 +32,15 @@ class SB3VecEnv(VecEnv):
             with the last reward of the one before. The last observation is ``infos[b]["terminal_observation"]``.
 
     Raises:
-        ValueError: the environment has another autoreset mode.
+        ValueError: the environment is no native one of this package, or has another autoreset mode.
     """
 
     def __init__(self, env: VectorEpochEnv) -> None:
+        if not isinstance(env, VectorEpochEnv):
+            raise ValueError(
+                f"env is {env!r}; it must be a native vector environment, as gym.make_vec makes with "
+                "vectorization_mode='vector_entry_point' and autoreset_mode='SameStep'"
+            )
         if env.autoreset_mode != AutoresetMode.SAME_STEP:
             raise ValueError(f"autoreset_mode is {env.autoreset_mode.value!r}; stable-baselines3 needs 'SameStep'")
         self.env = env
@@ -84,8 +95,11 @@ class SB3VecEnv(VecEnv):
         raise NotImplementedError(f"{attr_name} of single environments cannot be set: they are one")
 
     def env_method(self, method_name: str, *args: Any, indices: VecEnvIndices = None, **kwargs: Any) -> list[Any]:
-        """Not possible: the environments are one."""
-        raise NotImplementedError(f"{method_name}() of single environments cannot be called: they are one")
+        """``action_masks()`` of each index, for sb3-contrib; nothing else, as the environments are one."""
+        if method_name != "action_masks":
+            raise NotImplementedError(f"{method_name}() of single environments cannot be called: they are one")
+        masks = self.env.action_masks()
+        return [masks[b] for b in self._rows(indices)]
 
     def env_is_wrapped(self, wrapper_class: type, indices: VecEnvIndices = None) -> list[bool]:
         """False for each index."""
