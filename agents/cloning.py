@@ -52,7 +52,8 @@ def clone(
         dataset_id: a Minari data set of "offload_gym/Sequential-v0".
         settings: the scenario, objective and noise that it must be of, and how to train.
         targets: of ``TARGETS``; None: the last of them that the data set has.
-        num_runs: networks of each kind; they differ in weights and order of the samples.
+        num_runs: networks of each kind. They differ in first weights and order of the samples, teachers also in the
+            labelled instances.
         path: where the clone with the least validation gap is saved; None: nowhere.
 
     Returns:
@@ -65,25 +66,24 @@ def clone(
     scenario, objective, noise = settings.scenario, settings.objective, settings.observation_noise
     dataset = load_minari_dataset(dataset_id, SEQUENTIAL, scenario, objective, noise)
     cloned = samples_of(dataset, scenario, targets, pick_device(settings.device))
-    train, validation, test = (
-        generate_demonstrations(
-            scenario, size, seed_for(purpose, settings.seed, 11), objective, observation_noise=noise
-        )
-        for purpose, size in (
-            ("training", len(cloned.rows)),
-            ("validation", settings.num_validation),
-            ("test", NUM_TEST),
-        )
-    )
-    labelled = make_samples(train, "sequential", scenario.dependent, pick_device(settings.device))
+
+    def draw(purpose: str, size: int, *further: int) -> Demonstrations:
+        seed = seed_for(purpose, settings.seed, 11, *further)
+        return generate_demonstrations(scenario, size, seed, objective, observation_noise=noise)
+
+    validation, test = draw("validation", settings.num_validation), draw("test", NUM_TEST)
     results: list[Result] = []
     best: tuple[float, Network] | None = None
-    for name, samples in ((dataset_id, cloned), ("labels", labelled)):
-        for run in range(num_runs):
-            network, gap = _fit(samples, validation, settings, run, name)
-            results.append(Result(name, run, gap, mean_gap(network, test)))
-            if samples is cloned and (best is None or gap < best[0]):
-                best = gap, network
+    for run in range(num_runs):
+        network, gap = _fit(cloned, validation, settings, run, dataset_id)
+        results.append(Result(dataset_id, run, gap, mean_gap(network, test)))
+        if best is None or gap < best[0]:
+            best = gap, network
+    for run in range(num_runs):
+        labels = draw("training", len(cloned.rows), run)
+        labelled = make_samples(labels, "sequential", scenario.dependent, cloned.rows.device)
+        network, gap = _fit(labelled, validation, settings, run, "labels")
+        results.append(Result("labels", run, gap, mean_gap(network, test)))
     if path is not None and best is not None:
         save_policy(path, best[1]._replace(metadata={**policy_metadata(settings), "dataset": dataset_id}))
     return results

@@ -9,8 +9,11 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "stable_baselines3", "pandas", "matplotlib", "networkx", "pydot", "tqdm", "joblib", "ray", "dask")
-HEAVY += ("distributed", "agents", "benchmarks")
+HEAVY += ("distributed", "minari", "h5py", "pyarrow", "agents", "benchmarks")
 REQUIRED = {"gymnasium", "llvmlite", "numba", "numpy"}
+OPTIONAL = {"torch", "stable_baselines3", "pandas"}  # nowhere in offload_gym, but for:
+ALLOWED = {"offload_gym/tracing.py": {"torch"}}  # reads a torch model, for those who have one
+ADAPTED = {"parquet": "pyarrow"}  # what offload_gym/interop/NAME.py adapts to, where NAME is not its library
 
 
 def imported_packages(tree: ast.AST) -> set[str]:
@@ -44,17 +47,50 @@ def test_imports_run_one_way(package, barred):
         assert not imported_packages(tree) & barred, path
 
 
+def adapted_libraries(path: str) -> set[str]:
+    """The library that a module of ``offload_gym.interop`` is the adapter to."""
+    module = Path(path)
+    if module.parent != Path("offload_gym/interop") or module.stem == "__init__":
+        return set()
+    return {ADAPTED.get(module.stem, module.stem)}
+
+
 def test_offload_gym_needs_only_what_it_declares():
     allowed = REQUIRED | set(sys.stdlib_module_names) | {"offload_gym"}
     for path, tree in sources("offload_gym").items():
-        # Optional packages may be imported where they are needed: inside functions, or for type checkers only.
-        at_import = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-        assert imported_packages(ast.Module(at_import, [])) <= allowed, path
-        barred = {"torch", "stable_baselines3", "pandas"}
-        if path == "offload_gym/tracing.py":  # reads a torch model, for those who have one
-            barred.remove("torch")
+        # Optional packages may be imported where they are needed: inside functions, or for type checkers only. An
+        # adapter is needed only by those who have its library.
+        adapted = adapted_libraries(path)
+        assert imported_packages(run_at_import(tree)) <= allowed | adapted, path
         in_use = ast.Module([node for node in tree.body if not is_for_type_checkers(node)], [])
-        assert not imported_packages(in_use) & barred, path
+        assert not imported_packages(in_use) & OPTIONAL - ALLOWED.get(path, set()) - adapted, path
+
+
+def test_nothing_imports_an_adapter_unasked():
+    found = {path: tree for path, tree in sources("offload_gym").items() if adapted_libraries(path)}
+    assert "offload_gym/interop/minari.py" in found
+    for path, tree in sources("offload_gym").items():
+        if path not in found:
+            assert "interop" not in ast.unparse(run_at_import(tree)), path
+    (docstring,) = sources("offload_gym")["offload_gym/interop/__init__.py"].body
+    assert isinstance(docstring, ast.Expr)
+
+
+def test_an_adapter_says_which_extra_it_needs():
+    for path in sources("offload_gym"):
+        if not adapted_libraries(path):
+            continue
+        name = Path(path).stem
+        (library,) = adapted_libraries(path)
+        program = f"import sys; sys.modules[{library!r}] = None; import offload_gym.interop.{name}"
+        result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert f"pip install 'offload-gym[{name}]'" in result.stderr, path
+
+
+def run_at_import(tree: ast.Module) -> ast.Module:
+    """The imports of a module that run when it is imported: those of its top level, in try blocks too."""
+    body = [part for node in tree.body for part in (node.body if isinstance(node, ast.Try) else [node])]
+    return ast.Module([node for node in body if isinstance(node, ast.Import | ast.ImportFrom)], [])
 
 
 def is_for_type_checkers(node: ast.stmt) -> bool:
