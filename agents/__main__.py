@@ -1,6 +1,7 @@
 """``python -m agents``: train all policies of a scenario.
 
-``python -m agents label`` labels instances alone; ``python -m agents distillation`` studies what students gain from a
+``python -m agents label`` labels instances alone; ``record`` makes a Minari data set of episodes and ``clone`` learns
+from one; ``python -m agents distillation`` studies what students gain from a
 teacher, and ``python -m agents ablation`` what each part of the method does.
 """
 
@@ -9,11 +10,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from dataclasses import fields
 from pathlib import Path
 
 from agents.job_options import add_job_options, chosen_backend
 from agents.scenario_options import add_scenario_options, chosen_scenario
+from offload_gym.instances import check_count
+from offload_gym.policies import POLICY_NAMES
 from offload_gym.seeds import seed_for
 from offload_gym.shards import generate_shards
 
@@ -28,9 +32,13 @@ def main(arguments: list[str] | None = None) -> int:
             _distillation(arguments[1:])
         elif arguments[:1] == ["ablation"]:
             _ablation(arguments[1:])
+        elif arguments[:1] == ["record"]:
+            _record(arguments[1:])
+        elif arguments[:1] == ["clone"]:
+            _clone(arguments[1:])
         else:
             _train(arguments)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -49,7 +57,8 @@ def _train(arguments: list[str]) -> None:
         description="Label instances, train teachers, distil students and train reinforcement-learning agents. "
         "Finished steps are kept: interrupt it and start it again with the same settings.",
         epilog="`python -m agents label` labels instances alone, as many as you like, and `python -m agents "
-        "distillation` studies what students gain from a teacher: see their --help.",
+        "distillation` studies what students gain from a teacher; `record` and `clone` make and learn from Minari data "
+        "sets: see their --help.",
         allow_abbrev=False,
     )
     parser.add_argument("--output", default="results/agents", help="folder of the results (default: %(default)s)")
@@ -146,6 +155,83 @@ def _ablation(arguments: list[str]) -> None:
     )
     parser.add_argument("--seed", type=int, default=1, help="of the instances (default: %(default)s)")
     ablation(parser.parse_args(arguments).seed)
+
+
+def _record(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m agents record",
+        description="Record episodes of a policy as a Minari data set, in MINARI_DATASETS_PATH or ~/.minari/datasets.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--dataset", required=True, metavar="ID", help="NAMESPACE/NAME-v0 or NAME-v0, not in use yet")
+    parser.add_argument("--policy", choices=POLICY_NAMES, default="exact", metavar="NAME", help="default: %(default)s")
+    parser.add_argument("--env", choices=("Sequential", "Joint"), default="Sequential", help="default: %(default)s")
+    add_scenario_options(parser)
+    parser.add_argument("--num-episodes", type=int, default=1_000, help="default: %(default)s")
+    parser.add_argument("--num-epochs", type=int, default=10, help="epochs of an episode (default: %(default)s)")
+    parser.add_argument("--explored-share", type=float, default=0.0, help="share of epochs with some random choices")
+    parser.add_argument("--expert-labels", action="store_true", help="also what the expert says of each observation")
+    parser.add_argument("--seed", type=int, default=1, help="test instances never share it (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    scenario = chosen_scenario(options)
+    from offload_gym.interop.minari import make_minari_dataset
+
+    start = time.perf_counter()
+    dataset = make_minari_dataset(
+        options.dataset,
+        options.policy,
+        f"offload_gym/{options.env}-v0",
+        num_episodes=options.num_episodes,
+        seed=seed_for("training", options.seed),
+        scenario=scenario,
+        objective=options.objective,
+        num_epochs=options.num_epochs,
+        observation_noise=options.observation_noise,
+        explored_share=options.explored_share,
+        expert_labels=options.expert_labels,
+    )
+    rate = options.num_episodes / (time.perf_counter() - start)
+    of_policies = dataset.storage.metadata
+    print(
+        f"{dataset.total_episodes:,} episodes, {dataset.total_steps:,} steps, {rate:,.0f} episodes a second: "
+        f"{dataset.storage.data_path}\n"
+        f"mean return: random {of_policies['ref_min_score']:.3f}, expert {of_policies['ref_max_score']:.3f}"
+    )
+
+
+def _clone(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m agents clone",
+        description="Train networks on a Minari data set of offload_gym/Sequential-v0, and teachers on as many "
+        "labelled instances, and print their gaps on fresh instances.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--dataset", required=True, metavar="ID", help="a data set of the scenario below")
+    add_scenario_options(parser, objectives=("makespan", "mean"))
+    parser.add_argument(
+        "--targets",
+        metavar="NAME",
+        help="what to learn: actions (what was done), or, where the data set has them, expert_action (what the expert "
+        "would do) or regret (what each choice costs, as the teacher; default where the data set has it)",
+    )
+    parser.add_argument("--num-runs", type=int, default=2, help="networks of each kind (default: %(default)s)")
+    parser.add_argument("--passes", type=int, default=24, help="over the data (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="of labels and weights (default: %(default)s)")
+    parser.add_argument("--output", metavar="FILE", help="where the best clone is saved, a policy file")
+    options = parser.parse_args(arguments)
+    scenario = chosen_scenario(options)
+    check_count("num_runs", options.num_runs)
+    from agents.cloning import clone, markdown_table
+    from agents.training import Settings
+
+    settings = Settings(
+        scenario,
+        options.objective,
+        options.observation_noise,
+        seed=options.seed,
+        teacher_passes=options.passes,
+    )
+    print(markdown_table(clone(options.dataset, settings, options.targets, options.num_runs, options.output)))
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ class Samples(NamedTuple):
     states: Tensor  # (B, n, state size)
     targets: Tensor  # (B, n, K) probabilities
     present: Tensor  # (B, n) whether there is a task, not padding
-    labels: Demonstrations  # what they were made of
+    labels: Demonstrations | None  # what they were made of, unless of recorded observations
     regret: Tensor | None  # (B, n, K) of each choice in hindsight, where rows and states are of estimates
 
     def of_tasks(self, values: Tensor, chosen: Tensor) -> Tensor:
@@ -199,6 +199,7 @@ def with_latency(form: str, label_loss: Tensor, logits: Tensor, samples: Samples
     """The loss of a form: labels alone for the sequential one; the joint one must also make its labels fit together."""
     if form == "sequential":
         return label_loss
+    assert samples.labels is not None  # recorded observations are those of the sequential form
     return latency_loss(logits, samples.labels.part(chosen.cpu().numpy())) + LABEL_WEIGHT * label_loss
 
 

@@ -108,6 +108,7 @@ def _train(run: Run, teacher: TaskNetwork, samples: Samples, description: str) -
     torch.manual_seed(run.seed)
     student = TaskNetwork("sequential", teacher.cores, run.encoder, run.head)
     if run.labels < NUM_LABELS:
+        assert samples.labels is not None
         few = samples.labels.part(slice(0, run.labels))
         samples = make_samples(few, "sequential", False, samples.rows.device)
     loss = teacher_loss("sequential", samples)

@@ -133,7 +133,7 @@ def train_all(
         report(f"training {name}, policy {number} of {len(chosen)}")
         start = time.perf_counter()
         network = steps[name]()
-        save_policy(paths[name], network._replace(metadata=network.metadata | _metadata(settings) | trained_on))
+        save_policy(paths[name], network._replace(metadata=network.metadata | policy_metadata(settings) | trained_on))
         report(f"{name}: {network.num_parameters:,} parameters, trained in {time.perf_counter() - start:.0f} s")
     return paths
 
@@ -165,7 +165,7 @@ def _demonstrations(
     return demonstrations
 
 
-def _metadata(settings: Settings) -> dict[str, str]:
+def policy_metadata(settings: Settings) -> dict[str, str]:
     """What a policy file says of its training."""
     scenario = settings.scenario
     return {

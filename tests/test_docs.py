@@ -27,6 +27,13 @@ def test_the_example_of_shards_runs(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.startswith("20 ")
 
 
+@pytest.mark.parametrize("number", range(len(blocks("datasets.md", "python"))))
+def test_examples_of_data_sets_run(number, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    exec(compile(blocks("datasets.md", "python")[number], f"block {number}", "exec"), {})
+
+
 def test_images_of_the_pages_are_there():
     for page in DOCS.glob("*.md"):
         for image in re.findall(r"!\[[^]]*\]\(([^)]*)\)", page.read_text(encoding="utf-8")):

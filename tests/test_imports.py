@@ -9,11 +9,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "stable_baselines3", "pandas", "matplotlib", "networkx", "pydot", "tqdm", "joblib", "ray", "dask")
-HEAVY += ("distributed", "agents", "benchmarks")
+HEAVY += ("distributed", "minari", "h5py", "pyarrow", "agents", "benchmarks")
 REQUIRED = {"gymnasium", "llvmlite", "numba", "numpy"}
 OPTIONAL = {"torch", "stable_baselines3", "pandas"}  # nowhere in offload_gym, but for:
 ALLOWED = {"offload_gym/tracing.py": {"torch"}}  # reads a torch model, for those who have one
-ADAPTED = {"sb3": "stable_baselines3"}  # what offload_gym/interop/NAME.py adapts to, where NAME is not its library
+# What offload_gym/interop/NAME.py adapts to, where NAME is not its library.
+ADAPTED = {"parquet": "pyarrow", "sb3": "stable_baselines3"}
 
 
 def imported_packages(tree: ast.AST) -> set[str]:
@@ -68,7 +69,7 @@ def test_offload_gym_needs_only_what_it_declares():
 
 def test_nothing_imports_an_adapter_unasked():
     found = {path: tree for path, tree in sources("offload_gym").items() if adapted_libraries(path)}
-    assert "offload_gym/interop/sb3.py" in found
+    assert {"offload_gym/interop/minari.py", "offload_gym/interop/sb3.py"} <= found.keys()
     for path, tree in sources("offload_gym").items():
         if path not in found:
             assert "interop" not in ast.unparse(run_at_import(tree)), path
