@@ -19,7 +19,7 @@ from offload_gym.delay import latency
 from offload_gym.instances import Instances, check_count
 from offload_gym.policies import Policy, make_policy
 from offload_gym.scenario import Scenario, make_scenario
-from offload_gym.seeds import seed_for
+from offload_gym.seeds import check_seed, seed_for
 from offload_gym.solvers.best_response import best_response
 
 NUM_DEVICES = (1, 2, 4, 8)
@@ -47,6 +47,7 @@ def compare_cell(
     """
     check_count("num_cells", num_cells)
     check_count("num_decisions", num_decisions)
+    check_seed(seed)
     scenario = make_scenario() if scenario is None else scenario
     rows = []
     for m in tqdm(num_devices, desc="cells", unit="size"):

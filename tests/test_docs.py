@@ -27,6 +27,11 @@ def test_the_example_of_shards_runs(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.startswith("20 ")
 
 
+@pytest.mark.parametrize("number", range(len(blocks("multi_agent.md", "python"))))
+def test_examples_of_several_devices_run(number):
+    exec(compile(blocks("multi_agent.md", "python")[number], f"block {number}", "exec"), {})
+
+
 def test_images_of_the_pages_are_there():
     for page in DOCS.glob("*.md"):
         for image in re.findall(r"!\[[^]]*\]\(([^)]*)\)", page.read_text(encoding="utf-8")):
