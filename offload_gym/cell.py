@@ -166,6 +166,8 @@ def evaluate_cell(cell, decisions, scratch, completion_s):
             if decisions[d, i] == 0:
                 core, start_s = first_core(core_s, 0, max_cores)
                 completion_s[d, i] = core_s[0, core] = start_s + times[d, i, 0, RUN]
+    # Queues are merged: a task that overtook comes when the one before it is taken, and then at once, as its own arrival
+    # is earlier still than that turn.
     for k in range(1, num_locations):
         for c in range(max_cores):
             core_s[k, c] = free_s[0, k, c]
@@ -185,7 +187,7 @@ def evaluate_cell(cell, decisions, scratch, completion_s):
             core_s[k, core] = end_s
             completion_s[d, i] = end_s + times[d, i, k, RETURN]
             at[d] = _next_at(decisions[d], i + 1, counts[d], k)
-            turn_s[d] = max(turn_s[d], ready_s[d, at[d]]) if at[d] < counts[d] else np.inf
+            turn_s[d] = ready_s[d, at[d]] if at[d] < counts[d] else np.inf
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
