@@ -11,6 +11,7 @@ from typing import Any
 from agents.job_options import add_job_options, chosen_backend
 from agents.scenario_options import add_scenario_options, chosen_scenario
 from benchmarks.applications import compare_applications, compare_large_graphs
+from benchmarks.cell import compare_cell
 from benchmarks.comparison import MAX_NODES, compare
 from benchmarks.episodes import compare_carry_over
 from benchmarks.fronts import compare_sizes
@@ -38,6 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         _large_n,
         _carry_over,
         _information,
+        _cell,
         _speed,
         _tune_beam,
     ):
@@ -164,6 +166,15 @@ def _information(commands: Any) -> None:
 
     summary = "compare policies that see the truth, estimates of rates and backlogs, and the last measurement"
     _command(commands, run, "information", summary, agents="results/agents", num_instances=2000)
+
+
+def _cell(commands: Any) -> None:
+    def run(options: argparse.Namespace) -> None:
+        compare_cell(options.num_cells, options.seed, options.num_decisions, json_path=options.json)
+
+    summary = "compare policies of devices that share a cell's uplink and servers, and train PPO for them"
+    parser = _command(commands, run, "cell", summary, num_cells=200, num_decisions=100_000)
+    parser.add_argument("--json", metavar="FILE", help="write the rows as a JSON list")
 
 
 def _speed(commands: Any) -> None:

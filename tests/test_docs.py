@@ -34,6 +34,11 @@ def test_examples_of_data_sets_run(number, tmp_path, monkeypatch):
     exec(compile(blocks("datasets.md", "python")[number], f"block {number}", "exec"), {})
 
 
+@pytest.mark.parametrize("number", range(len(blocks("multi_agent.md", "python"))))
+def test_examples_of_several_devices_run(number):
+    exec(compile(blocks("multi_agent.md", "python")[number], f"block {number}", "exec"), {})
+
+
 def test_images_of_the_pages_are_there():
     for page in DOCS.glob("*.md"):
         for image in re.findall(r"!\[[^]]*\]\(([^)]*)\)", page.read_text(encoding="utf-8")):
