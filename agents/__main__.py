@@ -13,7 +13,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from agents.job_options import add_job_options, chosen_backend
-from agents.scenario_options import add_scenario_options, chosen_scenario
+from offload_gym.command_line.scenario_options import add_scenario_options, chosen_scenario
 from offload_gym.seeds import seed_for
 from offload_gym.shards import generate_shards
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from agents.job_options import add_job_options, chosen_backend
-from agents.scenario_options import add_scenario_options, chosen_scenario
 from benchmarks.applications import compare_applications, compare_large_graphs
 from benchmarks.comparison import MAX_NODES, compare
 from benchmarks.episodes import compare_carry_over
@@ -18,6 +17,7 @@ from benchmarks.information import compare_information
 from benchmarks.large import compare_large_n
 from benchmarks.speed.command import GROUPS, measure_speed
 from benchmarks.tuning import tune_beam
+from offload_gym.command_line.scenario_options import add_scenario_options, chosen_scenario
 from offload_gym.instances import check_count
 
 
