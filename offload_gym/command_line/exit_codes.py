@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Callable
+from typing import Any
 
 MISTAKES = (ValueError, OSError, ImportError, MemoryError, OverflowError)
 
@@ -15,11 +17,13 @@ def exit_code_of(command: Callable[[], object], interrupted: str = "interrupted"
     A reader that has left (``| head``) is not a mistake.
     """
     try:
-        try:
-            command()
-        finally:
-            if sys.stdout is not None:
-                sys.stdout.flush()  # here, where a failure to write is still noticed
+        with warnings.catch_warnings():
+            warnings.showwarning = _tell
+            try:
+                command()
+            finally:
+                if sys.stdout is not None:
+                    sys.stdout.flush()  # here, where a failure to write is still noticed
     except BrokenPipeError:
         _discard_output()
         return 0
@@ -39,6 +43,10 @@ def sentence(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return f"not enough memory: {error}" if str(error) else "not enough memory"
     return str(error)
+
+
+def _tell(message: Warning | str, *_: Any) -> None:
+    print(f"warning: {message}", file=sys.stderr)
 
 
 def _discard_output() -> None:

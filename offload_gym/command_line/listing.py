@@ -48,4 +48,4 @@ def _list(options: argparse.Namespace) -> None:
         rows.append((name, tasks, str(scenario.num_locations), SUMMARIES[name]))
     print("\npresets of scenarios, with their tasks n and locations K")
     print(textwrap.indent(text_table(("preset", "n", "K", ""), rows, left=(0, 3)), "  "))
-    print("\n`offload-gym play` steps an environment by hand, `offload-gym solve PRESET` solves a drawn instance.")
+    print("\n`offload-gym play` steps an environment by hand.")
