@@ -6,9 +6,6 @@ import argparse
 import difflib
 import json
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +15,13 @@ from numpy.typing import NDArray
 from offload_gym.command_line.instance_input import FORMATS, Given, add_input_options, read_instances
 from offload_gym.command_line.instances_csv import RESULT_FIELDS, write_csv
 from offload_gym.command_line.instances_json import fields_of
+from offload_gym.command_line.patience import patience
 from offload_gym.command_line.tables import chart, milliseconds, schedule_table, text_table
 from offload_gym.delay import OBJECTIVES, Schedule, latency, schedule
 from offload_gym.envs.rendering import OBJECTIVE_NAMES
 from offload_gym.policies import POLICY_NAMES, SHIPPED_PRESETS, Policy, load_policy, make_policy
 from offload_gym.scenario import Scenario
 from offload_gym.solvers.exact import Solutions, solve
-
-PATIENCE_S = 3.0
 
 SOLVE_EXAMPLES = """\
 examples:
@@ -105,7 +101,7 @@ def _decide(options: argparse.Namespace) -> None:
 
 def chosen_policy(name: str, objective: str, seed: int, preset: str | None, scenario: Scenario | None) -> Policy:
     """A built-in policy by its name, or a trained one by its path."""
-    if name not in POLICY_NAMES and not Path(name).exists():
+    if name not in POLICY_NAMES and not Path(name).is_file():
         close = difflib.get_close_matches(name, POLICY_NAMES, n=1)
         hint = f" (did you mean {close[0]}?)" if close else ""
         raise ValueError(f"policy is {name!r}{hint}; no file has this name, and the built-in policies are "
@@ -114,22 +110,6 @@ def chosen_policy(name: str, objective: str, seed: int, preset: str | None, scen
         return load_policy(name)
     own = scenario.name if scenario is not None and scenario.name in SHIPPED_PRESETS else "default"
     return make_policy(name, objective, seed, preset or own)
-
-
-@contextmanager
-def patience() -> Iterator[None]:
-    """Say on a terminal that there is work, where it takes long: most often kernels are compiled."""
-    if not sys.stderr.isatty():
-        yield
-        return
-    text = "working; the first use compiles kernels, which can take a minute"
-    timer = threading.Timer(PATIENCE_S, lambda: print(text, file=sys.stderr))
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def _report(

@@ -45,7 +45,7 @@ def sentence(error: BaseException) -> str:
     return str(error)
 
 
-def _tell(message: Warning | str, *_: Any) -> None:
+def _tell(message: Warning | str, *_: Any, **__: Any) -> None:
     print(f"warning: {message}", file=sys.stderr)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from offload_gym.command_line.patience import patience
 from offload_gym.command_line.scenario_options import add_scenario_options, chosen_scenario
 from offload_gym.demonstrations import generate_demonstrations, save_demonstrations
 from offload_gym.seeds import PURPOSES, seed_for
@@ -84,5 +86,8 @@ def _label(options: argparse.Namespace) -> None:
     if output.exists() and not options.overwrite:
         raise ValueError(f"{output} is there already; --overwrite replaces it")
     output.parent.mkdir(parents=True, exist_ok=True)
-    save_demonstrations(output, generate_demonstrations(scenario, **arguments))
+    has_bar = arguments["progress"] and options.alternatives
+    with nullcontext() if has_bar else patience():
+        demonstrations = generate_demonstrations(scenario, **arguments)
+    save_demonstrations(output, demonstrations)
     print(f"{options.num_instances:,} labelled instances: {output}")

@@ -11,7 +11,8 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from offload_gym.command_line.deciding import chosen_policy, patience
+from offload_gym.command_line.deciding import chosen_policy
+from offload_gym.command_line.patience import patience
 from offload_gym.command_line.scenario_options import add_scenario_options, chosen_scenario
 from offload_gym.command_line.tables import chart, chart_width, milliseconds, text_table
 from offload_gym.delay import latency, optimality_gap, schedule
