@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -165,7 +166,7 @@ def changed(text, old, new):
         (("input_bits", "input_bytes"), None, "where input_bits is expected, in bits (a byte is 8 bits, a kB 8,000)"),
         (("workload_cycles", "Workload (Gcycles)"), None, "where workload_cycles is expected, in CPU cycles"),
         (("output_bits", "outptu_bits"), None, "has the column 'outptu_bits' where output_bits is expected"),
-        (("output_bits", "remark"), None, "has no column output_bits; it must have input_bits, output_bits and"[:55]),
+        (("output_bits", "remark"), None, "has no column output_bits; it must have input_bits, output_bits, workload"),
         (("0.2e9", "0.2e9,7"), None, "tasks.csv, row 3 has 4 cells; the header has 3"),
         (("0.2e9", "abc"), None, "tasks.csv, row 3: workload_cycles is 'abc'; it must be a number"),
         (("0.2e9", "-1"), None, "workload_cycles[0, 1] is -1.0; it must be finite and at least 0"),
@@ -320,6 +321,23 @@ def test_names_of_fields_are_those_of_instances():
     assert {*instances_csv.RESULT_FIELDS} <= {*offload_gym.Schedule._fields}
     units = {name.rpartition("_")[2] for name in (*REQUIRED_FIELDS, *OPTIONAL_FIELDS) if "_" in name}
     assert units <= {*UNITS, "counts", "j"}
+
+
+def test_help_fits_a_terminal(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    for command in ([], ["envs"], ["solve"], ["decide"], ["demonstrations"], ["play"]):
+        with pytest.raises(SystemExit, match="0"):
+            main([*command, "--help"])
+        assert max(map(len, capsys.readouterr().out.splitlines())) <= 80, command
+
+
+def test_a_warning_is_one_line(monkeypatch, capsys):
+    say(monkeypatch, '{"num_tasks": 3}')
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert main(["decide", "-", "--policy", "student", "--num-instances", "2"]) == 0
+    said = capsys.readouterr().err
+    assert said == "warning: the policy was trained on instances of 8 tasks; with 3 it may decide worse\n"
 
 
 def run(*arguments, **options):

@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(
         prog="offload-gym",
-        description="Task offloading in mobile edge computing: environments, optimal decisions, and labelled data.",
+        description="Task offloading in mobile edge computing: environments, optimal decisions,\nand labelled data.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -33,7 +33,7 @@ def add_demonstrations(commands: Any) -> None:
     parser = commands.add_parser(
         "demonstrations",
         help="make a data set of instances with the expert's decisions",
-        description="Sample instances and label them with the optimal decisions and with what each alternative costs.",
+        description="Sample instances and label them with the optimal decisions and with what each\nalternative costs.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -37,7 +37,7 @@ def add_play(commands: Any) -> None:
     parser = commands.add_parser(
         "play",
         help="step an environment by hand, and compare with greedy, the student and the optimum",
-        description="Place the tasks of one epoch of offload_gym/Sequential-v0 by hand, one at a time.",
+        description="Place the tasks of one epoch of offload_gym/Sequential-v0 by hand, one at a\ntime.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
