@@ -69,8 +69,8 @@ def _command(commands: Any, name: str, summary: str, examples: str, run: Any) ->
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=summary,
-        description=f"{summary.capitalize()}: print the location of each task, when it is sent,\n"
-        "runs and is complete, and the latency.",
+        description=f"{summary.capitalize()}: print the location of each task,\n"
+        "when it is sent, runs and is complete, and the latency.",
         epilog=f"{FORMATS}\n{examples}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
