@@ -15,7 +15,8 @@ from dataclasses import fields
 from pathlib import Path
 
 from agents.job_options import add_job_options, chosen_backend
-from agents.scenario_options import add_scenario_options, chosen_scenario
+from offload_gym.command_line.exit_codes import exit_code_of
+from offload_gym.command_line.scenario_options import add_scenario_options, chosen_scenario
 from offload_gym.instances import check_count
 from offload_gym.policies import POLICY_NAMES
 from offload_gym.seeds import seed_for
@@ -25,26 +26,17 @@ from offload_gym.shards import generate_shards
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    try:
-        if arguments[:1] == ["label"]:
-            _label(arguments[1:])
-        elif arguments[:1] == ["distillation"]:
-            _distillation(arguments[1:])
-        elif arguments[:1] == ["ablation"]:
-            _ablation(arguments[1:])
-        elif arguments[:1] == ["record"]:
-            _record(arguments[1:])
-        elif arguments[:1] == ["clone"]:
-            _clone(arguments[1:])
-        else:
-            _train(arguments)
-    except (ValueError, OSError, ModuleNotFoundError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\ninterrupted: finished steps are kept; start the same command again to go on", file=sys.stderr)
-        return 130
-    return 0
+    named = {
+        "label": _label,
+        "distillation": _distillation,
+        "ablation": _ablation,
+        "record": _record,
+        "clone": _clone,
+    }
+    run, rest = (named[arguments[0]], arguments[1:]) if arguments[:1] and arguments[0] in named else (_train, arguments)
+    return exit_code_of(
+        lambda: run(rest), "interrupted: finished steps are kept; start the same command again to go on"
+    )
 
 
 def _train(arguments: list[str]) -> None:

@@ -141,7 +141,7 @@ def fit(
     ]
     generator = torch.Generator().manual_seed(seed)
     best_gap, best_weights = np.inf, None
-    with tqdm(total=epochs, desc=description, unit="pass", mininterval=1.0) as bar:
+    with tqdm(total=epochs, desc=description, unit="pass", disable=None, mininterval=1.0) as bar:
         for epoch in range(epochs):
             order = torch.randperm(size, generator=generator).to(device)
             for start in range(0, size, batch_size):

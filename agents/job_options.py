@@ -6,8 +6,6 @@ import argparse
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from joblib import parallel_config
-
 from offload_gym.instances import check_count
 
 BACKENDS = ("loky", "ray", "dask")
@@ -28,6 +26,8 @@ def add_job_options(parser: argparse.ArgumentParser, num_jobs: int) -> None:
 @contextmanager
 def chosen_backend(options: argparse.Namespace) -> Iterator[None]:
     """Make joblib work as the options say; ValueError where they cannot be followed."""
+    from joblib import parallel_config
+
     check_count("num_jobs", options.num_jobs)
     with ExitStack() as stack:
         try:

@@ -69,7 +69,7 @@ class _KeepBest(BaseCallback):
         self._next = self._every
         self.curve: list[tuple[float, float]] = []  # seconds of training, validation gap
         self._start = time.perf_counter()
-        self._bar = tqdm(total=total, desc=description, unit="step", mininterval=1.0)
+        self._bar = tqdm(total=total, desc=description, unit="step", disable=None, mininterval=1.0)
 
     def _on_training_start(self) -> None:
         self._check()  # PPO may leave a cloned policy worse than it was
@@ -154,7 +154,7 @@ def clone(agent: PPO, labels: Demonstrations, seed: int) -> None:
     steps = CLONING_PASSES * -(-size // 256)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps, pct_start=0.15)
     generator = torch.Generator().manual_seed(seed)
-    for _ in tqdm(range(CLONING_PASSES), desc="behaviour cloning", unit="pass", mininterval=1.0):
+    for _ in tqdm(range(CLONING_PASSES), desc="behaviour cloning", unit="pass", disable=None, mininterval=1.0):
         for chosen in torch.randperm(size, generator=generator).split(256):
             for i in range(n):
                 shown = torch.zeros_like(rows[chosen])

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from agents.job_options import add_job_options, chosen_backend
-from agents.scenario_options import add_scenario_options, chosen_scenario
 from benchmarks.applications import compare_applications, compare_large_graphs
 from benchmarks.cell import compare_cell
 from benchmarks.comparison import MAX_NODES, compare
@@ -19,6 +18,8 @@ from benchmarks.information import compare_information
 from benchmarks.large import compare_large_n
 from benchmarks.speed.command import GROUPS, measure_speed
 from benchmarks.tuning import tune_beam
+from offload_gym.command_line.exit_codes import exit_code_of
+from offload_gym.command_line.scenario_options import add_scenario_options, chosen_scenario
 from offload_gym.instances import check_count
 
 
@@ -44,16 +45,12 @@ def main(arguments: list[str] | None = None) -> int:
         _tune_beam,
     ):
         add(commands)
-    options = parser.parse_args(arguments)
-    try:
+
+    def command() -> None:
+        options = parser.parse_args(arguments)
         options.run(options)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
-        return 130
-    return 0
+
+    return exit_code_of(command)
 
 
 def _command(
@@ -69,9 +66,20 @@ def _command(
         parser.add_argument(f"--{count.replace('_', '-')}", type=int, default=default, help="default: %(default)s")
     if agents is not None:
         parser.add_argument(
-            "--agents", default=agents, metavar="DIR", help="folder of trained policies (default: %(default)s)"
+            "--agents",
+            type=_folder,
+            default=Path(agents),  # need not be there
+            metavar="DIR",
+            help="folder of trained policies (default: %(default)s)",
         )
     return parser
+
+
+def _folder(text: str) -> Path:
+    path = Path(text)
+    if not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is {'not a folder' if path.exists() else 'not there'}")
+    return path
 
 
 def _policies(commands: Any) -> None:
@@ -81,7 +89,7 @@ def _policies(commands: Any) -> None:
             options.objective,
             seed=options.seed,
             num_instances=options.num_instances,
-            agents_folder=Path(options.agents),
+            agents_folder=options.agents,
             transfer=options.transfer,
             observation_noise=options.observation_noise,
             max_nodes=options.max_nodes,
@@ -112,7 +120,7 @@ def _policies(commands: Any) -> None:
 
 def _front(commands: Any) -> None:
     def run(options: argparse.Namespace) -> None:
-        compare_sizes(Path(options.agents), options.seed, options.num_instances, options.json, options.plot)
+        compare_sizes(options.agents, options.seed, options.num_instances, options.json, options.plot)
 
     summary = "compare policies at 8, 12 and 16 tasks: which are on the front of quality and speed"
     parser = _command(commands, run, "front", summary, agents="results/policies", num_instances=2000)
@@ -125,7 +133,7 @@ def _deployment(commands: Any) -> None:
         from benchmarks.deployment import measure_deployment  # needs onnxruntime
 
         check_count("num_instances", options.num_instances)
-        measure_deployment(Path(options.agents), options.seed, options.num_instances)
+        measure_deployment(options.agents, options.seed, options.num_instances)
 
     summary = "time one decision of a network compiled, in C, in ONNX, in torch and in stable-baselines3"
     _command(commands, run, "deployment", summary, agents="results/policies/n8", num_instances=2000)
@@ -144,7 +152,7 @@ def _applications(commands: Any) -> None:
 
 def _large_graphs(commands: Any) -> None:
     def run(options: argparse.Namespace) -> None:
-        compare_large_graphs(options.num_instances, options.seed, Path(options.agents))
+        compare_large_graphs(options.num_instances, options.seed, options.agents)
 
     summary = "compare heuristics and trained policies on random graphs of up to 200 tasks"
     _command(commands, run, "large-graphs", summary, agents="results/dag", num_instances=50)
@@ -162,7 +170,7 @@ def _carry_over(commands: Any) -> None:
 
 def _information(commands: Any) -> None:
     def run(options: argparse.Namespace) -> None:
-        compare_information(options.num_instances, options.seed, Path(options.agents))
+        compare_information(options.num_instances, options.seed, options.agents)
 
     summary = "compare policies that see the truth, estimates of rates and backlogs, and the last measurement"
     _command(commands, run, "information", summary, agents="results/agents", num_instances=2000)

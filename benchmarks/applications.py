@@ -65,7 +65,7 @@ def compare_applications(num_instances: int, seed: int, folder: Path | None) -> 
     num_threads = None if effective_n_jobs() == 1 else 1
     rows: list[dict[str, Any]] = Parallel()(
         delayed(_decide)(name, num_instances, seed, folder, num_threads)
-        for name in tqdm(SHOWN, desc="applications", unit="preset")
+        for name in tqdm(SHOWN, desc="applications", unit="preset", disable=None)
     )
     _print(rows, num_instances)
     return rows

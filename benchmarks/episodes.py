@@ -62,7 +62,8 @@ def compare_carry_over(num_episodes: int, seed: int, epochs_s: Sequence[float] =
     The loads are shared among processes as ``joblib.parallel_config`` says.
     """
     of_loads = Parallel()(
-        delayed(_play)(epoch_s, num_episodes, seed) for epoch_s in tqdm(epochs_s, desc="loads", unit="load")
+        delayed(_play)(epoch_s, num_episodes, seed)
+        for epoch_s in tqdm(epochs_s, desc="loads", unit="load", disable=None)
     )
     rows: list[dict[str, Any]] = [row for rows in of_loads for row in rows]
     _print(rows, num_episodes)

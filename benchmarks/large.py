@@ -25,7 +25,7 @@ def compare_large_n(num_instances: int, seed: int) -> None:
     table = Table(title="mean gap to the lower bound, and median time of an instance (one thread)")
     for header in ("n", "solver", "gap", "time", "proven optimal"):
         table.add_column(header, justify="left" if header == "solver" else "right")
-    for n in tqdm(TASKS, desc="large n", unit="size"):
+    for n in tqdm(TASKS, desc="large n", unit="size", disable=None):
         scenario = {"name": "default", "num_tasks": n}
         instances = sample_instances(scenario, num_instances, seed_for("test", seed, n))
         singles = [instances[b : b + 1] for b in range(num_instances)]

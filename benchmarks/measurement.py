@@ -49,7 +49,7 @@ def measure(
     singles = [seen[b : b + 1] for b in range(min(len(seen), TIMED_CALLS))]
     decided: list[NDArray[np.int64]] = []
     batch_s: list[float] = []
-    for contender in tqdm(contenders, desc="deciding", unit="policy"):
+    for contender in tqdm(contenders, desc="deciding", unit="policy", disable=None):
         contender.policy.decide(singles[0])  # compiles
         runs = []
         for _ in range(3):
@@ -62,7 +62,7 @@ def measure(
         batch_s.append(min(runs))
     calls: list[list[NDArray[np.float64]]] = [[] for _ in contenders]
     in_a_round = TIMED_CALLS // TIMING_ROUNDS
-    for timing_round in tqdm(range(TIMING_ROUNDS), desc="timing", unit="round"):
+    for timing_round in tqdm(range(TIMING_ROUNDS), desc="timing", unit="round", disable=None):
         chosen = [singles[(timing_round * in_a_round + call) % len(singles)] for call in range(in_a_round)]
         for times, contender in zip(calls, contenders, strict=True):
             times.append(_time_calls(contender.policy, chosen))

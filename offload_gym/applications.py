@@ -188,14 +188,17 @@ def load_application(path: str | Path) -> Application:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    except (RecursionError, ValueError) as error:
+        raise ValueError(f"{path}: it is not JSON: {error}") from None
+    return application_from(data, path)
+
+
+def application_from(data: Any, source: str | Path) -> Application:
+    """The application that the JSON of ``source`` says; see ``load_application``."""
     try:
-        try:
-            data = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"it is not JSON: {error}") from None
         _check_keys("the application", data, needed=("name", "tasks"), optional=("edges",))
         tasks, edges = data["tasks"], data.get("edges", [])
         for key, rows in (("tasks", tasks), ("edges", edges)):
@@ -207,8 +210,8 @@ def load_application(path: str | Path) -> Application:
             _check_keys(f"edges[{i}]", edge, needed=("from", "to"), optional=("bits",))
         rows = [_task(task["name"], task) for task in tasks]
         return numbered(data["name"], rows, [(edge["from"], edge["to"], edge.get("bits", 0.0)) for edge in edges])
-    except (RecursionError, ValueError) as error:  # what json finds as well
-        raise ValueError(f"{path}: {error}") from None
+    except (RecursionError, ValueError) as error:
+        raise ValueError(f"{source}: {error}") from None
 
 
 def save_application(path: str | Path, application: Application) -> None:

@@ -157,7 +157,7 @@ def label(
         objective: "makespan", "mean" or "cost".
         exploration: (B, n) a location to force at a step, or -1 to follow the best choice; None follows it throughout.
         num_threads: threads that share the instances; None takes one a core.
-        progress: show a progress bar (needs the package tqdm).
+        progress: show a progress bar on a terminal (needs the package tqdm).
 
     Returns:
         The demonstrations; the same whatever the number of threads.
@@ -222,7 +222,7 @@ def generate_demonstrations(
         explored_share: share of the instances whose prefixes contain random choices; the others follow the expert.
         exploration_rate: probability of a random choice at a step of those.
         num_threads: threads that share the work; None takes one a core.
-        progress: show a progress bar of the alternatives (needs the package tqdm).
+        progress: show a progress bar of the alternatives on a terminal (needs the package tqdm).
         observation_noise: what a policy knows of rates and backlogs, as in the environments; the labels come from the
             truth, in hindsight.
         alternatives: label what each alternative costs; False labels the optimal decisions alone, which is quicker and
@@ -257,12 +257,12 @@ def generate_demonstrations(
 
 
 def progress_bar(total: int, unit: str, initial: int = 0) -> Any:
-    """A bar of labelling, of which ``initial`` units are done already; ImportError where tqdm is missing."""
+    """A bar of labelling, of which ``initial`` units are done already, on a terminal; ImportError without tqdm."""
     try:
         from tqdm import tqdm
     except ImportError:
         raise ImportError("a progress bar needs the package tqdm: pip install tqdm, or pass progress=False") from None
-    return tqdm(total=total, initial=initial, desc="labels", unit=unit, mininterval=1.0)
+    return tqdm(total=total, initial=initial, desc="labels", unit=unit, mininterval=1.0, disable=None)
 
 
 def save_demonstrations(path: str | Path, demonstrations: Demonstrations) -> None:

@@ -406,6 +406,20 @@ PRESETS: dict[str, Callable[[], Scenario]] = {
 }
 
 
+# A line on each preset for lists.
+SUMMARIES = {
+    "default": "independent tasks; the project's general scenario",
+    "vision": "inferences of six published CNNs",
+    "multi_edge": "three edge servers with rates of their own",
+    "chain": "a chain of tasks with random sizes",
+    "fork_join": "one task that forks into parallel ones that join",
+    "dag": "random graphs of tasks",
+    "face_recognition": "the stages of face recognition",
+    "augmented_reality": "the stages of augmented reality",
+    "partitioning": "six CNNs, each cut between its layers",
+}
+
+
 def make_scenario(name: str = "default", **changes: Any) -> Scenario:
     """A preset with changes.
 

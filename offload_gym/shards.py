@@ -72,7 +72,7 @@ def generate_shards(
         alternatives: label what each alternative costs; False labels the optimal decisions alone.
         num_jobs: processes that share the shards. None: as ``joblib.parallel_config`` says, one without it. Its backend
             is used in either case.
-        progress: show a progress bar (needs the package tqdm).
+        progress: show a progress bar on a terminal (needs the package tqdm).
 
     Returns:
         The paths of the shards in their order, each for ``load_demonstrations``.

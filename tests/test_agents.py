@@ -366,9 +366,12 @@ def label(*arguments):
     return agents_main(["label", "--num-tasks", "3", "--num-instances", "10", "--shard-size", "4", *arguments])
 
 
-def test_labels_from_the_command_line(tmp_path, capfd):
-    # GIVEN labels by one process and by two
+def test_labels_from_the_command_line(tmp_path, capfd, monkeypatch):
+    # GIVEN labels by one process, and on a terminal by one and by two
     one, two = str(tmp_path / "one"), str(tmp_path / "two")
+    assert label("--output", str(tmp_path / "quiet"), "--num-jobs", "1", "--no-alternatives") == 0
+    assert capfd.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert label("--output", one, "--num-jobs", "1", "--no-alternatives") == 0
     assert label("--output", two, "--num-jobs", "2", "--no-alternatives") == 0
     said = capfd.readouterr()

@@ -149,6 +149,14 @@ def test_bad_arguments_give_one_sentence(arguments, sentence, capsys):
     assert len(error.splitlines()) == 1
 
 
+def test_a_folder_of_policies_that_is_named_must_be_there(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    for name, sentence in (("nowhere", "is not there"), ("file", "is not a folder")):
+        with pytest.raises(SystemExit, match="2"):
+            main(["policies", "--agents", str(tmp_path / name)])
+        assert f"argument --agents: {tmp_path / name} {sentence}" in capsys.readouterr().err
+
+
 def test_a_broken_policy_file_is_named(tmp_path, capsys):
     (tmp_path / "sequential-student.safetensors").write_bytes(b"nothing")
     assert main(["policies", "--num-instances", "5", "--agents", str(tmp_path)]) == 2

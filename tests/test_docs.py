@@ -1,9 +1,12 @@
 """The examples of the documentation run as they stand there."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+
+from offload_gym.command_line import main
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -37,6 +40,25 @@ def test_examples_of_data_sets_run(number, tmp_path, monkeypatch):
 @pytest.mark.parametrize("number", range(len(blocks("multi_agent.md", "python"))))
 def test_examples_of_several_devices_run(number):
     exec(compile(blocks("multi_agent.md", "python")[number], f"block {number}", "exec"), {})
+
+
+def test_commands_of_the_command_line_run_with_the_files_of_their_page(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    page = "command_line.md"
+    names = {"csv": ("tasks.csv", "locations.csv"), "json": ("scenario.json", "instances.json")}
+    for language, files in names.items():
+        for name, text in zip(files, blocks(page, language), strict=True):
+            Path(name).write_text(text, encoding="utf-8")
+    text = (DOCS / page).read_text(encoding="utf-8")
+    commands = re.findall(r"^    offload-gym (solve|decide)( [^|\n]*)$", text, flags=re.M)
+    assert len(commands) > 3
+    for name, rest in commands:
+        assert main([name, *shlex.split(rest, comments=True)]) == 0, rest
+    # The schedule that the page shows.
+    capsys.readouterr()
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["solve", "tasks.csv", "--locations", "locations.csv"]) == 0
+    assert capsys.readouterr().out.strip() == blocks(page, "text")[0].strip()
 
 
 def test_images_of_the_pages_are_there():

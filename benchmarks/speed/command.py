@@ -53,7 +53,7 @@ def measure_speed(
         raise ValueError(f"{plots_folder!r} is a file; it must be a folder")
     effort = QUICK if quick else FULL
     rows: list[Row] = []
-    bar = tqdm([name for name in GROUPS if not only or name in only], unit="group")
+    bar = tqdm([name for name in GROUPS if not only or name in only], unit="group", disable=None)
     for name in bar:
         bar.set_description(name)
         rows += GROUPS[name](effort, seed)

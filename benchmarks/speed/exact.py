@@ -52,7 +52,7 @@ def _against_cp_sat(n: int, objective: str, targets: tuple[Target, ...], effort:
     ours_s: list[float] = []
     theirs_s: list[float] = []
     unsolved = proven = 0
-    for b in tqdm(range(len(instances)), desc=f"n = {n}, {objective}", unit="instance", leave=False):
+    for b in tqdm(range(len(instances)), desc=f"n = {n}, {objective}", unit="instance", disable=None, leave=False):
         one = instances[b : b + 1]
         seconds, optimum_s, optimal = _solve_timed(one, objective)
         ours_s.append(seconds)

@@ -88,7 +88,7 @@ def _exponential_row(objective: str, effort: Effort, seed: int) -> Row:
     """The growth of the exact solver: the factor that one more task takes, fitted to medians over instances."""
     size = min(effort.num_instances, EXACT_INSTANCES)
     columns = []
-    for n in tqdm(EXACT_TASKS, desc=f"exact, {objective}", unit="size", leave=False):
+    for n in tqdm(EXACT_TASKS, desc=f"exact, {objective}", unit="size", disable=None, leave=False):
         instances = sample_instances({"name": "default", "num_tasks": n}, size, seed_for("test", seed, 7, n))
         columns.append(median_seconds(instances, objective))
     medians = np.median(columns, axis=1)

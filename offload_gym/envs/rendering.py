@@ -290,7 +290,7 @@ def _layered(application: Application) -> tuple[list[tuple[float, float]], list[
 def _location_handles(K: int) -> list[Artist]:
     from matplotlib.patches import Patch
 
-    return [Patch(facecolor=_colour(k, K), edgecolor=INK, linewidth=0.5, label=_location_name(k, K)) for k in range(K)]
+    return [Patch(facecolor=_colour(k, K), edgecolor=INK, linewidth=0.5, label=location_name(k, K)) for k in range(K)]
 
 
 def _rows(schedule: Schedule) -> list[_Row]:
@@ -303,7 +303,7 @@ def _rows(schedule: Schedule) -> list[_Row]:
     rows = []
     for k in range(K):
         for m in np.flatnonzero(np.isfinite(schedule.backlog_s[k])).tolist():
-            label = f"device {m}" if k == 0 else f"{_location_name(k, K)} core {m}"
+            label = f"device {m}" if k == 0 else f"{location_name(k, K)} core {m}"
             bars = [_Bar(i, k, *runs[i]) for i in placed if (location[i], core[i]) == (k, m)]
             rows.append(_Row(k, m, label, float(schedule.backlog_s[k, m]), sorted(bars, key=lambda bar: bar.start_s)))
         if k == 0:
@@ -320,7 +320,8 @@ def _time_limit(rows: list[_Row], latency_s: float | None) -> float:
     return limit_s or max(row.backlog_s for row in rows) or 1.0
 
 
-def _location_name(k: int, K: int) -> str:
+def location_name(k: int, K: int) -> str:
+    """How tables and charts name location ``k`` of ``K``."""
     return "device" if k == 0 else "cloud" if k == K - 1 else f"edge {k}"
 
 

@@ -1,14 +1,13 @@
-"""The command-line options that choose a scenario and an objective, the same for training and for benchmarks."""
+"""The command-line options that choose a scenario and an objective, the same for all commands."""
 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from offload_gym.applications import load_application
+from offload_gym.applications import application_from
+from offload_gym.command_line.text_files import parse_json, read_text
 from offload_gym.delay import OBJECTIVES
 from offload_gym.scenario import PRESETS, Scenario, make_scenario
 
@@ -53,18 +52,14 @@ def chosen_scenario(options: argparse.Namespace) -> Scenario:
         "trace_path": options.trace,
         "radio": None if options.trace is None else "trace",
     }
-    given = _from_file(Path(options.scenario)) if options.scenario.endswith(".json") else {"name": options.scenario}
+    given: dict[str, Any] = {"name": options.scenario}
+    if options.scenario.endswith(".json"):
+        given = scenario_fields(parse_json(read_text(options.scenario), options.scenario), options.scenario)
     return make_scenario(**given | {name: value for name, value in changes.items() if value is not None})
 
 
-def _from_file(path: Path) -> dict[str, Any]:
-    """What a JSON file says of a scenario: the one application in it, or fields."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from None
+def scenario_fields(data: Any, source: str) -> dict[str, Any]:
+    """What the JSON of a scenario says for ``make_scenario``: the one application in it, or fields."""
     if not isinstance(data, dict):
-        raise ValueError(f"{path} holds {type(data).__name__}; it must hold an application or fields of a scenario")
-    return {"applications": (load_application(path),)} if "tasks" in data else data
+        raise ValueError(f"{source} holds {type(data).__name__}; it must hold an application or fields of a scenario")
+    return {"applications": (application_from(data, source),)} if "tasks" in data else data

@@ -1,0 +1,54 @@
+"""How a command ends: its exit code, and one sentence instead of a traceback where the user made a mistake."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+MISTAKES = (ValueError, OSError, ImportError, MemoryError, OverflowError)
+
+
+def exit_code_of(command: Callable[[], object], interrupted: str = "interrupted") -> int:
+    """Run a command: 0 where it succeeds, 2 with a sentence on a user's mistake, 130 where it is interrupted.
+
+    A reader that has left (``| head``) is not a mistake.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _tell
+            try:
+                command()
+            finally:
+                if sys.stdout is not None:
+                    sys.stdout.flush()  # here, where a failure to write is still noticed
+    except BrokenPipeError:
+        _discard_output()
+        return 0
+    except KeyboardInterrupt:
+        print(f"\n{interrupted}", file=sys.stderr)
+        return 130
+    except MISTAKES as error:
+        print(f"error: {sentence(error)}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def sentence(error: BaseException) -> str:
+    """What an error says to a user."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+    if isinstance(error, MemoryError):
+        return f"not enough memory: {error}" if str(error) else "not enough memory"
+    return str(error)
+
+
+def _tell(message: Warning | str, *_: Any, **__: Any) -> None:
+    print(f"warning: {message}", file=sys.stderr)
+
+
+def _discard_output() -> None:
+    # Python flushes once more at its exit, and would complain then.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
