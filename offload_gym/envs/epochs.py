@@ -8,7 +8,6 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
 from offload_gym.delay import COST, latency, schedule
@@ -27,7 +26,7 @@ from offload_gym.envs.fleet import (
     step_fleet,
 )
 from offload_gym.instances import Instances
-from offload_gym.observation import observation_size, observation_space
+from offload_gym.observation_layout import Observation, observed, shown
 from offload_gym.sampling import scenario_parameters
 from offload_gym.scenario import Scenario, as_scenario
 
@@ -44,7 +43,8 @@ class EpochEnv(gym.Env):
         carry_over: whether work that is left when an epoch ends stays in the queues of the radio and the cores.
         observation_noise: what the policy knows of rates and backlogs. 0: the truth; a larger number: estimates, see
             ``offload_gym.estimate_instances``; "last": those of the epoch before.
-        render_mode: None, "ansi" or "rgb_array".
+        render_mode: None, "ansi", "rgb_array" or "human".
+        observation: "flat", one vector, or "dict", the same numbers as named fields.
 
     Raises:
         ValueError: an argument is unknown or out of its bounds.
@@ -61,6 +61,7 @@ class EpochEnv(gym.Env):
         carry_over: bool = False,
         observation_noise: float | str = 0.0,
         render_mode: str | None = None,
+        observation: str = "flat",
     ) -> None:
         check_arguments(num_epochs, carry_over, observation_noise)
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
@@ -74,11 +75,10 @@ class EpochEnv(gym.Env):
         buffers = new_buffers(shape, self.scenario.dependent)
         self._rules, self._shape = rules, shape
         self._kernel_arguments = (parameters, *as_settings(sizes, shape, rules), *buffers, 0, 1)
-        rows, cores, dependent = self.scenario.most_tasks, self.scenario.cores, self.scenario.dependent
-        priced = rules.objective == COST
-        self.observation_space: Box = observation_space(rows, cores, dependent, priced)
-        self._observation_shape = (1, observation_size(rows, cores, dependent, priced))
+        self.observation_space, self._views, size = observed(self.scenario, rules.objective == COST, observation)
+        self._observation_shape = (1, size)
         self.action_space = self._make_action_space()
+        rows = self.scenario.most_tasks
         self._action_shape = (rows,) if self.joint else ()
         self._action = np.zeros((1, rows if self.joint else 1), dtype=np.int64)
         self._results = np.zeros((1, OVER + 1))
@@ -117,7 +117,7 @@ class EpochEnv(gym.Env):
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+    ) -> tuple[Observation, dict[str, Any]]:
         """Draw new machines and the first epoch."""
         super().reset(seed=seed)
         fleet = self._fleet
@@ -130,9 +130,9 @@ class EpochEnv(gym.Env):
         self._started = True
         if self.render_mode is not None:
             self._shown = self.true_instances, fleet.decision[0].copy()
-        return observations[0], {}
+        return shown(observations[0], self._views), {}
 
-    def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Place the tasks that the action says; ValueError where it is not in the action space."""
         self._check_started("step()")
         try:
@@ -150,7 +150,7 @@ class EpochEnv(gym.Env):
             self._shown = before
         reward, value_s, makespan_s, energy_j, ended, over = self._results[0].tolist()
         info = {"latency_s": value_s, "makespan_s": makespan_s, "energy_j": energy_j} if ended else {}
-        return observations[0], reward, over > 0, False, info
+        return shown(observations[0], self._views), reward, over > 0, False, info
 
     def _with_action(self) -> tuple[Instances, NDArray[np.int64]]:
         """The epoch in progress with the tasks of the action placed as well."""
