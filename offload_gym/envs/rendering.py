@@ -35,7 +35,7 @@ EDGE_COLOURS = ("#009E73", "#CC79A7", "#56B4E9", "#F0E442", "#D55E00")
 DARK_COLOURS = (CLOUD_COLOUR, "#009E73", "#D55E00")  # a number on these is white
 INK, BACKLOG_COLOUR, BAND_COLOUR, GRID_COLOUR = "#222222", "#8C8C8C", "#F3F3F3", "#DADADA"
 HATCH: dict[str, Any] = {"facecolor": "white", "edgecolor": BACKLOG_COLOUR, "linewidth": 0.5, "hatch": "//////"}
-DASHES: dict[str, Any] = {"color": INK, "linewidth": 1.0, "linestyle": (0, (4, 3))}
+DASHES: dict[str, Any] = {"color": INK, "linewidth": 1.0, "linestyle": (0, (4, 3)), "zorder": 1}
 
 LEGEND_COLUMNS = 8
 BAR_TOP, BAR_HEIGHT = -0.32, 0.64  # in rows, downwards from the middle of the row
@@ -102,7 +102,7 @@ def render_ansi(
     done_row = _Row(0, 0, "done", 0.0, [_Bar(i, 0, t, t, t) for t, i in done])
     lines.append(f"{'done':<{pad}} |{_text_row(done_row, limit_s, cells)}|")
     lines += [" " * (pad + 2) + line for line in _text_axis(limit_s, cells)]
-    if task_names:
+    if any(name != str(i) for i, name in enumerate(task_names)):
         names = ", ".join(f"{_symbol(i)} {name}" for i, name in enumerate(task_names))
         lines += textwrap.wrap(f"tasks: {names}", width, subsequent_indent="       ")
     return "\n".join(lines)
@@ -441,6 +441,11 @@ def _box(y: int, start: float, end: float) -> list[tuple[float, float]]:
     return [(start, top), (end, top), (end, bottom), (start, bottom)]
 
 
+def _labelled(task: int, task_names: Sequence[str]) -> str:
+    """The number of a task, and its name where it has another one than its number."""
+    return str(task) if not task_names or task_names[task] == str(task) else f"{task} {task_names[task]}"
+
+
 def _draw_labels(axes: Axes, row: _Row, y: int, scale: float, K: int, task_names: Sequence[str]) -> list[Artist]:
     """Write each task's number, with its name where that fits, into its bar or to the right of it."""
     points = axes.bbox.width / axes.figure.dpi * 72 / axes.get_xlim()[1]  # for each unit of the time axis
@@ -449,8 +454,7 @@ def _draw_labels(axes: Axes, row: _Row, y: int, scale: float, K: int, task_names
     drawn: list[Artist] = []
     for bar, free_until in zip(row.bars, following, strict=False):
         start, end, number = bar.start_s * scale, bar.end_s * scale, str(bar.task)
-        named = [f"{number} {task_names[bar.task]}"] if task_names else []
-        for text in (*named, number):
+        for text in (_labelled(bar.task, task_names), number):
             needed = 5.1 * len(text) + 0.5
             if (end - start) * points >= needed:
                 colour = "white" if _colour(bar.location, K) in DARK_COLOURS else INK

@@ -125,21 +125,31 @@ class Viewer:
         except ImportError as error:
             raise ImportError("A window needs pygame: pip install offload-gym[render]") from error
         if self._screen is None:
-            try:
-                pygame.display.init()
-                self._screen = pygame.display.set_mode((pixels.shape[1], pixels.shape[0]))
-            except pygame.error as error:
-                pygame.display.quit()
-                raise gym.error.Error(
-                    f"render_mode is 'human', but a window cannot be opened ({error}); it needs a display, "
-                    "'rgb_array' and 'ansi' do not"
-                ) from error
-            pygame.display.set_caption("offload_gym")
+            self._screen = self._open_window(pygame, pixels.shape[1], pixels.shape[0])
             self._clock = pygame.time.Clock()
         pygame.surfarray.blit_array(self._screen, pixels.swapaxes(0, 1))
         pygame.event.pump()
         self._clock.tick(self._fps)
         pygame.display.flip()
+
+    def _open_window(self, pygame: Any, width_px: int, height_px: int) -> Any:
+        reason = None
+        try:
+            pygame.display.init()
+            # Without a display the library draws where nobody can see it.
+            if pygame.display.get_driver() in ("dummy", "offscreen") and "SDL_VIDEODRIVER" not in os.environ:
+                reason = "there is no display"
+            else:
+                screen = pygame.display.set_mode((width_px, height_px))
+        except pygame.error as error:
+            reason = str(error)
+        if reason is not None:
+            pygame.display.quit()
+            raise gym.error.Error(
+                f"render_mode is 'human', but a window cannot be opened ({reason}); 'rgb_array' and 'ansi' need none"
+            )
+        pygame.display.set_caption("offload_gym")
+        return screen
 
     def close(self) -> None:
         """Close the window, if there is one."""
