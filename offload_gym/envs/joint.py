@@ -89,7 +89,8 @@ class JointEnv(EpochEnv):
     ``terminated`` after ``num_epochs`` steps, as the return is that of these epochs. The observation does not count
     them: without ``carry_over`` no decision affects a later epoch and the optimal policy does not depend on the count,
     but a value function over several epochs does. ``num_epochs=1`` makes each epoch an episode; ``num_epochs=None``
-    never ends, and ``gym.make(..., max_episode_steps=...)`` then truncates. The environment itself never truncates.
+    never ends, and ``gym.make(..., max_episode_steps=...)`` then truncates. The environment itself never truncates. A
+    step after the end warns and goes on with the next epoch.
 
     ## Information
     ``info["latency_s"]``: the epoch's latency in seconds under the objective; ``info["makespan_s"]``: its makespan
@@ -101,9 +102,10 @@ class JointEnv(EpochEnv):
     ``scenario``: a preset's name, a dict with "name" and what to change, or a ``Scenario``; ``objective``;
     ``num_epochs`` in an episode; ``carry_over``: whether work that is left stays in the queues; ``observation_noise``:
     what the policy sees of rates and backlogs, where the delay is always that of the truth: 0 the truth, a larger
-    number estimates (``offload_gym.estimate_instances``), "last" those of the epoch before; ``render_mode``: "ansi"
-    (text) or "rgb_array" (needs matplotlib): the schedule of the last epoch as a Gantt chart of device, radio and each
-    core.
+    number estimates (``offload_gym.estimate_instances``), "last" those of the epoch before; ``observation``: "flat" or
+    "dict", see above; ``render_mode``: the schedule of the last epoch as a Gantt chart of device, radio and each core,
+    as "ansi" (text), "rgb_array" (pixels; needs matplotlib) or "human" (a window that follows each step; needs
+    matplotlib, pygame and a display); ``render_optimum``: whether the epoch's optimal schedule is shown beside it.
 
     ## Version history
     v0: first version.
