@@ -105,7 +105,8 @@ def draw(path: Path, instance: Instances, decision: np.ndarray, scenario: Scenar
     application = application_of(instance, 0, scenario)
     draw_application(above, application, [int(k) for k in decision[:count]], instance.num_locations)
     latency_s = float(latency(instance, decision[None])[0])
-    draw_schedule(below, schedule(instance, decision), latency_s, "makespan", legend=False)
+    drawn = schedule(instance, decision)
+    draw_schedule(below, drawn, latency_s, "makespan", legend=False, task_names=application.task_names)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png")
 

@@ -1,47 +1,20 @@
 """What a policy sees: one vector, the same for environments and networks.
 
 The vector holds times only, divided by one time of the instance (its scale, the makespan of greedy earliest
-completion), so that two instances that differ by a factor in all their times look alike. It is made of n task rows and
-a state:
-
-- task row, ``1 + 1 + 4 (K - 1)`` numbers: 1 (present); run time on the device; then for each remote location: send
-  time on the radio, path time (wired path and propagation), run time, and return time of the result. Row 0 is the task
-  to be placed next, row 1 the one after it; rows beyond the last task are zero, so that the first column is the mask of
-  an epoch with fewer tasks than there are rows.
-- state, ``3 + (cores of all locations) + 3 K`` numbers: when the radio is free; the makespan of the tasks placed so
-  far; the share of tasks not placed; when each core is free, earliest first within a location; and for each location of
-  the next task, when it would complete, and the makespan and the mean completion of the epoch that are reached if all
-  later tasks are then placed by greedy earliest completion (a roll-out).
+completion), so that two instances that differ by a factor in all their times look alike. It is made of n task rows
+(row 0 is the task to be placed next, row 1 the one after it; rows beyond the last task are zero), a state, where tasks
+depend on each other the graph, and two prices under the objective "cost". ``offload_gym.observation_layout`` says what
+each number is, as the table of ``JointEnv`` does.
 
 At the start of an epoch this is all that the delay model reads, so the optimal decision is a function of it; later in
-the epoch it is all that the remaining decisions depend on. ``squash`` bounds each number; it keeps numbers apart that
-32-bit floats can keep apart, so that times below about a thousand scales are still told from each other.
-
-Where tasks depend on each other, the vector is longer:
-
-- a task row ends with 3 more numbers: the task's upward rank (as in ``offload_gym.solvers.heft``: the mean time from
-  its start to the end of the application), and the mean transfer times of all its incoming and of all its outgoing
-  data.
-- the state ends with ``4 K + 4 (K - 1)`` more: for each location of the next task, the least makespan and mean
-  completion that are reached if all later tasks go to one and the same location; and those that the critical path
-  leaves possible (see ``offload_gym.solvers.bounds``); then, for each remote location, the times of moving one
-  reference amount of data (what the radio sends to location 1 in a tenth of the scale) over uplink, downlink and wired
-  path, and the propagation time.
-- the arrivals, n rows of K numbers: for the task of each row, when the data of its parents that are placed could be at
-  each location if the radio were idle (0 where no parent is placed).
-- the edges, n rows of n numbers: send time to location 1 of the data from the task of the row to that of the column.
-
-Then the vector is all that the remaining decisions depend on, but for how the sends of several placed parents share the
-radio.
-
-Under the objective "cost" the vector of an environment ends with two more numbers: what a second of run time on the
-device and a second of sending cost, in terms of a second of makespan.
+the epoch it is all that the remaining decisions depend on, but for how the sends of several placed parents share the
+radio. ``squash`` bounds each number; it keeps numbers apart that 32-bit floats can keep apart, so that times below
+about a thousand scales are still told from each other.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from gymnasium.spaces import Box
 from numba import njit
 from numpy.typing import NDArray
 
@@ -59,11 +32,13 @@ from offload_gym.delay import (
     view_problem,
 )
 from offload_gym.instances import CORES, DOWNLINK, PROPAGATION, UPLINK, WIRED, Instances
+from offload_gym.observation_layout import columns as columns
+from offload_gym.observation_layout import observation_size as observation_size
+from offload_gym.observation_layout import observation_space as observation_space
 from offload_gym.solvers.bounds import critical_path
 from offload_gym.solvers.greedy import complete_greedily
 from offload_gym.solvers.heft import upward_ranks
 
-HIGH = 3.0  # bound of every number of an observation; the low bound is 0
 REFERENCE_SHARE = 0.1  # of the scale: send time of the data whose moves describe the links
 
 
@@ -77,19 +52,6 @@ def row_size(num_locations, dependent=False):
 def state_size(total_cores, num_locations, dependent=False):
     """Numbers in the state."""
     return 3 + total_cores + 3 * num_locations + (4 * num_locations + 4 * (num_locations - 1) if dependent else 0)
-
-
-def observation_size(num_tasks: int, cores: tuple[int, ...], dependent: bool = False, priced: bool = False) -> int:
-    """Numbers in an observation of ``num_tasks`` rows and locations with as many ``cores``."""
-    num_locations = len(cores)
-    graph = num_tasks * (num_locations + num_tasks) if dependent else 0
-    rows = num_tasks * row_size(num_locations, dependent)
-    return int(rows + state_size(sum(cores), num_locations, dependent) + graph + 2 * priced)
-
-
-def observation_space(num_tasks: int, cores: tuple[int, ...], dependent: bool = False, priced: bool = False) -> Box:
-    """The space of observations."""
-    return Box(0.0, HIGH, (observation_size(num_tasks, cores, dependent, priced),), np.float32)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")

@@ -17,6 +17,7 @@ from numpy.random import Generator, SeedSequence
 from numpy.typing import NDArray
 
 from offload_gym.application_presets import CCR_BPS, CCR_HZ
+from offload_gym.applications import Application
 from offload_gym.estimates import as_last_measured, check_noise, estimate_instances
 from offload_gym.graphs import num_graph_uniforms, random_edges
 from offload_gym.instances import (
@@ -26,6 +27,7 @@ from offload_gym.instances import (
     INPUT,
     OUTPUT,
     PROPAGATION,
+    TASK_FIELDS,
     UPLINK,
     WIRED,
     WORKLOAD,
@@ -288,6 +290,20 @@ def as_instances(arrays: tuple[NDArray, ...], power: NDArray[np.float64]) -> Ins
     return Instances.from_arrays(
         tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits, power
     )
+
+
+def drawn_application(scenario: Scenario, instances: Instances, b: int = 0) -> Application | None:
+    """The application of the scenario that instance ``b`` was drawn from; None where several could be it, or none."""
+    count, edges = int(instances.task_counts[b]), instances.edges_of(b)
+    tasks = instances.tasks[b, :count]
+    low, high = np.transpose([scenario.data_scale, scenario.data_scale, scenario.workload_scale])
+    found = []
+    for graph in scenario.graphs:
+        if graph.num_tasks == count and sorted(graph.edges) == sorted(edges):
+            of_graph = np.transpose([getattr(graph, name) for name in TASK_FIELDS])
+            if (tasks >= of_graph * low * (1 - 1e-9)).all() and (tasks <= of_graph * high * (1 + 1e-9)).all():
+                found.append(graph)
+    return found[0] if len(found) == 1 else None
 
 
 def sample_instances(

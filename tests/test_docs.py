@@ -23,6 +23,12 @@ def test_examples_of_applications_run(number, tmp_path, monkeypatch):
     exec(compile(blocks("applications.md", "python")[number], f"block {number}", "exec"), {})
 
 
+@pytest.mark.parametrize("number", range(len(blocks("environments.md", "python"))))
+def test_examples_of_environments_run(number, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(blocks("environments.md", "python")[number], f"block {number}", "exec"), {})
+
+
 def test_the_example_of_shards_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     small = blocks("cluster.md", "python")[0].replace("20_000", "20")

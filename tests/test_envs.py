@@ -72,12 +72,12 @@ def test_gymnasium_and_sb3_checkers_find_nothing(env_id, scenario):
 def test_a_scenario_is_a_name_a_dict_or_a_scenario_and_goes_to_json_and_back(env_id, scenario):
     changes = {**(scenario if isinstance(scenario, dict) else {"name": scenario}), "edge_hz": (4e9, 5e9)}
     made = offload_gym.make_scenario(**changes)
-    env = gym.make(env_id, scenario=changes, objective="mean", num_epochs=2)
+    env = gym.make(env_id, scenario=changes, objective="mean", num_epochs=3)
     assert env.unwrapped.scenario == made
     for given in (changes, made):  # the pair of a range becomes a list in JSON
-        spec = gym.make(env_id, scenario=given, objective="mean", num_epochs=2).spec
+        spec = gym.make(env_id, scenario=given, objective="mean", num_epochs=3).spec
         again = gym.make(gym.envs.registration.EnvSpec.from_json(spec.to_json()))
-        assert (again.unwrapped.scenario, again.unwrapped.objective, again.unwrapped.num_epochs) == (made, "mean", 2)
+        assert (again.unwrapped.scenario, again.unwrapped.objective, again.unwrapped.num_epochs) == (made, "mean", 3)
         np.testing.assert_equal(rollout(again), rollout(env))
 
 
@@ -136,6 +136,19 @@ def test_an_episode_ends_with_its_last_epoch_and_record_episode_statistics_count
         latencies = [step[4]["latency_s"] for step in steps if "latency_s" in step[4]]
         assert (len(latencies), steps[-1][4]["episode"]["l"]) == (4, num_steps)
         assert steps[-1][4]["episode"]["r"] == pytest.approx(-sum(latencies), rel=1e-6)
+
+
+@both
+def test_a_step_after_the_end_of_an_episode_warns(env_id):
+    env = gym.make(env_id, scenario=SMALL, num_epochs=1)
+    env.reset(seed=0)
+    play(env, [0, 1, 2])
+    with pytest.warns(UserWarning, match=r"the episode is over; call reset\(\) first"):
+        env.step(env.action_space.sample())
+    env.reset()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert play(env, [0, 1, 2])[-1][2]
 
 
 @both
@@ -200,7 +213,8 @@ def test_a_bad_action_is_refused_and_changes_nothing(cls, action, message):
         ("scenario", "nowhere", "'nowhere'.*default, vision"),
         ("scenario", {"name": "default", "tasks": 3}, "'tasks'.*num_tasks"),
         ("scenario", 7, "scenario is 7"),
-        ("render_mode", "human", "'human'.*'ansi' or 'rgb_array'"),
+        ("render_mode", "svg", "'svg'.*'ansi', 'rgb_array' or 'human'"),
+        ("render_optimum", 1, "render_optimum is 1; it must be True or False"),
         ("num_epochs", 0, "num_epochs is 0.*at least 1"),
     ],
 )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from offload_gym.applications import Application
-from offload_gym.envs import rendering
+from offload_gym.envs import rendering, viewer
 
 
 class HandMade(NamedTuple):
@@ -150,24 +150,24 @@ def test_nothing_placed(backlog_s: float):
     schedule = unplaced(on_one_core(n=3, task_s=0.1, backlog_s=backlog_s), [0, 1, 2])
     assert not any(tasks_in(text) for text in text_rows(schedule).values() if "idle" not in text)
     pytest.importorskip("matplotlib")
-    assert rendering.render_rgb(schedule).dtype == np.uint8
+    assert viewer.render_rgb(schedule).dtype == np.uint8
 
 
 def test_all_times_zero():
     schedule = on_one_core(n=3, task_s=0.0)
     assert tasks_in(text_rows(schedule)["device 0"]) == ["0", "1", "2"]
     pytest.importorskip("matplotlib")
-    assert rendering.render_rgb(schedule, 0.0).dtype == np.uint8
+    assert viewer.render_rgb(schedule, 0.0).dtype == np.uint8
 
 
 def test_image_has_one_shape_for_the_same_cores():
     pytest.importorskip("matplotlib")
     schedule = hand_made()
     images = [
-        rendering.render_rgb(schedule, 0.8),
-        rendering.render_rgb(schedule),
-        rendering.render_rgb(unplaced(schedule, [0, 1, 2, 3])),
-        rendering.render_rgb(schedule._replace(radio_backlog_s=3.0), 0.5, "mean"),
+        viewer.render_rgb(schedule, 0.8),
+        viewer.render_rgb(schedule),
+        viewer.render_rgb(unplaced(schedule, [0, 1, 2, 3])),
+        viewer.render_rgb(schedule._replace(radio_backlog_s=3.0), 0.5, "mean"),
     ]
     assert all(image.dtype == np.uint8 for image in images)
     assert {image.shape for image in images} == {(images[0].shape[0], 900, 3)}
@@ -175,11 +175,11 @@ def test_image_has_one_shape_for_the_same_cores():
 
 def test_images_of_different_schedules_differ():
     pytest.importorskip("matplotlib")
-    image = rendering.render_rgb(hand_made(), 0.8)
-    np.testing.assert_array_equal(image, rendering.render_rgb(hand_made(), 0.8))
+    image = viewer.render_rgb(hand_made(), 0.8)
+    np.testing.assert_array_equal(image, viewer.render_rgb(hand_made(), 0.8))
     other = hand_made()
     other.core[3] = 2
-    assert np.any(image != rendering.render_rgb(other, 0.8))
+    assert np.any(image != viewer.render_rgb(other, 0.8))
 
 
 def test_image_shows_the_colours_of_the_locations_in_use():
@@ -189,10 +189,10 @@ def test_image_shows_the_colours_of_the_locations_in_use():
         "#009E73": hand_made().location == 1,
         "#0072B2": hand_made().location == 2,
     }
-    image = rendering.render_rgb(hand_made())
+    image = viewer.render_rgb(hand_made())
     for colour, tasks in colours.items():
         pixel = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
-        without = rendering.render_rgb(unplaced(hand_made(), np.flatnonzero(tasks).tolist()))
+        without = viewer.render_rgb(unplaced(hand_made(), np.flatnonzero(tasks).tolist()))
         in_legend = np.all(without == pixel, axis=-1).sum()
         assert np.all(image == pixel, axis=-1).sum() > in_legend + 100
 
@@ -215,14 +215,14 @@ def test_drawing_leaves_pyplot_alone():
     pytest.importorskip("matplotlib")
     program = (
         "import sys, numpy as np, types\n"
-        "from offload_gym.envs import rendering\n"
+        "from offload_gym.envs import rendering, viewer\n"
         "assert 'matplotlib' not in sys.modules\n"
         "i, t = np.zeros(2, dtype=int), np.ones(2)\n"
         "schedule = types.SimpleNamespace(location=i, core=i, send_start_s=t, send_end_s=t, start_s=t, finish_s=t,\n"
         "    completion_s=t, backlog_s=np.zeros((3, 2)), radio_backlog_s=0.0)\n"
         "rendering.render_ansi(schedule)\n"
         "assert 'matplotlib' not in sys.modules\n"
-        "rendering.render_rgb(schedule)\n"
+        "viewer.render_rgb(schedule)\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
@@ -233,7 +233,7 @@ def test_missing_matplotlib_is_said_in_one_sentence(monkeypatch: pytest.MonkeyPa
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"pip install offload-gym\[render\]"):
-        rendering.render_rgb(hand_made())
+        viewer.render_rgb(hand_made())
     assert rendering.render_ansi(hand_made())
 
 

@@ -17,11 +17,23 @@ def both(env_id, num_envs, mode, **kwargs):
     return native, loop
 
 
+def arrays(observation):
+    """The arrays of an observation by name, whether it is one or a dict of them."""
+    return observation if isinstance(observation, dict) else {"observation": observation}
+
+
+def assert_same_observations(ours, theirs, where=""):
+    ours, theirs = arrays(ours), arrays(theirs)
+    assert list(ours) == list(theirs)
+    for name, a in ours.items():
+        np.testing.assert_allclose(a, theirs[name], rtol=1e-6, atol=1e-12, err_msg=f"{where} {name}")
+        assert a.dtype == theirs[name].dtype
+
+
 def assert_same(ours, theirs, where):
-    for name, a, b in zip(("observation", "reward", "terminated", "truncated"), ours[:4], theirs[:4], strict=True):
-        np.testing.assert_allclose(
-            a, b, rtol=1e-6 if name == "observation" else 1e-12, atol=1e-12, err_msg=f"{where} {name}"
-        )
+    assert_same_observations(ours[0], theirs[0], where)
+    for name, a, b in zip(("reward", "terminated", "truncated"), ours[1:4], theirs[1:4], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12, err_msg=f"{where} {name}")
         assert a.dtype == b.dtype
     assert_same_infos(ours[4], theirs[4], where)
 
@@ -35,7 +47,7 @@ def assert_same_infos(ours, theirs, where):
             for a, b in zip(value, theirs[key], strict=True):
                 assert (a is None) == (b is None), where
                 if a is not None:
-                    np.testing.assert_allclose(a, b, rtol=1e-6)
+                    assert_same_observations(a, b, where)
         else:
             np.testing.assert_allclose(value, theirs[key], rtol=1e-12, err_msg=f"{where} {key}")
 
@@ -44,7 +56,7 @@ def play(env_id, mode, num_envs, num_steps, seed=3, **kwargs):
     native, loop = both(env_id, num_envs, mode, **kwargs)
     rng = np.random.default_rng(0)
     observations = [env.reset(seed=seed)[0] for env in (native, loop)]
-    np.testing.assert_array_equal(*observations)
+    assert_same_observations(*observations)
     over = 0
     for t in range(num_steps):
         shape = native.action_space.shape
@@ -56,7 +68,7 @@ def play(env_id, mode, num_envs, num_steps, seed=3, **kwargs):
         over += ours[2].sum()
         if mode == AutoresetMode.DISABLED and ours[2].any():
             masks = [{"reset_mask": ours[2].copy()} for _ in range(2)]
-            np.testing.assert_allclose(native.reset(options=masks[0])[0], loop.reset(options=masks[1])[0], rtol=1e-6)
+            assert_same_observations(native.reset(options=masks[0])[0], loop.reset(options=masks[1])[0])
     native.close()
     return over
 
@@ -65,6 +77,14 @@ def play(env_id, mode, num_envs, num_steps, seed=3, **kwargs):
 @pytest.mark.parametrize("mode", MODES)
 def test_1000_steps_are_those_of_single_environments(env_id, mode):
     assert play(env_id, mode, num_envs=3, num_steps=1000, num_epochs=7) > 30
+
+
+@pytest.mark.parametrize("env_id", FORMS)
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("scenario", ["default", {"name": "dag", "num_tasks": 4}])
+def test_named_fields_are_those_of_single_environments(env_id, mode, scenario):
+    arguments = {"scenario": scenario, "objective": "cost", "observation": "dict", "num_epochs": 3}
+    assert play(env_id, mode, num_envs=3, num_steps=60, **arguments) > 5
 
 
 @pytest.mark.parametrize("env_id", FORMS)
@@ -91,7 +111,7 @@ def test_many_environments_share_threads():
     alone = gym.make_vec(FORMS[0], 700, vectorization_mode="vector_entry_point", num_threads=1)
     observations = [e.reset(seed=5)[0] for e in (env, alone)]
     for _ in range(12):
-        np.testing.assert_array_equal(*observations)
+        assert_same_observations(*observations)
         env.action_space.seed(1)
         actions = env.action_space.sample()
         steps = [e.step(actions) for e in (env, alone)]

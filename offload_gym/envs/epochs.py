@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
-from offload_gym.delay import COST, latency, schedule
+from offload_gym.delay import COST
 from offload_gym.envs.fleet import (
     BEGIN,
     OVER,
@@ -28,9 +27,12 @@ from offload_gym.envs.fleet import (
     step_fleet,
 )
 from offload_gym.instances import Instances
-from offload_gym.observation import observation_size, observation_space
-from offload_gym.sampling import scenario_parameters
+from offload_gym.observation_layout import Observation, observed, shown
+from offload_gym.sampling import drawn_application, scenario_parameters
 from offload_gym.scenario import Scenario, as_scenario
+
+if TYPE_CHECKING:
+    from offload_gym.envs.viewer import Viewer
 
 NUM_EPOCHS = 10
 
@@ -45,13 +47,15 @@ class EpochEnv(gym.Env):
         carry_over: whether work that is left when an epoch ends stays in the queues of the radio and the cores.
         observation_noise: what the policy knows of rates and backlogs. 0: the truth; a larger number: estimates, see
             ``offload_gym.estimate_instances``; "last": those of the epoch before.
-        render_mode: None, "ansi" or "rgb_array".
+        render_mode: None, "ansi", "rgb_array" or "human".
+        observation: "flat", one vector, or "dict", the same numbers as named fields.
+        render_optimum: whether what is rendered shows the epoch's optimal schedule beside the one decided.
 
     Raises:
         ValueError: an argument is unknown or out of its bounds.
     """
 
-    metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 2}  # noqa: RUF012 (Gymnasium's convention)
+    metadata = {"render_modes": ["ansi", "rgb_array", "human"], "render_fps": 2}  # noqa: RUF012 (Gymnasium's convention)
     joint: bool
 
     def __init__(
@@ -62,29 +66,33 @@ class EpochEnv(gym.Env):
         carry_over: bool = False,
         observation_noise: float | str = 0.0,
         render_mode: str | None = None,
+        observation: str = "flat",
+        render_optimum: bool = False,
     ) -> None:
         check_arguments(num_epochs, carry_over, observation_noise)
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
-            raise ValueError(f"render_mode is {render_mode!r}; it must be None, 'ansi' or 'rgb_array'")
+            raise ValueError(f"render_mode is {render_mode!r}; it must be None, 'ansi', 'rgb_array' or 'human'")
+        if not isinstance(render_optimum, bool):
+            raise ValueError(f"render_optimum is {render_optimum!r}; it must be True or False")
         self.scenario = as_scenario(scenario)
         self.objective, self.num_epochs, self.carry_over = objective, num_epochs, carry_over
         self.observation_noise = observation_noise
-        self.render_mode = render_mode
+        self.render_mode, self.render_optimum = render_mode, render_optimum
         parameters, sizes = scenario_parameters(self.scenario)
         rules, shape = fleet_of(self.scenario, 1, objective, num_epochs, carry_over, observation_noise, self.joint)
         buffers = new_buffers(shape, self.scenario.dependent)
         self._rules, self._shape = rules, shape
         self._kernel_arguments = (parameters, *as_settings(sizes, shape, rules), *buffers, 0, 1)
-        rows, cores, dependent = self.scenario.most_tasks, self.scenario.cores, self.scenario.dependent
-        priced = rules.objective == COST
-        self.observation_space: Box = observation_space(rows, cores, dependent, priced)
-        self._observation_shape = (1, observation_size(rows, cores, dependent, priced))
+        self.observation_space, self._views, size = observed(self.scenario, rules.objective == COST, observation)
+        self._observation_shape = (1, size)
         self.action_space = self._make_action_space()
+        rows = self.scenario.most_tasks
         self._action_shape = (rows,) if self.joint else ()
         self._action = np.zeros((1, rows if self.joint else 1), dtype=np.int64)
         self._results = np.zeros((1, OVER + 1))
-        self._started = False
+        self._started = self._over = False
         self._shown: tuple[Instances, NDArray[np.int64]] | None = None  # what render() draws
+        self._viewer: Viewer | None = None
 
     @property
     def _fleet(self) -> Fleet:
@@ -130,7 +138,7 @@ class EpochEnv(gym.Env):
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+    ) -> tuple[Observation, dict[str, Any]]:
         """Draw new machines and the first epoch."""
         super().reset(seed=seed)
         fleet = self._fleet
@@ -140,14 +148,25 @@ class EpochEnv(gym.Env):
         fleet.episode[0] += 1
         observations = np.empty(self._observation_shape, dtype=np.float32)
         step_fleet(*self._kernel_arguments, _BEGIN, self._action, observations, self._results)
-        self._started = True
+        self._started, self._over = True, False
         if self.render_mode is not None:
             self._shown = self.true_instances, fleet.decision[0].copy()
-        return observations[0], {}
+            if self._viewer is not None:
+                self._viewer.begin_episode(self.scale_s)
+            if self.render_mode == "human":
+                self.render()
+        return shown(observations[0], self._views), {}
 
-    def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
-        """Place the tasks that the action says; ValueError where it is not in the action space."""
+    def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Place the tasks that the action says; after the end of an episode with a warning.
+
+        Raises:
+            ValueError: the action is not in the action space.
+            gymnasium.error.ResetNeeded: no episode has begun.
+        """
         self._check_started("step()")
+        if self._over:
+            gym.logger.warn("step() is called although the episode is over; call reset() first.")
         try:
             array = np.asarray(action)
         except ValueError:  # rows of different lengths
@@ -161,16 +180,21 @@ class EpochEnv(gym.Env):
             raise self._bad(action)
         if before is not None:
             self._shown = before
+            if self.render_mode == "human":
+                self.render()
         reward, value_s, makespan_s, energy_j, ended, over = self._results[0].tolist()
+        self._over = over > 0
         info = {"latency_s": value_s, "makespan_s": makespan_s, "energy_j": energy_j} if ended else {}
-        return observations[0], reward, over > 0, False, info
+        return shown(observations[0], self._views), reward, self._over, False, info
 
     def _with_action(self) -> tuple[Instances, NDArray[np.int64]]:
         """The epoch in progress with the tasks of the action placed as well."""
         fleet = self._fleet
         first, decision = int(fleet.task[0]), fleet.decision[0].copy()
         decision[first : first + self._action.shape[1]] = self._action[0]
-        return self.true_instances, decision
+        # What was shown before is the same epoch: its instances stand for it, and for its optimum.
+        instances = self._shown[0] if first > 0 and self._shown is not None else self.true_instances
+        return instances, decision
 
     def _bad(self, action: Any) -> ValueError:
         shape, last = self._action_shape, self.scenario.num_locations - 1
@@ -183,21 +207,32 @@ class EpochEnv(gym.Env):
 
     def render(self) -> Any:
         """The schedule decided so far: that of the epoch in progress, or the last one once it is complete."""
-        from offload_gym.envs.rendering import render_ansi, render_rgb
-
         if self.render_mode is None:
-            gym.logger.warn("render() does nothing without a render_mode; pass render_mode='ansi' or 'rgb_array'.")
+            modes = ", ".join(repr(mode) for mode in self.metadata["render_modes"])
+            gym.logger.warn(f"render() does nothing without a render_mode; pass one of {modes} as render_mode.")
             return None
         if self._shown is None:  # also where render_mode was set later
             raise gym.error.ResetNeeded("call reset() before render()")
+        from offload_gym.envs.viewer import Viewer, charts_of
+
+        if self._viewer is None:
+            self._viewer = Viewer(self.render_mode, self.metadata["render_fps"], self.objective)
+            self._viewer.begin_episode(self.scale_s)
         instances, decision = self._shown
-        latency_s = None
-        objective = "mean" if self.objective == "mean" else "makespan"  # a cost is not a time on the axis
-        decision[instances.task_counts[0] :] = 0  # padding
-        if (decision >= 0).all():
-            latency_s = float(latency(instances, decision[None], objective)[0])
-        draw = render_ansi if self.render_mode == "ansi" else render_rgb
-        return draw(schedule(instances, decision), latency_s, objective)
+        application = drawn_application(self.scenario, instances)
+        names = () if application is None else application.task_names
+        optimum = self._viewer.optimum(instances, self.objective) if self.render_optimum else None
+        return self._viewer.show(charts_of(instances, decision, self.objective, names, optimum))
+
+    def close(self) -> None:
+        """Close the window of render_mode "human"."""
+        if self._viewer is not None:
+            self._viewer.close()
+            self._viewer = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy of the environment opens a window of its own.
+        return self.__dict__ | {"_viewer": None}
 
 
 _BEGIN, _STEP = np.array([BEGIN]), np.array([STEP])

@@ -25,26 +25,59 @@ class JointEnv(EpochEnv):
     ``env.unwrapped.action_masks()`` leaves them only action 0.
 
     ## Observation space
-    ``Box(0, 3, (n * (2 + 4 (K - 1)) + 3 + cores + K,), float32)``: n task rows, then the state. All times are divided
-    by the epoch's scale (the makespan of greedy earliest completion, ``env.unwrapped.scale_s`` seconds) and bounded by
-    ``offload_gym.observation.squash``. Columns of a task row:
+    ``observation="flat"``: one vector, ``Box(0, 3, (size,), float32)``. ``observation="dict"``: a ``Dict`` of the same
+    numbers as named fields, each a ``Box(0, 3, shape, float32)``, but for ``task_mask``, a ``MultiBinary(n)``. With R
+    numbers in a task row of the vector (``2 + 4 (K - 1)``, 3 more for dependent tasks), C cores at all locations
+    together, and k from 0 to K - 1, of remote locations from 1:
 
-    | column | content |
-    |---|---|
-    | 0 | 1: the row holds a task |
-    | 1 | run time on the device |
-    | 4k - 2 | send time on the radio to remote location k |
-    | 4k - 1 | path time: wired path and propagation |
-    | 4k | run time there |
-    | 4k + 1 | return time of the result |
+    | dict | flat | unit | content |
+    |---|---|---|---|
+    | task_mask[i] | i R | 1 | 1: row i holds a task; 0: it is padding |
+    | tasks[i, 0] | i R + 1 | scale | row i: run time on the device |
+    | tasks[i, 4k - 3] | i R + 4k - 2 | scale | row i: send time on the radio to remote location k |
+    | tasks[i, 4k - 2] | i R + 4k - 1 | scale | row i: path time to remote location k: wired path and propagation |
+    | tasks[i, 4k - 1] | i R + 4k | scale | row i: run time at remote location k |
+    | tasks[i, 4k] | i R + 4k + 1 | scale | row i: return time of the result from remote location k |
+    | radio[0] | n R | scale | when the radio is free |
+    | makespan[0] | n R + 1 | scale | makespan of the tasks placed so far |
+    | share_left[0] | n R + 2 | 1 | share of the epoch's tasks that are not placed |
+    | cores[c] | n R + 3 + c | scale | when core m of location k is free, earliest first |
+    | options[k, 0] | n R + 3 + C + k | scale | completion of the task of row 0, placed at location k |
+    | options[k, 1] | n R + 3 + C + K + k | scale | makespan if greedy places all later tasks after location k |
+    | options[k, 2] | n R + 3 + C + 2K + k | scale | mean completion if greedy places all later tasks after location k |
 
-    Columns of the state: when the radio is free; makespan so far (0); share of tasks not placed (1); when each core is
-    free, earliest first within a location, for locations 0..K-1; when task 0 would complete at each location. Rows of
-    missing tasks are zero, so column 0 is the mask.
+    Where the scenario has dependent tasks there are also, with ``D = n R + 3 + C + 7K``:
 
-    Where the scenario has dependent tasks the vector is longer: rows also hold upward rank and transfer times, the
-    state what simple completions of the schedule lead to, and arrivals and edges of the graph follow it. Under the
-    objective "cost" it ends with two energy prices. ``offload_gym.observation`` lists these columns.
+    | dict | flat | unit | content |
+    |---|---|---|---|
+    | tasks[i, 4K - 3] | i R + 4K - 2 | scale | row i: upward rank: mean time from its start to the end |
+    | tasks[i, 4K - 2] | i R + 4K - 1 | scale | row i: mean transfer time of all its incoming data |
+    | tasks[i, 4K - 1] | i R + 4K | scale | row i: mean transfer time of all its outgoing data |
+    | options[k, 3] | D - 4K + k | scale | least makespan if later tasks go to one location after location k |
+    | options[k, 4] | D - 3K + k | scale | least mean completion if later tasks go to one location after location k |
+    | options[k, 5] | D - 2K + k | scale | makespan that the critical path leaves possible after location k |
+    | options[k, 6] | D - K + k | scale | mean completion that the critical path leaves possible after location k |
+    | links[k - 1, 0] | D + 4k - 4 | scale | uplink time of the reference data to remote location k |
+    | links[k - 1, 1] | D + 4k - 3 | scale | downlink time of the reference data from remote location k |
+    | links[k - 1, 2] | D + 4k - 2 | scale | wired-path time of the reference data to remote location k |
+    | links[k - 1, 3] | D + 4k - 1 | scale | propagation time to remote location k |
+    | arrivals[i, k] | D + 4K - 4 + i K + k | scale | when data for row i from placed parents is at location k |
+    | adjacency[i, j] | D + 4K - 4 + n K + i n + j | scale | send time to location 1 of the data from row i to row j |
+
+    And under the objective "cost", at the end of the vector, whose size is N:
+
+    | dict | flat | unit | content |
+    |---|---|---|---|
+    | prices[0] | N - 2 | 1 | what a second of run time on the device costs, in seconds of makespan |
+    | prices[1] | N - 1 | 1 | what a second of sending costs, in seconds of makespan |
+
+    The unit "scale" is seconds over the epoch's scale (the makespan of greedy earliest completion,
+    ``env.unwrapped.scale_s`` seconds), bounded by ``offload_gym.observation.squash``. Greedy is earliest completion.
+    The reference data is what the radio sends to location 1 in a tenth of the scale. Arrivals are as if the radio were
+    idle, and 0 where no parent is placed; an edge that carries nothing is 0 in the adjacency. Rows of missing tasks are
+    zero. ``offload_gym.observation.columns(scenario, objective)`` lists the vector number by number. The fields are
+    views of one vector, made anew in each step; ``FlattenObservation`` of the dict has the numbers of the flat form,
+    field by field in alphabetical order of their names.
 
     ## Reward
     Minus the epoch's latency in seconds under ``objective``: the largest completion time ("makespan"), the mean one
@@ -57,7 +90,8 @@ class JointEnv(EpochEnv):
     ``terminated`` after ``num_epochs`` steps, as the return is that of these epochs. The observation does not count
     them: without ``carry_over`` no decision affects a later epoch and the optimal policy does not depend on the count,
     but a value function over several epochs does. ``num_epochs=1`` makes each epoch an episode; ``num_epochs=None``
-    never ends, and ``gym.make(..., max_episode_steps=...)`` then truncates. The environment itself never truncates.
+    never ends, and ``gym.make(..., max_episode_steps=...)`` then truncates. The environment itself never truncates. A
+    step after the end warns and goes on with the next epoch.
 
     ## Information
     ``info["latency_s"]``: the epoch's latency in seconds under the objective; ``info["makespan_s"]``: its makespan
@@ -69,9 +103,10 @@ class JointEnv(EpochEnv):
     ``scenario``: a preset's name, a dict with "name" and what to change, or a ``Scenario``; ``objective``;
     ``num_epochs`` in an episode; ``carry_over``: whether work that is left stays in the queues; ``observation_noise``:
     what the policy sees of rates and backlogs, where the delay is always that of the truth: 0 the truth, a larger
-    number estimates (``offload_gym.estimate_instances``), "last" those of the epoch before; ``render_mode``: "ansi"
-    (text) or "rgb_array" (needs matplotlib): the schedule of the last epoch as a Gantt chart of device, radio and each
-    core.
+    number estimates (``offload_gym.estimate_instances``), "last" those of the epoch before; ``observation``: "flat" or
+    "dict", see above; ``render_mode``: the schedule of the last epoch as a Gantt chart of device, radio and each core,
+    as "ansi" (text), "rgb_array" (pixels; needs matplotlib) or "human" (a window that follows each step; needs
+    matplotlib, pygame and a display); ``render_optimum``: whether the epoch's optimal schedule is shown beside it.
 
     ## Version history
     v0: first version.

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 import string
+import textwrap
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -35,11 +35,8 @@ EDGE_COLOURS = ("#009E73", "#CC79A7", "#56B4E9", "#F0E442", "#D55E00")
 DARK_COLOURS = (CLOUD_COLOUR, "#009E73", "#D55E00")  # a number on these is white
 INK, BACKLOG_COLOUR, BAND_COLOUR, GRID_COLOUR = "#222222", "#8C8C8C", "#F3F3F3", "#DADADA"
 HATCH: dict[str, Any] = {"facecolor": "white", "edgecolor": BACKLOG_COLOUR, "linewidth": 0.5, "hatch": "//////"}
-DASHES: dict[str, Any] = {"color": INK, "linewidth": 1.0, "linestyle": (0, (4, 3))}
+DASHES: dict[str, Any] = {"color": INK, "linewidth": 1.0, "linestyle": (0, (4, 3)), "zorder": 1}
 
-DPI = 100
-WIDTH_PX, ROW_PX = 900, 24
-LEFT_PX, RIGHT_PX, TOP_PX, AXIS_PX, LEGEND_ROW_PX = 100, 20, 34, 48, 20
 LEGEND_COLUMNS = 8
 BAR_TOP, BAR_HEIGHT = -0.32, 0.64  # in rows, downwards from the middle of the row
 RETURN_LEVEL = 0.45  # below the bars, so that a returning result does not cross the next task of the same core
@@ -66,7 +63,13 @@ class _Row(NamedTuple):
 
 
 def render_ansi(
-    schedule: Schedule, latency_s: float | None = None, objective: str = "makespan", width: int = 100
+    schedule: Schedule,
+    latency_s: float | None = None,
+    objective: str = "makespan",
+    width: int = 100,
+    *,
+    task_names: Sequence[str] = (),
+    title: str | None = None,
 ) -> str:
     """Draw a schedule as plain text, one line a row.
 
@@ -80,6 +83,8 @@ def render_ansi(
         latency_s: The value of the objective in seconds, for the headline.
         objective: What `latency_s` measures: `makespan` or `mean`.
         width: Length of a line in characters; the time axis takes at least 10 of them.
+        task_names: Names of the tasks, which lines below the time axis give for the characters; or none.
+        title: The headline; by default what `headline` says.
 
     Returns:
         The lines, joined by line breaks.
@@ -89,7 +94,7 @@ def render_ansi(
     labels = _line_labels(rows)
     pad = max(map(len, labels.values()))
     cells = max(10, width - pad - 3)
-    lines = [_headline(schedule, latency_s, objective)]
+    lines = [title or headline(schedule, latency_s, objective)]
     for index, label in labels.items():
         text = " idle".ljust(cells) if rows[index].idle else _text_row(rows[index], limit_s, cells)
         lines.append(f"{label:<{pad}} |{text}|")
@@ -97,41 +102,10 @@ def render_ansi(
     done_row = _Row(0, 0, "done", 0.0, [_Bar(i, 0, t, t, t) for t, i in done])
     lines.append(f"{'done':<{pad}} |{_text_row(done_row, limit_s, cells)}|")
     lines += [" " * (pad + 2) + line for line in _text_axis(limit_s, cells)]
+    if any(name != str(i) for i, name in enumerate(task_names)):
+        names = ", ".join(f"{_symbol(i)} {name}" for i, name in enumerate(task_names))
+        lines += textwrap.wrap(f"tasks: {names}", width, subsequent_indent="       ")
     return "\n".join(lines)
-
-
-def render_rgb(schedule: Schedule, latency_s: float | None = None, objective: str = "makespan") -> NDArray[np.uint8]:
-    """Draw a schedule as an image.
-
-    Args:
-        schedule: The schedule of one instance.
-        latency_s: The value of the objective in seconds, for the title and a dashed line.
-        objective: What `latency_s` measures: `makespan` or `mean`.
-
-    Returns:
-        The pixels, `(height, width, 3)`. The shape depends on the locations and their cores alone, so that the
-        frames of an episode make a video.
-
-    Raises:
-        ImportError: If matplotlib is not installed.
-    """
-    # The figure is never given to pyplot, which would keep it alive and might open a window.
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("Drawing a schedule needs matplotlib: pip install offload-gym[render]") from error
-
-    rows_px = ROW_PX * len(_rows(schedule))
-    bottom_px = AXIS_PX + LEGEND_ROW_PX * math.ceil((schedule.backlog_s.shape[0] + 3) / LEGEND_COLUMNS)
-    height_px = TOP_PX + rows_px + bottom_px
-    figure = Figure(figsize=(WIDTH_PX / DPI, height_px / DPI), dpi=DPI, facecolor="white")
-    canvas: Any = FigureCanvasAgg(figure)  # matplotlib gives its methods no types
-    axes_width = (WIDTH_PX - LEFT_PX - RIGHT_PX) / WIDTH_PX
-    axes = figure.add_axes((LEFT_PX / WIDTH_PX, bottom_px / height_px, axes_width, rows_px / height_px))
-    draw_schedule(axes, schedule, latency_s, objective)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba(), dtype=np.uint8)[..., :3].copy()
 
 
 def draw_schedule(
@@ -142,6 +116,7 @@ def draw_schedule(
     *,
     time_limit_s: float | None = None,
     legend: bool = True,
+    task_names: Sequence[str] = (),
 ) -> None:
     """Draw a schedule into matplotlib axes.
 
@@ -155,10 +130,22 @@ def draw_schedule(
         objective: What `latency_s` measures: `makespan` or `mean`.
         time_limit_s: Where the time axis ends, in seconds; by default a little after the last event of a task.
         legend: Whether to draw the legend below the axes.
+        task_names: Names of the tasks, which follow their numbers where they fit; or none.
     """
+    limit_s = time_limit_s or 1.02 * time_needed(schedule, latency_s)
+    draw_axes(axes, schedule, limit_s)
+    draw_bars(axes, schedule, limit_s, latency_s, headline(schedule, latency_s, objective), task_names)
+    if legend:
+        K = schedule.backlog_s.shape[0]
+        # The padding, in units of the font size, clears the tick labels and the axis label.
+        style: dict[str, Any] = {"fontsize": 8, "frameon": False, "borderaxespad": 3.9, "columnspacing": 1.6}
+        handles = legend_handles(K, None if latency_s is None else objective)
+        axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=LEGEND_COLUMNS, **style)
+
+
+def draw_axes(axes: Axes, schedule: Schedule, limit_s: float) -> None:
+    """Draw what schedules of the same locations share: the rows, and the time axis up to ``limit_s``."""
     rows = _rows(schedule)
-    K = schedule.backlog_s.shape[0]
-    limit_s = time_limit_s or 1.02 * _time_limit(rows, latency_s)
     scale, unit = _unit(limit_s)
     axes.set_xlim(0.0, limit_s * scale)
     axes.set_ylim(len(rows) - 0.3, -0.5)  # leaves room for the returns below the last row
@@ -166,21 +153,60 @@ def draw_schedule(
     axes.tick_params(axis="x", labelsize=8)
     axes.tick_params(axis="y", labelsize=8, length=0)
     axes.set_xlabel(f"time since the decision ({unit})", fontsize=9)
-    axes.set_title(_headline(schedule, latency_s, objective), loc="left", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="x", color=GRID_COLOUR, linewidth=0.6)
     axes.set_axisbelow(True)
     for y, row in enumerate(rows):
-        _draw_row(axes, row, y, scale, K)
-        _draw_numbers(axes, row, y, scale, K)
-    _draw_returns(axes, rows, scale, K)
+        # Bands show which cores belong together: the radio and every second remote location are shaded.
+        if row.location == RADIO or (row.location > 0 and row.location % 2 == 0):
+            axes.axhspan(y - 0.5, y + 0.5, color=BAND_COLOUR, linewidth=0, zorder=0)
+
+
+def draw_bars(
+    axes: Axes,
+    schedule: Schedule,
+    limit_s: float,
+    latency_s: float | None,
+    title: str,
+    task_names: Sequence[str] = (),
+) -> list[Artist]:
+    """Draw a schedule into axes that ``draw_axes`` prepared with ``limit_s``; returns the title and all else drawn."""
+    from matplotlib.collections import LineCollection, PolyCollection
+
+    rows = _rows(schedule)
+    K = schedule.backlog_s.shape[0]
+    scale, _ = _unit(limit_s)
+    # One collection for all of a kind: an artist of its own for each takes several times as long.
+    # A backlog longer than the axis is cut where its end is out of sight.
+    backlogs = [
+        _box(y, 0.0, min(row.backlog_s, 1.1 * limit_s) * scale) for y, row in enumerate(rows) if row.backlog_s > 0.0
+    ]
+    bars = [(y, bar) for y, row in enumerate(rows) for bar in row.bars]
+    colours = [_colour(bar.location, K) for _, bar in bars]
+    boxes = [_box(y, bar.start_s * scale, bar.end_s * scale) for y, bar in bars]
+    paths, ends, end_colours = [], [], []
+    for (y, bar), colour in zip(bars, colours, strict=True):
+        if bar.return_s > bar.end_s:
+            # From the end of the bar to the time at which its result is back on the device.
+            end, back, level = bar.end_s * scale, bar.return_s * scale, y + RETURN_LEVEL
+            paths.append([(end, y + BAR_TOP + BAR_HEIGHT), (end, level), (back, level)])
+            ends.append((back, level))
+            end_colours.append(colour)
+    collections = [
+        PolyCollection(backlogs, zorder=2, **HATCH),
+        PolyCollection(boxes, facecolors=colours, edgecolors=INK, linewidths=0.5, zorder=2),
+        LineCollection(paths, colors=end_colours, linewidths=1.0, zorder=3),
+    ]
+    for collection in collections:
+        axes.add_collection(collection, autolim=False)
+    drawn: list[Artist] = [axes.set_title(title, loc="left", fontsize=10), *collections]
+    returned = np.array(ends).reshape(-1, 2)
+    drawn.append(axes.scatter(returned[:, 0], returned[:, 1], s=16, color=end_colours, linewidth=0, zorder=3))
+    for y, row in enumerate(rows):
+        drawn += _draw_labels(axes, row, y, scale, K, task_names)
     if latency_s is not None:
-        axes.axvline(latency_s * scale, **DASHES)
-    if legend:
-        # The padding, in units of the font size, clears the tick labels and the axis label.
-        style: dict[str, Any] = {"fontsize": 8, "frameon": False, "borderaxespad": 3.9, "columnspacing": 1.6}
-        handles = legend_handles(K, None if latency_s is None else objective)
-        axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=LEGEND_COLUMNS, **style)
+        drawn.append(axes.axvline(latency_s * scale, **DASHES))
+    return drawn
 
 
 def legend_handles(K: int, objective: str | None = None) -> list[Artist]:
@@ -313,6 +339,11 @@ def _rows(schedule: Schedule) -> list[_Row]:
     return rows
 
 
+def time_needed(schedule: Schedule, latency_s: float | None = None) -> float:
+    """Seconds that the time axis has to show: to the last event of a task."""
+    return _time_limit(_rows(schedule), latency_s)
+
+
 def _time_limit(rows: list[_Row], latency_s: float | None) -> float:
     """The last event of a task; without a task, the longest backlog; one second where all of these are zero."""
     limit_s = max([latency_s or 0.0, *(bar.return_s for row in rows for bar in row.bars)])
@@ -333,7 +364,8 @@ def _unit(limit_s: float) -> tuple[float, str]:
     return (1e3, "ms") if limit_s < 1.0 else (1.0, "s")
 
 
-def _headline(schedule: Schedule, latency_s: float | None, objective: str) -> str:
+def headline(schedule: Schedule, latency_s: float | None, objective: str) -> str:
+    """The value of the objective, where it is known, and how many tasks are placed."""
     placed, n = int((schedule.location >= 0).sum()), schedule.location.size
     tasks = f"{n} tasks" if placed == n else f"{placed} of {n} tasks placed"
     if latency_s is None:
@@ -357,11 +389,15 @@ def _line_labels(rows: list[_Row]) -> dict[int, str]:
 
 
 def _text_row(row: _Row, limit_s: float, cells: int) -> str:
-    bars = [(TASK_SYMBOLS[min(bar.task, len(TASK_SYMBOLS) - 1)], bar.start_s, bar.end_s) for bar in row.bars]
+    bars = [(_symbol(bar.task), bar.start_s, bar.end_s) for bar in row.bars]
     if row.backlog_s > 0.0:
         bars.insert(0, (BACKLOG_SYMBOL, 0.0, min(row.backlog_s, limit_s)))
     text = _text_bars(bars, limit_s, cells)
     return text[:-1] + ">" if row.backlog_s > limit_s else text
+
+
+def _symbol(task: int) -> str:
+    return TASK_SYMBOLS[min(task, len(TASK_SYMBOLS) - 1)]
 
 
 def _text_bars(bars: list[tuple[str, float, float]], limit_s: float, cells: int) -> str:
@@ -401,45 +437,31 @@ def _text_axis(limit_s: float, cells: int) -> tuple[str, str]:
     return "".join(axis), labels
 
 
-def _draw_row(axes: Axes, row: _Row, y: int, scale: float, K: int) -> None:
-    # Bands show which cores belong together: the radio and every second remote location are shaded.
-    if row.location == RADIO or (row.location > 0 and row.location % 2 == 0):
-        axes.axhspan(y - 0.5, y + 0.5, color=BAND_COLOUR, linewidth=0, zorder=0)
-    if row.backlog_s > 0.0:
-        # A backlog longer than the axis is cut where its end is out of sight.
-        backlog = min(row.backlog_s * scale, 1.1 * axes.get_xlim()[1])
-        axes.broken_barh([(0.0, backlog)], (y + BAR_TOP, BAR_HEIGHT), zorder=2, **HATCH)
-    spans = [(bar.start_s * scale, (bar.end_s - bar.start_s) * scale) for bar in row.bars]
-    colours = [_colour(bar.location, K) for bar in row.bars]
-    axes.broken_barh(spans, (y + BAR_TOP, BAR_HEIGHT), facecolor=colours, edgecolor=INK, linewidth=0.5, zorder=2)
+def _box(y: int, start: float, end: float) -> list[tuple[float, float]]:
+    top, bottom = y + BAR_TOP, y + BAR_TOP + BAR_HEIGHT
+    return [(start, top), (end, top), (end, bottom), (start, bottom)]
 
 
-def _draw_returns(axes: Axes, rows: list[_Row], scale: float, K: int) -> None:
-    """Draw a line from the end of each bar to the time at which its result is back on the device."""
-    from matplotlib.collections import LineCollection
-
-    # One collection for all: a line of its own for each takes several times as long.
-    returns = [(y, bar) for y, row in enumerate(rows) for bar in row.bars if bar.return_s > bar.end_s]
-    colours = [_colour(bar.location, K) for _, bar in returns]
-    paths = []
-    for y, bar in returns:
-        end, back, level = bar.end_s * scale, bar.return_s * scale, y + RETURN_LEVEL
-        paths.append([(end, y + BAR_TOP + BAR_HEIGHT), (end, level), (back, level)])
-    axes.add_collection(LineCollection(paths, colors=colours, linewidths=1.0, zorder=3), autolim=False)
-    ends = np.array([path[-1] for path in paths]).reshape(-1, 2)
-    axes.scatter(ends[:, 0], ends[:, 1], s=16, color=colours, linewidth=0, zorder=3)
+def _labelled(task: int, task_names: Sequence[str]) -> str:
+    """The number of a task, and its name where it has another one than its number."""
+    return str(task) if not task_names or task_names[task] == str(task) else f"{task} {task_names[task]}"
 
 
-def _draw_numbers(axes: Axes, row: _Row, y: int, scale: float, K: int) -> None:
-    """Write each task's number into its bar, or to the right of it where only there is room."""
+def _draw_labels(axes: Axes, row: _Row, y: int, scale: float, K: int, task_names: Sequence[str]) -> list[Artist]:
+    """Write each task's number, with its name where that fits, into its bar or to the right of it."""
     points = axes.bbox.width / axes.figure.dpi * 72 / axes.get_xlim()[1]  # for each unit of the time axis
     style: dict[str, Any] = {"fontsize": 8, "va": "center_baseline", "zorder": 4, "clip_on": True}
     following = [bar.start_s * scale for bar in row.bars[1:]] + [axes.get_xlim()[1]]
+    drawn: list[Artist] = []
     for bar, free_until in zip(row.bars, following, strict=False):
-        start, end, text = bar.start_s * scale, bar.end_s * scale, str(bar.task)
-        needed = 5.1 * len(text) + 0.5
-        if (end - start) * points >= needed:
-            colour = "white" if _colour(bar.location, K) in DARK_COLOURS else INK
-            axes.text((start + end) / 2, y, text, ha="center", color=colour, **style)
-        elif (free_until - end) * points >= needed + 1.0:
-            axes.text(end + 1.0 / points, y, text, ha="left", color=INK, **style)
+        start, end, number = bar.start_s * scale, bar.end_s * scale, str(bar.task)
+        for text in (_labelled(bar.task, task_names), number):
+            needed = 5.1 * len(text) + 0.5
+            if (end - start) * points >= needed:
+                colour = "white" if _colour(bar.location, K) in DARK_COLOURS else INK
+                drawn.append(axes.text((start + end) / 2, y, text, ha="center", color=colour, **style))
+                break
+            if (free_until - end) * points >= needed + 1.0:
+                drawn.append(axes.text(end + 1.0 / points, y, text, ha="left", color=INK, **style))
+                break
+    return drawn

@@ -17,12 +17,11 @@ class SequentialEnv(EpochEnv):
     ``Discrete(K)``: the location of the next task; 0 is the device, 1..K-2 the edge servers, K-1 the cloud.
 
     ## Observation space
-    As in ``JointEnv``, with row 0 for the task to be placed now, row 1 for the one after it, and zero rows beyond the
-    last task. The state is that of the schedule so far: when the radio is free; makespan of the tasks placed; share of
-    tasks not placed; when each core is free, earliest first within a location; when the task of row 0 would complete at
-    each location. The scale stays that of the epoch. Of dependent tasks the edges move with the rows, and the arrivals
-    say when the data of parents that are placed could be at each location. With ``observation_noise`` the schedule so
-    far is the one that the estimates predict.
+    As in ``JointEnv``, column by column, with row 0 for the task to be placed now, row 1 for the one after it, and zero
+    rows beyond the last task. The state is that of the schedule so far: ``radio``, ``makespan``, ``share_left`` and
+    ``cores`` after the tasks that are placed, and ``options`` of the task of row 0. The scale stays that of the epoch.
+    Of dependent tasks the adjacency moves with the rows, and the arrivals say when the data of parents that are placed
+    could be at each location. With ``observation_noise`` the schedule so far is the one that the estimates predict.
 
     ## Reward
     Minus what the placement added to the epoch's latency in seconds: the growth of the makespan, the task's completion

@@ -40,7 +40,7 @@ from offload_gym.envs.fleet import (
     step_fleet,
 )
 from offload_gym.instances import Instances, check_count
-from offload_gym.observation import observation_size, observation_space
+from offload_gym.observation_layout import Observation, observed, shown
 from offload_gym.sampling import scenario_parameters
 from offload_gym.scenario import Scenario, as_scenario
 
@@ -52,7 +52,7 @@ class VectorEpochEnv(VectorEnv):
 
     Args:
         num_envs: N.
-        scenario, objective, num_epochs, carry_over, observation_noise: as in ``JointEnv``.
+        scenario, objective, num_epochs, carry_over, observation_noise, observation: as in ``JointEnv``.
         autoreset_mode: "NextStep" (an environment whose episode is over resets in its next step, whose action is
             ignored), "SameStep" (it resets at once; ``infos["final_obs"]`` and ``infos["final_info"]`` have the end),
             or "Disabled" (``reset(options={"reset_mask": ...})`` resets those that are over).
@@ -75,6 +75,7 @@ class VectorEpochEnv(VectorEnv):
         observation_noise: float | str = 0.0,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         num_threads: int | None = None,
+        observation: str = "flat",
     ) -> None:
         check_count("num_envs", num_envs)
         if num_threads is not None:
@@ -97,15 +98,13 @@ class VectorEpochEnv(VectorEnv):
         buffers = new_buffers(shape, self.scenario.dependent)
         self._shape = shape
         self._kernel_arguments = (parameters, *as_settings(sizes, shape, self._rules), *buffers)
-        n, cores, dependent = self.scenario.most_tasks, self.scenario.cores, self.scenario.dependent
-        num_locations, priced = len(cores), self._rules.objective == COST
-        self.single_observation_space = observation_space(n, cores, dependent, priced)
+        n, num_locations, priced = self.scenario.most_tasks, self.scenario.num_locations, self._rules.objective == COST
+        self.single_observation_space, self._views, self._size = observed(self.scenario, priced, observation)
         self.single_action_space: gym.Space = Discrete(num_locations)
         if self.joint:
             self.single_action_space = MultiDiscrete([num_locations] * n)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._size = observation_size(n, cores, dependent, priced)
         self._over = np.zeros(num_envs, dtype=np.bool_)
         self._last = np.zeros((num_envs, self._size), dtype=np.float32)  # what a masked reset shows of the others
         self._no_actions = np.zeros((num_envs, n if self.joint else 1), dtype=np.int64)
@@ -147,7 +146,7 @@ class VectorEpochEnv(VectorEnv):
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+    ) -> tuple[Observation, dict[str, Any]]:
         """Begin new episodes, of all environments or of those in ``options["reset_mask"]``.
 
         Args:
@@ -184,7 +183,7 @@ class VectorEpochEnv(VectorEnv):
         self._over[chosen] = False
         self._started = True
         self._keep(observations)
-        return observations, {}
+        return shown(observations, self._views), {}
 
     def _keep(self, observations: NDArray[np.float32]) -> None:
         if self.autoreset_mode == AutoresetMode.DISABLED:  # else there is no masked reset in the middle of episodes
@@ -192,7 +191,7 @@ class VectorEpochEnv(VectorEnv):
 
     def step(
         self, actions: Any
-    ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+    ) -> tuple[Observation, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """Step all environments; ValueError where an action is not in the action space."""
         self._check_started("step()")
         chosen = self._checked_actions(actions)
@@ -210,7 +209,7 @@ class VectorEpochEnv(VectorEnv):
         if self.autoreset_mode == AutoresetMode.SAME_STEP and terminated.any():
             final = np.full(size, None, dtype=object)
             for b in np.flatnonzero(terminated):
-                final[b] = observations[b].copy()
+                final[b] = shown(observations[b].copy(), self._views)
             infos |= {"final_obs": final, "_final_obs": terminated.copy()}
             infos |= {"final_info": _infos(results, terminated), "_final_info": terminated.copy()}
             self._fleet.episode[terminated] += 1
@@ -220,7 +219,8 @@ class VectorEpochEnv(VectorEnv):
             infos |= _infos(results, ended)
         self._over = terminated & (self.autoreset_mode != AutoresetMode.SAME_STEP)
         self._keep(observations)
-        return observations, results[:, REWARD].copy(), terminated, np.zeros(size, dtype=np.bool_), infos
+        seen, truncated = shown(observations, self._views), np.zeros(size, dtype=np.bool_)
+        return seen, results[:, REWARD].copy(), terminated, truncated, infos
 
     def _run(
         self, orders: NDArray[np.int64], actions: NDArray[np.int64], observations: NDArray[np.float32]
