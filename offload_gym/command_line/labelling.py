@@ -18,7 +18,7 @@ from offload_gym.shards import generate_shards
 EXAMPLES = """\
 examples:
   offload-gym demonstrations --output training.npz
-  offload-gym demonstrations --output test.npz --purpose test --num-instances 2000
+  offload-gym demonstrations --output t.npz --purpose test --num-instances 500
   offload-gym demonstrations --output labels --shard-size 10000 \\
       --num-instances 1000000 --num-jobs 8 --scenario vision
 
