@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from offload_gym.cell import cell_latency, cell_objective, cell_scenario, sample_cell
 from offload_gym.delay import latency
 from offload_gym.instances import Instances, check_count
-from offload_gym.observation import HIGH, epoch_observations, observation_space
+from offload_gym.observation import epoch_observations
+from offload_gym.observation_layout import HIGH, observation_space
 from offload_gym.scenario import Scenario
 from offload_gym.solvers.greedy import greedy
 
