@@ -7,7 +7,7 @@ INTEROP_STAMP := .venv-interop/installed
 
 SOURCES := $(wildcard offload_gym/*.py offload_gym/*/*.py)
 
-.PHONY: demo policies weights test test-slow test-cluster test-interop check clean
+.PHONY: demo policies weights test test-slow test-cluster test-interop test-wheel check clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -71,10 +71,24 @@ test-cluster: $(CLUSTER_STAMP) .venv/kernels  ## on a real Ray and a real Dask, 
 test-interop: $(INTEROP_STAMP) .venv/kernels  ## train each file of examples/, some ten minutes
 	.venv-interop/bin/python -m pytest -rP -m interop tests/test_examples.py
 
+# The wheel without torch and all other extras, tested from outside the repository.
+WHEEL_TESTS := command_line delay demonstrations instances padding policies sampling scenario solvers vector
+
+test-wheel: $(STAMP)
+	rm -rf dist .venv-wheel
+	$(BIN)/python -m build --wheel --outdir dist
+	$(PYTHON) -m venv .venv-wheel
+	PIP_CONSTRAINT=$(CURDIR)/constraints.txt .venv-wheel/bin/pip install dist/*.whl mypy pytest
+	bin=$(CURDIR)/.venv-wheel/bin outside=$$(mktemp -d) && cp -r tests pyproject.toml $$outside && cd $$outside && \
+		$$bin/python -c "import importlib.util as u, offload_gym as o; assert 'site-packages' in o.__file__ and not u.find_spec('torch')" && \
+		$$bin/offload-gym solve default && \
+		$$bin/mypy --strict --config-file= tests/public_types.py && \
+		$$bin/python -m pytest $(WHEEL_TESTS:%=tests/test_%.py) && rm -rf $$outside
+
 check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 clean:
-	rm -rf .venv .venv-interop results
+	rm -rf .venv .venv-interop .venv-wheel dist results
