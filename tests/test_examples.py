@@ -38,8 +38,11 @@ def evaluation(monkeypatch):
     return evaluation
 
 
-def test_every_example_is_run():
+def test_every_example_is_run_and_has_a_row_in_the_table():
     assert {command[0] for command in COMMANDS} == {path.name for path in EXAMPLES.glob("*_*.py")}
+    page = (EXAMPLES.parent / "docs" / "libraries.md").read_text(encoding="utf-8")
+    for command in COMMANDS:
+        assert f"| `{' '.join(command)}` |" in page
 
 
 @pytest.mark.interop
