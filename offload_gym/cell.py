@@ -166,8 +166,8 @@ def evaluate_cell(cell, decisions, scratch, completion_s):
             if decisions[d, i] == 0:
                 core, start_s = first_core(core_s, 0, max_cores)
                 completion_s[d, i] = core_s[0, core] = start_s + times[d, i, 0, RUN]
-    # Queues are merged: a task that overtook comes when the one before it is taken, and then at once, as its own
-    # arrival is earlier still than that turn.
+    # Queues are merged: a task that overtook comes up when the one before it has been taken, and goes at once, as its
+    # own arrival is earlier still than that turn.
     for k in range(1, num_locations):
         for c in range(max_cores):
             core_s[k, c] = free_s[0, k, c]
