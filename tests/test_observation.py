@@ -147,7 +147,7 @@ def test_observations_of_extreme_scenarios_stay_in_the_space(env_id, name, tmp_p
     path = tmp_path / "trace.csv"
     path.write_text("mbps\n" + "0\n" * 5000 + "1e-6\n")
     scenario = {"name": "default", **EXTREMES.get(name, {"radio": "trace", "trace_path": str(path)})}
-    env = gym.make(env_id, scenario=scenario, disable_env_checker=True)
+    env = gym.make(env_id, scenario=scenario, num_epochs=None, disable_env_checker=True)
     env.action_space.seed(0)
     observations = [env.reset(seed=0)[0]]
     for _ in range(24):
@@ -185,7 +185,7 @@ def test_environments_show_the_rows_and_states_of_epoch_observations(scenario):
 @pytest.mark.parametrize("env_id", [JOINT, SEQUENTIAL])
 @pytest.mark.parametrize("scenario", ["default", "vision", {"name": "default", "num_tasks": 3, "num_edges": 2}])
 def test_each_step_returns_fresh_values_of_gymnasiums_types(env_id, scenario):
-    env = gym.make(env_id, scenario=scenario).unwrapped
+    env = gym.make(env_id, scenario=scenario, num_epochs=None).unwrapped
     observation, info = env.reset(seed=0)
     assert (info, observation.dtype) == ({}, np.float32)
     kept = [observation, *env.instances.arrays]
@@ -202,7 +202,8 @@ def test_each_step_returns_fresh_values_of_gymnasiums_types(env_id, scenario):
 
 @pytest.mark.parametrize("env_id", [JOINT, SEQUENTIAL])
 def test_normalize_observation_subtracts_the_mean_and_divides_by_the_deviation(env_id):
-    plain, normalized = gym.make(env_id), gym.wrappers.NormalizeObservation(gym.make(env_id))
+    plain, inner = (gym.make(env_id, num_epochs=None) for _ in range(2))
+    normalized = gym.wrappers.NormalizeObservation(inner)
     plain.action_space.seed(0)
     raw, normal = [plain.reset(seed=0)[0]], normalized.reset(seed=0)[0]
     for _ in range(30):

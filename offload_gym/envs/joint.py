@@ -106,7 +106,8 @@ class JointEnv(EpochEnv):
     number estimates (``offload_gym.estimate_instances``), "last" those of the epoch before; ``observation``: "flat" or
     "dict", see above; ``render_mode``: the schedule of the last epoch as a Gantt chart of device, radio and each core,
     as "ansi" (text), "rgb_array" (pixels; needs matplotlib) or "human" (a window that follows each step; needs
-    matplotlib, pygame and a display); ``render_optimum``: whether the epoch's optimal schedule is shown beside it.
+    matplotlib, pygame and a display, and says so where there is none); ``render_optimum``: whether the epoch's optimal
+    schedule is shown beside it.
 
     ## Version history
     v0: first version.

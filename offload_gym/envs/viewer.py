@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +23,9 @@ LEGEND_COLUMNS = 8
 ROUND = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)  # where a time axis ends
 ROOM = 1.25  # of the time axis at the beginning of an episode, over the makespan of greedy earliest completion
 MAX_NODES = 1_000_000  # of the search for the optimum
+
+
+_LOG = logging.getLogger(__name__)
 
 
 class Chart(NamedTuple):
@@ -84,6 +87,7 @@ class Viewer:
         self._limit_s = 0.0
         self._figure: Figure | None = None
         self._screen: Any = None  # of pygame
+        self._blind = False  # whether there is no display
         self._solved: tuple[Instances, Solutions] | None = None
 
     def begin_episode(self, scale_s: float) -> None:
@@ -97,17 +101,18 @@ class Viewer:
         return self._solved[1]
 
     def show(self, charts: list[Chart]) -> Any:
-        """The charts as text or as pixels, (height, width, 3); or None, in a window.
+        """The charts as text or as pixels, (height, width, 3); or None, in a window if there is a display.
 
         Raises:
             ImportError: matplotlib or pygame is not installed.
-            gymnasium.error.Error: there is no display for the window.
         """
         if self._mode == "ansi":
             return "\n\n".join(
                 render_ansi(chart.schedule, chart.latency_s, task_names=chart.task_names, title=chart.title)
                 for chart in charts
             )
+        if self._blind:
+            return None
         needed_s = max(time_needed(chart.schedule, chart.latency_s) for chart in charts)
         self._limit_s = max(self._limit_s, rounded_up(needed_s))
         if self._figure is None:
@@ -125,31 +130,27 @@ class Viewer:
         except ImportError as error:
             raise ImportError("A window needs pygame: pip install offload-gym[render]") from error
         if self._screen is None:
-            self._screen = self._open_window(pygame, pixels.shape[1], pixels.shape[0])
+            try:
+                pygame.display.init()
+                # Without a display the library draws where nobody can see it.
+                if pygame.display.get_driver() in ("dummy", "offscreen") and "SDL_VIDEODRIVER" not in os.environ:
+                    raise pygame.error("there is no display")
+                self._screen = pygame.display.set_mode((pixels.shape[1], pixels.shape[0]))
+            except pygame.error as error:
+                pygame.display.quit()
+                self._blind = True
+                _LOG.warning(
+                    "render_mode is 'human', but a window cannot be opened (%s): the environment goes on without one; "
+                    "'rgb_array' and 'ansi' need none",
+                    error,
+                )
+                return
+            pygame.display.set_caption("offload_gym")
             self._clock = pygame.time.Clock()
         pygame.surfarray.blit_array(self._screen, pixels.swapaxes(0, 1))
         pygame.event.pump()
         self._clock.tick(self._fps)
         pygame.display.flip()
-
-    def _open_window(self, pygame: Any, width_px: int, height_px: int) -> Any:
-        reason = None
-        try:
-            pygame.display.init()
-            # Without a display the library draws where nobody can see it.
-            if pygame.display.get_driver() in ("dummy", "offscreen") and "SDL_VIDEODRIVER" not in os.environ:
-                reason = "there is no display"
-            else:
-                screen = pygame.display.set_mode((width_px, height_px))
-        except pygame.error as error:
-            reason = str(error)
-        if reason is not None:
-            pygame.display.quit()
-            raise gym.error.Error(
-                f"render_mode is 'human', but a window cannot be opened ({reason}); 'rgb_array' and 'ansi' need none"
-            )
-        pygame.display.set_caption("offload_gym")
-        return screen
 
     def close(self) -> None:
         """Close the window, if there is one."""
