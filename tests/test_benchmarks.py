@@ -12,7 +12,7 @@ from benchmarks.__main__ import main
 from benchmarks.analysis import bootstrap_interval, front, markdown_table, summarise, write_json
 from benchmarks.applications import compare_applications
 from benchmarks.comparison import with_uplink
-from benchmarks.contenders import contenders
+from benchmarks.contenders import BUILT_IN, contenders
 from benchmarks.episodes import WEIGHTS, compare_carry_over
 from benchmarks.information import compare_information
 from benchmarks.measurement import Measurement, measure
@@ -108,10 +108,10 @@ def test_policies_command_writes_the_contract(tmp_path, capsys):
     ]
     assert main([*arguments, *files, "--plots", str(tmp_path / "plots")]) == 0
     rows = json.loads((tmp_path / "a/o.json").read_text())
-    assert [row["policy"] for row in rows] == list(POLICY_NAMES)
+    assert [row["policy"] for row in rows] == list(BUILT_IN)
     assert all(row.keys() >= CONTRACT and row["num_tasks"] == 3 for row in rows)
     with (tmp_path / "o.csv").open() as file:
-        assert [row["policy"] for row in csv.DictReader(file)] == list(POLICY_NAMES)
+        assert [row["policy"] for row in csv.DictReader(file)] == list(BUILT_IN)
     assert (tmp_path / "o.md").read_text().strip() == markdown_table(rows)
     printed = capsys.readouterr().out
     assert "greedy+flip" in printed
@@ -173,7 +173,7 @@ def test_trained_policies_come_in_pipeline_order_and_with_local_search(tmp_path)
     for name in ("ppo-joint", "multilabel-student", "sequential-student", "sequential-teacher", "another"):
         small_policy(tmp_path / f"{name}.safetensors", scenario)
     names = [c.name for c in contenders(scenario, "makespan", sample_instances(scenario, 1), tmp_path)]
-    assert names[len(POLICY_NAMES) :] == [
+    assert names[len(BUILT_IN) :] == [
         *(f"sequential-teacher{behind}" for behind in ("", "+flip", "+swap")),
         *(f"sequential-student{behind}" for behind in ("", "+flip", "+swap")),
         *(f"multilabel-student{behind}" for behind in ("", "+flip", "+swap")),
@@ -188,7 +188,7 @@ def test_policies_trained_for_something_else_are_left_out(tmp_path, capsys):
     small_policy(tmp_path / "other-objective.safetensors", scenario, "mean")
     small_policy(tmp_path / "other-cores.safetensors", make_scenario(num_edges=2))
     names = [c.name for c in contenders(scenario, "makespan", sample_instances(scenario, 1), tmp_path)]
-    assert names == list(POLICY_NAMES)
+    assert names == list(BUILT_IN)
     said = capsys.readouterr().out
     for sentence in (
         "left out other-scenario: it was trained for the scenario 'vision', not 'default'",
@@ -197,7 +197,7 @@ def test_policies_trained_for_something_else_are_left_out(tmp_path, capsys):
     ):
         assert sentence in said
     names = [c.name for c in contenders(scenario, "makespan", sample_instances(scenario, 1), tmp_path, transfer=True)]
-    assert names[len(POLICY_NAMES) :] == ["other-objective", "other-scenario"]
+    assert names[len(BUILT_IN) :] == ["other-objective", "other-scenario"]
 
 
 def test_with_uplink_changes_rates_only():
