@@ -3,10 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 CLUSTER_STAMP := .venv/installed-cluster
+BROWSER_STAMP := .venv/installed-browser
 
 SOURCES := $(wildcard offload_gym/*.py offload_gym/*/*.py)
 
-.PHONY: demo policies weights test test-slow test-cluster check clean
+.PHONY: demo policies weights test test-slow test-cluster test-browser check clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -16,6 +17,10 @@ $(STAMP): pyproject.toml constraints.txt
 
 $(CLUSTER_STAMP): $(STAMP)
 	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/pip install -e '.[dev,cluster]'
+	touch $@
+
+$(BROWSER_STAMP): $(STAMP)
+	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/pip install -e '.[dev,browser]'
 	touch $@
 
 # Numba recompiles a cached kernel when the file of the kernel changes, but not when a kernel that it calls, in another
@@ -53,13 +58,18 @@ weights: policies  ## the networks that the package ships
 	done
 
 test: $(STAMP) .venv/kernels
-	$(BIN)/python -m pytest -m "not slow and not cluster"
+	$(BIN)/python -m pytest -m "not slow and not cluster and not browser"
 
 test-slow: $(STAMP) .venv/kernels
-	$(BIN)/python -m pytest -m "slow and not cluster"
+	$(BIN)/python -m pytest -m "slow and not cluster and not browser"
 
 test-cluster: $(CLUSTER_STAMP) .venv/kernels  ## on a real Ray and a real Dask, both on this machine
 	$(BIN)/python -m pytest -m cluster
+
+test-browser: $(BROWSER_STAMP) .venv/kernels  ## the page of `benchmarks report` in a headless Chromium
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || \
+		{ echo "make test-browser needs chromium and chromedriver: on Debian, apt-get install chromium chromium-driver" >&2; exit 1; }
+	$(BIN)/python -m pytest -m browser
 
 check: $(STAMP)
 	$(BIN)/ruff check .
