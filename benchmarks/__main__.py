@@ -211,8 +211,8 @@ def _report(commands: Any) -> None:
         "--policies",
         metavar="FILE",
         type=Path,
-        nargs="+",
-        help="rows that `policies --json` or `front --json` wrote "
+        action="append",
+        help="rows that `policies --json` or `front --json` wrote; may be given more than once "
         f"(default: {POLICIES_JSON}, and {FRONT_JSON} where it is there)",
     )
     parser.add_argument(

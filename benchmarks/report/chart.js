@@ -92,12 +92,12 @@ function drawChart(figure, chart) {
         if (small) mark.setAttribute("transform", "scale(0.6)");
         const group = svg("g", { class: "point", role: "img", "aria-label": point.label.replaceAll("\n", ", "),
           transform: `translate(${x(point.x)} ${y(point.y)})` }, svg("circle", { class: "hit", r: 10 }), mark);
-        return { element: group, label: point.label, order: x(point.x) };
+        return { element: group, label: point.label, order: x(point.x), at: [x(point.x), y(point.y)] };
       }));
     drawing.append(...marks.map((mark) => mark.element));
     addCaptions(drawing, chart.captions ?? [], x, y, box, marks);
     makeReachable(drawing, marks.toSorted((a, b) => a.order - b.order));
-    figure.querySelector("svg")?.remove();
+    figure.querySelector(":scope > svg")?.remove();
     figure.prepend(drawing);
   };
   redrawn.get(figure)?.disconnect();
@@ -137,19 +137,17 @@ function drawAxes(drawing, { x: xAxis, y: yAxis }, x, y, box) {
 
 /** Names beside their points, where they cover no point and no other name. */
 function addCaptions(drawing, captions, x, y, box, marks) {
-  const taken = marks.map(({ element }) => {
-    const [left, top] = element.getAttribute("transform").match(/[-\d.e]+/g).map(Number);
-    return [left - 6, top - 6, left + 6, top + 6];
-  });
+  const taken = marks.map(({ at: [px, py] }) => [px - 6, py - 6, px + 6, py + 6]);
   for (const { x: a, y: b, text } of captions) {
     const width = 6.8 * text.length;
     const [px, py] = [x(a), y(b)];
-    for (const [left, bottom] of [[px + 9, py - 5], [px - 9 - width, py + 13], [px + 9, py + 14], [px - 9 - width, py - 5]]) {
-      const own = [left, bottom - 11, left + width, bottom + 2];
+    const [right, left, above, below] = [px + 9, px - 9 - width, py - 6, py + 15];
+    for (const [start, bottom] of [[right, above], [left, below], [right, below], [left, above]]) {
+      const own = [start, bottom - 11, start + width, bottom + 2];
       const inside = own[0] >= box.left && own[2] <= box.right && own[1] >= box.top && own[3] <= box.bottom;
       if (inside && !taken.some((other) => overlap(own, other))) {
         taken.push(own);
-        drawing.append(svg("text", { x: left, y: bottom }, text));
+        drawing.append(svg("text", { x: start, y: bottom }, text));
         break;
       }
     }

@@ -76,9 +76,9 @@ function drawShares(figure, rows) {
 
 // Heading, field, factor, digits.
 const COLUMNS = [
-  ["mean gap %", "gap_mean", 100, 2], ["95th percentile %", "gap_p95", 100, 1], ["max %", "gap_max", 100, 0],
+  ["mean gap %", "gap_mean", 100, 2], ["p95 %", "gap_p95", 100, 1], ["max %", "gap_max", 100, 0],
   ["optimal %", "optimal_share", 100, 1], ["label %", "label_accuracy", 100, 1], ["exact %", "exact_match", 100, 1],
-  ["median µs", "decide_us_p50", 1, 1], ["99th percentile µs", "decide_us_p99", 1, 1],
+  ["p50 µs", "decide_us_p50", 1, 1], ["p99 µs", "decide_us_p99", 1, 1],
   ["with delay %", "gap_with_delay", 100, 2], ["20x slower %", "gap_with_delay_on_slow_device", 100, 2],
   ["parameters", "num_parameters", 1, 0],
 ];
