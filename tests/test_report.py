@@ -158,6 +158,21 @@ def test_other_folders_give_one_sentence(tmp_path, capsys):
         assert len(error.splitlines()) == 1
 
 
+def test_without_options_it_reads_what_the_demo_writes(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["report"]) == 2
+    assert "results/policies.json cannot be read" in capsys.readouterr().err
+    (tmp_path / "results/agents").mkdir(parents=True)
+    small_agent(tmp_path / "results/agents/ppo.safetensors")
+    (tmp_path / "results/policies.json").write_text(json.dumps(ROWS[:2]))
+    (tmp_path / "results/front.json").write_text(json.dumps(ROWS[2:]))
+    assert main(["report"]) == 0
+    data = data_of((tmp_path / "results/report/index.html").read_text(encoding="utf-8"))
+    assert [len(comparison["rows"]) for comparison in data["comparisons"]] == [2, 2]
+    assert data["curves"][0]["agents"][0]["policy"] == "ppo"
+    assert {beside["policy"] for beside in data["curves"][0]["beside"]} == {"greedy"}
+
+
 def test_a_folder_without_agents_has_no_curves(tmp_path):
     assert read_curves(tmp_path, []) == []
 
@@ -218,7 +233,8 @@ def move_to(browser, slider, index):
 CONTRASTS = """
 const parse = (colour) => colour.match(/[\\d.]+/g).map(Number);
 const luminance = (colour) => {
-  const [r, g, b] = parse(colour).map((part) => part / 255).map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+  const linear = (c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+  const [r, g, b] = parse(colour).map((part) => linear(part / 255));
   return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 };
 const opaque = (colour) => colour !== "none" && (parse(colour)[3] ?? 1) === 1;
@@ -246,6 +262,8 @@ def test_the_page_fits_and_can_be_read(browser, written, width, scheme):
     assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
     box = "const box = document.querySelector('#table .scroll'); return box.scrollWidth > box.clientWidth"
     assert browser.execute_script(box) == (width == 400)
+    names = browser.execute_script("return [...document.querySelectorAll('[id]')].map((one) => one.id)")
+    assert len(set(names)) == len(names)
     contrasts = browser.execute_script(CONTRASTS)
     assert len(contrasts) > 150
     assert not [(text, ratio) for text, ratio in contrasts if ratio < 4.5]

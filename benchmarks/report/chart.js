@@ -197,7 +197,8 @@ function hideTooltip() {
 const legendOf = (series) =>
   html("ul", { class: "legend" }, ...series.map(({ name, colour, marker, dash, line }) => {
     const sample = svg("svg", { viewBox: "-15 -9 30 18", height: 18, "aria-hidden": "true" });
-    if (line) sample.append(svg("path", { class: "curve", d: "M-15 0H15", style: `stroke:${colour};stroke-dasharray:${dash}` }));
+    const style = `stroke:${colour};stroke-dasharray:${dash}`;
+    if (line) sample.append(svg("path", { class: "curve", d: "M-15 0H15", style }));
     if (marker) sample.append(svg("path", { class: "mark", d: MARKERS[marker], style: `fill:${colour}` }));
     return html("li", {}, sample, name);
   }));

@@ -68,7 +68,9 @@ function drawShares(figure, rows) {
   const largest = Math.max(1, ...series.flatMap(({ points }) => points.map((point) => point.x)));
   drawWithLegend(figure, {
     summary: "Share of instances against the gap that they have at most",
-    x: { label: `gap (%; ${DISTRIBUTION_FLOOR} stands for less, too)`, log: true, domain: [DISTRIBUTION_FLOOR, largest] },
+    x: {
+      label: `gap (%; ${DISTRIBUTION_FLOOR} stands for less, too)`, log: true, domain: [DISTRIBUTION_FLOOR, largest],
+    },
     y: { label: "share of instances (%)", domain: [0, 100] },
     series,
   });
@@ -97,7 +99,8 @@ function drawTable(region, { title, rows }) {
     return td;
   };
   const lines = rows.map((row) => ({
-    row, element: html("tr", {}, html("th", { scope: "row" }, row.policy), ...columns.map((column) => cell(row, column))),
+    row,
+    element: html("tr", {}, html("th", { scope: "row" }, row.policy), ...columns.map((column) => cell(row, column))),
   }));
   const body = html("tbody");
   const headings = [["policy", "policy"], ...columns].map(([text, field]) => {

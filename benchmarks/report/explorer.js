@@ -20,10 +20,11 @@ function startExplorer(grid) {
     ["tasks", "Tasks", grid.num_tasks, "tasks"],
   ];
   const sliders = axes.map(([id, name, values, unit], axis) => {
-    const input = html("input", { type: "range", id, min: 0, max: values.length - 1, step: 1, value: grid.opens_at[axis] });
+    const limits = { min: 0, max: values.length - 1, step: 1, value: grid.opens_at[axis] };
+    const input = html("input", { type: "range", id, ...limits });
     const output = html("output", { for: id });
     const label = html("label", { for: id }, name, output);
-    document.getElementById("sliders").append(html("div", {}, label, input));
+    document.getElementById("said").before(html("div", {}, label, input));
     const say = () => {
       output.textContent = `${values[input.value]} ${unit}`;
       input.setAttribute("aria-valuetext", output.textContent);
@@ -82,7 +83,6 @@ function ganttOf({ policy, latency, tasks }, locations, backlogs, limit, width) 
   const x = scaleOf({ domain: [0, limit] }, left, right);
   const drawing = svg("svg", { viewBox: `0 0 ${right + 8} ${bottom + 40}`, height: bottom + 40, role: "group",
     "aria-label": `Schedule of ${policy}, ${ms(latency * 10)} ms` });
-  drawing.append(hatch());
   rows.forEach(({ location, label }, row) => {
     if (location === null || location === locations.length - 1)
       drawing.append(svg("rect", { class: "band", x: left, y: row * high, width: right - left, height: high }));
@@ -136,18 +136,14 @@ function ganttOf({ policy, latency, tasks }, locations, backlogs, limit, width) 
   return drawing;
 }
 
-const hatch = () =>
-  svg("defs", {}, svg("pattern", { id: "hatch", width: 5, height: 5, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" },
-    svg("rect", { width: 5, height: 5, style: "fill:var(--ground)" }),
-    svg("line", { x1: 0, x2: 0, y1: 0, y2: 5, style: "stroke:var(--muted);stroke-width:1.5" })));
-
 function timesOf({ tasks }, locations) {
   const heads = ["task", "runs on", "sent from", "sent by", "starts", "ends", "back"];
   const head = html("tr", {}, ...heads.map((text) => html("th", { scope: "col", class: "plain" }, text)));
   const lines = tasks.map((task) => {
     const sent = [task.sendStart, task.sendEnd].map((time) => (time < 0 ? "" : ms(time)));
     const cells = [placeName(task, locations), ...sent, ...[task.start, task.end, task.back].map(ms)];
-    return html("tr", {}, html("th", { scope: "row" }, String(task.task)), ...cells.map((text) => html("td", {}, text)));
+    const first = html("th", { scope: "row" }, String(task.task));
+    return html("tr", {}, first, ...cells.map((text) => html("td", {}, text)));
   });
   const caption = html("caption", {}, "times in ms since the decision");
   return html("table", {}, caption, html("thead", {}, head), html("tbody", {}, ...lines));
@@ -155,7 +151,7 @@ function timesOf({ tasks }, locations) {
 
 const sample = (...drawn) => svg("svg", { viewBox: "0 0 30 18", height: 18, "aria-hidden": "true" }, ...drawn);
 const placeLegend = (name, style, kind) =>
-  html("li", {}, sample(hatch(), svg("rect", { class: kind, style, x: 4, y: 3, width: 22, height: 12 })), name);
+  html("li", {}, sample(svg("rect", { class: kind, style, x: 4, y: 3, width: 22, height: 12 })), name);
 const returnLegend = () =>
   html("li", {}, sample(svg("path", { class: "return", d: "M2 9H26", style: "stroke:var(--place-2)" }),
     svg("circle", { cx: 26, cy: 9, r: 2.5, style: "fill:var(--place-2)" })), "result on its way back");

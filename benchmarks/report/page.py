@@ -134,8 +134,9 @@ def read_curves(folder: Path, comparisons: Sequence[dict[str, Any]]) -> list[dic
                 raise ValueError
         except ValueError:
             raise ValueError(f"{path}: its learning_curve is not a list of seconds and gaps") from None
-        key = tuple(metadata.get(name, "") for name in ("scenario", "objective", "trained_num_tasks"))
-        together.setdefault(key, []).append({"policy": path.name.removesuffix(SUFFIX), "points": points})  # type: ignore[arg-type]
+        agent = {"policy": path.name.removesuffix(SUFFIX), "points": points}
+        key = metadata.get("scenario", ""), metadata.get("objective", ""), metadata.get("trained_num_tasks", "")
+        together.setdefault(key, []).append(agent)
     return [
         {
             "title": f"{scenario}, n = {num_tasks}, {objective}",
