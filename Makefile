@@ -3,11 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 CLUSTER_STAMP := .venv/installed-cluster
+BROWSER_STAMP := .venv/installed-browser
 INTEROP_STAMP := .venv-interop/installed
 
 SOURCES := $(wildcard offload_gym/*.py offload_gym/*/*.py)
 
-.PHONY: demo policies weights test test-slow test-cluster test-interop test-wheel check clean
+.PHONY: demo policies weights test test-slow test-cluster test-browser test-interop test-wheel check clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -17,6 +18,10 @@ $(STAMP): pyproject.toml constraints.txt
 
 $(CLUSTER_STAMP): $(STAMP)
 	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/pip install -e '.[dev,cluster]'
+	touch $@
+
+$(BROWSER_STAMP): $(STAMP)
+	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/pip install -e '.[dev,browser]'
 	touch $@
 
 # An environment of its own: the libraries of the examples do not all take the versions of constraints.txt.
@@ -59,14 +64,22 @@ weights: policies  ## the networks that the package ships
 		done; \
 	done
 
+# These have targets of their own.
+ELSEWHERE := not cluster and not interop and not browser
+
 test: $(STAMP) .venv/kernels
-	$(BIN)/python -m pytest -m "not slow and not cluster and not interop"
+	$(BIN)/python -m pytest -m "not slow and $(ELSEWHERE)"
 
 test-slow: $(STAMP) .venv/kernels
-	$(BIN)/python -m pytest -m "slow and not cluster and not interop"
+	$(BIN)/python -m pytest -m "slow and $(ELSEWHERE)"
 
 test-cluster: $(CLUSTER_STAMP) .venv/kernels  ## on a real Ray and a real Dask, both on this machine
 	$(BIN)/python -m pytest -m cluster
+
+test-browser: $(BROWSER_STAMP) .venv/kernels  ## the page of `benchmarks report` in a headless Chromium
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || \
+		{ echo "make test-browser needs chromium and chromedriver: on Debian, apt-get install chromium chromium-driver" >&2; exit 1; }
+	$(BIN)/python -m pytest -m browser
 
 test-interop: $(INTEROP_STAMP) .venv/kernels  ## train each file of examples/, some ten minutes
 	.venv-interop/bin/python -m pytest -rP -m interop tests/test_examples.py

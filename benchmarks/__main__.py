@@ -16,11 +16,14 @@ from benchmarks.episodes import compare_carry_over
 from benchmarks.fronts import compare_sizes
 from benchmarks.information import compare_information
 from benchmarks.large import compare_large_n
+from benchmarks.report.page import NAME, write_report
 from benchmarks.speed.command import GROUPS, measure_speed
 from benchmarks.tuning import tune_beam
 from offload_gym.command_line.exit_codes import exit_code_of
 from offload_gym.command_line.scenario_options import add_scenario_options, chosen_scenario
 from offload_gym.instances import check_count
+
+POLICIES_JSON, FRONT_JSON, AGENTS = Path("results/policies.json"), Path("results/front.json"), Path("results/agents")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -42,6 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
         _information,
         _cell,
         _speed,
+        _report,
         _tune_beam,
     ):
         add(commands)
@@ -203,6 +207,39 @@ def _speed(commands: Any) -> None:
     parser.add_argument("--quick", action="store_true", help="a rough run, which tells whether the command works")
     parser.add_argument("--json", metavar="FILE", help="write the rows as a JSON list")
     parser.add_argument("--plots", metavar="DIR", help="write the plot of how times grow as a PNG file")
+
+
+def _report(commands: Any) -> None:
+    def run(options: argparse.Namespace) -> None:
+        files = options.policies or [POLICIES_JSON, *([FRONT_JSON] if FRONT_JSON.is_file() else [])]
+        agents = options.agents or (AGENTS if AGENTS.is_dir() else None)
+        path = write_report(options.folder, files, agents, options.seed)
+        print(f"report: {path} ({path.stat().st_size / 1e6:.1f} MB, opens in a browser without a network)")
+
+    summary = "write tables, front, learning curves and an explorer of schedules as one HTML page"
+    parser = _command(commands, run, "report", summary)
+    parser.add_argument(
+        "folder",
+        metavar="DIR",
+        type=Path,
+        nargs="?",
+        default=Path("results/report"),
+        help=f"folder that {NAME} is written into (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--policies",
+        metavar="FILE",
+        type=Path,
+        action="append",
+        help="rows that `policies --json` or `front --json` wrote; may be given more than once "
+        f"(default: {POLICIES_JSON}, and {FRONT_JSON} where it is there)",
+    )
+    parser.add_argument(
+        "--agents",
+        metavar="DIR",
+        type=Path,
+        help=f"folder of trained policies, for the learning curves (default: {AGENTS} where it is there)",
+    )
 
 
 def _large_n(commands: Any) -> None:

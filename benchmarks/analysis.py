@@ -20,6 +20,7 @@ from offload_gym.files import replacing
 from offload_gym.scenario import Scenario
 
 BOOTSTRAP_SAMPLES = 2000
+QUANTILES = 41  # of the gap, at 0 %, 2.5 %, ..., 100 % of the instances
 SLOWER = 20  # times that a small device is slower than this machine
 
 
@@ -56,6 +57,8 @@ def summarise(
         "gap_mean_high": high,
         "gap_p95": float(np.quantile(gap, 0.95)),
         "gap_max": float(gap.max()),
+        # Each is the gap of an instance, so that an infinite one leaves the others as they are.
+        "gap_quantiles": np.quantile(gap, np.linspace(0, 1, QUANTILES), method="inverted_cdf").tolist(),
         "exact_match": float(agrees.all(axis=1).mean()),
         "label_accuracy": float(agrees[measurement.present].mean()),
         "optimal_share": float((gap <= 1e-9).mean()),
@@ -82,15 +85,22 @@ def front(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 def write_json(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:
     """Rows as a JSON list; a gap that is not finite is null."""
-    plain = [{name: None if value in (np.inf, -np.inf) else value for name, value in row.items()} for row in rows]
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, list):
+            return [plain(one) for one in value]
+        return None if value in (np.inf, -np.inf) else value
+
+    listed = [{name: plain(value) for name, value in row.items()} for row in rows]
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(plain, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(listed, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def write_csv(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Rows as CSV with a header."""
+    """Rows as CSV with a header; what is a list in JSON is left out."""
+    names = [name for name, value in rows[0].items() if not isinstance(value, list)]
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer = csv.DictWriter(file, fieldnames=names, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
 

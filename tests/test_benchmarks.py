@@ -51,6 +51,8 @@ def test_summary_by_hand():
     assert row.keys() >= CONTRACT
     assert row["gap_mean"] == pytest.approx(0.1 / 3)
     assert row["gap_max"] == pytest.approx(0.1)
+    assert row["gap_quantiles"][:27] == [0.0] * 27  # up to 65 % of the instances
+    assert row["gap_quantiles"][27:] == pytest.approx([0.1] * 14)
     assert row["exact_match"] == pytest.approx(1 / 3)
     assert row["label_accuracy"] == pytest.approx(4 / 6)
     assert row["optimal_share"] == pytest.approx(2 / 3)
@@ -211,8 +213,10 @@ def test_with_uplink_changes_rates_only():
 
 
 def test_a_gap_that_is_not_finite_is_null_in_json(tmp_path):
-    write_json(tmp_path / "o.json", [{"policy": "a", "gap_mean": np.inf, "gap_max": 0.5}])
-    assert json.loads((tmp_path / "o.json").read_text()) == [{"policy": "a", "gap_mean": None, "gap_max": 0.5}]
+    write_json(tmp_path / "o.json", [{"policy": "a", "gap_mean": np.inf, "gap_quantiles": [0.5, np.inf]}])
+    assert json.loads((tmp_path / "o.json").read_text()) == [
+        {"policy": "a", "gap_mean": None, "gap_quantiles": [0.5, None]}
+    ]
 
 
 def test_with_uplink_keeps_edges_and_the_ratios_between_servers():

@@ -1,0 +1,123 @@
+// What is drawn of the rows of one comparison: the front, the distribution and the table.
+
+const GAP_FLOOR = 0.02; // per cent: where a gap of 0 stands on a logarithmic axis
+const percent = (value, digits) => (value === null ? "infinite" : `${(100 * value).toFixed(digits)} %`);
+const onAxis = (gap, floor) => Math.max(100 * gap, floor);
+
+function drawFront(figure, { rows, front }, families) {
+  const drawn = rows.filter((row) => row.gap_mean !== null);
+  const at = (row) => ({ x: row.decide_us_p50, y: onAxis(row.gap_mean, GAP_FLOOR) });
+  const label = (row) =>
+    `${row.policy}\nmean gap ${percent(row.gap_mean, 2)}\n` +
+    `decision ${row.decide_us_p50.toFixed(1)} µs (median), ${row.decide_us_p99.toFixed(1)} µs (99th percentile)` +
+    (row.num_parameters ? `\n${row.num_parameters.toLocaleString("en")} parameters` : "");
+  const series = families
+    .map(({ name, marker }, family) => ({
+      name, marker, colour: `var(--family-${family})`,
+      points: drawn.filter((row) => row.family === family).map((row) => ({ ...at(row), label: label(row) })),
+    }))
+    .filter(({ points }) => points.length);
+  const best = front.map((name) => drawn.find((row) => row.policy === name)).filter(Boolean);
+  const points = drawn.map(at);
+  drawWithLegend(figure, {
+    summary: "Mean gap against decision delay of each policy",
+    x: { label: "decision delay, median of one call (µs)", log: true, domain: logDomain(points.map((p) => p.x)) },
+    y: { label: `mean gap (%; ${GAP_FLOOR} stands for 0)`, log: true, domain: logDomain(points.map((p) => p.y)) },
+    behind: best.map((row) => [at(row).x, at(row).y]),
+    captions: best.map((row) => ({ ...at(row), text: row.policy })),
+    series,
+  });
+}
+
+const SHOWN_FIRST = ["greedy", "beam-4", "roll-out", "student", "teacher", "exact"];
+const DISTRIBUTION_FLOOR = 0.1; // per cent
+
+/** Checkboxes for the policies whose rows hold quantiles, and a chart of those that are checked. */
+function drawDistribution(section, { rows }) {
+  const listed = rows.filter((row) => row.gap_quantiles).toSorted((a, b) => b.gap_mean - a.gap_mean);
+  const [figure, missing, details] = ["figure", ".missing", "details"].map((name) => section.querySelector(name));
+  const fieldset = section.querySelector("fieldset");
+  missing.hidden = listed.length > 0;
+  details.hidden = figure.hidden = !listed.length;
+  if (!listed.length) return;
+  const boxes = listed.map(({ policy }, index) => {
+    const box = html("input", { type: "checkbox", value: index });
+    box.checked = SHOWN_FIRST.includes(policy);
+    return box;
+  });
+  if (!boxes.some((box) => box.checked)) boxes[0].checked = true;
+  fieldset.replaceChildren(fieldset.querySelector("legend"),
+    ...boxes.map((box, index) => html("label", {}, box, listed[index].policy)));
+  const draw = () => drawShares(figure, listed.filter((_, index) => boxes[index].checked));
+  fieldset.onchange = draw;
+  draw();
+}
+
+function drawShares(figure, rows) {
+  const series = rows.map(({ policy, gap_quantiles: quantiles }, index) => {
+    const share = (i) => (100 * i) / (quantiles.length - 1);
+    const all = quantiles.map((gap, i) => ({ gap, share: share(i) })).filter(({ gap }) => gap !== null);
+    // Of the instances at the left end of the axis, the last one says how many they are.
+    const start = all.findLastIndex(({ gap }) => 100 * gap <= DISTRIBUTION_FLOOR);
+    const points = all.slice(Math.max(start, 0)).map(({ gap, share }) => ({
+      x: onAxis(gap, DISTRIBUTION_FLOOR), y: share,
+      label: `${policy}\n${share.toLocaleString("en")} % of the instances: gap at most ${percent(gap, 2)}`,
+    }));
+    return { name: policy, points, line: true, small: true, ...lineStyle(index) };
+  });
+  const largest = Math.max(1, ...series.flatMap(({ points }) => points.map((point) => point.x)));
+  drawWithLegend(figure, {
+    summary: "Share of instances against the gap that they have at most",
+    x: {
+      label: `gap (%; ${DISTRIBUTION_FLOOR} stands for less, too)`, log: true, domain: [DISTRIBUTION_FLOOR, largest],
+    },
+    y: { label: "share of instances (%)", domain: [0, 100] },
+    series,
+  });
+}
+
+// Heading, field, factor, digits.
+const COLUMNS = [
+  ["mean gap %", "gap_mean", 100, 2], ["p95 %", "gap_p95", 100, 1], ["max %", "gap_max", 100, 0],
+  ["optimal %", "optimal_share", 100, 1], ["label %", "label_accuracy", 100, 1], ["exact %", "exact_match", 100, 1],
+  ["p50 µs", "decide_us_p50", 1, 1], ["p99 µs", "decide_us_p99", 1, 1],
+  ["with delay %", "gap_with_delay", 100, 2], ["20x slower %", "gap_with_delay_on_slow_device", 100, 2],
+  ["parameters", "num_parameters", 1, 0],
+];
+
+function drawTable(region, { title, rows }) {
+  const columns = COLUMNS.filter(([, field]) => rows.some((row) => field in row));
+  const number = (value, factor, digits) =>
+    value === undefined ? "" : value === null ? "∞"
+      : (factor * value).toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  const cell = (row, [, field, factor, digits]) => {
+    const td = html("td", {}, field === "num_parameters" && !row[field] ? "" : number(row[field], factor, digits));
+    if (field === "gap_mean" && "gap_mean_low" in row) {
+      const ends = ["gap_mean_low", "gap_mean_high"].map((end) => number(row[end], factor, digits));
+      td.append(html("span", { class: "interval" }, ` [${ends.join(", ")}]`));
+    }
+    return td;
+  };
+  const lines = rows.map((row) => ({
+    row,
+    element: html("tr", {}, html("th", { scope: "row" }, row.policy), ...columns.map((column) => cell(row, column))),
+  }));
+  const body = html("tbody");
+  const headings = [["policy", "policy"], ...columns].map(([text, field]) => {
+    const heading = html("th", { scope: "col" }, html("button", { type: "button" }, text));
+    heading.firstChild.onclick = () => sortBy(field, heading);
+    return heading;
+  });
+  const sortBy = (field, heading) => {
+    const falls = heading.getAttribute("aria-sort") === "ascending";
+    for (const other of headings) other.removeAttribute("aria-sort");
+    heading.setAttribute("aria-sort", falls ? "descending" : "ascending");
+    const value = ({ row }) => row[field] ?? Infinity;
+    const order = (a, b) => (value(a) < value(b) ? -1 : value(a) > value(b) ? 1 : 0);
+    lines.sort((a, b) => (falls ? order(b, a) : order(a, b)));
+    body.replaceChildren(...lines.map((line) => line.element));
+  };
+  const caption = html("caption", { class: "hidden" }, title);
+  region.replaceChildren(html("table", {}, caption, html("thead", {}, html("tr", {}, ...headings)), body));
+  sortBy("gap_mean", headings[1]);
+}

@@ -1,0 +1,159 @@
+"""From files of results to the page."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from benchmarks.analysis import NOTE, front
+from benchmarks.comparison import BESIDE_CURVES
+from benchmarks.contenders import SUFFIX
+from benchmarks.plots import STYLES, family
+from benchmarks.report.explorer import explorer
+from offload_gym import __version__
+from offload_gym.files import replacing
+from offload_gym.runtime import load_network
+
+HERE = Path(__file__).parent
+SCRIPTS = ("chart.js", "comparison.js", "explorer.js", "page.js")
+NAME = "index.html"
+# What the page shows of every row; `gap_` fields are null where the gap is infinite.
+TEXTS = ("policy", "scenario", "objective")
+NUMBERS = ("num_tasks", "num_edges", "gap_mean", "gap_p95", "gap_max", "exact_match", "label_accuracy",
+           "decide_us_p50", "decide_us_p99", "num_parameters")  # fmt: skip
+
+
+def write_report(folder: Path, policy_files: Sequence[Path], agents_folder: Path | None, seed: int) -> Path:
+    """Write ``folder/index.html`` from rows of ``benchmarks policies`` or ``front``; returns its path.
+
+    The learning curves are those of the policy files in ``agents_folder``.
+    """
+    if folder.is_file():
+        raise ValueError(f"{folder} is a file; it must be a folder")
+    comparisons = [comparison for path in policy_files for comparison in read_comparisons(path)]
+    curves = [] if agents_folder is None else read_curves(agents_folder, comparisons)
+    data = {
+        "version": __version__,
+        "seed": seed,
+        "note": NOTE,
+        "families": [{"name": name, "marker": marker} for name, (_, marker) in STYLES.items()],
+        "comparisons": comparisons,
+        "curves": curves,
+        "explorer": explorer(seed),
+    }
+    path = folder / NAME
+    with replacing(path) as temporary:
+        temporary.write_text(page(data), encoding="utf-8")
+    return path
+
+
+def page(data: dict[str, Any]) -> str:
+    """The page with its style, its script and its data inside."""
+    parts = {
+        "style": _read("page.css"),
+        "script": "\n".join(map(_read, SCRIPTS)),
+        # "<" would end the script element where "/script>" follows.
+        "data": json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
+    }
+    return Template(_read("page.html")).substitute(parts)
+
+
+def _read(name: str) -> str:
+    return (HERE / name).read_text(encoding="utf-8")
+
+
+def read_comparisons(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file, one comparison for each scenario, size and objective in it.
+
+    Raises:
+        ValueError: the file cannot be read, or holds something else.
+    """
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}; `make demo` writes results/policies.json") from None
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from None
+    wanted = "it must hold the rows that `python -m benchmarks policies --json` writes"
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+        raise ValueError(f"{path} holds no list of rows; {wanted}")
+    together: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for number, row in enumerate(rows):
+        for name in (*TEXTS, *NUMBERS):
+            if name not in row:
+                raise ValueError(f"{path} has no {name} in row {number}; {wanted}")
+            fits = isinstance(row[name], str) if name in TEXTS else _is_number(row[name], name.startswith("gap_"))
+            if not fits:
+                raise ValueError(f"{path} has {row[name]!r} as {name} in row {number}; {wanted}")
+        noise = row.get("observation_noise", 0.0)
+        key = row["scenario"], row["num_tasks"], row["num_edges"], row["objective"], noise
+        together.setdefault(key, []).append(row)
+    return [_comparison(path, rows) for rows in together.values()]
+
+
+def _is_number(value: object, may_be_null: bool) -> bool:
+    if value is None:
+        return may_be_null
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= -1e-9
+
+
+def _comparison(path: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    first = rows[0]
+    title = f"{first['scenario']}, n = {first['num_tasks']}, K = {first['num_edges'] + 2}, {first['objective']}"
+    if first.get("observation_noise"):
+        title += f", observation noise {first['observation_noise']}"
+    infinite = [row | {"gap_mean": math.inf} if row["gap_mean"] is None else row for row in rows]
+    return {
+        "title": title,
+        "file": path.name,
+        "num_instances": first.get("num_instances"),
+        "front": front(infinite),
+        "rows": [row | {"family": [*STYLES].index(family(row["policy"]))} for row in rows],
+    }
+
+
+def read_curves(folder: Path, comparisons: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Learning curves of the agents of a folder, one figure for each scenario and objective in it.
+
+    Beside them stands the gap of some policies in the first comparison of the same scenario, size and objective.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is not a folder; it must be one of policies that `python -m agents` trained")
+    together: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        metadata = load_network(path).metadata
+        if "learning_curve" not in metadata:
+            continue
+        try:
+            points = [[float(number) for number in point.split()] for point in metadata["learning_curve"].split(";")]
+            if not all(len(point) == 2 and all(map(math.isfinite, point)) for point in points):
+                raise ValueError
+        except ValueError:
+            raise ValueError(f"{path}: its learning_curve is not a list of seconds and gaps") from None
+        agent = {"policy": path.name.removesuffix(SUFFIX), "points": points}
+        key = metadata.get("scenario", ""), metadata.get("objective", ""), metadata.get("trained_num_tasks", "")
+        together.setdefault(key, []).append(agent)
+    return [
+        {
+            "title": f"{scenario}, n = {num_tasks}, {objective}",
+            "agents": agents,
+            "beside": _beside(comparisons, scenario, objective, num_tasks),
+        }
+        for (scenario, objective, num_tasks), agents in together.items()
+    ]
+
+
+def _beside(comparisons: Sequence[dict[str, Any]], *wanted: str) -> list[dict[str, Any]]:
+    for comparison in comparisons:
+        rows = comparison["rows"]
+        if tuple(str(rows[0][name]) for name in ("scenario", "objective", "num_tasks")) == wanted:
+            return [
+                {"policy": row["policy"], "gap": row["gap_mean"]}
+                for row in rows
+                if row["policy"] in BESIDE_CURVES and row["gap_mean"] is not None
+            ]
+    return []
