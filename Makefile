@@ -40,6 +40,7 @@ demo: $(STAMP) .venv/kernels  ## label, train, distil and compare: the main job,
 	$(BIN)/python -m agents --output results/agents
 	$(BIN)/python -m benchmarks policies --seed 20261122 --num-instances 10000 --agents results/agents \
 		--json results/policies.json --csv results/policies.csv --plots results/plots
+	$(BIN)/python -m benchmarks report
 
 SEQUENTIAL := --only sequential-teacher sequential-student sequential-small-student
 
