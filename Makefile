@@ -3,11 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 CLUSTER_STAMP := .venv/installed-cluster
+DOCS_STAMP := .venv/installed-docs
 INTEROP_STAMP := .venv-interop/installed
 
 SOURCES := $(wildcard offload_gym/*.py offload_gym/*/*.py)
 
-.PHONY: demo policies weights test test-slow test-cluster test-interop test-wheel check clean
+.PHONY: demo policies weights test test-slow test-cluster test-interop test-wheel check docs clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -17,6 +18,10 @@ $(STAMP): pyproject.toml constraints.txt
 
 $(CLUSTER_STAMP): $(STAMP)
 	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/pip install -e '.[dev,cluster]'
+	touch $@
+
+$(DOCS_STAMP): $(STAMP)
+	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/pip install -e '.[dev,docs]'
 	touch $@
 
 # An environment of its own: the libraries of the examples do not all take the versions of constraints.txt.
@@ -90,5 +95,8 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(DOCS_STAMP) .venv/kernels  ## the site, into docs/_build/html; warnings are errors
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --fresh-env docs docs/_build/html
+
 clean:
-	rm -rf .venv .venv-interop .venv-wheel dist results
+	rm -rf .venv .venv-interop .venv-wheel dist results docs/_build
