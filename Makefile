@@ -2,13 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
-CLUSTER_STAMP := .venv/installed-cluster
-BROWSER_STAMP := .venv/installed-browser
 INTEROP_STAMP := .venv-interop/installed
 
 SOURCES := $(wildcard offload_gym/*.py offload_gym/*/*.py)
 
-.PHONY: demo policies weights test test-slow test-cluster test-browser test-interop test-wheel check clean
+.PHONY: demo policies weights test test-slow test-cluster test-browser test-interop test-wheel check docs clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -16,12 +14,9 @@ $(STAMP): pyproject.toml constraints.txt
 	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/pip install -e '.[dev]'
 	touch $@
 
-$(CLUSTER_STAMP): $(STAMP)
-	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/pip install -e '.[dev,cluster]'
-	touch $@
-
-$(BROWSER_STAMP): $(STAMP)
-	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/pip install -e '.[dev,browser]'
+# With a further extra: cluster, browser, docs.
+.venv/installed-%: $(STAMP)
+	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/pip install -e '.[dev,$*]'
 	touch $@
 
 # An environment of its own: the libraries of the examples do not all take the versions of constraints.txt.
@@ -74,10 +69,10 @@ test: $(STAMP) .venv/kernels
 test-slow: $(STAMP) .venv/kernels
 	$(BIN)/python -m pytest -m "slow and $(ELSEWHERE)"
 
-test-cluster: $(CLUSTER_STAMP) .venv/kernels  ## on a real Ray and a real Dask, both on this machine
+test-cluster: .venv/installed-cluster .venv/kernels  ## on a real Ray and a real Dask, both on this machine
 	$(BIN)/python -m pytest -m cluster
 
-test-browser: $(BROWSER_STAMP) .venv/kernels  ## the page of `benchmarks report` in a headless Chromium
+test-browser: .venv/installed-browser .venv/kernels  ## the page of `benchmarks report` in a headless Chromium
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || \
 		{ echo "make test-browser needs chromium and chromedriver: on Debian, apt-get install chromium chromium-driver" >&2; exit 1; }
 	$(BIN)/python -m pytest -m browser
@@ -104,5 +99,8 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: .venv/installed-docs .venv/kernels  ## the site, into docs/_build/html; warnings are errors
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --fresh-env docs docs/_build/html
+
 clean:
-	rm -rf .venv .venv-interop .venv-wheel dist results
+	rm -rf .venv .venv-interop .venv-wheel dist results docs/_build
