@@ -26,29 +26,11 @@ def test_examples_of_applications_run(number, tmp_path, monkeypatch):
     exec(compile(blocks("applications.md", "python")[number], f"block {number}", "exec"), {})
 
 
-@pytest.mark.parametrize("number", range(len(blocks("environments.md", "python"))))
-def test_examples_of_environments_run(number, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    exec(compile(blocks("environments.md", "python")[number], f"block {number}", "exec"), {})
-
-
 def test_the_example_of_shards_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     small = blocks("cluster.md", "python")[0].replace("20_000", "20")
     exec(compile(small, "block 0", "exec"), {})
     assert capsys.readouterr().out.startswith("20 ")
-
-
-@pytest.mark.parametrize("number", range(len(blocks("datasets.md", "python"))))
-def test_examples_of_data_sets_run(number, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
-    exec(compile(blocks("datasets.md", "python")[number], f"block {number}", "exec"), {})
-
-
-@pytest.mark.parametrize("number", range(len(blocks("multi_agent.md", "python"))))
-def test_examples_of_several_devices_run(number):
-    exec(compile(blocks("multi_agent.md", "python")[number], f"block {number}", "exec"), {})
 
 
 def test_commands_of_the_command_line_run_with_the_files_of_their_page(tmp_path, monkeypatch, capsys):
@@ -71,12 +53,13 @@ def test_commands_of_the_command_line_run_with_the_files_of_their_page(tmp_path,
 
 
 PAGES = sorted(str(path.relative_to(DOCS)) for path in [*DOCS.glob("how_to/*.md"), *DOCS.glob("environments/*.md")])
-PAGES += ["index.md", "problem.md", "tutorial.md"]
+PAGES += ["datasets.md", "index.md", "multi_agent.md", "observations.md", "problem.md", "tutorial.md"]
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_blocks_of_a_page_run_in_their_order_and_print_what_stands_below_them(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     text = (DOCS / page).read_text(encoding="utf-8")
     cells = re.findall(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```)?", text, flags=re.S | re.M)
     assert cells
