@@ -34,6 +34,7 @@ autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
 autodoc_type_aliases = {name: name for name in ("ArrayLike", "NDArray", "Range")}
 napoleon_use_ivar = True
+napoleon_attr_annotations = False  # the signature has them
 python_maximum_signature_line_length = 100
 
 

@@ -38,6 +38,7 @@ from offload_gym.instances import (
 
 SEND, PATH, RUN, RETURN = range(4)
 
+#: What can be minimised; ``latency`` says what each is.
 OBJECTIVES = ("makespan", "mean", "cost")
 MAKESPAN, MEAN, COST = range(3)
 
@@ -540,16 +541,27 @@ class Schedule(NamedTuple):
     A task that is not placed yet has location and core -1 and times NaN. Sending times are those of a task's data on
     the radio, from the first bit to the last, NaN where it sends none; between the data of several parents the radio
     may wait.
+
+    Attributes:
+        location: (n,) where each task runs.
+        core: (n,) on which core of the location.
+        send_start_s: (n,) when the radio begins with its data.
+        send_end_s: (n,) when the radio has sent its data.
+        start_s: (n,) when it begins to run.
+        finish_s: (n,) when it has run.
+        completion_s: (n,) when its result is on the device; of a task with children, when it has run.
+        backlog_s: (K, max_cores) until when each core is busy before, infinite where the location has fewer cores.
+        radio_backlog_s: until when the radio is.
     """
 
-    location: NDArray[np.int64]  # (n,)
-    core: NDArray[np.int64]  # (n,)
-    send_start_s: NDArray[np.float64]  # (n,)
-    send_end_s: NDArray[np.float64]  # (n,)
-    start_s: NDArray[np.float64]  # (n,)
-    finish_s: NDArray[np.float64]  # (n,)
-    completion_s: NDArray[np.float64]  # (n,)
-    backlog_s: NDArray[np.float64]  # (K, max_cores), infinite where the location has fewer cores
+    location: NDArray[np.int64]
+    core: NDArray[np.int64]
+    send_start_s: NDArray[np.float64]
+    send_end_s: NDArray[np.float64]
+    start_s: NDArray[np.float64]
+    finish_s: NDArray[np.float64]
+    completion_s: NDArray[np.float64]
+    backlog_s: NDArray[np.float64]
     radio_backlog_s: float
 
 

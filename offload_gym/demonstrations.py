@@ -47,15 +47,24 @@ class Demonstrations(NamedTuple):
     ``decisions`` and ``prefixes`` are 0 and ``alternative_s`` is NaN.
 
     Labels of the optimal decisions alone have no ``alternative_s``, and the decisions as their prefixes.
+
+    Attributes:
+        instances: B instances, as they are.
+        objective: "makespan", "mean" or "cost".
+        decisions: (B, n) optimal decisions.
+        latency_s: (B,) seconds of the optimal decisions under the objective.
+        prefixes: (B, n) decisions, see above.
+        alternative_s: (B, n, K) seconds, see above, or None.
+        estimates: what a policy sees instead of the instances, where it sees estimates, or None; labels and latencies
+            are of the instances.
     """
 
     instances: Instances
     objective: str
-    decisions: NDArray[np.int64]  # (B, n) optimal
-    latency_s: NDArray[np.float64]  # (B,) of the optimal decisions
-    prefixes: NDArray[np.int64]  # (B, n)
-    alternative_s: NDArray[np.float64] | None  # (B, n, K)
-    # What a policy sees instead of the instances, where it sees estimates; labels and latencies are of the instances.
+    decisions: NDArray[np.int64]
+    latency_s: NDArray[np.float64]
+    prefixes: NDArray[np.int64]
+    alternative_s: NDArray[np.float64] | None
     estimates: Instances | None = None
 
     @property
@@ -76,7 +85,7 @@ class Demonstrations(NamedTuple):
 
     @property
     def regret(self) -> NDArray[np.float64]:
-        """(B, n, K) regret of each choice relative to the best one at that step: 0.02 means 2 % more latency.
+        """(B, n, K) regret of each choice relative to the best one at that step; 0.02 means 2 % more latency.
 
         NaN for padding. ValueError where the labels are the optimal decisions alone.
         """

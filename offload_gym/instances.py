@@ -273,7 +273,7 @@ class Instances:
 
     @property
     def edges(self) -> tuple[tuple[int, int], ...]:
-        """Dependencies (parent, child), by child and then by parent: the order of ``edge_bits``.
+        """Dependencies (parent, child), by child and then by parent, the order of ``edge_bits``.
 
         Raises:
             ValueError: the instances of the batch differ in their dependencies; ask ``edges_of`` for those of one.

@@ -99,6 +99,7 @@ _BUILT_IN: dict[str, Callable[[str, int], Policy]] = {
     "beam-16+swap": lambda objective, seed: _beam(16, objective, objective + SWAP),
     "exact": lambda objective, seed: FunctionPolicy(lambda instances: exact(instances, objective)),
 }
+#: The names that ``make_policy`` takes.
 POLICY_NAMES = (*_BUILT_IN, *SHIPPED)
 
 

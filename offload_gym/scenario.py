@@ -97,7 +97,7 @@ class Scenario:
         data_scale: factor on each amount of data of an application; ignored without ``applications``.
         random_graph: whether the tasks drawn from the ranges above depend on each other as a random graph says (see
             ``offload_gym.graphs``). The next four are ignored without it.
-        graph_fat: from 0 (chains) to 1 (one or two layers): a layer has about n ** graph_fat tasks.
+        graph_fat: from 0 (chains) to 1 (one or two layers): a layer has about ``n ** graph_fat`` tasks.
         graph_density: share of the possible parents in the layer before that a task has.
         graph_jump: how many layers an edge spans at most.
         ccr: communication-to-computation ratio of random graphs: time to send an edge's data at 20 Mbit/s over the time
@@ -229,7 +229,7 @@ class Scenario:
 
     @property
     def num_locations(self) -> int:
-        """K: the device, the edge servers and the cloud server."""
+        """K, for the device, the edge servers and the cloud server."""
         return self.num_edges + 2
 
     @cached_property

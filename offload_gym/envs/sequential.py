@@ -28,11 +28,17 @@ class SequentialEnv(EpochEnv):
     time over n ("mean"), or the growth of the cost ("cost"). The rewards of an epoch add up to the reward of
     ``JointEnv``.
 
+    ## Starting state
+    As in ``JointEnv``: machines, radio and backlogs drawn from the scenario's distribution, and no task placed.
+
     ## Episode end
     ``terminated`` after the last task of epoch ``num_epochs``; see ``JointEnv`` for ``num_epochs`` of 1 and None.
 
     ## Information
     As in ``JointEnv``, at the step that places the epoch's last task.
+
+    ## Arguments
+    Those of ``JointEnv``.
 
     ## Version history
     v0: first version.

@@ -51,7 +51,7 @@ class VectorEpochEnv(VectorEnv):
     """N environments that step together; see ``JointEnv`` and ``SequentialEnv`` for what each of them is.
 
     Args:
-        num_envs: N.
+        num_envs: N, how many.
         scenario, objective, num_epochs, carry_over, observation_noise, observation: as in ``JointEnv``.
         autoreset_mode: "NextStep" (an environment whose episode is over resets in its next step, whose action is
             ignored), "SameStep" (it resets at once; ``infos["final_obs"]`` and ``infos["final_info"]`` have the end),
@@ -121,7 +121,7 @@ class VectorEpochEnv(VectorEnv):
 
     @property
     def instances(self) -> Instances:
-        """The epochs to be decided as the policies see them, as a batch of N: what ``Policy.decide`` takes."""
+        """The epochs to be decided as the policies see them, as a batch of N, what ``Policy.decide`` takes."""
         self._check_started("instances")
         fleet = self._fleet
         return epochs_of(fleet, fleet.seen, self._rules.power)

@@ -76,6 +76,9 @@ class CellEnv(ParallelEnv):  # type: ignore[misc]
     Minus the agent's own latency in seconds under ``objective``: the largest completion time of its tasks ("makespan")
     or the mean one ("mean"). With ``shared_reward`` each agent gets minus the mean of all agents' latencies.
 
+    ## Starting state
+    An epoch, drawn from the scenario's distribution with the seed of ``reset``.
+
     ## Episode end
     All agents are ``terminated`` after ``num_epochs`` steps; None never ends. The environment never truncates.
 
@@ -84,15 +87,18 @@ class CellEnv(ParallelEnv):  # type: ignore[misc]
     ``infos[agent]["scale_s"]``: the scale of the epoch that it decided. ``instances(agent)`` is the epoch to be decided
     as a batch of one, what ``Policy.decide`` takes; ``cell`` is that of all agents as a batch of m.
 
-    Args:
-        scenario: a preset's name, a dict with "name" and what to change, or a ``Scenario``; of independent tasks.
-        num_devices: m, at least 1.
-        objective: "makespan" or "mean".
-        num_epochs: epochs of an episode, or None for episodes without end.
-        shared_reward: whether the agents share the mean of their rewards.
+    ## Arguments
+    - ``scenario="default"``: a preset's name, a dict with "name" and what to change, or a ``Scenario``; of independent
+      tasks.
+    - ``num_devices=4``: m, at least 1.
+    - ``objective="makespan"``: "makespan" or "mean".
+    - ``num_epochs=10``: epochs of an episode, or None for episodes without end.
+    - ``shared_reward=False``: whether the agents share the mean of their rewards.
 
-    Raises:
-        ValueError: an argument is unknown or out of its bounds, or the scenario has dependent tasks.
+    A ValueError says which argument is unknown or out of its bounds, or that the scenario has dependent tasks.
+
+    ## Version history
+    v0: first version.
     """
 
     metadata = {"name": "offload_gym_cell_v0", "render_modes": [], "is_parallelizable": True}  # noqa: RUF012

@@ -23,11 +23,17 @@ LEAST_GAIN = 1e-12  # relative; less is rounding, which could move devices back 
 
 
 class Responses(NamedTuple):
-    """Where the devices of a cell end."""
+    """Where the devices of a cell end.
 
-    decisions: NDArray[np.int64]  # (m, n)
-    settled: bool  # whether no device has a move that helps
-    num_rounds: int  # including the last one, in which nothing changed
+    Attributes:
+        decisions: (m, n) integers, the location of each task.
+        settled: whether no device has a move that helps.
+        num_rounds: including the last one, in which nothing changed.
+    """
+
+    decisions: NDArray[np.int64]
+    settled: bool
+    num_rounds: int
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

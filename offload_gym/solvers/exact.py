@@ -97,13 +97,21 @@ def exact_kernel(
 
 
 class Solutions(NamedTuple):
-    """Result of ``solve`` for B instances of n tasks."""
+    """Result of ``solve`` for B instances of n tasks.
 
-    decisions: NDArray[np.int64]  # (B, n)
-    latency_s: NDArray[np.float64]  # (B,) value of the objective in seconds
-    lower_bound_s: NDArray[np.float64]  # (B,) no decision is below it; equal to latency_s where proven optimal
-    optimal: NDArray[np.bool_]  # (B,) whether optimality is proven, to a relative 1e-12
-    nodes: NDArray[np.int64]  # (B,) partial schedules made
+    Attributes:
+        decisions: (B, n) integers, the location of each task.
+        latency_s: (B,) value of the objective in seconds.
+        lower_bound_s: (B,) no decision is below it; equal to ``latency_s`` where proven optimal.
+        optimal: (B,) whether optimality is proven, to a relative 1e-12.
+        nodes: (B,) partial schedules made.
+    """
+
+    decisions: NDArray[np.int64]
+    latency_s: NDArray[np.float64]
+    lower_bound_s: NDArray[np.float64]
+    optimal: NDArray[np.bool_]
+    nodes: NDArray[np.int64]
 
 
 def exact(instances: Instances, objective: str = "makespan") -> NDArray[np.int64]:
@@ -134,8 +142,8 @@ def solve(
         objective: "makespan", "mean" or "cost".
         max_nodes: how many partial schedules may be made for each instance; None searches until optimality is proven,
             which the time and the memory for it must allow. An instance that reaches the limit keeps the best decision
-            found, and ``optimal`` is False; `python -m benchmarks large-n` shows how far it then is from the bound. The
-            makespan of a chain is always solved to the end.
+            found, and ``optimal`` is False; ``python -m benchmarks large-n`` shows how far it then is from the bound.
+            The makespan of a chain is always solved to the end.
         num_threads: threads to share the instances; None takes one a core.
 
     Returns:
