@@ -100,16 +100,6 @@ class JointEnv(EpochEnv):
     is.
 
     ## Arguments
-<<<<<<< HEAD
-    ``scenario``: a preset's name, a dict with "name" and what to change, or a ``Scenario``; ``objective``;
-    ``num_epochs`` in an episode; ``carry_over``: whether work that is left stays in the queues; ``observation_noise``:
-    what the policy sees of rates and backlogs, where the delay is always that of the truth: 0 the truth, a larger
-    number estimates (``offload_gym.estimate_instances``), "last" those of the epoch before; ``observation``: "flat" or
-    "dict", see above; ``render_mode``: the schedule of the last epoch as a Gantt chart of device, radio and each core,
-    as "ansi" (text), "rgb_array" (pixels; needs matplotlib) or "human" (a window that follows each step; needs
-    matplotlib, pygame and a display, and says so where there is none); ``render_optimum``: whether the epoch's optimal
-    schedule is shown beside it.
-=======
     - ``scenario="default"``: a preset's name, a dict with "name" and what to change, or a ``Scenario``.
     - ``objective="makespan"``: "makespan", "mean" or "cost".
     - ``num_epochs=10``: epochs of an episode, or None.
@@ -119,9 +109,8 @@ class JointEnv(EpochEnv):
     - ``observation="flat"``: "flat" or "dict", see above.
     - ``render_mode=None``: the schedule of the last epoch as a Gantt chart of device, radio and each core, as "ansi"
       (text), "rgb_array" (pixels; needs matplotlib) or "human" (a window that follows each step; needs matplotlib,
-      pygame and a display).
+      pygame and a display, and says so where there is none).
     - ``render_optimum=False``: whether the epoch's optimal schedule is shown beside it.
->>>>>>> af19d05 (Docstrings that render as lists; environments and libraries in the navigation; formulas legible without a font for mathematics)
 
     ## Version history
     v0: first version.
