@@ -41,7 +41,7 @@ def random_application(
     1.5: sending it at 20 Mbit/s takes on average ``ccr`` times as long as running its parent at 8 GHz.
 
     Args:
-        num_tasks: n.
+        num_tasks: n, how many.
         fat: how wide the graph is, from 0, a chain, to 1, one or two layers.
         density: how many of the possible edges there are, from 0, one parent each, to 1, all of the layer before.
         jump: how many layers an edge may span, at least 1.
@@ -92,7 +92,7 @@ def chain(
     """Equal tasks, each needing the one before: a sequential application.
 
     Args:
-        num_tasks: n.
+        num_tasks: n, how many.
         workload_cycles: of each task.
         input_bits: of the first task.
         output_bits: of the last task.
