@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,9 +49,11 @@ def compare_cell(
     check_count("num_cells", num_cells)
     check_count("num_decisions", num_decisions)
     check_seed(seed)
+    if json_path is not None and Path(json_path).is_dir():
+        raise ValueError(f"json_path is {json_path}, a folder; it must be a file")
     scenario = make_scenario() if scenario is None else scenario
     rows = []
-    for m in tqdm(num_devices, desc="cells", unit="size"):
+    for m in tqdm(num_devices, desc="cells", unit="size", disable=None):
         cells = [sample_cell(scenario, m, seed_for("test", seed, m, c)) for c in range(num_cells)]
         policies: dict[str, Policy] = {name: make_policy(name) for name in BUILT_IN}
         for name, shared in (("ppo, own reward", False), ("ppo, shared reward", True)):

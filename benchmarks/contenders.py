@@ -12,7 +12,7 @@ from offload_gym.scenario import Scenario
 from offload_gym.solvers.local_search import SWAP
 
 SUFFIX = ".safetensors"
-# Without the shipped networks with local search behind them: those of a folder of trained ones say the same.
+# Of the networks that the package ships only the plain ones; those of the folder also come with local search.
 BUILT_IN = tuple(name for name in POLICY_NAMES if not (name in SHIPPED and "+" in name))
 # Trained policies are listed in this order, others after them.
 ORDER = (

@@ -129,6 +129,12 @@ def test_no_text_ends_the_script():
         ('[{"what": "kernel", "rate_per_s": 1}]', "has no policy in row 0"),
         (json.dumps([ROWS[0] | {"gap_mean": "1 %"}]), "has '1 %' as gap_mean in row 0"),
         (json.dumps([ROWS[0] | {"decide_us_p50": None}]), "has None as decide_us_p50 in row 0"),
+        (json.dumps([ROWS[0] | {"decide_us_p50": 0}]), "has 0 as decide_us_p50 in row 0"),
+        (json.dumps([ROWS[0] | {"observation_noise": [1]}]), "has [1] as observation_noise in row 0"),
+        (json.dumps([ROWS[0] | {"gap_quantiles": "x"}]), "has 'x' as gap_quantiles in row 0"),
+        (json.dumps([ROWS[0] | {"gap_quantiles": [1, None, "x"]}]), "as gap_quantiles in row 0"),
+        (json.dumps([ROWS[0] | {"gap_with_delay": float("nan")}]), "has nan as gap_with_delay in row 0"),
+        ("[" * 100_000, "rows.json is not JSON"),
     ],
 )
 def test_other_files_give_one_sentence(text, sentence, tmp_path, capsys):

@@ -105,7 +105,7 @@ function drawChart(figure, chart) {
   const observer = new ResizeObserver(() => {
     if (figure.clientWidth !== width) {
       width = figure.clientWidth;
-      draw();
+      requestAnimationFrame(draw); // drawing here would change sizes that are being observed
     }
   });
   redrawn.set(figure, observer);

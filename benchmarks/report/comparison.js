@@ -34,7 +34,8 @@ const DISTRIBUTION_FLOOR = 0.1; // per cent
 
 /** Checkboxes for the policies whose rows hold quantiles, and a chart of those that are checked. */
 function drawDistribution(section, { rows }) {
-  const listed = rows.filter((row) => row.gap_quantiles).toSorted((a, b) => b.gap_mean - a.gap_mean);
+  const listed = rows.filter((row) => row.gap_quantiles)
+    .toSorted((a, b) => Math.sign((b.gap_mean ?? Infinity) - (a.gap_mean ?? Infinity)) || 0); // null: infinite
   const [figure, missing, details] = ["figure", ".missing", "details"].map((name) => section.querySelector(name));
   const fieldset = section.querySelector("fieldset");
   missing.hidden = listed.length > 0;

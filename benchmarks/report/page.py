@@ -21,10 +21,13 @@ from offload_gym.runtime import load_network
 HERE = Path(__file__).parent
 SCRIPTS = ("chart.js", "comparison.js", "explorer.js", "page.js")
 NAME = "index.html"
-# What the page shows of every row; `gap_` fields are null where the gap is infinite.
+# What the page takes of a row. Fields that begin with `gap_` may be null: the gap is infinite.
 TEXTS = ("policy", "scenario", "objective")
 NUMBERS = ("num_tasks", "num_edges", "gap_mean", "gap_p95", "gap_max", "exact_match", "label_accuracy",
            "decide_us_p50", "decide_us_p99", "num_parameters")  # fmt: skip
+FURTHER = ("num_instances", "gap_mean_low", "gap_mean_high", "optimal_share", "gap_with_delay",
+           "gap_with_delay_on_slow_device")  # fmt: skip
+QUANTILES, NOISE = "gap_quantiles", "observation_noise"
 
 
 def write_report(folder: Path, policy_files: Sequence[Path], agents_folder: Path | None, seed: int) -> Path:
@@ -76,7 +79,7 @@ def read_comparisons(path: Path) -> list[dict[str, Any]]:
         rows = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}; `make demo` writes results/policies.json") from None
-    except ValueError as error:
+    except (RecursionError, ValueError) as error:
         raise ValueError(f"{path} is not JSON: {error}") from None
     wanted = "it must hold the rows that `python -m benchmarks policies --json` writes"
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
@@ -86,29 +89,40 @@ def read_comparisons(path: Path) -> list[dict[str, Any]]:
         for name in (*TEXTS, *NUMBERS):
             if name not in row:
                 raise ValueError(f"{path} has no {name} in row {number}; {wanted}")
-            fits = isinstance(row[name], str) if name in TEXTS else _is_number(row[name], name.startswith("gap_"))
-            if not fits:
-                raise ValueError(f"{path} has {row[name]!r} as {name} in row {number}; {wanted}")
-        noise = row.get("observation_noise", 0.0)
-        key = row["scenario"], row["num_tasks"], row["num_edges"], row["objective"], noise
+        # Nothing else of the row comes onto the page.
+        row = {name: row[name] for name in (*TEXTS, *NUMBERS, *FURTHER, QUANTILES, NOISE) if name in row}
+        for name, value in row.items():
+            if not _fits(name, value):
+                raise ValueError(f"{path} has {value!r} as {name} in row {number}; {wanted}")
+        key = row["scenario"], row["num_tasks"], row["num_edges"], row["objective"], row.get(NOISE, 0.0)
         together.setdefault(key, []).append(row)
     return [_comparison(path, rows) for rows in together.values()]
 
 
-def _is_number(value: object, may_be_null: bool) -> bool:
-    if value is None:
-        return may_be_null
+def _fits(name: str, value: object) -> bool:
+    """Whether a field of a row is what the page can show."""
+    if name in TEXTS:
+        return isinstance(value, str)
+    if name == NOISE:
+        return value == "last" or _is_number(value)
+    if name == QUANTILES:
+        return isinstance(value, list) and len(value) > 1 and all(gap is None or _is_number(gap) for gap in value)
+    if name.startswith("decide_us"):
+        return _is_number(value) and value > 0  # type: ignore[operator]  # on a logarithmic axis
+    return _is_number(value) or (value is None and name.startswith("gap_"))
+
+
+def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= -1e-9
 
 
 def _comparison(path: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
     first = rows[0]
-    title = f"{first['scenario']}, n = {first['num_tasks']}, K = {first['num_edges'] + 2}, {first['objective']}"
-    if first.get("observation_noise"):
-        title += f", observation noise {first['observation_noise']}"
+    key = first["scenario"], first["objective"], first["num_tasks"], first["num_edges"] + 2, first.get(NOISE, 0.0)
     infinite = [row | {"gap_mean": math.inf} if row["gap_mean"] is None else row for row in rows]
     return {
-        "title": title,
+        "title": _title(*key),
+        "key": [str(part) for part in key],
         "file": path.name,
         "num_instances": first.get("num_instances"),
         "front": front(infinite),
@@ -116,16 +130,22 @@ def _comparison(path: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def read_curves(folder: Path, comparisons: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Learning curves of the agents of a folder, one figure for each scenario and objective in it.
+def _title(scenario: object, objective: object, num_tasks: object, num_locations: object, noise: object) -> str:
+    title = f"{scenario}, n = {num_tasks}, K = {num_locations}, {objective}"
+    return title if str(noise) in ("0", "0.0") else f"{title}, observation noise {noise}"
 
-    Beside them stands the gap of some policies in the first comparison of the same scenario, size and objective.
+
+def read_curves(folder: Path, comparisons: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Learning curves of the agents of a folder, one figure for each scenario, size, objective and noise in it.
+
+    Beside them stands the gap of some policies in the first comparison of the same.
     """
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder; it must be one of policies that `python -m agents` trained")
-    together: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    together: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for path in sorted(folder.glob(f"*{SUFFIX}")):
-        metadata = load_network(path).metadata
+        network = load_network(path)
+        metadata = network.metadata
         if "learning_curve" not in metadata:
             continue
         try:
@@ -135,25 +155,21 @@ def read_curves(folder: Path, comparisons: Sequence[dict[str, Any]]) -> list[dic
         except ValueError:
             raise ValueError(f"{path}: its learning_curve is not a list of seconds and gaps") from None
         agent = {"policy": path.name.removesuffix(SUFFIX), "points": points}
-        key = metadata.get("scenario", ""), metadata.get("objective", ""), metadata.get("trained_num_tasks", "")
+        names = ("scenario", "objective", "trained_num_tasks")
+        key = *(metadata.get(name, "") for name in names), str(len(network.cores)), metadata.get(NOISE, "0.0")
         together.setdefault(key, []).append(agent)
     return [
-        {
-            "title": f"{scenario}, n = {num_tasks}, {objective}",
-            "agents": agents,
-            "beside": _beside(comparisons, scenario, objective, num_tasks),
-        }
-        for (scenario, objective, num_tasks), agents in together.items()
+        {"title": _title(*key), "agents": agents, "beside": _beside(comparisons, key)}
+        for key, agents in together.items()
     ]
 
 
-def _beside(comparisons: Sequence[dict[str, Any]], *wanted: str) -> list[dict[str, Any]]:
+def _beside(comparisons: Sequence[dict[str, Any]], key: tuple[str, ...]) -> list[dict[str, Any]]:
     for comparison in comparisons:
-        rows = comparison["rows"]
-        if tuple(str(rows[0][name]) for name in ("scenario", "objective", "num_tasks")) == wanted:
+        if tuple(comparison["key"]) == key:
             return [
                 {"policy": row["policy"], "gap": row["gap_mean"]}
-                for row in rows
+                for row in comparison["rows"]
                 if row["policy"] in BESIDE_CURVES and row["gap_mean"] is not None
             ]
     return []
