@@ -21,6 +21,7 @@ from offload_gym.instances import check_count
 from offload_gym.interop.pettingzoo import CellEnv
 from offload_gym.runtime import NetworkPolicy
 from offload_gym.scenario import Scenario, as_scenario
+from offload_gym.seeds import check_seed
 
 NUM_AGENTS = 128  # sub-environments of a training run
 STEPS_AN_UPDATE = 8  # of each of them
@@ -139,6 +140,8 @@ def train_shared_policy(
         The policy, which decides as PPO's most likely actions do.
     """
     check_count("num_decisions", num_decisions)
+    check_count("num_devices", num_devices)
+    check_seed(seed)
     scenario = as_scenario(scenario)
     cells = [
         CellEnv(scenario, num_devices, objective, num_epochs=1, shared_reward=shared_reward)
@@ -154,7 +157,7 @@ def train_shared_policy(
         n_epochs=8,
         learning_rate=lambda remaining: 2e-3 * remaining,
         policy_kwargs={"net_arch": HIDDEN, "activation_fn": nn.ReLU},
-        seed=seed,
+        seed=seed % 2**32,  # numpy's legacy generator, which stable-baselines3 seeds, takes no more
         device="cpu",
     )
     agent.learn(num_decisions)

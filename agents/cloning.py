@@ -20,8 +20,10 @@ from offload_gym.demonstrations import Demonstrations, generate_demonstrations
 from offload_gym.interop.minari import SEQUENTIAL, load_minari_dataset
 from offload_gym.observation import row_size, state_size
 from offload_gym.runtime import Network
+from offload_gym.sampling import sample_instances
 from offload_gym.scenario import Scenario
 from offload_gym.seeds import seed_for
+from offload_gym.trained_range import range_metadata
 
 if TYPE_CHECKING:
     from minari import MinariDataset
@@ -65,6 +67,10 @@ def clone(
     """
     scenario, objective, noise = settings.scenario, settings.objective, settings.observation_noise
     dataset = load_minari_dataset(dataset_id, SEQUENTIAL, scenario, objective, noise)
+    if path is not None:
+        if Path(path).is_dir():
+            raise ValueError(f"path is {path}, a folder; it must be a file")
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
     cloned = samples_of(dataset, scenario, targets, pick_device(settings.device))
 
     def draw(purpose: str, size: int, *further: int) -> Demonstrations:
@@ -79,13 +85,15 @@ def clone(
         results.append(Result(dataset_id, run, gap, mean_gap(network, test)))
         if best is None or gap < best[0]:
             best = gap, network
+    if path is not None and best is not None:
+        drawn = sample_instances(scenario, len(cloned.rows), seed_for("training", settings.seed, 11))
+        metadata = policy_metadata(settings) | range_metadata(drawn) | {"dataset": dataset_id}
+        save_policy(path, best[1]._replace(metadata=metadata))
     for run in range(num_runs):
         labels = draw("training", len(cloned.rows), run)
         labelled = make_samples(labels, "sequential", scenario.dependent, cloned.rows.device)
         network, gap = _fit(labelled, validation, settings, run, "labels")
         results.append(Result("labels", run, gap, mean_gap(network, test)))
-    if path is not None and best is not None:
-        save_policy(path, best[1]._replace(metadata={**policy_metadata(settings), "dataset": dataset_id}))
     return results
 
 

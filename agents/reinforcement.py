@@ -109,7 +109,7 @@ def make_agent(
             vector_env(num_envs, scenario, objective, 1, observation_noise=observation_noise, autoreset_mode="SameStep")
         )
     )
-    common: dict[str, Any] = {"gamma": 1.0, "seed": seed, "device": "cpu"}
+    common: dict[str, Any] = {"gamma": 1.0, "seed": seed % 2**32, "device": "cpu"}
     if algorithm == "ppo":
         # As many placements, and so as many gradient steps, between two updates in both environments.
         steps = PLACEMENTS_AN_UPDATE // num_envs // placements_a_step(name, scenario)

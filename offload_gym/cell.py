@@ -52,6 +52,7 @@ from offload_gym.sampling import sample_instances
 from offload_gym.scenario import Scenario, as_scenario
 
 OBJECTIVES = ("makespan", "mean")
+STAGES = ("send", "path", "run", "return")  # of stage times, in their order
 
 
 class Cell(NamedTuple):
@@ -205,7 +206,7 @@ def as_cell(instances: Instances) -> Cell:
     """The cell of m devices that a batch of m instances stands for.
 
     Raises:
-        ValueError: tasks depend on each other, or the servers are not the same for all devices.
+        ValueError: tasks depend on each other, the servers are not the same for all devices, or a time is infinite.
     """
     if instances.edge_start[:, -1].any():
         raise ValueError(
@@ -217,10 +218,17 @@ def as_cell(instances: Instances) -> Cell:
     for column in (CPU, CORES):
         _check_same(LOCATION_FIELDS[column], instances.locations[:, 1:, column])
     m, n, num_locations = len(instances), instances.num_tasks, instances.num_locations
-    times = np.empty((m, n, num_locations, 4))
+    times = np.zeros((m, n, num_locations, 4))
     free_s = np.empty((m, num_locations, instances.max_cores))
     _fill_cell(instances.tasks, instances.locations, instances.core_backlog_s, instances.task_counts, times, free_s)
     _check_same("backlog_s", free_s[:, 1:])
+    bad = np.argwhere(~np.isfinite(times))
+    if len(bad):
+        d, i, k, stage = bad[0].tolist()
+        raise ValueError(
+            f"the {STAGES[stage]} time of task {i} of device {d} at location {k} is {times[d, i, k, stage]} s; it must "
+            "be finite"
+        )
     return Cell(times, instances.task_counts, instances.radio_backlog_s, free_s)
 
 

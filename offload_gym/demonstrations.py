@@ -29,7 +29,7 @@ from offload_gym.files import replacing
 from offload_gym.instances import LOCATION_FIELDS, POWER_FIELDS, TASK_FIELDS, Instances
 from offload_gym.sampling import sample_estimated
 from offload_gym.scenario import Scenario
-from offload_gym.seeds import check_seed
+from offload_gym.seeds import as_seed_sequence
 from offload_gym.solvers.exact import UNLIMITED, solve, solve_one
 from offload_gym.solvers.parallel import for_each_chunk
 
@@ -246,8 +246,7 @@ def generate_demonstrations(
     for name, value in (("explored_share", explored_share), ("exploration_rate", exploration_rate)):
         if not 0 <= value <= 1:
             raise ValueError(f"{name} is {value}; it must be from 0 to 1")
-    check_seed(seed)
-    base = seed if isinstance(seed, SeedSequence) else SeedSequence(seed)
+    base = as_seed_sequence(seed)
     # Not base.spawn(2), which counts its calls: the same seed must always give the same demonstrations.
     instance_seed, exploration_seed, noise_seed = (
         SeedSequence(base.entropy, spawn_key=(*base.spawn_key, i)) for i in range(3)

@@ -56,7 +56,7 @@ def state_size(total_cores, num_locations, dependent=False):
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def squash(x):
-    """``x`` itself up to 2, and on to 3 for larger ones: increasing, continuous in value and slope, below ``HIGH``."""
+    """``x`` itself up to 2, and on to 3 for larger ones: increasing, continuous in value and slope, below 3."""
     return x if x <= 2.0 else 3.0 - 1.0 / (x - 1.0)
 
 

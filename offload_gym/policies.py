@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from offload_gym.delay import objective_code
 from offload_gym.instances import Instances
 from offload_gym.runtime import NetworkPolicy, load_network
+from offload_gym.scenario import Scenario
 from offload_gym.seeds import check_seed
 from offload_gym.solvers.beam import beam_search
 from offload_gym.solvers.exact import exact
@@ -101,6 +102,11 @@ _BUILT_IN: dict[str, Callable[[str, int], Policy]] = {
 }
 #: The names that ``make_policy`` takes.
 POLICY_NAMES = (*_BUILT_IN, *SHIPPED)
+
+
+def preset_of(scenario: Scenario) -> str:
+    """The preset whose shipped networks suit a scenario best: its own where there are some, else "default"."""
+    return scenario.name if scenario.name in SHIPPED_PRESETS else "default"
 
 
 def make_policy(name: str, objective: str = "makespan", seed: int = 0, preset: str = "default") -> Policy:

@@ -22,6 +22,14 @@ def seed_for(purpose: str, seed: int, *further: int) -> SeedSequence:
     return SeedSequence(seed, spawn_key=(PURPOSES.index(purpose), *further))
 
 
+def as_seed_sequence(seed: int | SeedSequence) -> SeedSequence:
+    """A seed whose children may be drawn: a plain number is a stream of its own, apart from those of the purposes."""
+    if isinstance(seed, SeedSequence):
+        return seed
+    check_seed(seed)
+    return SeedSequence(int(seed), spawn_key=(len(PURPOSES),))
+
+
 def check_seed(seed: object) -> None:
     """ValueError where a whole number is given as a seed and is negative."""
     if isinstance(seed, int | np.integer) and seed < 0:

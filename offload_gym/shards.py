@@ -29,7 +29,7 @@ from offload_gym.demonstrations import (
 from offload_gym.files import keep_settings
 from offload_gym.instances import check_count
 from offload_gym.scenario import Scenario, as_scenario
-from offload_gym.seeds import check_seed
+from offload_gym.seeds import as_seed_sequence
 
 SETTINGS = "settings.json"
 SHARDS = "shard-*.npz"
@@ -89,8 +89,7 @@ def generate_shards(
         check_count(name, value)
     if num_jobs is not None:
         check_count("num_jobs", num_jobs)
-    check_seed(seed)
-    base = seed if isinstance(seed, SeedSequence) else SeedSequence(seed)
+    base = as_seed_sequence(seed)
     labelling: dict[str, Any] = {
         "objective": objective,
         "explored_share": explored_share,

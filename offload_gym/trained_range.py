@@ -15,6 +15,7 @@ from offload_gym.instances import Instances
 
 PREFIX = "trained_range_"  # of the keys in the metadata of a policy file
 ROUNDING = 1e-3  # of the numbers there
+FEW = 0.01  # share of instances outside the range that says nothing: a range is that of a sample
 
 
 def _ratios(instances: Instances) -> dict[str, tuple[str, NDArray[np.float64]]]:
@@ -23,7 +24,9 @@ def _ratios(instances: Instances) -> dict[str, tuple[str, NDArray[np.float64]]]:
     device_s = np.maximum(cycles, 1.0) / (instances.cpu_hz[:, 0] * instances.cores[:, 0])
     send_s = instances.input_bits.sum(axis=1) / instances.uplink_bps[:, 1:].max(axis=1)
     speed = instances.cpu_hz[:, 1:].max(axis=1) / instances.cpu_hz[:, 0]
-    backlog_s = instances.backlog_s.reshape(len(instances), instances.num_locations, -1)[:, :, 0].max(axis=1)
+    backlog_s = instances.backlog_s.reshape(len(instances), instances.num_locations, -1)
+    missing = np.arange(backlog_s.shape[2]) >= instances.cores[:, :, None]
+    backlog_s = np.where(missing, 0.0, backlog_s).max(axis=(1, 2))
     run = "the time to run all tasks on the device"
     return {
         "send": (f"the time to send all tasks over {run}", send_s / device_s),
@@ -39,7 +42,7 @@ def range_metadata(instances: Instances) -> dict[str, str]:
 
 
 def unlike_trained(metadata: Mapping[str, str], instances: Instances) -> str:
-    """Which ratios of the instances lie outside the range that the metadata name; empty where none does."""
+    """Which ratios lie outside the range that the metadata name, in more than ``FEW`` of the instances; empty: none."""
     parts = []
     for name, (what, values) in _ratios(instances).items():
         try:
@@ -47,6 +50,6 @@ def unlike_trained(metadata: Mapping[str, str], instances: Instances) -> str:
         except ValueError:  # written by another program
             continue
         share = np.mean((values < low * (1 - ROUNDING)) | (values > high * (1 + ROUNDING)))
-        if share > 0:
+        if share > FEW:
             parts.append(f"{what} from {low:g} to {high:g} (outside it: {share:.0%} of these instances)")
     return "; ".join(parts)

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "stable_baselines3", "pandas", "matplotlib", "networkx", "pydot", "tqdm", "joblib", "ray", "dask")
-HEAVY += ("distributed", "minari", "h5py", "pyarrow", "agents", "benchmarks")
+HEAVY += ("pettingzoo", "pygame", "distributed", "minari", "h5py", "pyarrow", "agents", "benchmarks")
 REQUIRED = {"gymnasium", "llvmlite", "numba", "numpy"}
 OPTIONAL = {"torch", "stable_baselines3", "pandas"}  # nowhere in offload_gym, but for:
 ALLOWED = {"offload_gym/tracing.py": {"torch"}}  # reads a torch model, for those who have one

@@ -43,6 +43,9 @@ def test_a_shipped_network_warns_once_and_only_where_it_should():
         warnings.simplefilter("error")
         assert student.decide(sample()[:0]).shape == (0, 8)
         student.decide(sample(2000))
+        for seed in range(10):
+            instances = offload_gym.sample_instances("default", 10_000, seed)
+            assert unlike_trained(student.network.metadata, instances) == ""
         slow = sample(uplink_bps=(1e4, 1e5))
         student.decide(slow)  # not the first call: looking at each would take longer than deciding
     student = offload_gym.make_policy("student")

@@ -19,7 +19,7 @@ from offload_gym.command_line.patience import patience
 from offload_gym.command_line.tables import chart, milliseconds, schedule_table, text_table
 from offload_gym.delay import OBJECTIVES, Schedule, latency, schedule
 from offload_gym.envs.rendering import OBJECTIVE_NAMES
-from offload_gym.policies import POLICY_NAMES, SHIPPED_PRESETS, Policy, load_policy, make_policy
+from offload_gym.policies import POLICY_NAMES, SHIPPED_PRESETS, Policy, load_policy, make_policy, preset_of
 from offload_gym.scenario import Scenario
 from offload_gym.solvers.exact import Solutions, solve
 
@@ -81,6 +81,9 @@ def _command(commands: Any, name: str, summary: str, examples: str, run: Any) ->
     parser.add_argument("--schedule", action="store_true", help="print the schedule of each of several instances")
     parser.add_argument("--json", action="store_true", help="print JSON: instances, decisions and schedules")
     parser.add_argument("--csv", metavar="DIR", help="write tasks.csv, with the schedules, and locations.csv as well")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace the files of --csv where they are there already"
+    )
     return parser
 
 
@@ -108,7 +111,7 @@ def chosen_policy(name: str, objective: str, seed: int, preset: str | None, scen
                          f"{', '.join(POLICY_NAMES)}")  # fmt: skip
     if name not in POLICY_NAMES:
         return load_policy(name)
-    own = scenario.name if scenario is not None and scenario.name in SHIPPED_PRESETS else "default"
+    own = "default" if scenario is None else preset_of(scenario)
     return make_policy(name, objective, seed, preset or own)
 
 
@@ -121,7 +124,7 @@ def _report(
     needed = options.json or options.csv is not None or one_by_one
     schedules = [schedule(instances, decisions[b], b) for b in range(len(names))] if needed else []
     if options.csv is not None:
-        paths = write_csv(options.csv, names, instances, schedules)
+        paths = write_csv(options.csv, names, instances, schedules, options.overwrite)
         print(f"written: {' and '.join(map(str, paths))}", file=sys.stderr)
     if options.json:
         rows = _rows(given, latency_s, solutions, schedules)

@@ -65,9 +65,21 @@ def instances_of_csv(
 
 
 def write_csv(
-    folder: str | Path, names: Sequence[str], instances: Instances, schedules: Iterable[Schedule]
+    folder: str | Path,
+    names: Sequence[str],
+    instances: Instances,
+    schedules: Iterable[Schedule],
+    overwrite: bool = False,
 ) -> tuple[Path, Path]:
-    """Write the sheets of tasks, with what happens to them, and of locations; returns their paths."""
+    """Write the sheets of tasks, with what happens to them, and of locations; returns their paths.
+
+    Raises:
+        ValueError: one of them is there already, and is not to be overwritten.
+    """
+    paths = Path(folder) / "tasks.csv", Path(folder) / "locations.csv"
+    for path in paths:
+        if path.exists() and not overwrite:
+            raise ValueError(f"{path} is there already; --overwrite replaces it")
     task_rows: list[Sequence[Any]] = [("instance", "task", *TASK_FIELDS, PARENTS, *RESULT_FIELDS)]
     location_rows: list[Sequence[Any]] = [("instance", "location", *SITE_FIELDS, *DEVICE_FIELDS)]
     for b, (name, schedule) in enumerate(zip(names, schedules, strict=True)):
@@ -86,7 +98,6 @@ def write_csv(
                 device = [float(instances.radio_backlog_s[b]), *instances.power[b].tolist()]
                 values |= dict.fromkeys(NO_PATH, "")
             location_rows.append((name, k, *values.values(), *(device if k == 0 else [""] * len(DEVICE_FIELDS))))
-    paths = Path(folder) / "tasks.csv", Path(folder) / "locations.csv"
     for path, rows in zip(paths, (task_rows, location_rows), strict=True):
         with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows(rows)

@@ -38,6 +38,8 @@ def instances_of_json(data: Any, source: str) -> tuple[list[str], Instances]:
         if batches and batch.num_locations != batches[0].num_locations:
             raise ValueError(f"{where} has {batch.num_locations} locations; the instances before it have "
                              f"{batches[0].num_locations}")  # fmt: skip
+        if name is not None and str(name) in names:
+            raise ValueError(f"{where} has the instance {str(name)!r}, as one before it; each must have its own name")
         batches.append(batch)
         names += [str(len(names) + j) if name is None else str(name) for j in range(len(batch))]
     return names, batches[0] if len(batches) == 1 else Instances.concatenate(batches)

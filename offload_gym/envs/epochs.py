@@ -192,9 +192,13 @@ class EpochEnv(gym.Env):
         fleet = self._fleet
         first, decision = int(fleet.task[0]), fleet.decision[0].copy()
         decision[first : first + self._action.shape[1]] = self._action[0]
-        # What was shown before is the same epoch: its instances stand for it, and for its optimum.
-        instances = self._shown[0] if first > 0 and self._shown is not None else self.true_instances
-        return instances, decision
+        if self._shown is not None:
+            instances, before = self._shown
+            if (
+                before[: instances.task_counts[0]] < 0
+            ).any():  # the same epoch: its instances also stand for its optimum
+                return instances, decision
+        return self.true_instances, decision
 
     def _bad(self, action: Any) -> ValueError:
         shape, last = self._action_shape, self.scenario.num_locations - 1
@@ -216,13 +220,13 @@ class EpochEnv(gym.Env):
         from offload_gym.envs.viewer import Viewer, charts_of
 
         if self._viewer is None:
-            self._viewer = Viewer(self.render_mode, self.metadata["render_fps"], self.objective)
+            self._viewer = Viewer(self.metadata["render_fps"], self.objective)
             self._viewer.begin_episode(self.scale_s)
         instances, decision = self._shown
         application = drawn_application(self.scenario, instances)
         names = () if application is None else application.task_names
         optimum = self._viewer.optimum(instances, self.objective) if self.render_optimum else None
-        return self._viewer.show(charts_of(instances, decision, self.objective, names, optimum))
+        return self._viewer.show(charts_of(instances, decision, self.objective, names, optimum), self.render_mode)
 
     def close(self) -> None:
         """Close the window of render_mode "human"."""

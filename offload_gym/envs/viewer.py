@@ -72,18 +72,17 @@ def charts_of(
 
 
 class Viewer:
-    """Shows charts, one after the other, in the way of one render mode.
+    """Shows charts, one after the other.
 
     The time axis of images stays the same during an episode as long as the schedules fit, and grows where they do not.
 
     Args:
-        mode: "ansi", "rgb_array" or "human".
         fps: frames a second of the window.
         objective: "makespan", "mean" or "cost".
     """
 
-    def __init__(self, mode: str, fps: float, objective: str) -> None:
-        self._mode, self._fps, self._objective = mode, fps, _on_axis(objective)
+    def __init__(self, fps: float, objective: str) -> None:
+        self._fps, self._objective = fps, _on_axis(objective)
         self._limit_s = 0.0
         self._figure: Figure | None = None
         self._screen: Any = None  # of pygame
@@ -100,25 +99,29 @@ class Viewer:
             self._solved = instances, solve(instances, objective, MAX_NODES)
         return self._solved[1]
 
-    def show(self, charts: list[Chart]) -> Any:
+    def show(self, charts: list[Chart], mode: str) -> Any:
         """The charts as text or as pixels, (height, width, 3); or None, in a window if there is a display.
+
+        Args:
+            charts: one, or two beside each other; as many each time.
+            mode: "ansi", "rgb_array" or "human".
 
         Raises:
             ImportError: matplotlib or pygame is not installed.
         """
-        if self._mode == "ansi":
+        if mode == "ansi":
             return "\n\n".join(
                 render_ansi(chart.schedule, chart.latency_s, task_names=chart.task_names, title=chart.title)
                 for chart in charts
             )
-        if self._blind:
+        if self._blind and mode == "human":
             return None
         needed_s = max(time_needed(chart.schedule, chart.latency_s) for chart in charts)
         self._limit_s = max(self._limit_s, rounded_up(needed_s))
         if self._figure is None:
             self._figure = Figure(charts, self._objective)
         pixels = self._figure.pixels(charts, self._limit_s)
-        if self._mode == "rgb_array":
+        if mode == "rgb_array":
             return pixels
         self._show_window(pixels)
         return None

@@ -22,9 +22,9 @@ from offload_gym.envs.epochs import NUM_EPOCHS
 from offload_gym.envs.recording import Act, Episode, record_episodes
 from offload_gym.envs.vector import VectorEpochEnv
 from offload_gym.instances import Instances, check_count
-from offload_gym.policies import Policy, make_policy
+from offload_gym.policies import Policy, make_policy, preset_of
 from offload_gym.scenario import Scenario, as_scenario
-from offload_gym.seeds import check_seed
+from offload_gym.seeds import as_seed_sequence
 
 try:
     import minari
@@ -41,6 +41,7 @@ except ModuleNotFoundError as error:
 JOINT, SEQUENTIAL = "offload_gym/Joint-v0", "offload_gym/Sequential-v0"
 EXPERT = "exact"
 BATCH = 1024  # episodes that are recorded at a time
+MAX_EPOCHS = 20_000  # of such a batch together
 OPTIMAL = 1e-9  # regret below which a choice counts as one of the expert's
 
 
@@ -114,9 +115,8 @@ def make_minari_dataset(
     for name, value in (("explored_share", explored_share), ("exploration_rate", exploration_rate)):
         if not 0 <= value <= 1:
             raise ValueError(f"{name} is {value}; it must be from 0 to 1")
-    check_seed(seed)
     folder = _new_folder(dataset_id)
-    base = seed if isinstance(seed, SeedSequence) else SeedSequence(seed)
+    base = as_seed_sequence(seed)
     of_episodes, of_choices, of_scores = (
         SeedSequence(base.entropy, spawn_key=(*base.spawn_key, i)) for i in range(3)
     )  # not base.spawn(3), which counts its calls
@@ -131,7 +131,8 @@ def make_minari_dataset(
     }
     env = gym.make(env_id, **settings)
     rng = np.random.default_rng(of_choices)
-    acting = _built_in(policy, objective, rng) if isinstance(policy, str) else policy
+    preset = preset_of(as_scenario(scenario))
+    acting = _built_in(policy, objective, rng, preset) if isinstance(policy, str) else policy
 
     def act(seen: Instances, true: Instances) -> tuple[NDArray[np.int64], dict[str, NDArray]]:
         shape = (len(seen), seen.num_tasks)
@@ -148,23 +149,22 @@ def make_minari_dataset(
         "dataset_id": dataset_id,
         "minari_version": minari.__version__,
         "algorithm_name": name,
-        "author": {author},
-        "author_email": {author_email},
         "code_permalink": "",
         "description": description
         or f"{num_episodes} episodes of {num_epochs} decision epochs of the scenario {as_scenario(scenario).label!r}, "
         f"decided by {name!r} for the objective {objective!r}.",
         "requirements": [f"offload-gym=={offload_gym.__version__}"],
-        "policy": name,
+        "policy": policy if isinstance(policy, str) else type(policy).__name__,
         "objective": objective,
         "scenario": fields,
         "seed": {"entropy": base.entropy, "spawn_key": list(base.spawn_key)},
         "explored_share": explored_share,
         "exploration_rate": exploration_rate,
     }
+    metadata |= {key: {value} for key, value in (("author", author), ("author_email", author_email)) if value}
     if num_episodes_average_score:
         for score, reference in (("ref_min_score", "random"), ("ref_max_score", EXPERT)):
-            scored = _built_in(reference, objective, np.random.default_rng(of_scores))
+            scored = _built_in(reference, objective, np.random.default_rng(of_scores), preset)
             metadata[score] = _mean_return(env_id, settings, num_episodes_average_score, of_scores, scored)
         metadata["num_episodes_average_score"] = num_episodes_average_score
     _write(folder, metadata, env, _record(env_id, settings, num_episodes, of_episodes, act))
@@ -176,8 +176,10 @@ def _record(
 ) -> Iterator[Episode]:
     # 63 bits: HDF5 keeps a seed as a signed number.
     numbers = (seeds.generate_state(num_episodes, np.uint64) >> np.uint64(1)).tolist()
-    for start in range(0, num_episodes, BATCH):
-        part = numbers[start : start + BATCH]
+    # A batch is in memory: no more than so many epochs of it.
+    size = max(min(BATCH, MAX_EPOCHS // settings["num_epochs"]), 1)
+    for start in range(0, num_episodes, size):
+        part = numbers[start : start + size]
         envs = gym.make_vec(env_id, len(part), vectorization_mode="vector_entry_point", **settings)
         assert isinstance(envs, VectorEpochEnv)
         yield from record_episodes(envs, part, act)
@@ -221,7 +223,7 @@ def load_minari_dataset(
         found = None if dataset.env_spec is None else dataset.env_spec.id
         raise ValueError(f"{of} the environment {found!r}; it must be of {env_id!r}")
     given = dataset.env_spec.kwargs
-    found, wanted = as_scenario(given.get("scenario", "default")), as_scenario(scenario)
+    found, wanted = (as_scenario(_plain(one)[0]) for one in (given.get("scenario", "default"), scenario))
     for field in dataclasses.fields(Scenario):
         ours, theirs = getattr(wanted, field.name), getattr(found, field.name)
         if ours != theirs and field.name != "name":  # a name has no effect of its own
@@ -230,6 +232,12 @@ def load_minari_dataset(
         theirs = given.get(name, "makespan" if name == "objective" else 0.0)
         if theirs != ours:
             raise ValueError(f"{of} the {name} {theirs!r}; it must be of {ours!r}")
+    space = gym.make(env_id, scenario=_plain(scenario)[0], objective=objective).observation_space
+    if dataset.observation_space != space or dataset.env_spec.additional_wrappers:
+        raise ValueError(
+            f"the Minari data set {dataset_id!r} has observations of {dataset.observation_space}; they must be those "
+            f"of the environment without wrappers, {space}"
+        )
     return dataset
 
 
@@ -259,8 +267,8 @@ def _plain(scenario: str | Mapping[str, Any] | Scenario) -> tuple[str | dict[str
     return scenario if isinstance(scenario, str) else fields, fields
 
 
-def _built_in(name: str, objective: str, rng: np.random.Generator) -> Policy:
-    return make_policy(name, objective, seed=int(rng.integers(2**63)))
+def _built_in(name: str, objective: str, rng: np.random.Generator, preset: str) -> Policy:
+    return make_policy(name, objective, seed=int(rng.integers(2**63)), preset=preset)
 
 
 def _expert(true: Instances, objective: str, plan: NDArray[np.int64], joint: bool) -> dict[str, NDArray]:

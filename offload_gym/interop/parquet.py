@@ -23,7 +23,7 @@ from offload_gym.demonstrations import Demonstrations
 from offload_gym.files import replacing
 from offload_gym.instances import LOCATION_FIELDS, POWER_FIELDS, TASK_FIELDS, Instances
 from offload_gym.scenario import Scenario, as_scenario
-from offload_gym.seeds import check_seed
+from offload_gym.seeds import as_seed_sequence
 
 try:
     import pyarrow as pa
@@ -59,8 +59,7 @@ def save_parquet(
         scenario: what the instances were drawn from, for the file's metadata.
         seed: what they were drawn with, for the file's metadata.
     """
-    check_seed(seed)
-    base = SeedSequence(seed) if isinstance(seed, int | np.integer) else seed
+    base = None if seed is None else as_seed_sequence(seed)
     instances = demonstrations.instances
     metadata = {
         "format": FORMAT,
@@ -74,7 +73,7 @@ def save_parquet(
     }
     tables = (
         pa.table(_columns(demonstrations, slice(start, start + GROUP)), metadata={KEY: json.dumps(metadata)})
-        for start in range(0, len(instances), GROUP)
+        for start in range(0, max(len(instances), 1), GROUP)
     )
     first = next(tables)
     with replacing(path) as temporary, pq.ParquetWriter(temporary, first.schema) as writer:

@@ -108,6 +108,9 @@ def best_response(
 ) -> Responses:
     """Let the devices of a cell improve their decisions in turn.
 
+    A device's move looks at O(n^2 K^2) decisions, each of which takes a schedule of all m devices: a second for 16
+    devices of 16 tasks.
+
     Args:
         instances: m instances, one a device, as ``offload_gym.cell`` takes them.
         decisions: (m, n) where to start; left as they are.
@@ -122,6 +125,8 @@ def best_response(
         ValueError: the instances are no cell, the decisions do not fit, or an argument is out of its bounds.
     """
     check_count("max_rounds", max_rounds)
+    if not isinstance(together, bool):
+        raise ValueError(f"together is {together!r}; it must be True or False")
     code, cell = cell_objective(objective), as_cell(instances)
     reached = check_decisions(instances, decisions).copy()
     num_rounds, settled = _respond_in_turn(cell, reached, together, code, max_rounds)
