@@ -118,7 +118,7 @@ class Application:
         try:
             import networkx
         except ImportError as error:
-            raise ImportError("to_networkx needs networkx: pip install offload-gym[applications]") from error
+            raise ImportError("to_networkx needs networkx: pip install 'offload-gym[applications]'") from error
         graph = networkx.DiGraph(name=self.name)
         for i, task_name in enumerate(self.task_names):
             graph.add_node(task_name, **{field: getattr(self, field)[i] for field in TASK_FIELDS})

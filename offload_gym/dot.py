@@ -25,7 +25,7 @@ def read_dot(path: Path, cycles_per_flop: float = 1.0) -> tuple[Tasks, Edges]:
     try:
         import pydot
     except ImportError as error:
-        raise ImportError("Reading DOT files needs pydot: pip install offload-gym[applications]") from error
+        raise ImportError("Reading DOT files needs pydot: pip install 'offload-gym[applications]'") from error
     if not isinstance(cycles_per_flop, int | float) or not 0 < cycles_per_flop < math.inf:
         raise ValueError(f"cycles_per_flop is {cycles_per_flop!r}; it must be finite and above 0")
     try:

@@ -51,7 +51,7 @@ def export_onnx(policy: NetworkPolicy, path: str | Path, num_tasks: int) -> None
         import onnx
         from onnx import TensorProto, helper, numpy_helper
     except ImportError:
-        raise ImportError("exporting to ONNX needs the package onnx: pip install onnx") from None
+        raise ImportError("exporting to ONNX needs the package onnx: pip install 'offload-gym[onnx]'") from None
     num_locations = len(network.cores)
     row, state = row_size(num_locations), state_size(sum(network.cores), num_locations)
     joint = network.form == "joint"

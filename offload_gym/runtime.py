@@ -277,12 +277,12 @@ class NetworkPolicy:
         size, num_tasks, _ = instances.tasks.shape
         if not self._fewest_tasks <= num_tasks <= self._most_tasks:
             self._tell_range(num_tasks)
+        if instances.edge_parent.shape[1]:
+            check_independent(instances, self.network.dependent)
         if self._first_call and size:
             self._first_call = False
             if outside := unlike_trained(self.network.metadata, instances):
                 warnings.warn(f"the policy was trained on {outside}; it may decide worse here", stacklevel=2)
-        if instances.edge_parent.shape[1]:
-            check_independent(instances, self.network.dependent)
         decisions = np.empty((size, num_tasks), dtype=np.int64)
         if size <= CHUNK and self._plan is not None and self._num_tasks in (0, num_tasks):
             fits = decide_independent(*instances.arrays[:5], self._plan, self._padded_weights, decisions)

@@ -63,7 +63,7 @@ def generate_shards(
             must see it under the same path, on a cluster a shared file system.
         scenario: what to draw from.
         num_instances: of all shards together, at least 1.
-        seed: shard i has the seed that ``SeedSequence.spawn`` would give child i.
+        seed: shard i has that of its child i; a plain number is a stream of its own (``offload_gym.seeds``).
         objective: "makespan", "mean" or "cost".
         shard_size: instances in a shard; the last one may have fewer.
         explored_share: as in ``generate_demonstrations``, like the next three.

@@ -196,7 +196,7 @@ def test_mistakes_in_sheets(sheets, capsys, tasks, locations, sentence):
 @pytest.mark.parametrize(
     ("content", "arguments", "sentence"),
     [
-        (None, [], "given cannot be read: No such file or directory"),
+        (None, [], "given is neither a file nor a preset; the presets are"),
         (b"\xff\x00\x01", [], "given is not a text in UTF-8"),
         (b"{", [], "given is not JSON: "),
         (b"[" * 100_000, [], "given is not JSON: "),
@@ -292,8 +292,7 @@ def test_demonstrations(tmp_path, capsys):
     assert main([*small, "--output", path, "--purpose", "test", "--seed", "4"]) == 0
     expected = offload_gym.generate_demonstrations({"num_tasks": 3}, 5, seed_for("test", 4))
     assert (load_demonstrations(path).alternative_s == expected.alternative_s).all()
-    assert main([*small, "--output", folder, "--shard-size", "3", "--no-alternatives"]) == 0
-    assert [len(part.instances) for part in load_shards(folder)] == [3, 2]
+    Path(folder).mkdir()
     assert capsys.readouterr().err == ""  # no bars where there is no terminal
     for arguments, sentence in (
         (["--output", path], "is there already; --overwrite replaces it"),
@@ -304,6 +303,14 @@ def test_demonstrations(tmp_path, capsys):
         assert main([*small, *arguments]) == 2
         assert sentence in capsys.readouterr().err
     assert main([*small, "--output", path, "--overwrite"]) == 0
+
+
+def test_demonstrations_in_shards(tmp_path, capsys):
+    pytest.importorskip("joblib")
+    arguments = ["demonstrations", "--num-tasks", "3", "--num-instances", "5", "--shard-size", "3", "--no-alternatives"]
+    assert main([*arguments, "--output", str(tmp_path / "shards")]) == 0
+    assert [len(part.instances) for part in load_shards(tmp_path / "shards")] == [3, 2]
+    assert capsys.readouterr().err == ""
 
 
 def test_lists(capsys):

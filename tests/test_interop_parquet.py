@@ -75,7 +75,7 @@ def test_metadata(tmp_path):
     save_parquet(tmp_path / "a.parquet", demonstrations, scenario=SMALL, seed=7)
     metadata = parquet_metadata(tmp_path / "a.parquet")
     assert make_scenario(**metadata["scenario"]) == make_scenario(**SMALL)
-    assert metadata["seed"] == {"entropy": 7, "spawn_key": []}
+    assert metadata["seed"] == {"entropy": 7, "spawn_key": [3]}
     assert (metadata["objective"], metadata["num_tasks"], metadata["num_locations"]) == ("makespan", 4, 3)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import inspect
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ from offload_gym.command_line.field_names import OPTIONAL_FIELDS, REQUIRED_FIELD
 from offload_gym.command_line.instances_csv import instances_of_csv
 from offload_gym.command_line.instances_json import instances_of_json
 from offload_gym.command_line.scenario_options import scenario_fields
-from offload_gym.command_line.text_files import parse_json, read_text, source_name
+from offload_gym.command_line.text_files import STANDARD_INPUT, parse_json, read_text, source_name
 from offload_gym.instances import Instances
 from offload_gym.sampling import sample_instances
 from offload_gym.scenario import PRESETS, Scenario, make_scenario
@@ -66,12 +67,17 @@ def read_instances(options: argparse.Namespace) -> Given:
     if path in PRESETS and not Path(path).exists():
         given = _drawn(make_scenario(path), options)
     else:
+        if path != STANDARD_INPUT and not Path(path).suffix and not Path(path).exists():
+            close = difflib.get_close_matches(path, PRESETS, n=1)
+            hint = f" (did you mean {close[0]}?)" if close else ""
+            raise ValueError(f"{path} is neither a file nor a preset{hint}; the presets are {', '.join(PRESETS)}")
         text = read_text(path)
         if path.endswith(".json") or (not path.endswith(".csv") and text.lstrip()[:1] in ("{", "[")):
             data = parse_json(text, source)
             if _is_scenario(data):
+                fields = scenario_fields(data, source)
                 try:
-                    scenario = make_scenario(**scenario_fields(data, source))
+                    scenario = make_scenario(**fields)
                 except ValueError as error:
                     raise ValueError(f"{source}: {error}") from None
                 given = _drawn(scenario, options)
@@ -79,7 +85,9 @@ def read_instances(options: argparse.Namespace) -> Given:
                 given = Given(*instances_of_json(data, source), None)
         elif options.locations is None:
             hint = "--locations CSV names the sheet of locations that belongs to it"
-            raise ValueError(f"{source} is not JSON; if it is a sheet of tasks, {hint}")
+            raise ValueError(
+                f"{source} holds neither a JSON object nor a list of them; if it is a sheet of tasks, {hint}"
+            )
         else:
             where = read_text(options.locations)
             return _with_counts(Given(*instances_of_csv(text, source, where, options.locations), None), options)

@@ -131,7 +131,7 @@ class Viewer:
         try:
             import pygame
         except ImportError as error:
-            raise ImportError("A window needs pygame: pip install offload-gym[render]") from error
+            raise ImportError("A window needs pygame: pip install 'offload-gym[render]'") from error
         if self._screen is None:
             try:
                 pygame.display.init()
@@ -211,7 +211,7 @@ class Figure:
             from matplotlib import figure
             from matplotlib.backends.backend_agg import FigureCanvasAgg
         except ImportError as error:
-            raise ImportError("Drawing a schedule needs matplotlib: pip install offload-gym[render]") from error
+            raise ImportError("Drawing a schedule needs matplotlib: pip install 'offload-gym[render]'") from error
         backlog_s = charts[0].schedule.backlog_s
         self._handles = legend_handles(len(backlog_s), objective)
         rows_px = ROW_PX * (1 + int(np.isfinite(backlog_s).sum()))  # the radio and each core

@@ -227,6 +227,8 @@ def load_minari_dataset(
     for field in dataclasses.fields(Scenario):
         ours, theirs = getattr(wanted, field.name), getattr(found, field.name)
         if ours != theirs and field.name != "name":  # a name has no effect of its own
+            if found.name != wanted.name:
+                raise ValueError(f"{of} the scenario {found.label!r}; it must be of {wanted.label!r}")
             raise ValueError(f"{of} a scenario with {field.name} {theirs!r}; it must be of one with {ours!r}")
     for name, ours in (("objective", objective), ("observation_noise", observation_noise)):
         theirs = given.get(name, "makespan" if name == "objective" else 0.0)
@@ -246,7 +248,8 @@ def _namespace_of(dataset_id: str) -> str | None:
         return parse_dataset_id(dataset_id)[0]
     except (TypeError, ValueError):  # TypeError: it has no version
         raise ValueError(
-            f"dataset_id is {dataset_id!r}; it must be 'NAME-v0' or 'NAMESPACE/NAME-v0', of letters, digits, - and _"
+            f"dataset_id is {dataset_id!r}; it must be 'NAME-v0' or 'NAMESPACE/NAME-v0', of letters, "
+            "digits, - and _, the namespace of two or more"
         ) from None
 
 

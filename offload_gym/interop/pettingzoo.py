@@ -236,6 +236,6 @@ class CellEnv(ParallelEnv):  # type: ignore[misc]
             raise ResetNeeded(f"call reset() before {what}")
 
 
-def parallel_env(**arguments: Any) -> CellEnv:
+def parallel_env(*arguments: Any, **named: Any) -> CellEnv:
     """A ``CellEnv`` with these arguments, under the name that PettingZoo's environments have."""
-    return CellEnv(**arguments)
+    return CellEnv(*arguments, **named)
