@@ -296,8 +296,8 @@ def test_arguments_of_a_random_application_are_checked(changes, sentence):
 @pytest.mark.parametrize(
     ("missing", "call", "hint"),
     [
-        ("networkx", "application_presets.chain(2).to_networkx()", "pip install offload-gym[applications]"),
-        ("pydot", "applications.Application.from_dot('graph.dot')", "pip install offload-gym[applications]"),
+        ("networkx", "application_presets.chain(2).to_networkx()", "pip install 'offload-gym[applications]'"),
+        ("pydot", "applications.Application.from_dot('graph.dot')", "pip install 'offload-gym[applications]'"),
         ("torch", "applications.Application.from_torch(None, None)", "pip install torch"),
     ],
 )

@@ -232,7 +232,7 @@ def test_missing_matplotlib_is_said_in_one_sentence(monkeypatch: pytest.MonkeyPa
     for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ImportError, match=r"pip install offload-gym\[render\]"):
+    with pytest.raises(ImportError, match=r"pip install 'offload-gym\[render\]'"):
         viewer.render_rgb(hand_made())
     assert rendering.render_ansi(hand_made())
 
