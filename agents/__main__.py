@@ -1,8 +1,7 @@
 """``python -m agents``: train all policies of a scenario.
 
 ``python -m agents label`` labels instances alone; ``record`` makes a Minari data set of episodes and ``clone`` learns
-from one; ``python -m agents distillation`` studies what students gain from a
-teacher, and ``python -m agents ablation`` what each part of the method does.
+from one; ``distillation`` studies what students gain from a teacher, and ``ablation`` what each part of the method does.
 """
 
 from __future__ import annotations
