@@ -1,7 +1,8 @@
 """``python -m agents``: train all policies of a scenario.
 
 ``python -m agents label`` labels instances alone; ``record`` makes a Minari data set of episodes and ``clone`` learns
-from one; ``distillation`` studies what students gain from a teacher, and ``ablation`` what each part of the method does.
+from one; ``distillation`` studies what students gain from a teacher, and ``ablation`` what each part of the method
+does.
 """
 
 from __future__ import annotations

@@ -165,6 +165,12 @@ def test_what_is_no_cell_is_refused(hand_fields):
         cell_latency(sample_instances("chain", 2, seed=0), np.zeros((2, 8), dtype=int))
     with pytest.raises(ValueError, match="the batch has 0 instances"):
         cell_latency(cell[:0], np.zeros((0, 3), dtype=int))
+    endless = {name: np.concatenate([values, values]) for name, values in hand_fields.items()}
+    endless["input_bits"][1, 0], endless["uplink_bps"][1, 1] = 1e308, 1e-6
+    with pytest.raises(
+        ValueError, match="the send time of task 0 of device 1 at location 1 is inf s; it must be finite"
+    ):
+        cell_latency(Instances(**endless), np.ones((2, 3), dtype=int))
     changed = {name: values.copy() for name, values in hand_fields.items()}
     for name, value, message in (
         ("cpu_hz", 5e9, r"cpu_hz of location 1 is 5e\+09 for device 1 and 4e\+09 for device 0"),

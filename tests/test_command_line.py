@@ -89,7 +89,16 @@ def test_json_and_csv_that_are_printed_are_read_back(sheets, capsys, monkeypatch
     assert row["fields"]["wired_bps"] == ["inf", "inf", 100e6]
     with open("written/tasks.csv", newline="") as file:
         assert [float(line["completion_s"]) for line in csv.DictReader(file)] == pytest.approx([0.386, 0.470, 0.400])
-    # THEN another command reads both
+    # THEN they are not overwritten unasked
+    assert main(["solve", *sheets, "--csv", "written"]) == 2
+    assert "tasks.csv is there already; --overwrite replaces it" in capsys.readouterr().err
+    assert main(["solve", *sheets, "--csv", "written", "--overwrite"]) == 0
+    capsys.readouterr()
+    # AND an instance has a name of its own
+    say(monkeypatch, json.dumps({"results": [row, row]}))
+    assert main(["decide", "-", "--policy", "cloud"]) == 2
+    assert "has the instance '0', as one before it; each must have its own name" in capsys.readouterr().err
+    # AND another command reads both
     say(monkeypatch, printed)
     assert main(["decide", "-", "--policy", "cloud", "--json"]) == 0
     (of_json,) = json.loads(capsys.readouterr().out)["results"]

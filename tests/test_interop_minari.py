@@ -8,6 +8,7 @@ from offload_gym import make_policy, make_scenario, solve
 from offload_gym.interop.minari import JOINT, SEQUENTIAL, load_minari_dataset, make_minari_dataset
 
 SMALL = {"name": "default", "num_tasks": 3}
+DESCRIBED = {"algorithm_name": "", "author": "", "author_email": "", "code_permalink": "", "description": ""}
 VARIED = {"num_tasks": 2, "max_tasks": 4, "num_edges": 2}
 
 
@@ -199,14 +200,60 @@ def test_loading_what_was_asked_for():
         load_minari_dataset("other-v0", SEQUENTIAL, SMALL)
 
 
+def test_the_same_trace_is_the_same_scenario(tmp_path, monkeypatch):
+    (tmp_path / "trace.csv").write_text("mbps\n10\n20\n")
+    monkeypatch.chdir(tmp_path)
+    scenario = make_scenario(num_tasks=3, radio="trace", trace_path="trace.csv")
+    make(scenario=scenario)
+    assert len(load_minari_dataset("offload_gym/test-v0", SEQUENTIAL, scenario)) == 5
+
+
+@pytest.mark.parametrize("form", ["flat", "dict"])
+def test_other_observations_are_refused(form):
+    # GIVEN data sets that another recorder made, of named fields or behind a wrapper
+    env = gym.make(SEQUENTIAL, scenario=SMALL, num_epochs=1, observation=form)
+    env = gym.wrappers.RescaleObservation(env, -1, 1) if form == "flat" else env
+    observations = [env.reset(seed=1)[0]] + [env.step(0)[0] for _ in range(3)]
+    stacked = (
+        {name: np.stack([one[name] for one in observations]) for name in observations[0]}
+        if form == "dict"
+        else np.stack(observations)
+    )
+    buffer = minari.data_collector.EpisodeBuffer(
+        seed=1, observations=stacked, actions=np.zeros(3, int), rewards=np.zeros(3),
+        terminations=np.array([False, False, True]), truncations=np.zeros(3, bool),
+    )  # fmt: skip
+    minari.create_dataset_from_buffers("other/set-v0", [buffer], env=env, eval_env=env, **DESCRIBED)
+    # THEN they are refused, as what reads them takes the columns for those of the environment
+    with pytest.raises(
+        ValueError, match="'other/set-v0' has observations of .* of the environment without wrappers, Box"
+    ):
+        load_minari_dataset("other/set-v0", SEQUENTIAL, SMALL)
+
+
+def test_numpy_seeds_and_who_acted():
+    metadata = make(seed=np.int64(3), algorithm_name="mine").storage.metadata
+    assert metadata["policy"] == "exact"
+    assert "author" not in metadata
+
+
+def test_a_shipped_network_is_that_of_the_preset():
+    vision = make("offload_gym/vision-v0", "student", scenario="vision", num_epochs=1)
+    with pytest.warns(UserWarning, match="it may decide worse here"):
+        default = make("offload_gym/default-v0", make_policy("student"), scenario="vision", num_epochs=1)
+    of_vision = make("offload_gym/same-v0", make_policy("student", preset="vision"), scenario="vision", num_epochs=1)
+    actions = [np.concatenate([episode.actions for episode in each]) for each in (vision, default, of_vision)]
+    np.testing.assert_array_equal(actions[0], actions[2])
+    assert (actions[0] != actions[1]).any()
+
+
 def test_a_data_set_of_another_environment():
     env = gym.make("CartPole-v1")
     buffer = minari.data_collector.EpisodeBuffer(
         seed=1, observations=np.zeros((2, 4), np.float32), actions=np.zeros(1, int), rewards=np.zeros(1),
         terminations=np.ones(1, bool), truncations=np.zeros(1, bool),
     )  # fmt: skip
-    described = {"algorithm_name": "", "author": "", "author_email": "", "code_permalink": "", "description": ""}
-    minari.create_dataset_from_buffers("cart-v0", [buffer], env=env, eval_env=env, **described)
+    minari.create_dataset_from_buffers("cart-v0", [buffer], env=env, eval_env=env, **DESCRIBED)
     with pytest.raises(
         ValueError, match="is of the environment 'CartPole-v1'; it must be of 'offload_gym/Sequential-v0'"
     ):

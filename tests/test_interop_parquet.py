@@ -141,6 +141,15 @@ def test_foreign_files(tmp_path):
             read(tmp_path / "missing.parquet")
 
 
+def test_no_instances_and_numpy_seeds(tmp_path):
+    path, some = tmp_path / "a.parquet", generate_demonstrations(SMALL, 5, seed=1)
+    with pytest.raises(ValueError, match="demonstrations has 0 instances; a table must have at least 1"):
+        save_parquet(path, label(some.instances[:0], some.objective, np.empty((0, 4), dtype=np.int64)))
+    assert not path.exists()
+    save_parquet(path, some, seed=np.int64(3))
+    assert parquet_metadata(path)["seed"]["entropy"] == 3
+
+
 def test_nothing_half_written(tmp_path, monkeypatch):
     # GIVEN a file that is there WHEN writing another one fails THEN it stays, and nothing lies beside it
     path = tmp_path / "a.parquet"

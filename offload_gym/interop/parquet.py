@@ -58,9 +58,14 @@ def save_parquet(
         demonstrations: what to write.
         scenario: what the instances were drawn from, for the file's metadata.
         seed: what they were drawn with, for the file's metadata.
+
+    Raises:
+        ValueError: there are no instances, or the scenario or the seed is none.
     """
     base = None if seed is None else as_seed_sequence(seed)
     instances = demonstrations.instances
+    if len(instances) == 0:
+        raise ValueError("demonstrations has 0 instances; a table must have at least 1")
     metadata = {
         "format": FORMAT,
         "version": offload_gym.__version__,
@@ -73,7 +78,7 @@ def save_parquet(
     }
     tables = (
         pa.table(_columns(demonstrations, slice(start, start + GROUP)), metadata={KEY: json.dumps(metadata)})
-        for start in range(0, max(len(instances), 1), GROUP)
+        for start in range(0, len(instances), GROUP)
     )
     first = next(tables)
     with replacing(path) as temporary, pq.ParquetWriter(temporary, first.schema) as writer:
