@@ -226,7 +226,7 @@ def test_other_observations_are_refused(form):
     minari.create_dataset_from_buffers("other/set-v0", [buffer], env=env, eval_env=env, **DESCRIBED)
     # THEN they are refused, as what reads them takes the columns for those of the environment
     with pytest.raises(
-        ValueError, match="'other/set-v0' has observations of .* of the environment without wrappers, Box"
+        ValueError, match=r"'other/set-v0' has observations of .* of the environment without wrappers, Box"
     ):
         load_minari_dataset("other/set-v0", SEQUENTIAL, SMALL)
 
