@@ -32,9 +32,6 @@ from offload_gym.delay import (
     view_problem,
 )
 from offload_gym.instances import CORES, DOWNLINK, PROPAGATION, UPLINK, WIRED, Instances
-from offload_gym.observation_layout import columns as columns
-from offload_gym.observation_layout import observation_size as observation_size
-from offload_gym.observation_layout import observation_space as observation_space
 from offload_gym.solvers.bounds import critical_path
 from offload_gym.solvers.greedy import complete_greedily
 from offload_gym.solvers.heft import upward_ranks

@@ -34,7 +34,6 @@ from offload_gym.observation import (
     fill_links,
     links_of,
     new_links,
-    observation_size,
     open_epoch,
     row_size,
     state_size,
@@ -42,6 +41,7 @@ from offload_gym.observation import (
     write_row,
     write_state,
 )
+from offload_gym.observation_layout import observation_size
 from offload_gym.solvers.local_search import NO_REFINEMENT, SWAP, refine_decision, refinement_code
 from offload_gym.solvers.parallel import for_each_chunk
 from offload_gym.trained_range import unlike_trained

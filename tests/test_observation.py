@@ -7,7 +7,8 @@ import pytest
 
 import offload_gym
 from offload_gym.instances import LOCATION_FIELDS, TASK_FIELDS
-from offload_gym.observation import epoch_observations, observation_size, observation_space, squash
+from offload_gym.observation import epoch_observations, squash
+from offload_gym.observation_layout import observation_size, observation_space
 
 JOINT, SEQUENTIAL = "offload_gym/Joint-v0", "offload_gym/Sequential-v0"
 INF = float("inf")

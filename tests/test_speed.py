@@ -24,7 +24,8 @@ from benchmarks.speed.rows import Row, Target, as_json, cells, compared, figure_
 from benchmarks.speed.timing import QUICK, interleaved
 from offload_gym.delay import latency
 from offload_gym.instances import Instances
-from offload_gym.observation import epoch_observations, observation_size
+from offload_gym.observation import epoch_observations
+from offload_gym.observation_layout import observation_size
 from offload_gym.sampling import sample_instances
 from offload_gym.solvers.exact import solve
 from offload_gym.solvers.greedy import greedy

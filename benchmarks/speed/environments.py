@@ -17,7 +17,8 @@ from benchmarks.speed.rows import Row, Target, compared
 from benchmarks.speed.timing import Effort, interleaved
 from offload_gym.delay import Problem, place_tasks
 from offload_gym.instances import Instances
-from offload_gym.observation import observation_size, open_epoch, write_observation
+from offload_gym.observation import open_epoch, write_observation
+from offload_gym.observation_layout import observation_size
 from offload_gym.sampling import sample_instances
 from offload_gym.scenario import make_scenario
 from offload_gym.seeds import seed_for

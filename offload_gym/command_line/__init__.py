@@ -25,8 +25,8 @@ examples:
   offload-gym play
 
 `offload-gym COMMAND --help` says more, and shows the files that solve and
-decide read. Kernels are compiled at their first use, which takes about a
-minute in all, once. Exit codes: 0, and 2 for a mistake in what was given.
+decide read. Kernels are compiled at their first use, which takes one to three
+minutes in all, once. Exit codes: 0, and 2 for a mistake in what was given.
 """
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offload_gym.delay import Schedule, latency, schedule
-from offload_gym.envs.rendering import location_name, render_ansi
+from offload_gym.envs.rendering import location_name, on_axis, render_ansi
 from offload_gym.instances import Instances
 
 WIDEST = 120  # a chart gains nothing from more
@@ -58,6 +58,6 @@ def chart_width() -> int:
 
 def chart(instances: Instances, decision: NDArray[np.int64], objective: str) -> str:
     """The schedule of one instance, a batch of one, as a Gantt chart."""
-    drawn = "mean" if objective == "mean" else "makespan"  # a cost is not a time on the axis
+    drawn = on_axis(objective)
     latency_s = float(latency(instances, decision[None], drawn)[0])
     return render_ansi(schedule(instances, decision), latency_s, drawn, chart_width())

@@ -75,9 +75,9 @@ class JointEnv(EpochEnv):
     ``env.unwrapped.scale_s`` seconds), bounded by ``offload_gym.observation.squash``. Greedy is earliest completion.
     The reference data is what the radio sends to location 1 in a tenth of the scale. Arrivals are as if the radio were
     idle, and 0 where no parent is placed; an edge that carries nothing is 0 in the adjacency. Rows of missing tasks are
-    zero. ``offload_gym.observation.columns(scenario, objective)`` lists the vector number by number. The fields are
-    views of one vector, made anew in each step; ``FlattenObservation`` of the dict has the numbers of the flat form,
-    field by field in alphabetical order of their names.
+    zero. ``offload_gym.observation_layout.columns(scenario, objective)`` lists the vector number by number. The fields
+    are views of one vector, made anew in each step; ``FlattenObservation`` of the dict has the numbers of the flat
+    form, field by field in alphabetical order of their names.
 
     ## Reward
     Minus the epoch's latency in seconds under ``objective``: the largest completion time ("makespan"), the mean one

@@ -364,6 +364,11 @@ def _unit(limit_s: float) -> tuple[float, str]:
     return (1e3, "ms") if limit_s < 1.0 else (1.0, "s")
 
 
+def on_axis(objective: str) -> str:
+    """What a line on the time axis marks under an objective: "mean" or "makespan", as a cost is not a time."""
+    return "mean" if objective == "mean" else "makespan"
+
+
 def headline(schedule: Schedule, latency_s: float | None, objective: str) -> str:
     """The value of the objective, where it is known, and how many tasks are placed."""
     placed, n = int((schedule.location >= 0).sum()), schedule.location.size

@@ -12,14 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offload_gym.delay import Schedule, latency, schedule
-from offload_gym.envs.rendering import draw_axes, draw_bars, headline, legend_handles, render_ansi, time_needed
+from offload_gym.envs.rendering import (
+    LEGEND_COLUMNS,
+    draw_axes,
+    draw_bars,
+    headline,
+    legend_handles,
+    on_axis,
+    render_ansi,
+    time_needed,
+)
 from offload_gym.instances import Instances
 from offload_gym.solvers.exact import Solutions, solve
 
 DPI = 100
 CHART_PX, PAIR_PX, GAP_PX = 780, 540, 40  # widths of the axes of one chart, of each of two, and what is between these
 ROW_PX, LEFT_PX, RIGHT_PX, TOP_PX, AXIS_PX, LEGEND_ROW_PX = 24, 100, 20, 34, 48, 20  # even sums, as video codecs ask
-LEGEND_COLUMNS = 8
 ROUND = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)  # where a time axis ends
 ROOM = 1.25  # of the time axis at the beginning of an episode, over the makespan of greedy earliest completion
 MAX_NODES = 1_000_000  # of the search for the optimum
@@ -55,12 +63,12 @@ def charts_of(
     """
     decision = decision.copy()
     decision[instances.task_counts[0] :] = 0  # padding
-    on_axis = _on_axis(objective)
+    measured = on_axis(objective)
     charts = []
     for drawn in [decision] if optimum is None else [decision, optimum.decisions[0]]:
-        latency_s = None if (drawn < 0).any() else float(latency(instances, drawn[None], on_axis)[0])
+        latency_s = None if (drawn < 0).any() else float(latency(instances, drawn[None], measured)[0])
         of_drawn = schedule(instances, drawn)
-        charts.append(Chart(of_drawn, headline(of_drawn, latency_s, on_axis), latency_s, task_names))
+        charts.append(Chart(of_drawn, headline(of_drawn, latency_s, measured), latency_s, task_names))
     if optimum is not None:
         name = "optimum" if optimum.optimal[0] else "best known"
         if charts[0].latency_s is not None:
@@ -82,7 +90,7 @@ class Viewer:
     """
 
     def __init__(self, fps: float, objective: str) -> None:
-        self._fps, self._objective = fps, _on_axis(objective)
+        self._fps, self._objective = fps, on_axis(objective)
         self._limit_s = 0.0
         self._figure: Figure | None = None
         self._screen: Any = None  # of pygame
@@ -162,10 +170,6 @@ class Viewer:
 
             pygame.display.quit()
             self._screen = None
-
-
-def _on_axis(objective: str) -> str:
-    return "mean" if objective == "mean" else "makespan"  # a cost is not a time on the axis
 
 
 def rounded_up(time_s: float) -> float:
