@@ -40,13 +40,13 @@ demo: $(STAMP) .venv/kernels  ## label, train, distil and compare: the main job,
 SEQUENTIAL := --only sequential-teacher sequential-student sequential-small-student
 
 policies: $(STAMP) .venv/kernels  ## everything that docs/policies.md shows, resumable; under two hours
-	$(BIN)/python -m agents --output results/policies/n8
 	$(BIN)/python -m agents --num-tasks 12 --num-labels 120000 $(SEQUENTIAL) --output results/policies/n12
 	$(BIN)/python -m agents --num-tasks 16 --num-labels 80000 $(SEQUENTIAL) --output results/policies/n16
 	$(BIN)/python -m agents --num-tasks 4 --max-tasks 16 --num-labels 120000 $(SEQUENTIAL) --output results/policies/any
 	$(BIN)/python -m agents --objective mean --num-labels 120000 $(SEQUENTIAL) --output results/policies/mean
 	$(BIN)/python -m agents --scenario multi_edge --num-labels 80000 $(SEQUENTIAL) --output results/policies/multi_edge
 	$(BIN)/python -m agents --scenario vision --num-labels 120000 $(SEQUENTIAL) --output results/policies/vision
+	$(BIN)/python -m agents --output results/policies/n8
 	$(BIN)/python -m agents distillation --output results/distillation
 	$(BIN)/python -m agents ablation
 	$(BIN)/python -m benchmarks front --seed 20261122 --json results/front.json --plot results/front.png

@@ -2,7 +2,7 @@
 
 ``python -m agents label`` labels instances alone; ``record`` makes a Minari data set of episodes and ``clone`` learns
 from one; ``distillation`` studies what students gain from a teacher, and ``ablation`` what each part of the method
-does.
+does; ``tune`` looks for hyperparameters of reinforcement learning.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
         "ablation": _ablation,
         "record": _record,
         "clone": _clone,
+        "tune": _tune,
     }
     run, rest = (named[arguments[0]], arguments[1:]) if arguments[:1] and arguments[0] in named else (_train, arguments)
     return exit_code_of(
@@ -50,7 +51,7 @@ def _train(arguments: list[str]) -> None:
         "Finished steps are kept: interrupt it and start it again with the same settings.",
         epilog="`python -m agents label` labels instances alone, as many as you like, and `python -m agents "
         "distillation` studies what students gain from a teacher; `record` and `clone` make and learn from Minari data "
-        "sets: see their --help.",
+        "sets; `tune` looks for hyperparameters of reinforcement learning: see their --help.",
         allow_abbrev=False,
     )
     parser.add_argument("--output", default="results/agents", help="folder of the results (default: %(default)s)")
@@ -147,6 +148,38 @@ def _ablation(arguments: list[str]) -> None:
     )
     parser.add_argument("--seed", type=int, default=1, help="of the instances (default: %(default)s)")
     ablation(parser.parse_args(arguments).seed)
+
+
+def _tune(arguments: list[str]) -> None:
+    from agents.tuning import TUNABLE, tune
+
+    parser = argparse.ArgumentParser(
+        prog="python -m agents tune",
+        description="Look for hyperparameters of a reinforcement-learning agent on validation instances with Optuna, "
+        "and print the best. Finished trials are kept: interrupt it and start it again.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--agent", choices=TUNABLE, required=True, metavar="NAME", help=", ".join(TUNABLE))
+    parser.add_argument("--output", default="results/tuning", help="folder of the studies (default: %(default)s)")
+    add_scenario_options(parser, objectives=("makespan", "mean"))
+    parser.add_argument("--num-trials", type=int, default=24, help="default: %(default)s")
+    parser.add_argument(
+        "--num-placements", type=int, default=200_000, help="tasks that one trial places (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="test instances never share it (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    for name in ("num_trials", "num_placements"):
+        check_count(name, getattr(options, name))
+    folder, scenario = Path(options.output), chosen_scenario(options)
+    tune(
+        options.agent,
+        folder,
+        scenario,
+        options.objective,
+        options.num_trials,
+        options.num_placements,
+        options.seed,
+    )
 
 
 def _record(arguments: list[str]) -> None:

@@ -44,19 +44,28 @@ class TaskNetwork(nn.Module):
         encoder: sizes of the encoder's layers.
         head: sizes of the head's hidden layers.
         dependent: whether rows and states are those for dependent tasks.
+        roll_outs: whether the head reads the roll-outs in the state.
     """
 
     def __init__(
-        self, form: str, cores: Sequence[int], encoder: Sequence[int], head: Sequence[int], dependent: bool = False
+        self,
+        form: str,
+        cores: Sequence[int],
+        encoder: Sequence[int],
+        head: Sequence[int],
+        dependent: bool = False,
+        roll_outs: bool = True,
     ) -> None:
         super().__init__()
         self.form = form
         self.cores = tuple(cores)
         self.dependent = dependent
+        self.roll_outs = roll_outs
         num_locations = len(self.cores)
         features = row_size(num_locations, dependent) - 1
         sums = 2 if form == "joint" else 1
-        inputs = sums * encoder[-1] + features + state_size(sum(self.cores), num_locations, dependent)
+        self._state = state_size(sum(self.cores), num_locations, dependent, roll_outs)
+        inputs = sums * encoder[-1] + features + self._state
         # Without biases an encoding grows with the times in its row and with nothing else. All times of an epoch are
         # divided by one scale, so the sums stay as they are for graphs of many times as many tasks as in training.
         self.encoder = _layers([features, *encoder], last_linear=False, bias=not dependent)
@@ -67,7 +76,7 @@ class TaskNetwork(nn.Module):
 
         Args:
             rows: (B, n, row size).
-            states: (B, n, state size); the joint form reads the first of each epoch only.
+            states: (B, n, state size), with roll-outs; the joint form reads the first of each epoch only.
 
         Returns:
             (B, n, K) logits: at step i, of placing task i at each location.
@@ -75,6 +84,7 @@ class TaskNetwork(nn.Module):
         codes = self.encoder(rows[..., 1:]) * rows[..., :1]
         until = codes.cumsum(dim=1)
         later = until[:, -1:] - until
+        states = states[..., : self._state]
         if self.form == "joint":
             states = states[:, :1].expand(-1, rows.shape[1], -1)
             inputs = [until - codes, later, rows[..., 1:], states]
@@ -110,13 +120,14 @@ def to_runtime(network: TaskNetwork) -> Network:
         head=linear_layers(network.head),
         dependent=network.dependent,
         metadata={},
+        roll_outs=network.roll_outs,
     )
 
 
 def from_runtime(network: Network) -> TaskNetwork:
     """The torch form of a network with an encoder, to learn from it or to train it further."""
     encoder, head = ([weight.shape[0] for weight, _ in layers] for layers in (network.encoder, network.head))
-    module = TaskNetwork(network.form, network.cores, encoder, head[:-1], network.dependent)
+    module = TaskNetwork(network.form, network.cores, encoder, head[:-1], network.dependent, network.roll_outs)
     linear = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
     with torch.no_grad():
         for layer, (weight, bias) in zip(linear, network.encoder + network.head, strict=True):
@@ -141,6 +152,7 @@ def save_policy(path: str | Path, network: Network) -> None:
         "cores": ",".join(str(count) for count in network.cores),
         "num_tasks": str(network.num_tasks),
         "dependent": str(int(network.dependent)),
+        "roll_outs": str(int(network.roll_outs)),
     }
     with replacing(path) as temporary:
         temporary.write_bytes(save(tensors, metadata))

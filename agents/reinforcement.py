@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import torch
+from sb3_contrib import QRDQN
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
@@ -33,10 +34,30 @@ from offload_gym.runtime import Network
 from offload_gym.scenario import Scenario
 
 CLONED = "ppo-cloned"  # behaviour cloning of the labels, improved by PPO; for independent tasks
-RL_AGENTS = ("ppo-joint", "ppo-sequential", "dqn-sequential", CLONED)
+RL_AGENTS = ("ppo-joint", "ppo-sequential", "dqn-sequential", "qrdqn-sequential", CLONED)
 HIDDEN = [128, 128]
-NUM_ENVS = {"ppo": 128, "dqn": 32}
-PLACEMENTS_AN_UPDATE = 8192  # of PPO
+NUM_ENVS = {"ppo": 128, "dqn": 32, "qrdqn": 32}
+# What `python -m agents tune` chooses. Of PPO: placements between two updates, passes over them, and in how many
+# batches. Of the others: gradient steps for 128 placements, and shares of the placements.
+HYPERPARAMETERS: dict[str, dict[str, float]] = {
+    "ppo-joint": {
+        "learning_rate": 2e-3, "placements": 8192, "passes": 8, "batches": 8, "gae_lambda": 0.95, "entropy": 0.0,
+    },
+    "ppo-sequential": {
+        "learning_rate": 2e-3, "placements": 8192, "passes": 8, "batches": 8, "gae_lambda": 0.95, "entropy": 0.0,
+    },
+    "dqn-sequential": {
+        "learning_rate": 5e-4, "batch_size": 256, "gradient_steps": 8, "buffer_size": 100_000, "target_update": 1_000,
+        "explored": 0.3,
+    },
+    "qrdqn-sequential": {
+        "learning_rate": 5e-4, "batch_size": 256, "gradient_steps": 8, "buffer_size": 100_000, "target_update": 1_000,
+        "explored": 0.3, "quantiles": 50,
+    },
+    CLONED: {
+        "learning_rate": 1e-4, "placements": 8192, "passes": 8, "batches": 8, "gae_lambda": 0.95, "entropy": 0.0,
+    },
+}  # fmt: skip
 CLONING_PASSES = 8
 CHECKS = 20  # on validation instances during a training run
 
@@ -57,11 +78,28 @@ class RelativeReward(VecEnvWrapper):
         return observations, (rewards / scale_s).astype(np.float32), dones, infos
 
 
-class _KeepBest(BaseCallback):
-    """Shows progress, and keeps the policy that is best on validation instances, as imitation training does too."""
+class KeepBest(BaseCallback):
+    """Shows progress, and keeps the policy that is best on validation instances, as imitation training does too.
 
-    def __init__(self, total: int, description: str, scenario: Scenario, validation: Demonstrations) -> None:
+    Args:
+        total: steps of the training.
+        description: shown beside the progress bar.
+        scenario: what the agent learns.
+        validation: instances that it does not learn from.
+        stop: called with the gap of each check; training ends where it returns true.
+    """
+
+    def __init__(
+        self,
+        total: int,
+        description: str,
+        scenario: Scenario,
+        validation: Demonstrations,
+        stop: Callable[[float], bool] | None = None,
+    ) -> None:
         super().__init__()
+        self.stopped = False
+        self._stop = stop
         self.best_gap = math.inf
         self.best: Network | None = None
         self._scenario, self._validation = scenario, validation
@@ -79,7 +117,8 @@ class _KeepBest(BaseCallback):
         if self.num_timesteps >= self._next:
             self._next += self._every
             self._check()
-        return True
+            self.stopped = self._stop is not None and self._stop(self.curve[-1][1])
+        return not self.stopped
 
     def _on_training_end(self) -> None:
         self._check()
@@ -95,11 +134,17 @@ class _KeepBest(BaseCallback):
 
 
 def make_agent(
-    name: str, scenario: Scenario, objective: str, seed: int, observation_noise: float | str = 0.0
+    name: str,
+    scenario: Scenario,
+    objective: str,
+    seed: int,
+    observation_noise: float | str = 0.0,
+    hyperparameters: Mapping[str, float] | None = None,
 ) -> BaseAlgorithm:
-    """An untrained agent of ``RL_AGENTS``."""
+    """An untrained agent of ``RL_AGENTS``; its ``hyperparameters`` are those of ``HYPERPARAMETERS`` unless given."""
     if name not in RL_AGENTS:
         raise ValueError(f"agent is {name!r}; it must be one of {', '.join(RL_AGENTS)}")
+    chosen = HYPERPARAMETERS[name] if hyperparameters is None else hyperparameters
     algorithm = name.split("-")[0]
     vector_env = VectorJointEnv if name.endswith("joint") else VectorSequentialEnv
     num_envs = NUM_ENVS[algorithm]
@@ -111,31 +156,36 @@ def make_agent(
     )
     common: dict[str, Any] = {"gamma": 1.0, "seed": seed % 2**32, "device": "cpu"}
     if algorithm == "ppo":
-        # As many placements, and so as many gradient steps, between two updates in both environments.
-        steps = PLACEMENTS_AN_UPDATE // num_envs // placements_a_step(name, scenario)
+        steps = max(int(chosen["placements"]) // num_envs // placements_a_step(name, scenario), 2)
+        rate = chosen["learning_rate"]
         return PPO(
             "MlpPolicy",
             env,
-            n_steps=max(steps, 2),
-            batch_size=max(steps, 2) * num_envs // 8,
-            n_epochs=8,
-            learning_rate=1e-4 if name == CLONED else _falling(2e-3),
+            n_steps=steps,
+            batch_size=steps * num_envs // int(chosen["batches"]),
+            n_epochs=int(chosen["passes"]),
+            learning_rate=rate if name == CLONED else _falling(rate),
+            gae_lambda=chosen["gae_lambda"],
+            ent_coef=chosen["entropy"],
             policy_kwargs={"net_arch": HIDDEN, "activation_fn": nn.ReLU},
             **common,
         )
-    return DQN(
+    architecture: dict[str, Any] = {"net_arch": HIDDEN}
+    if algorithm == "qrdqn":
+        architecture["n_quantiles"] = int(chosen["quantiles"])
+    return (QRDQN if algorithm == "qrdqn" else DQN)(
         "MlpPolicy",
         env,
-        learning_rate=5e-4,
-        buffer_size=100_000,
+        learning_rate=chosen["learning_rate"],
+        buffer_size=int(chosen["buffer_size"]),
         learning_starts=2_000,
-        batch_size=256,
-        train_freq=4,
-        gradient_steps=8,
-        target_update_interval=1_000,
-        exploration_fraction=0.3,
+        batch_size=int(chosen["batch_size"]),
+        train_freq=128 // num_envs,
+        gradient_steps=int(chosen["gradient_steps"]),
+        target_update_interval=int(chosen["target_update"]),
+        exploration_fraction=chosen["explored"],
         exploration_final_eps=0.02,
-        policy_kwargs={"net_arch": HIDDEN},
+        policy_kwargs=architecture,
         **common,
     )
 
@@ -198,7 +248,7 @@ def train_agent(
         clone(agent, labels, seed)
     cloning_s = time.perf_counter() - start
     steps = num_placements // placements_a_step(name, scenario)
-    keeper = _KeepBest(steps, name, scenario, validation)
+    keeper = KeepBest(steps, name, scenario, validation)
     agent.learn(steps, callback=keeper)
     assert keeper.best is not None  # the last check comes at the end of training
     curve = ";".join(f"{cloning_s + seconds:.1f} {gap:.5f}" for seconds, gap in keeper.curve)
@@ -212,8 +262,14 @@ def to_runtime(agent: BaseAlgorithm, scenario: Scenario) -> Network:
         head = linear_layers(policy.mlp_extractor.policy_net) + linear_layers(policy.action_net)
     elif isinstance(agent, DQN):
         head = linear_layers(agent.policy.q_net.q_net)
+    elif isinstance(agent, QRDQN):
+        # It goes where the mean of the quantiles is highest, and the mean of linear outputs is linear.
+        *hidden, (weight, bias) = linear_layers(agent.policy.quantile_net.quantile_net)
+        shape = agent.policy.quantile_net.n_quantiles, scenario.num_locations
+        last = weight.reshape(*shape, -1).mean(axis=0), bias.reshape(shape).mean(axis=0)
+        head = (*hidden, last)
     else:
-        raise ValueError(f"a {type(agent).__name__} agent cannot be converted; PPO and DQN can")
+        raise ValueError(f"a {type(agent).__name__} agent cannot be converted; PPO, DQN and QRDQN can")
     joint = isinstance(agent.action_space, gym.spaces.MultiDiscrete)
     return Network(
         form="joint" if joint else "sequential",

@@ -15,7 +15,7 @@ from offload_gym.files import replacing
 from offload_gym.inference import CHAINS
 from offload_gym.instances import check_count
 from offload_gym.observation import row_size, state_size
-from offload_gym.runtime import NetworkPolicy
+from offload_gym.runtime import ROLL_OUT, NetworkPolicy
 
 Layers = Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]
 
@@ -46,7 +46,7 @@ def export_c(policy: NetworkPolicy, path: str | Path, max_tasks: int = 32, name:
     metadata, cores = network.metadata, network.cores
     joint = network.form == "joint"
     num_locations, code = len(cores), len(network.encoder[-1][1])
-    features, state = row_size(num_locations) - 1, state_size(sum(cores), num_locations)
+    features, state = row_size(num_locations) - 1, state_size(sum(cores), num_locations, False, network.roll_outs)
     inputs = (1 + joint) * code + features + state
     outputs = [len(bias) for _, bias in (*network.encoder, *network.head)]
     widest = max(inputs, *outputs)
@@ -66,6 +66,8 @@ def export_c(policy: NetworkPolicy, path: str | Path, max_tasks: int = 32, name:
         "WIDEST": widest,
         "JOINT": int(joint),
         "KEEP_BEST": int(policy.keep_best),
+        "TRIED": int(network.roll_outs or policy.refine == ROLL_OUT),
+        "SHOWN": int(network.roll_outs),
         "MEAN": int(objective_code(objective) == MEAN),
     }
     layers = [_layer(f"encoder_{i}", *layer, True) for i, layer in enumerate(network.encoder)]
@@ -324,7 +326,7 @@ static int offload_gym_decide(int num_tasks, const offload_gym_task *tasks, cons
             }}
             if (i == 0) /* times in other units may break a tie in another way */
                 greedy_k = decision[0];
-            for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS; k++) {{
+            for (k = 0; OFFLOAD_GYM_TRIED && k < OFFLOAD_GYM_NUM_LOCATIONS; k++) {{
                 double reached_s = greedy_largest_s, reached_total_s = greedy_total_s;
                 if (k != greedy_k) {{
                     double value;
@@ -346,8 +348,10 @@ static int offload_gym_decide(int num_tasks, const offload_gym_task *tasks, cons
                 }}
                 largest_s[k] = reached_s;
                 totals_s[k] = reached_total_s;
-                state[at + k] = offload_gym_squash(reached_s);
-                state[at + OFFLOAD_GYM_NUM_LOCATIONS + k] = offload_gym_squash(reached_total_s / num_tasks);
+                if (OFFLOAD_GYM_SHOWN) {{
+                    state[at + k] = offload_gym_squash(reached_s);
+                    state[at + OFFLOAD_GYM_NUM_LOCATIONS + k] = offload_gym_squash(reached_total_s / num_tasks);
+                }}
             }}
         }}
         at = 0;
@@ -379,7 +383,6 @@ static int offload_gym_decide(int num_tasks, const offload_gym_task *tasks, cons
         }}
     }}
     if (OFFLOAD_GYM_JOINT && OFFLOAD_GYM_KEEP_BEST) {{
-        /* The network's own schedule has not been tried yet. */
         for (i = 0; i < num_tasks; i++) {{
             double finish_s, completion_s;
             k = chosen[i];
@@ -391,8 +394,9 @@ static int offload_gym_decide(int num_tasks, const offload_gym_task *tasks, cons
             offload_gym_take(free_s[k], offload_gym_cores[k], finish_s);
         }}
     }}
+    /* What the network chose is one of the roll-outs of its last choice. */
     if (!OFFLOAD_GYM_KEEP_BEST ||
-        (OFFLOAD_GYM_JOINT && (OFFLOAD_GYM_MEAN ? total_s : makespan_s) < best_value))
+        ((OFFLOAD_GYM_JOINT || !OFFLOAD_GYM_TRIED) && (OFFLOAD_GYM_MEAN ? total_s : makespan_s) < best_value))
         for (i = 0; i < num_tasks; i++)
             decision[i] = chosen[i];
     return 0;

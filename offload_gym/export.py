@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from offload_gym.files import replacing
 from offload_gym.instances import check_count
 from offload_gym.observation import row_size, state_size
-from offload_gym.runtime import Network, NetworkPolicy
+from offload_gym.runtime import ROLL_OUT, Network, NetworkPolicy
 
 Layers = Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]
 
@@ -24,7 +24,7 @@ def exportable_network(policy: NetworkPolicy) -> Network:
     network = policy.network
     if network.dependent or not network.encoder or network.activation != "relu":
         raise ValueError("only networks for independent tasks with an encoder and relu layers can be exported")
-    if policy.refine is not None:
+    if policy.refine not in (None, ROLL_OUT):
         raise ValueError(f"refine is {policy.refine!r}; only a network without local search behind it can be exported")
     return network
 
@@ -53,7 +53,8 @@ def export_onnx(policy: NetworkPolicy, path: str | Path, num_tasks: int) -> None
     except ImportError:
         raise ImportError("exporting to ONNX needs the package onnx: pip install 'offload-gym[onnx]'") from None
     num_locations = len(network.cores)
-    row, state = row_size(num_locations), state_size(sum(network.cores), num_locations)
+    row, total_cores = row_size(num_locations), sum(network.cores)
+    state = state_size(total_cores, num_locations, False, network.roll_outs)
     joint = network.form == "joint"
     nodes: list[Any] = []
     constants: list[Any] = []
@@ -100,7 +101,7 @@ def export_onnx(policy: NetworkPolicy, path: str | Path, num_tasks: int) -> None
         parts = [later, node("Reshape", [first, constant("next.shape", [-1, row - 1])], "next"), shown]
     scores = run(node("Concat", parts, "inputs", axis=-1), "head", network.head, True)
     node("Identity", [scores], "scores")
-    size = num_tasks * row + state
+    size = num_tasks * row + state_size(total_cores, num_locations)
     result = ["B", num_tasks, num_locations] if joint else ["B", num_locations]
     graph = helper.make_graph(
         nodes,

@@ -20,40 +20,46 @@ from numpy.typing import NDArray
 
 from offload_gym.delay import MEAN, PATH, RETURN, RUN, SEND, Problem, paces, stage_times
 from offload_gym.instances import CORES
-from offload_gym.observation import squash
+from offload_gym.observation import squash, state_size
 from offload_gym.solvers.local_search import NO_REFINEMENT, refine_decision
 
 LANES = 8  # outputs of a layer that are computed at a time; its outputs are padded to a multiple
 CHAINS = 4  # sums that are kept apart, as an addition has to wait for the one before; inputs are padded to a multiple
 
 # A plan is a network as integers: how it is used (0 or 1: one pass decides all tasks; the best schedule is kept; codes
-# of objective and refinement), the numbers of an encoding and of layers, then the cores of each location, then for each
-# layer where its weights begin and its padded inputs and outputs.
-NUM_LOCATIONS, IS_JOINT, KEEP_BEST, OBJECTIVE, REFINE, CODE, ENCODER_LAYERS, HEAD_LAYERS, FIRST_CORES = range(9)
+# of roll-outs, objective and refinement), the numbers of an encoding and of layers, then the cores of each location,
+# then for each layer where its weights begin and its padded inputs and outputs.
+NUM_LOCATIONS, IS_JOINT, KEEP_BEST, ROLL_OUTS, OBJECTIVE, REFINE = range(6)
+CODE, ENCODER_LAYERS, HEAD_LAYERS, FIRST_CORES = range(6, 10)
+NOT_TRIED, TRIED, SHOWN = range(3)  # roll-outs: TRIED ones may be kept, the network reads those that are SHOWN
 
 Layers = Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]
 
 
 @intrinsic
-def _layer(typing_context, weights, at, inputs, outputs, x, y, rectified):
-    """``y[:outputs] = x[:inputs] @ W + b``, then max(0, .) where ``rectified``; W and b begin at ``weights[at]``."""
+def _layer(typing_context, weights, at, inputs, outputs, values, source, target, rectified):
+    """A layer from ``values[source:]`` to ``values[target:]``: ``x @ W + b``, then max(0, .) where ``rectified``.
+
+    W and b begin at ``weights[at]``. Both vectors are in one array, as passing arrays on costs more than a small layer.
+    """
     flat = types.Array(types.float32, 1, "C")  # what the generated code takes the memory for
-    if not all(isinstance(kind, types.Array) and kind.copy(readonly=False) == flat for kind in (weights, x, y)):
+    if not all(isinstance(kind, types.Array) and kind.copy(readonly=False) == flat for kind in (weights, values)):
         return None
-    signature = types.void(weights, types.intp, types.intp, types.intp, x, y, types.boolean)
+    signature = types.void(weights, *[types.intp] * 3, values, *[types.intp] * 2, types.boolean)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> None:
-        weights, at, inputs, outputs, x, y, rectified = arguments
+        weights, at, inputs, outputs, values, source, target, rectified = arguments
         vector, whole = ir.VectorType(ir.FloatType(), LANES), at.type
         none, zeros = ir.Constant(vector, ir.Undefined), ir.Constant(vector, [0.0] * LANES)
         first = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
         multiply_add = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.v{LANES}f32"
         )
-        weights, x, y = (
+        weights, values = (
             context.make_array(kind)(context, builder, value).data
-            for kind, value in zip((signature.args[0], *signature.args[4:6]), (weights, x, y), strict=True)
+            for kind, value in ((signature.args[0], weights), (signature.args[4], values))
         )
+        x, y = (builder.gep(values, [index]) for index in (source, target))
 
         def lanes(data: Any, index: Any) -> Any:
             return builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
@@ -76,11 +82,11 @@ def _layer(typing_context, weights, at, inputs, outputs, x, y, rectified):
                     row = builder.add(at, builder.add(builder.mul(index, outputs), o))
                     factors = builder.shuffle_vector(one, none, first), load(weights, row)
                     builder.store(builder.call(multiply_add, [*factors, builder.load(chain)]), chain)
-            values = [builder.load(chain) for chain in sums]
-            while len(values) > 1:
-                values = [builder.fadd(a, b) for a, b in zip(values[::2], values[1::2], strict=True)]
-            positive = builder.select(builder.fcmp_ordered(">", values[0], zeros), values[0], zeros)
-            builder.store(builder.select(rectified, positive, values[0]), lanes(y, o)).align = 4
+            totals = [builder.load(chain) for chain in sums]
+            while len(totals) > 1:
+                totals = [builder.fadd(a, b) for a, b in zip(totals[::2], totals[1::2], strict=True)]
+            positive = builder.select(builder.fcmp_ordered(">", totals[0], zeros), totals[0], zeros)
+            builder.store(builder.select(rectified, positive, totals[0]), lanes(y, o)).align = 4
 
     return signature, generate
 
@@ -90,14 +96,21 @@ def _padded(size: int, multiple: int) -> int:
 
 
 def make_plan(
-    cores: Sequence[int], joint: bool, encoder: Layers, head: Layers, keep_best: bool, objective: int, refine: int
+    cores: Sequence[int],
+    joint: bool,
+    encoder: Layers,
+    head: Layers,
+    keep_best: bool,
+    objective: int,
+    refine: int,
+    roll_outs: int = SHOWN,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """A network as two arrays, what ``decide_independent`` takes: integers and padded weights.
 
     Without layers each task goes where the roll-out is best.
     """
     code = len(encoder[-1][1]) if encoder else 0
-    plan = [len(cores), joint, keep_best, objective, refine, code, len(encoder), len(head), *cores]
+    plan = [len(cores), joint, keep_best, roll_outs, objective, refine, code, len(encoder), len(head), *cores]
     parts: list[NDArray[np.float32]] = [np.empty(0, dtype=np.float32)]
     at = 0
     for weight, bias in (*encoder, *head):
@@ -111,13 +124,27 @@ def make_plan(
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _run(plan, first, last, rectify_last, weights, x, y):
-    """Run the layers ``first``, ..., ``last - 1`` on ``x``, with ``y`` as scratch; returns where the result is."""
+def _run(plan, first, last, rectify_last, weights, values, source, scratch):
+    """Run the layers ``first``, ..., ``last - 1`` on ``values[source:]``; returns where the result begins.
+
+    From ``scratch`` on there is room for two layers.
+    """
+    both = 2 * scratch + (len(values) - scratch) // 2  # where one begins plus where the other begins
+    target = scratch
     for layer in range(first, last):
         at = FIRST_CORES + plan[NUM_LOCATIONS] + 3 * layer
-        _layer(weights, plan[at], plan[at + 1], plan[at + 2], x, y, rectify_last or layer < last - 1)
-        x, y = y, x
-    return x, y
+        rectified = rectify_last or layer < last - 1
+        _layer(weights, plan[at], plan[at + 1], plan[at + 2], values, source, target, rectified)
+        source, target = target, both - target
+    return source
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _move(values, source, target, count):
+    """Copy ``count`` of the values. Indices are unsigned, as numba looks whether others count from the end."""
+    source, target = np.uint64(source), np.uint64(target)
+    for f in range(np.uint64(count)):
+        values[target + f] = values[source + f]
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
@@ -191,46 +218,22 @@ def _open(task, location, backlog_s, count, plan, times, start_s):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _encode(times, count, plan, weights, rows, later, x, y):
-    """Fill the task ``rows`` and ``later`` (n + 1, code): sums of the encodings from each task on."""
-    num_layers, inputs = plan[ENCODER_LAYERS], plan[FIRST_CORES + plan[NUM_LOCATIONS] + 1]
-    for e in range(later.shape[1]):
-        later[count, e] = 0.0
+def _encode(times, count, plan, weights, values, row, later, scratch):
+    """Fill the task rows, of ``row`` values each, and the sums of the encodings from each task on."""
+    code = plan[CODE]
+    for e in range(code):
+        values[np.uint64(later + count * code) + np.uint64(e)] = 0.0
     for i in range(count - 1, -1, -1):
-        rows[i, 0] = squash(times[i, 0, RUN])
+        at = np.uint64(i * row)
+        values[at] = squash(times[i, 0, RUN])
         for k in range(1, times.shape[1]):
             for stage in range(4):
-                rows[i, 4 * k - 3 + stage] = squash(times[i, k, stage])
-        for f in range(rows.shape[1]):
-            x[f] = rows[i, f]
-        for f in range(rows.shape[1], inputs):
-            x[f] = 0.0  # padding: something infinite in it would not be nothing, though its weights are 0
-        codes, _ = _run(plan, 0, num_layers, True, weights, x, y)
-        for e in range(later.shape[1]):
-            later[i, e] = later[i + 1, e] + codes[e]
-
-
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _score(rows, later, i, state, plan, weights, x, y):
-    """The scores of task ``i`` at each location: the head, on sums of encodings, row and state."""
-    first = plan[ENCODER_LAYERS]
-    at = 0
-    if plan[IS_JOINT] > 0:
-        for e in range(later.shape[1]):
-            x[e] = later[0, e] - later[i, e]
-        at = later.shape[1]
-    for e in range(later.shape[1]):
-        x[at + e] = later[i + 1, e]
-    at += later.shape[1]
-    for f in range(rows.shape[1]):
-        x[at + f] = rows[i, f]
-    at += rows.shape[1]
-    for f in range(len(state)):
-        x[at + f] = state[f]
-    for f in range(at + len(state), plan[FIRST_CORES + plan[NUM_LOCATIONS] + 3 * first + 1]):
-        x[f] = 0.0
-    scores, _ = _run(plan, first, first + plan[HEAD_LAYERS], False, weights, x, y)
-    return scores
+                at += np.uint64(1)
+                values[at] = squash(times[i, k, stage])
+        encoding = np.uint64(_run(plan, 0, plan[ENCODER_LAYERS], True, weights, values, i * row, scratch))
+        here, next_one = np.uint64(later + i * code), np.uint64(later + (i + 1) * code)
+        for e in range(np.uint64(code)):
+            values[here + e] = values[next_one + e] + values[encoding + e]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -259,13 +262,15 @@ def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts
     """Fill ``decisions`` (B, n); returns whether all instances have the cores that the network knows.
 
     A network of the sequential form is asked once a task. With ``KEEP_BEST`` the decision is the best of all schedules
-    that were tried: what the choices of the network lead to, and the greedy completions that its states show
+    that were tried: greedy's, what the choices of the network lead to, and the greedy completions that its states show
     ("fortified" roll-outs, Bertsekas, Tsitsiklis and Wu 1997), so that it is never worse than greedy.
     """
     num_locations, n = locations.shape[1], tasks.shape[1]
     if plan[NUM_LOCATIONS] != num_locations:
         return False
     joint, keep_best, objective = plan[IS_JOINT] > 0, plan[KEEP_BEST] > 0, plan[OBJECTIVE]
+    has_head = plan[HEAD_LAYERS] > 0
+    tried, shown = plan[ROLL_OUTS] > NOT_TRIED, has_head and plan[ROLL_OUTS] == SHOWN
     widest = 0  # inputs or outputs of a layer
     for layer in range(plan[ENCODER_LAYERS] + plan[HEAD_LAYERS]):
         at = FIRST_CORES + num_locations + 3 * layer
@@ -278,11 +283,18 @@ def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts
     times = np.empty((n, num_locations, 4))
     all_free_s = np.empty((3, num_locations, max_cores))
     start_s, free_s, trial_free_s = all_free_s[0], all_free_s[1], all_free_s[2]
-    rows = np.empty((n, 1 + 4 * (num_locations - 1)), dtype=np.float32)
-    later = np.zeros((n + 1, plan[CODE]), dtype=np.float32)
-    buffers = np.zeros((2, widest), dtype=np.float32)
-    x, y = buffers[0], buffers[1]
-    state = np.empty(3 + total_cores + 3 * num_locations, dtype=np.float32)
+    # What layers read begins with the task rows, then come the sums of encodings from each task on, the input of the
+    # head (sums, row, state), and room for two layers. Where rows and input are padded there are zeros for good.
+    code, features = plan[CODE], 1 + 4 * (num_locations - 1)
+    row = -(-features // CHAINS) * CHAINS
+    later = n * row
+    head = later + (n + 1) * code
+    row_at = head + (2 if joint else 1) * code
+    state_at = row_at + features
+    scratch = state_at + state_size(total_cores, num_locations, False, shown) + CHAINS
+    # Vectors that lie across two cache lines are slow.
+    scratch, widest = -(-scratch // LANES) * LANES, -(-widest // LANES) * LANES
+    values = np.zeros(scratch + 2 * widest, dtype=np.float32)
     choices = np.empty((2, n), dtype=np.int64)
     decision, trial = choices[0], choices[1]
     finishes_s, largest_s, totals_s = np.empty((3, num_locations))
@@ -310,29 +322,34 @@ def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts
                 start_s[k, m] *= per_s
                 free_s[k, m] = start_s[k, m]
 
-        if plan[HEAD_LAYERS] > 0:
-            _encode(times, count, plan, weights, rows, later, x, y)
+        if has_head:
+            _encode(times, count, plan, weights, values, row, later, scratch)
         radio_s = radio_backlog_s[b] * per_s
         makespan_s = total_s = 0.0
         for i in range(count):
             if i == 0 or not joint:
-                state[0], state[1], state[2] = squash(radio_s), squash(makespan_s), (count - i) / count
-                at = 3
-                for k in range(num_locations):
-                    for m in range(plan[FIRST_CORES + k]):
-                        state[at] = squash(free_s[k, m])
-                        at += 1
+                at = np.uint64(state_at)
+                if has_head:
+                    values[at] = squash(radio_s)
+                    values[at + np.uint64(1)] = squash(makespan_s)
+                    values[at + np.uint64(2)] = (count - i) / count
+                    at += np.uint64(3)
+                    for k in range(num_locations):
+                        for m in range(plan[FIRST_CORES + k]):
+                            values[at] = squash(free_s[k, m])
+                            at += np.uint64(1)
                 greedy_k, least_s = 0, np.inf
                 for k in range(num_locations):
                     finishes_s[k], completion_s = _try(times, i, k, radio_s, free_s)
                     largest_s[k], totals_s[k] = max(makespan_s, completion_s), total_s + completion_s
-                    state[at + k] = squash(completion_s)
+                    if has_head:
+                        values[at] = squash(completion_s)
+                        at += np.uint64(1)
                     if completion_s < least_s:
                         greedy_k, least_s = k, completion_s
                 if i == 0:  # times in other units may break a tie in another way
                     greedy_k = best[0]
-                at += num_locations
-                for k in range(num_locations):
+                for k in range(num_locations if tried else 0):
                     placed_largest_s, placed_total_s = largest_s[k], totals_s[k]
                     if k == greedy_k:
                         reached_s, reached_total_s = greedy_largest_s, greedy_total_s
@@ -352,15 +369,27 @@ def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts
                             for j in range(i + 1, count):
                                 best[j] = trial[j]
                     largest_s[k], totals_s[k] = reached_s, reached_total_s
-                    state[at + k] = squash(reached_s)
-                    state[at + num_locations + k] = squash(reached_total_s / count)
+                    if shown:
+                        values[at] = squash(reached_s)
+                        values[at + np.uint64(num_locations)] = squash(reached_total_s / count)
+                        at += np.uint64(1)
 
             chosen = 0
-            if plan[HEAD_LAYERS] > 0:
-                scores = _score(rows, later, i, state, plan, weights, x, y)
+            if has_head:
+                if joint:
+                    for e in range(np.uint64(code)):
+                        values[np.uint64(head) + e] = (
+                            values[np.uint64(later) + e] - values[np.uint64(later + i * code) + e]
+                        )
+                _move(values, later + (i + 1) * code, row_at - code, code)
+                _move(values, i * row, row_at, features)
+                first = plan[ENCODER_LAYERS]
+                scores = np.uint64(_run(plan, first, first + plan[HEAD_LAYERS], False, weights, values, head, scratch))
+                highest = values[scores]
                 for k in range(1, num_locations):
-                    if scores[k] > scores[chosen]:
-                        chosen = k
+                    score = values[scores + np.uint64(k)]
+                    if score > highest:
+                        chosen, highest = k, score
             else:
                 reached = totals_s if objective == MEAN else largest_s
                 for k in range(1, num_locations):
@@ -374,7 +403,7 @@ def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts
                 makespan_s = max(makespan_s, completion_s)
                 total_s += completion_s
                 _take(free_s, chosen, plan[FIRST_CORES + chosen], finish_s)
-        if joint and keep_best:  # the network's own schedule has not been tried yet
+        if joint and keep_best:  # not known yet
             radio_s = radio_backlog_s[b] * per_s
             for i in range(count):
                 k = decision[i]
@@ -383,7 +412,8 @@ def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts
                 makespan_s = max(makespan_s, completion_s)
                 total_s += completion_s
                 _take(free_s, k, plan[FIRST_CORES + k], finish_s)
-        if not keep_best or (joint and (total_s if objective == MEAN else makespan_s) < best_value):
+        # What the network chose is one of the roll-outs of its last choice.
+        if not keep_best or ((joint or not tried) and (total_s if objective == MEAN else makespan_s) < best_value):
             for i in range(count):
                 best[i] = decision[i]
         if plan[REFINE] != NO_REFINEMENT:

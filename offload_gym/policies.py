@@ -77,7 +77,10 @@ def _shipped(name: str, objective: str, preset: str) -> NetworkPolicy:
 
 WEIGHTS = Path(__file__).parent / "weights"
 SHIPPED = tuple(
-    network + refine for network in ("teacher", "student", "small-student") for refine in ("", "+flip", "+swap")
+    network + refine
+    for network in ("teacher", "student", "small-student")
+    for refine in ("", "+roll-out", "+flip", "+swap")
+    if (network, refine) != ("teacher", "+roll-out")  # the teacher reads roll-outs in any case
 )
 SHIPPED_PRESETS = ("default", "vision", "multi_edge")
 _BUILT_IN: dict[str, Callable[[str, int], Policy]] = {
@@ -118,8 +121,9 @@ def make_policy(name: str, objective: str = "makespan", seed: int = 0, preset: s
             width), "greedy+flip", "beam-4+flip", "beam-16+flip" (improved by one-flip local search), "greedy+swap",
             "heft+swap", "beam-4+swap", "beam-16+swap" (by flips and swaps), "roll-out" (greedy
             completions of each choice; for independent tasks), "roll-out+swap", "exact" (as ``solve``), or a trained
-            network that the package ships: "student" (2,400 to 3,100 parameters),
-            "small-student" (800 to 1,200) or "teacher" (19,000 to 22,000), for makespan, also with "+flip" or "+swap".
+            network that the package ships: "student" (2,200 to 2,900 parameters),
+            "small-student" (950 to 1,400) or "teacher" (19,000 to 22,000), for makespan, also with "+flip" or "+swap",
+            and the students with "+roll-out" (greedy completions of the choices they did not make are tried).
         objective: what the policies that look at the objective minimise.
         seed: of the random policy.
         preset: what a shipped network was trained for: "default", "vision" or "multi_edge". It decides any scenario
@@ -142,10 +146,10 @@ def load_policy(path: str | Path, refine: str | None = None, keep_best: bool | N
 
     Args:
         path: a policy file.
-        refine: local search behind the network, for the objective that it was trained for: "flip", "swap" (flips and
-            swaps), or None; or for another one: "makespan", "mean", "makespan+swap", "mean+swap".
-        keep_best: whether the decision is the best of all schedules that the network saw on the way, as in
-            ``offload_gym.runtime.NetworkPolicy``; None: where that is possible. False: the network's own choices.
+        refine: what is done behind the network, as in ``offload_gym.runtime.NetworkPolicy``: "roll-out", "flip",
+            "swap", or None.
+        keep_best: whether the decision is the best of all schedules that were tried on the way, as there; None: where
+            that is possible. False: the network's own choices.
 
     Raises:
         ValueError: the file is not a complete policy file, or the objective is unknown.

@@ -10,6 +10,8 @@ the same for ``head``; its metadata say how the network is used:
 - without one, the head reads the plain observation vector. Such a network takes the number of tasks it was trained for.
 - dependent "1" or "0": whether rows and states are those for dependent tasks. Such a network takes independent tasks,
   too, but not the other way round.
+- roll_outs "1" (also where it is missing) or "0": whether the head reads the whole state, or what comes before the
+  roll-outs, which then need not be made: less to go by, in about half the time.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from offload_gym.delay import new_problem, objective_code, place, start_schedule, view_problem
-from offload_gym.inference import decide_independent, make_plan
+from offload_gym.inference import NOT_TRIED, SHOWN, TRIED, decide_independent, make_plan
 from offload_gym.instances import CORES, Instances
 from offload_gym.observation import (
     check_independent,
@@ -51,6 +53,8 @@ FORMS = ("sequential", "joint")
 ACTIVATIONS = ("relu", "tanh")
 MAX_HEADER_BYTES = 1_000_000
 CHUNK = 1024  # instances that a thread decides at a time
+INTEGER = np.dtype(np.int64)
+ROLL_OUT = "roll-out"
 
 
 class Network(NamedTuple):
@@ -64,6 +68,7 @@ class Network(NamedTuple):
     head: tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]
     metadata: dict[str, str]  # everything else the file says of itself
     dependent: bool = False  # whether rows and states are those for dependent tasks
+    roll_outs: bool = True  # whether the head reads the roll-outs in the state
 
     @property
     def num_parameters(self) -> int:
@@ -223,15 +228,18 @@ class NetworkPolicy:
 
     Args:
         network: the network; its layer sizes must fit its form.
-        refine: local search behind the network, for the objective that it was trained for: "flip", "swap" (flips and
-            swaps), or None; or for another one: "makespan", "mean", "makespan+swap", "mean+swap".
-        keep_best: whether the decision is the best of all schedules that were tried on the way: the state shows where
-            each choice leads if greedy earliest completion goes on from there. With ``refine`` both that one and what
-            the network itself decided are improved, and the better one is taken. Only for networks with an encoder and
+        refine: what is done behind the network: "roll-out" (where each of its choices would have led with another
+            location, if greedy earliest completion goes on from there, is tried, too; for networks that do not read
+            that in the state in any case), local search for the objective that it was trained for, "flip" or "swap"
+            (flips and swaps), or None; or local search for another objective: "makespan", "mean", "makespan+swap",
+            "mean+swap".
+        keep_best: whether the decision is the best of all schedules that were tried: greedy's, the network's own, and
+            the roll-outs that it reads or that ``refine`` asks for. With local search both that one and what the
+            network itself decided are improved, and the better one is taken. Only for networks with an encoder and
             independent tasks; None: yes for these, unless they were trained on estimates.
 
     Raises:
-        ValueError: a layer does not fit, the objective is unknown, or the network tries no schedules.
+        ValueError: a layer does not fit, the objective is unknown, or the network cannot be used in this way.
     """
 
     def __init__(self, network: Network, refine: str | None = None, keep_best: bool | None = None) -> None:
@@ -240,7 +248,7 @@ class NetworkPolicy:
         if refine in ("flip", "swap"):
             refine = network.metadata.get("objective", "makespan") + (SWAP if refine == "swap" else "")
         self.refine = refine
-        self._refine = refinement_code(refine)
+        self._refine = NO_REFINEMENT if refine == ROLL_OUT else refinement_code(refine)
         if refine is not None and refine.removesuffix(SWAP) == "cost":
             raise ValueError(f"refine is {refine!r}; behind a network it must be for 'makespan' or 'mean', or None")
         self._encoder_sizes, self._head_sizes = _layer_sizes(network)
@@ -251,10 +259,19 @@ class NetworkPolicy:
         self._cores = np.array(network.cores, dtype=np.float64)
         objective = network.metadata.get("objective", "makespan")
         tries = bool(network.encoder) and not (network.dependent or self._tanh) and objective != "cost"
+        if not (network.roll_outs or tries):
+            raise ValueError(
+                "roll_outs is False; it must be True for all but relu networks with an encoder, for independent tasks "
+                "and the objective makespan or mean"
+            )
         if keep_best is None:
             keep_best = tries and network.metadata.get("observation_noise", "0.0") in ("0", "0.0")
         elif keep_best and not tries:
             raise ValueError("keep_best is True; it must be False or None for this network, which tries no schedules")
+        if refine == ROLL_OUT and (network.roll_outs or not keep_best):
+            raise ValueError(
+                f"refine is {refine!r}; it is for networks that do not read roll-outs, where the best schedule is kept"
+            )
         self.keep_best = keep_best
         self._num_tasks = network.num_tasks
         # Unlimited where the file does not say what the network was trained on, or once that was told.
@@ -268,24 +285,24 @@ class NetworkPolicy:
         if tries:
             self._plan, self._padded_weights = make_plan(
                 network.cores, self._joint, network.encoder, network.head, keep_best, objective_code(objective),
-                self._refine,
+                self._refine, SHOWN if network.roll_outs else TRIED if refine == ROLL_OUT else NOT_TRIED,
             )  # fmt: skip
 
     def decide(self, instances: Instances) -> NDArray[np.int64]:
         """Decisions (B, n); ValueError where the instances are not of the shape the network was trained for."""
         # A call takes about as long as placing a task does, so there are few of them on this way.
-        size, num_tasks, _ = instances.tasks.shape
+        size, num_tasks, arrays = len(instances.tasks), instances.num_tasks, instances.arrays
         if not self._fewest_tasks <= num_tasks <= self._most_tasks:
             self._tell_range(num_tasks)
-        if instances.edge_parent.shape[1]:
+        if instances.edge_parent.size:
             check_independent(instances, self.network.dependent)
         if self._first_call and size:
             self._first_call = False
             if outside := unlike_trained(self.network.metadata, instances):
                 warnings.warn(f"the policy was trained on {outside}; it may decide worse here", stacklevel=2)
-        decisions = np.empty((size, num_tasks), dtype=np.int64)
+        decisions = np.empty((size, num_tasks), INTEGER)
         if size <= CHUNK and self._plan is not None and self._num_tasks in (0, num_tasks):
-            fits = decide_independent(*instances.arrays[:5], self._plan, self._padded_weights, decisions)
+            fits = decide_independent(*arrays[:5], self._plan, self._padded_weights, decisions)
         elif size <= CHUNK:
             fits = self._fill(instances, decisions)
         else:
@@ -339,7 +356,7 @@ def _layer_sizes(network: Network) -> tuple[NDArray[np.int64], NDArray[np.int64]
     joint = network.form == "joint"
     num_locations = len(network.cores)
     row = row_size(num_locations, network.dependent)
-    state = state_size(sum(network.cores), num_locations, network.dependent)
+    state = state_size(sum(network.cores), num_locations, network.dependent, network.roll_outs)
     encoder_sizes = _chain("encoder", network.encoder, row - 1)
     if network.encoder:
         head_sizes = _chain("head", network.head, (1 + joint) * encoder_sizes[-1] + row - 1 + state)
@@ -419,6 +436,7 @@ def load_network(path: str | Path) -> Network:
             cores=tuple(int(count) for count in metadata.pop("cores").split(",")),
             num_tasks=int(metadata.pop("num_tasks")),
             dependent=bool(int(metadata.pop("dependent", "0"))),
+            roll_outs=bool(int(metadata.pop("roll_outs", "1"))),
             encoder=tuple(layers["encoder"]),
             head=tuple(layers["head"]),
             metadata=metadata,

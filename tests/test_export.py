@@ -77,10 +77,13 @@ def test_c_decides_as_python(form, scenario, tmp_path):
     instances = offload_gym.Instances.from_arrays(*busy)
     cores = tuple(int(count) for count in instances.locations[0, :, CORES])
     for objective in ("makespan", "mean"):
-        network = balanced(random_network(form, cores=cores, objective=objective), instances)
-        for keep_best in (True, False):
-            policy = NetworkPolicy(network, keep_best=keep_best)
-            assert_alike(in_c(policy, instances, tmp_path), policy.decide(instances))
+        for roll_outs in (True, False):
+            network = random_network(form, cores=cores, roll_outs=roll_outs, objective=objective)
+            network = balanced(network, instances)
+            uses = [(None, True), (None, False)] + [("roll-out", True)] * (not roll_outs)
+            for refine, keep_best in uses:
+                policy = NetworkPolicy(network, refine, keep_best)
+                assert_alike(in_c(policy, instances, tmp_path), policy.decide(instances))
 
 
 @needs_compiler
@@ -135,11 +138,12 @@ def test_a_program_can_have_two_networks_whatever_their_files_say(tmp_path):
         offload_gym.export_c(policy, tmp_path / "c.h", name="2b")
 
 
+@pytest.mark.parametrize("roll_outs", [True, False])
 @both_forms
-def test_onnx_has_the_scores_of_the_network(form, tmp_path):
+def test_onnx_has_the_scores_of_the_network(form, roll_outs, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     instances = offload_gym.sample_instances("default", 500, seed=3)
-    policy = NetworkPolicy(balanced(random_network(form), instances), keep_best=False)
+    policy = NetworkPolicy(balanced(random_network(form, roll_outs=roll_outs), instances), keep_best=False)
     offload_gym.export_onnx(policy, tmp_path / "policy.onnx", num_tasks=8)
     session = onnxruntime.InferenceSession(tmp_path / "policy.onnx", providers=["CPUExecutionProvider"])
     env_id = f"offload_gym/{'Joint' if form == 'joint' else 'Sequential'}-v0"

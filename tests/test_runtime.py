@@ -38,13 +38,15 @@ def random_layers(rng, *sizes):
     )
 
 
-def random_network(form="sequential", activation="relu", encoded=True, cores=CORES, num_tasks=5, **metadata):
+def random_network(
+    form="sequential", activation="relu", encoded=True, cores=CORES, num_tasks=5, roll_outs=True, **metadata
+):
     rng = np.random.default_rng(1)
-    row, state, K = row_size(len(cores)), state_size(sum(cores), len(cores)), len(cores)
+    row, state, K = row_size(len(cores)), state_size(sum(cores), len(cores), roll_outs=roll_outs), len(cores)
     if encoded:
         encoder = random_layers(rng, row - 1, 40, 6, 6)
         head = random_layers(rng, 6 * (2 if form == "joint" else 1) + row - 1 + state, 12, 7, K)
-        return Network(form, activation, cores, 0, encoder, head, metadata)
+        return Network(form, activation, cores, 0, encoder, head, metadata, roll_outs=roll_outs)
     head = random_layers(rng, num_tasks * row + state, 12, 30, K * (num_tasks if form == "joint" else 1))
     return Network(form, activation, cores, num_tasks, (), head, metadata)
 
@@ -60,6 +62,8 @@ def forward(layers, x, activation, last_linear=False):
 def reference_scores(network, rows, states, i):
     """(B, K) scores of task i, as the module's description has them, in double precision."""
     state = states[:, 0 if network.form == "joint" else i]
+    if not network.roll_outs:
+        state = state[:, : -2 * len(network.cores)]
     if network.encoder:
         codes = forward(network.encoder, rows[..., 1:].astype(np.float64), network.activation)
         parts = [codes[:, :i].sum(axis=1)] if network.form == "joint" else []
@@ -88,13 +92,22 @@ def assert_chosen(decisions, scores):
     np.testing.assert_array_equal(decisions[clear], scores.argmax(axis=-1)[clear])
 
 
-@pytest.mark.parametrize("encoded", [True, False])
-@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {},
+        {"roll_outs": False},
+        {"activation": "tanh"},
+        {"encoded": False},
+        {"encoded": False, "activation": "tanh"},
+    ],
+    ids=str,
+)
 @both_forms
-def test_decisions_are_those_of_a_plain_forward_pass(form, activation, encoded):
+def test_decisions_are_those_of_a_plain_forward_pass(form, kind):
     for scenario in ({}, TWO_EDGES):
         instances = sample(**scenario)
-        network = balanced(random_network(form, activation, encoded, cores=tuple(instances.cores[0])), instances)
+        network = balanced(random_network(form, cores=tuple(instances.cores[0]), **kind), instances)
         decisions = NetworkPolicy(network, keep_best=False).decide(instances)
         # Step by step: a sequential network sees where the tasks before were placed, which the policy chose itself.
         prefixes, scores = np.zeros_like(decisions), []
@@ -121,10 +134,11 @@ def test_radio_and_core_backlogs_reach_the_network(form):
     assert (decisions != policy.decide(instances)).any()
 
 
+@pytest.mark.parametrize("roll_outs", [True, False])
 @both_forms
-def test_decisions_are_those_of_the_torch_network(form):
+def test_decisions_are_those_of_the_torch_network(form, roll_outs):
     torch.manual_seed(0)
-    network = TaskNetwork(form, CORES, encoder=[24, 16], head=[20])
+    network = TaskNetwork(form, CORES, encoder=[24, 16], head=[20], roll_outs=roll_outs)
     instances = sample()
     observed = [torch.from_numpy(array) for array in epoch_observations(instances, np.zeros((200, 5), dtype=np.int64))]
     with torch.no_grad():
@@ -246,19 +260,57 @@ def test_the_best_schedule_on_the_way_is_kept(form, objective):
     instances = sample(6, num_edges=2)
     network = balanced(random_network(form, cores=tuple(instances.cores[0]), objective=objective), instances)
     kept, own = NetworkPolicy(network).decide(instances), NetworkPolicy(network, keep_best=False).decide(instances)
-    # Every schedule that the network's state shows: each choice of each task, completed greedily.
-    best_s = np.full(len(instances), np.inf)
-    for b in range(len(instances)):
-        problem = naive.from_instances(instances, b)
-        best_s[b] = naive.latency(problem, own[b].tolist(), objective)
-        for i, k in product(range(6 if form == "sequential" else 1), range(4)):
-            tried = naive.roll_out(problem, (*own[b, :i].tolist(), k))
-            best_s[b] = min(best_s[b], naive.latency(problem, tried, objective))
+    best_s = with_roll_outs_s(network, instances, own, objective)
     reached_s = offload_gym.latency(instances, kept, objective)
     np.testing.assert_allclose(reached_s, best_s, rtol=1e-12)
     assert (reached_s < offload_gym.latency(instances, own, objective)).mean() > 0.5
     greedy_s = offload_gym.latency(instances, offload_gym.make_policy("greedy").decide(instances), objective)
     assert (reached_s <= greedy_s * (1 + 1e-12)).all()
+
+
+def with_roll_outs_s(network, instances, own, objective):
+    """Latency of the best of a network's own decisions and each choice on the way there, completed greedily."""
+    n, K = own.shape[1], instances.num_locations
+    best_s = offload_gym.latency(instances, own, objective)
+    for b in range(len(instances)):
+        problem = naive.from_instances(instances, b)
+        for i, k in product(range(n if network.form == "sequential" else 1), range(K)):
+            tried = naive.roll_out(problem, (*own[b, :i].tolist(), k))
+            best_s[b] = min(best_s[b], naive.latency(problem, tried, objective))
+    return best_s
+
+
+@both_forms
+@pytest.mark.parametrize("objective", ["makespan", "mean"])
+def test_what_a_network_without_roll_outs_keeps(form, objective):
+    instances = sample(6, num_edges=2)
+    cores = tuple(instances.cores[0])
+    network = balanced(random_network(form, cores=cores, roll_outs=False, objective=objective), instances)
+    own = NetworkPolicy(network, keep_best=False).decide(instances)
+    greedy = offload_gym.make_policy("greedy").decide(instances)
+    own_s, greedy_s, kept_s, tried_s = (
+        offload_gym.latency(instances, decisions, objective)
+        for decisions in (
+            own, greedy, NetworkPolicy(network).decide(instances), NetworkPolicy(network, "roll-out").decide(instances)
+        )
+    )  # fmt: skip
+    np.testing.assert_allclose(kept_s, np.minimum(own_s, greedy_s), rtol=1e-12)
+    assert (own_s < greedy_s).any()
+    assert (own_s > greedy_s).any()
+    np.testing.assert_allclose(tried_s, with_roll_outs_s(network, instances, own, objective), rtol=1e-12)
+
+
+def test_roll_outs_are_tried_where_they_are_not_read_and_may_be_kept():
+    for network, keep_best in (
+        (random_network(), None),
+        (random_network(roll_outs=False), False),
+        (random_network(encoded=False), None),
+    ):
+        with pytest.raises(ValueError, match="refine is 'roll-out'; it is for networks that do not read roll-outs"):
+            NetworkPolicy(network, "roll-out", keep_best)
+    for kind in ({"activation": "tanh"}, {"objective": "cost"}):
+        with pytest.raises(ValueError, match="roll_outs is False; it must be True for all but relu networks"):
+            NetworkPolicy(random_network(roll_outs=False, **kind))
 
 
 def test_a_network_that_tries_no_schedules_keeps_none():
@@ -297,16 +349,18 @@ def test_layers_of_any_size(sizes):
     rng = np.random.default_rng(0)
     layers = random_layers(rng, *sizes)
     plan, weights = make_plan((1, 1), False, layers, (), False, 0, NO_REFINEMENT)
-    x, y = np.full((2, 48), 7.0, dtype=np.float32)  # what stands behind the inputs must not count
-    values = rng.normal(size=sizes[0]).astype(np.float32)
-    x[: sizes[0]], x[sizes[0] : 20] = values, 0
-    result = run_layers(plan, weights, x, y, len(layers))
-    np.testing.assert_allclose(result[: sizes[-1]], forward(layers, values, "relu", last_linear=True), rtol=1e-5)
+    inputs = rng.normal(size=sizes[0]).astype(np.float32)
+    source, scratch = 8, 32
+    values = np.full(scratch + 2 * 32, 7.0, dtype=np.float32)  # what stands elsewhere must not count
+    values[source : source + sizes[0]], values[source + sizes[0] : source + 20] = inputs, 0
+    at = run_layers(plan, weights, values, len(layers), source, scratch)
+    expected = forward(layers, inputs, "relu", last_linear=True)
+    np.testing.assert_allclose(values[at : at + sizes[-1]], expected, rtol=1e-5)
 
 
 @njit
-def run_layers(plan, weights, x, y, count):
-    return _run(plan, 0, count, False, weights, x, y)[0]
+def run_layers(plan, weights, values, count, source, scratch):
+    return _run(plan, 0, count, False, weights, values, source, scratch)
 
 
 @both_forms

@@ -1,0 +1,100 @@
+"""``python -m agents tune``: hyperparameters of a reinforcement-learning agent, chosen on validation instances.
+
+Optuna proposes trials (tree-structured Parzen estimator; the first trial is what ``HYPERPARAMETERS`` has) and stops
+those early that are behind the median of the others. Each trial is kept as soon as it is done, so that a study can be
+interrupted.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from agents.reinforcement import CLONED, HYPERPARAMETERS, KeepBest, make_agent, placements_a_step
+from offload_gym.demonstrations import generate_demonstrations
+from offload_gym.scenario import Scenario
+from offload_gym.seeds import seed_for
+
+TUNABLE = tuple(name for name in HYPERPARAMETERS if name != CLONED)
+NUM_VALIDATION = 4_000
+WARM_UP_TRIALS = 5  # run to the end before any is stopped
+WARM_UP_CHECKS = 5
+
+
+def suggest(name: str, trial: optuna.Trial) -> dict[str, float]:
+    """Hyperparameters of one trial, of the names that ``HYPERPARAMETERS`` has for the agent."""
+    if name.startswith("ppo"):
+        return {
+            "learning_rate": trial.suggest_float("learning_rate", 2e-4, 6e-3, log=True),
+            "placements": trial.suggest_categorical("placements", [2048, 4096, 8192, 16384]),
+            "passes": trial.suggest_int("passes", 4, 16, step=4),
+            "batches": trial.suggest_categorical("batches", [4, 8, 16, 32]),
+            "gae_lambda": trial.suggest_float("gae_lambda", 0.8, 1.0),
+            "entropy": trial.suggest_categorical("entropy", [0.0, 1e-4, 1e-3]),
+        }
+    chosen: dict[str, float] = {
+        "learning_rate": trial.suggest_float("learning_rate", 1e-4, 3e-3, log=True),
+        "batch_size": trial.suggest_categorical("batch_size", [128, 256, 512]),
+        "gradient_steps": trial.suggest_categorical("gradient_steps", [4, 8, 16]),
+        "buffer_size": trial.suggest_categorical("buffer_size", [30_000, 100_000, 300_000]),
+        "target_update": trial.suggest_categorical("target_update", [500, 1_000, 4_000, 16_000]),
+        "explored": trial.suggest_float("explored", 0.1, 0.6),
+    }
+    if name.startswith("qrdqn"):
+        chosen["quantiles"] = trial.suggest_categorical("quantiles", [10, 25, 50])
+    return chosen
+
+
+def tune(
+    name: str, folder: Path, scenario: Scenario, objective: str, num_trials: int, num_placements: int, seed: int
+) -> optuna.Study:
+    """Run trials until the study of the agent has ``num_trials``, and print the best one's hyperparameters.
+
+    Args:
+        name: an agent of ``TUNABLE``.
+        folder: of the study's file, ``<name>-<placements>.log``.
+        scenario: what the agents learn.
+        objective: what they minimise.
+        num_trials: including those that are done already.
+        num_placements: tasks that each trial places, unless it is stopped.
+        seed: of instances, weights and proposals; the validation instances are those of training with this seed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    validation = generate_demonstrations(
+        scenario, NUM_VALIDATION, seed_for("validation", seed), objective, alternatives=False
+    )
+
+    def run(trial: optuna.Trial) -> float:
+        agent = make_agent(name, scenario, objective, seed, hyperparameters=suggest(name, trial))
+
+        def behind(gap: float) -> bool:
+            trial.report(gap, len(keeper.curve))
+            return trial.should_prune()
+
+        steps = num_placements // placements_a_step(name, scenario)
+        keeper = KeepBest(steps, f"trial {trial.number + 1} of {num_trials}", scenario, validation, behind)
+        agent.learn(steps, callback=keeper)
+        if keeper.stopped:
+            raise optuna.TrialPruned
+        return keeper.best_gap
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(
+        study_name=f"{name} {scenario.label} {objective} seed {seed}",
+        storage=JournalStorage(JournalFileBackend(str(folder / f"{name}-{num_placements}.log"))),
+        sampler=optuna.samplers.TPESampler(seed=seed % 2**32),
+        pruner=optuna.pruners.MedianPruner(WARM_UP_TRIALS, WARM_UP_CHECKS),
+        load_if_exists=True,
+    )
+    ended = study.get_trials(states=(optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED))
+    if not ended:
+        study.enqueue_trial(HYPERPARAMETERS[name])
+    study.optimize(run, n_trials=max(num_trials - len(ended), 0))
+    first = next(trial.value for trial in study.trials if trial.value is not None)
+    print(f"{name}: validation gap {study.best_value:.2%} after {num_placements:,} placements", end="")
+    print(f" (as it was: {first:.2%})")
+    print(", ".join(f"{key}={value:g}" for key, value in study.best_params.items()))
+    return study
