@@ -218,6 +218,26 @@ def _open(task, location, backlog_s, count, plan, times, start_s):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _subtract(values, from_at, what_at, target, count):
+    """Fill ``count`` of the values with differences of others."""
+    from_at, what_at, target = np.uint64(from_at), np.uint64(what_at), np.uint64(target)
+    for f in range(np.uint64(count)):
+        values[target + f] = values[from_at + f] - values[what_at + f]
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _show(values, row, features, i, count, n, target):
+    """Fill the rows of the plain observation: those of the tasks from ``i`` on, with a leading 1, then zeros."""
+    for j in range(i, count):
+        at = target + (j - i) * (1 + features)
+        values[np.uint64(at)] = 1.0
+        _move(values, j * row, at + 1, features)
+    end = np.uint64(target + n * (1 + features))
+    for f in range(np.uint64(target + (count - i) * (1 + features)), end):
+        values[f] = 0.0
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _encode(times, count, plan, weights, values, row, later, scratch):
     """Fill the task rows, of ``row`` values each, and the sums of the encodings from each task on."""
     code = plan[CODE]
@@ -270,6 +290,7 @@ def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts
         return False
     joint, keep_best, objective = plan[IS_JOINT] > 0, plan[KEEP_BEST] > 0, plan[OBJECTIVE]
     has_head = plan[HEAD_LAYERS] > 0
+    flat = has_head and plan[ENCODER_LAYERS] == 0
     tried, shown = plan[ROLL_OUTS] > NOT_TRIED, has_head and plan[ROLL_OUTS] == SHOWN
     widest = 0  # inputs or outputs of a layer
     for layer in range(plan[ENCODER_LAYERS] + plan[HEAD_LAYERS]):
@@ -284,13 +305,14 @@ def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts
     all_free_s = np.empty((3, num_locations, max_cores))
     start_s, free_s, trial_free_s = all_free_s[0], all_free_s[1], all_free_s[2]
     # What layers read begins with the task rows, then come the sums of encodings from each task on, the input of the
-    # head (sums, row, state), and room for two layers. Where rows and input are padded there are zeros for good.
+    # head (sums, row, state; without an encoder the plain observation), and room for two layers. Where rows and input
+    # are padded there are zeros for good.
     code, features = plan[CODE], 1 + 4 * (num_locations - 1)
     row = -(-features // CHAINS) * CHAINS
     later = n * row
     head = later + (n + 1) * code
     row_at = head + (2 if joint else 1) * code
-    state_at = row_at + features
+    state_at = head + n * (1 + features) if flat else row_at + features
     scratch = state_at + state_size(total_cores, num_locations, False, shown) + CHAINS
     # Vectors that lie across two cache lines are slow.
     scratch, widest = -(-scratch // LANES) * LANES, -(-widest // LANES) * LANES
@@ -326,6 +348,7 @@ def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts
             _encode(times, count, plan, weights, values, row, later, scratch)
         radio_s = radio_backlog_s[b] * per_s
         makespan_s = total_s = 0.0
+        scores = np.uint64(0)
         for i in range(count):
             if i == 0 or not joint:
                 at = np.uint64(state_at)
@@ -376,15 +399,19 @@ def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts
 
             chosen = 0
             if has_head:
-                if joint:
-                    for e in range(np.uint64(code)):
-                        values[np.uint64(head) + e] = (
-                            values[np.uint64(later) + e] - values[np.uint64(later + i * code) + e]
-                        )
-                _move(values, later + (i + 1) * code, row_at - code, code)
-                _move(values, i * row, row_at, features)
-                first = plan[ENCODER_LAYERS]
-                scores = np.uint64(_run(plan, first, first + plan[HEAD_LAYERS], False, weights, values, head, scratch))
+                if i == 0 or not (joint and flat):
+                    if flat:
+                        _show(values, row, features, i, count, n, head)
+                    else:
+                        if joint:
+                            _subtract(values, later, later + i * code, head, code)
+                        _move(values, later + (i + 1) * code, row_at - code, code)
+                        _move(values, i * row, row_at, features)
+                    first = plan[ENCODER_LAYERS]
+                    last = first + plan[HEAD_LAYERS]
+                    scores = np.uint64(_run(plan, first, last, False, weights, values, head, scratch))
+                else:  # one pass gives the scores of all tasks
+                    scores += np.uint64(num_locations)
                 highest = values[scores]
                 for k in range(1, num_locations):
                     score = values[scores + np.uint64(k)]

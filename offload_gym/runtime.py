@@ -235,8 +235,8 @@ class NetworkPolicy:
             "mean+swap".
         keep_best: whether the decision is the best of all schedules that were tried: greedy's, the network's own, and
             the roll-outs that it reads or that ``refine`` asks for. With local search both that one and what the
-            network itself decided are improved, and the better one is taken. Only for networks with an encoder and
-            independent tasks; None: yes for these, unless they were trained on estimates.
+            network itself decided are improved, and the better one is taken. Only for relu networks, independent tasks
+            and the objectives makespan and mean; None: yes for these, unless they were trained on estimates.
 
     Raises:
         ValueError: a layer does not fit, the objective is unknown, or the network cannot be used in this way.
@@ -258,8 +258,8 @@ class NetworkPolicy:
         self._joint = network.form == "joint"
         self._cores = np.array(network.cores, dtype=np.float64)
         objective = network.metadata.get("objective", "makespan")
-        tries = bool(network.encoder) and not (network.dependent or self._tanh) and objective != "cost"
-        if not (network.roll_outs or tries):
+        tries = not (network.dependent or self._tanh) and objective != "cost"
+        if not (network.roll_outs or (tries and network.encoder)):
             raise ValueError(
                 "roll_outs is False; it must be True for all but relu networks with an encoder, for independent tasks "
                 "and the objective makespan or mean"

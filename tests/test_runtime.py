@@ -255,10 +255,12 @@ def test_a_network_without_an_encoder_must_say_its_number_of_tasks(form, tmp_pat
 
 
 @both_forms
+@pytest.mark.parametrize("encoded", [True, False])
 @pytest.mark.parametrize("objective", ["makespan", "mean"])
-def test_the_best_schedule_on_the_way_is_kept(form, objective):
+def test_the_best_schedule_on_the_way_is_kept(form, encoded, objective):
     instances = sample(6, num_edges=2)
-    network = balanced(random_network(form, cores=tuple(instances.cores[0]), objective=objective), instances)
+    kind = {"encoded": encoded, "cores": tuple(instances.cores[0]), "num_tasks": 6, "objective": objective}
+    network = balanced(random_network(form, **kind), instances)
     kept, own = NetworkPolicy(network).decide(instances), NetworkPolicy(network, keep_best=False).decide(instances)
     best_s = with_roll_outs_s(network, instances, own, objective)
     reached_s = offload_gym.latency(instances, kept, objective)
@@ -314,19 +316,21 @@ def test_roll_outs_are_tried_where_they_are_not_read_and_may_be_kept():
 
 
 def test_a_network_that_tries_no_schedules_keeps_none():
-    for network in (random_network(encoded=False), random_network(activation="tanh")):
-        assert not NetworkPolicy(network).keep_best
-        with pytest.raises(ValueError, match="keep_best is True"):
-            NetworkPolicy(network, keep_best=True)
+    network = random_network(activation="tanh")
+    assert not NetworkPolicy(network).keep_best
+    with pytest.raises(ValueError, match="keep_best is True"):
+        NetworkPolicy(network, keep_best=True)
     assert not NetworkPolicy(random_network(observation_noise="0.3")).keep_best
 
 
 @pytest.mark.parametrize("refine", [None, "makespan", "mean+swap"])
+@pytest.mark.parametrize("encoded", [True, False])
 @both_forms
-def test_the_fast_runtime_decides_as_the_general_one(form, refine):
+def test_the_fast_runtime_decides_as_the_general_one(form, encoded, refine):
     for scenario in ({}, TWO_EDGES, {"num_edges": 0}, {"num_tasks": 2, "max_tasks": 7}):
         instances = sample(**scenario)
-        network = balanced(random_network(form, cores=tuple(instances.cores[0])), instances)
+        kind = {"encoded": encoded, "cores": tuple(instances.cores[0]), "num_tasks": instances.num_tasks}
+        network = balanced(random_network(form, **kind), instances)
         fast, general = (NetworkPolicy(network, refine, keep_best=False) for _ in range(2))
         general._plan = None
         np.testing.assert_array_equal(fast.decide(instances), general.decide(instances))
@@ -363,9 +367,10 @@ def run_layers(plan, weights, values, count, source, scratch):
     return _run(plan, 0, count, False, weights, values, source, scratch)
 
 
+@pytest.mark.parametrize("encoded", [True, False])
 @both_forms
-def test_threads_share_a_policy_and_batches(form):
-    policy = NetworkPolicy(random_network(form))
+def test_threads_share_a_policy_and_batches(form, encoded):
+    policy = NetworkPolicy(random_network(form, encoded=encoded))
     instances = sample(5, 3 * CHUNK + 7)
     alone = np.concatenate([policy.decide(instances[b : b + 200]) for b in range(0, len(instances), 200)])
     np.testing.assert_array_equal(policy.decide(instances), alone)
