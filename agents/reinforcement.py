@@ -44,15 +44,15 @@ HYPERPARAMETERS: dict[str, dict[str, float]] = {
         "learning_rate": 2e-3, "placements": 8192, "passes": 8, "batches": 8, "gae_lambda": 0.95, "entropy": 0.0,
     },
     "ppo-sequential": {
-        "learning_rate": 2e-3, "placements": 8192, "passes": 8, "batches": 8, "gae_lambda": 0.95, "entropy": 0.0,
+        "learning_rate": 2e-3, "placements": 2048, "passes": 12, "batches": 16, "gae_lambda": 0.86, "entropy": 1e-4,
     },
     "dqn-sequential": {
-        "learning_rate": 5e-4, "batch_size": 256, "gradient_steps": 8, "buffer_size": 100_000, "target_update": 1_000,
-        "explored": 0.3,
+        "learning_rate": 1e-3, "batch_size": 256, "gradient_steps": 16, "buffer_size": 300_000, "target_update": 500,
+        "explored": 0.54,
     },
     "qrdqn-sequential": {
-        "learning_rate": 5e-4, "batch_size": 256, "gradient_steps": 8, "buffer_size": 100_000, "target_update": 1_000,
-        "explored": 0.3, "quantiles": 50,
+        "learning_rate": 1e-3, "batch_size": 256, "gradient_steps": 16, "buffer_size": 300_000, "target_update": 500,
+        "explored": 0.54, "quantiles": 25,
     },
     CLONED: {
         "learning_rate": 1e-4, "placements": 8192, "passes": 8, "batches": 8, "gae_lambda": 0.95, "entropy": 0.0,
