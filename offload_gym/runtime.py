@@ -228,13 +228,13 @@ class NetworkPolicy:
 
     Args:
         network: the network; its layer sizes must fit its form.
-        refine: what is done behind the network: "roll-out" (where each of its choices would have led with another
-            location, if greedy earliest completion goes on from there, is tried, too; for networks that do not read
-            that in the state in any case), local search for the objective that it was trained for, "flip" or "swap"
-            (flips and swaps), or None; or local search for another objective: "makespan", "mean", "makespan+swap",
-            "mean+swap".
+        refine: what is done behind the network: "roll-out" (where each task with another location would have led, if
+            greedy earliest completion goes on from there, is tried, too; for networks that do not read that in the
+            state in any case), local search from the best of these for the objective that it was trained for, "flip"
+            or "swap" (flips and swaps), or None; or local search for another objective: "makespan", "mean",
+            "makespan+swap", "mean+swap".
         keep_best: whether the decision is the best of all schedules that were tried: greedy's, the network's own, and
-            the roll-outs that it reads or that ``refine`` asks for. With local search both that one and what the
+            the roll-outs that it reads or that ``refine`` tries. With local search both that one and what the
             network itself decided are improved, and the better one is taken. Only for relu networks, independent tasks
             and the objectives makespan and mean; None: yes for these, unless they were trained on estimates.
 
@@ -285,7 +285,7 @@ class NetworkPolicy:
         if tries:
             self._plan, self._padded_weights = make_plan(
                 network.cores, self._joint, network.encoder, network.head, keep_best, objective_code(objective),
-                self._refine, SHOWN if network.roll_outs else TRIED if refine == ROLL_OUT else NOT_TRIED,
+                self._refine, SHOWN if network.roll_outs else TRIED if keep_best and refine else NOT_TRIED,
             )  # fmt: skip
 
     def decide(self, instances: Instances) -> NDArray[np.int64]:

@@ -163,7 +163,8 @@ def test_the_shipped_networks_are_for_their_scenario_and_makespan_only():
 def test_a_network_can_be_refined(tmp_path, objective):
     instances = sample()
     path = Path(offload_gym.__file__).parent / "weights" / "default-student.safetensors"
-    starts = [NetworkPolicy(load_network(path), keep_best=keep_best).decide(instances) for keep_best in (True, False)]
+    network = load_network(path)
+    starts = [NetworkPolicy(network, *use).decide(instances) for use in (("roll-out", True), (None, False))]
     for refine, swaps in ((objective, False), (f"{objective}+swap", True)):
         refined = offload_gym.load_policy(path, refine).decide(instances)
         reached_s = [
