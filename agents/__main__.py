@@ -179,6 +179,7 @@ def _tune(arguments: list[str]) -> None:
         options.num_trials,
         options.num_placements,
         options.seed,
+        options.observation_noise,
     )
 
 

@@ -45,6 +45,9 @@ class TaskNetwork(nn.Module):
         head: sizes of the head's hidden layers.
         dependent: whether rows and states are those for dependent tasks.
         roll_outs: whether the head reads the roll-outs in the state.
+
+    Raises:
+        ValueError: roll_outs is False for dependent tasks, whose state ends with something else.
     """
 
     def __init__(
@@ -57,6 +60,8 @@ class TaskNetwork(nn.Module):
         roll_outs: bool = True,
     ) -> None:
         super().__init__()
+        if dependent and not roll_outs:
+            raise ValueError("roll_outs is False; for dependent tasks it must be True")
         self.form = form
         self.cores = tuple(cores)
         self.dependent = dependent

@@ -37,8 +37,10 @@ CLONED = "ppo-cloned"  # behaviour cloning of the labels, improved by PPO; for i
 RL_AGENTS = ("ppo-joint", "ppo-sequential", "dqn-sequential", "qrdqn-sequential", CLONED)
 HIDDEN = [128, 128]
 NUM_ENVS = {"ppo": 128, "dqn": 32, "qrdqn": 32}
-# What `python -m agents tune` chooses. Of PPO: placements between two updates, passes over them, and in how many
-# batches. Of the others: gradient steps for 128 placements, and shares of the placements.
+# `python -m agents tune` chose those of ppo-sequential and dqn-sequential (docs/policies.md has its budget); QR-DQN has
+# those of DQN, and the other two were tried by hand. Of PPO: placements between two updates, passes over them, and in
+# how many batches. Of the others: transitions in a batch and in the buffer, gradient steps for 128 placements,
+# placements between two updates of the target network, and the share of all placements over which exploration falls.
 HYPERPARAMETERS: dict[str, dict[str, float]] = {
     "ppo-joint": {
         "learning_rate": 2e-3, "placements": 8192, "passes": 8, "batches": 8, "gae_lambda": 0.95, "entropy": 0.0,
@@ -86,7 +88,7 @@ class KeepBest(BaseCallback):
         description: shown beside the progress bar.
         scenario: what the agent learns.
         validation: instances that it does not learn from.
-        stop: called with the gap of each check; training ends where it returns true.
+        stop: called with the gap of each check but those at start and end; training ends where it returns true.
     """
 
     def __init__(
@@ -141,10 +143,12 @@ def make_agent(
     observation_noise: float | str = 0.0,
     hyperparameters: Mapping[str, float] | None = None,
 ) -> BaseAlgorithm:
-    """An untrained agent of ``RL_AGENTS``; its ``hyperparameters`` are those of ``HYPERPARAMETERS`` unless given."""
+    """An untrained agent of ``RL_AGENTS``; ``hyperparameters`` replace some of its own in ``HYPERPARAMETERS``."""
     if name not in RL_AGENTS:
         raise ValueError(f"agent is {name!r}; it must be one of {', '.join(RL_AGENTS)}")
-    chosen = HYPERPARAMETERS[name] if hyperparameters is None else hyperparameters
+    chosen = HYPERPARAMETERS[name] | dict(hyperparameters or {})
+    if unknown := sorted(chosen.keys() - HYPERPARAMETERS[name].keys()):
+        raise ValueError(f"hyperparameters has {', '.join(unknown)}; {name} has {', '.join(HYPERPARAMETERS[name])}")
     algorithm = name.split("-")[0]
     vector_env = VectorJointEnv if name.endswith("joint") else VectorSequentialEnv
     num_envs = NUM_ENVS[algorithm]

@@ -161,14 +161,9 @@ def markdown_table(results: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-VARIANTS = (
-    "as it is",
-    "AdamW for all weights",
-    "roll-outs in the state",
-    "one layer each, as many parameters",
-    "labels of temperature 0.005",
-    "hard labels",
-)
+ADAMW, ROLL_OUTS, ONE_LAYER = "AdamW for all weights", "roll-outs in the state", "one layer each, as many parameters"
+LABEL_TEMPERATURES = {"labels of temperature 0.005": 0.005, "hard labels": 1e-9}
+VARIANTS = ("as it is", ADAMW, ROLL_OUTS, ONE_LAYER, *LABEL_TEMPERATURES)
 
 
 def ablation(seed: int, seeds: Sequence[int] = range(3)) -> dict[str, list[dict[str, float]]]:
@@ -184,16 +179,16 @@ def ablation(seed: int, seeds: Sequence[int] = range(3)) -> dict[str, list[dict[
     for number in seeds:
         for variant, rows in results.items():
             torch.manual_seed(number)
-            sizes = ((16,), (40,)) if variant == VARIANTS[3] else (encoder, head)
-            student = TaskNetwork("sequential", scenario.cores, *sizes, roll_outs=variant == VARIANTS[2])
+            sizes = ((16,), (44,)) if variant == ONE_LAYER else (encoder, head)
+            student = TaskNetwork("sequential", scenario.cores, *sizes, roll_outs=variant == ROLL_OUTS)
             changed = samples
-            if variant in VARIANTS[4:]:
-                temperature = 0.005 if variant == VARIANTS[4] else 1e-9
+            if variant in LABEL_TEMPERATURES:
+                temperature = LABEL_TEMPERATURES[variant]
                 targets = torch.from_numpy(soft_labels(train.regret, temperature)).to(samples.targets)
                 changed = samples._replace(targets=targets)
             fit(
                 student, changed, teacher_loss("sequential", changed), None, epochs=PASSES, seed=number,
-                muon_learning_rate=None if variant == VARIANTS[1] else MUON_LEARNING_RATE, description=variant,
+                muon_learning_rate=None if variant == ADAMW else MUON_LEARNING_RATE, description=variant,
             )  # fmt: skip
             rows.append(_measure(to_runtime(student), test))
     print(f"| variant | {' | '.join(GAPS.values())} |\n|---|---:|---:|---:|")

@@ -17,7 +17,7 @@ import torch
 from agents.distillation import student_loss
 from agents.imitation import fit, make_samples, teacher_loss
 from agents.networks import TaskNetwork, from_runtime, pick_device, save_policy, to_runtime
-from agents.reinforcement import CLONED, RL_AGENTS, train_agent
+from agents.reinforcement import CLONED, HYPERPARAMETERS, RL_AGENTS, train_agent
 from offload_gym.delay import objective_code
 from offload_gym.demonstrations import Demonstrations, generate_demonstrations, load_demonstrations, save_demonstrations
 from offload_gym.estimates import check_noise
@@ -100,7 +100,8 @@ def train_all(
         if teacher not in only and not (folder / f"{teacher}{SUFFIX}").exists() and teacher != name:
             raise ValueError(f"only has {name!r} without {teacher!r}, which is not in {folder} yet; name both")
     folder.mkdir(parents=True, exist_ok=True)
-    keep_settings(folder / "settings.json", asdict(settings), f"*{SUFFIX}", "*.npz")
+    made_of = asdict(settings) | {"hyperparameters": HYPERPARAMETERS}
+    keep_settings(folder / "settings.json", made_of, f"*{SUFFIX}", "*.npz")
     train_labels = _demonstrations("training", folder, settings, settings.num_labels, report)
     validation = _demonstrations("validation", folder, settings, settings.num_validation, report)
 
@@ -207,8 +208,8 @@ def _train_student(
 ) -> Network:
     torch.manual_seed(settings.seed)
     scenario = settings.scenario
-    # Roll-outs take longer than a small network. A student of the sequential form does without; the joint form needs
-    # those of the first task alone, and networks that keep no schedule gain more from what they see.
+    # Roll-outs take longer than a small network. A student of the sequential form does without, where it keeps the best
+    # schedule, as it does for independent tasks and without noise; the joint form needs those of the first task alone.
     roll_outs = form == "joint" or scenario.dependent or settings.observation_noise != 0.0
     student = TaskNetwork(form, scenario.cores, *sizes, scenario.dependent, roll_outs)
     samples = make_samples(labels, form, scenario.dependent, pick_device(settings.device))

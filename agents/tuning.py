@@ -7,6 +7,7 @@ interrupted.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import optuna
@@ -15,11 +16,13 @@ from optuna.storages.journal import JournalFileBackend
 
 from agents.reinforcement import CLONED, HYPERPARAMETERS, KeepBest, make_agent, placements_a_step
 from offload_gym.demonstrations import generate_demonstrations
+from offload_gym.files import keep_settings
 from offload_gym.scenario import Scenario
 from offload_gym.seeds import seed_for
 
 TUNABLE = tuple(name for name in HYPERPARAMETERS if name != CLONED)
 NUM_VALIDATION = 4_000
+STUDY = "study.log"
 WARM_UP_TRIALS = 5  # run to the end before any is stopped
 WARM_UP_CHECKS = 5
 
@@ -49,26 +52,56 @@ def suggest(name: str, trial: optuna.Trial) -> dict[str, float]:
 
 
 def tune(
-    name: str, folder: Path, scenario: Scenario, objective: str, num_trials: int, num_placements: int, seed: int
+    name: str,
+    folder: Path,
+    scenario: Scenario,
+    objective: str,
+    num_trials: int,
+    num_placements: int,
+    seed: int,
+    observation_noise: float | str = 0.0,
 ) -> optuna.Study:
     """Run trials until the study of the agent has ``num_trials``, and print the best one's hyperparameters.
 
     Args:
         name: an agent of ``TUNABLE``.
-        folder: of the study's file, ``<name>-<placements>.log``.
+        folder: the study is in ``<folder>/<name>``.
         scenario: what the agents learn.
         objective: what they minimise.
         num_trials: including those that are done already.
         num_placements: tasks that each trial places, unless it is stopped.
         seed: of instances, weights and proposals; the validation instances are those of training with this seed.
+        observation_noise: what the agents know of rates and backlogs, as in the environments.
+
+    Returns:
+        The study; its values are mean gaps on validation.
+
+    Raises:
+        ValueError: the agent is unknown, or the folder has a study of something else.
     """
+    if name not in TUNABLE:
+        raise ValueError(f"agent is {name!r}; it must be one of {', '.join(TUNABLE)}")
+    folder = folder / name
     folder.mkdir(parents=True, exist_ok=True)
+    made_of = {
+        "scenario": asdict(scenario),
+        "objective": objective,
+        "observation_noise": observation_noise,
+        "num_placements": num_placements,
+        "seed": seed,
+    }
+    keep_settings(folder / "settings.json", made_of, STUDY)
     validation = generate_demonstrations(
-        scenario, NUM_VALIDATION, seed_for("validation", seed), objective, alternatives=False
+        scenario,
+        NUM_VALIDATION,
+        seed_for("validation", seed),
+        objective,
+        alternatives=False,
+        observation_noise=observation_noise,
     )
 
     def run(trial: optuna.Trial) -> float:
-        agent = make_agent(name, scenario, objective, seed, hyperparameters=suggest(name, trial))
+        agent = make_agent(name, scenario, objective, seed, observation_noise, suggest(name, trial))
 
         def behind(gap: float) -> bool:
             trial.report(gap, len(keeper.curve))
@@ -83,18 +116,19 @@ def tune(
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
-        study_name=f"{name} {scenario.label} {objective} seed {seed}",
-        storage=JournalStorage(JournalFileBackend(str(folder / f"{name}-{num_placements}.log"))),
-        sampler=optuna.samplers.TPESampler(seed=seed % 2**32),
+        study_name=name,
+        storage=JournalStorage(JournalFileBackend(str(folder / STUDY))),
         pruner=optuna.pruners.MedianPruner(WARM_UP_TRIALS, WARM_UP_CHECKS),
         load_if_exists=True,
     )
     ended = study.get_trials(states=(optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED))
     if not ended:
         study.enqueue_trial(HYPERPARAMETERS[name])
+    # A study that goes on must not propose again what it began with.
+    study.sampler = optuna.samplers.TPESampler(seed=(seed + len(study.trials)) % 2**32)
     study.optimize(run, n_trials=max(num_trials - len(ended), 0))
     first = next(trial.value for trial in study.trials if trial.value is not None)
     print(f"{name}: validation gap {study.best_value:.2%} after {num_placements:,} placements", end="")
-    print(f" (as it was: {first:.2%})")
+    print(f" (the first trial: {first:.2%})")
     print(", ".join(f"{key}={value:g}" for key, value in study.best_params.items()))
     return study

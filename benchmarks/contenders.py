@@ -12,7 +12,8 @@ from offload_gym.scenario import Scenario
 from offload_gym.solvers.local_search import SWAP
 
 SUFFIX = ".safetensors"
-# Of the networks that the package ships only the plain ones; those of the folder also come with local search.
+# Of the networks that the package ships only the plain ones; those of the folder also come with roll-outs and local
+# search behind them.
 BUILT_IN = tuple(name for name in POLICY_NAMES if not (name in SHIPPED and "+" in name))
 # Trained policies are listed in this order, others after them.
 ORDER = (
@@ -46,7 +47,7 @@ def contenders(
     observation noise those that were trained with any.
 
     The built-in policies come first, then the trained ones of ``folder``. Teachers and students are also listed
-    with local search behind them, as heuristics are.
+    with roll-outs and with local search behind them, as heuristics are.
     """
     candidates: list[Contender] = []
     for name in BUILT_IN:

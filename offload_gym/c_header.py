@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from offload_gym.delay import MEAN, objective_code
 from offload_gym.export import exportable_network
 from offload_gym.files import replacing
-from offload_gym.inference import CHAINS
+from offload_gym.inference import CHAINS, NOT_TRIED, SHOWN
 from offload_gym.instances import check_count
 from offload_gym.observation import row_size, state_size
-from offload_gym.runtime import ROLL_OUT, NetworkPolicy
+from offload_gym.runtime import NetworkPolicy
 
 Layers = Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]
 
@@ -66,8 +66,8 @@ def export_c(policy: NetworkPolicy, path: str | Path, max_tasks: int = 32, name:
         "WIDEST": widest,
         "JOINT": int(joint),
         "KEEP_BEST": int(policy.keep_best),
-        "TRIED": int(network.roll_outs or policy.refine == ROLL_OUT),
-        "SHOWN": int(network.roll_outs),
+        "TRIED": int(policy.roll_outs != NOT_TRIED),
+        "SHOWN": int(policy.roll_outs == SHOWN),
         "MEAN": int(objective_code(objective) == MEAN),
     }
     layers = [_layer(f"encoder_{i}", *layer, True) for i, layer in enumerate(network.encoder)]
@@ -83,7 +83,7 @@ def export_c(policy: NetworkPolicy, path: str | Path, max_tasks: int = 32, name:
         max_tasks=max_tasks,
         defines="\n".join(f"#define OFFLOAD_GYM_{name} {value}" for name, value in defines.items()),
         layers="\n".join(layers),
-        checksum=f"{zlib.crc32(chr(10).join(layers).encode())}u",
+        checksum=f"{zlib.crc32(chr(10).join((*map(str, defines.items()), *layers)).encode())}u",
         encoder=_calls("encoder", len(network.encoder)),
         head=_calls("head", len(network.head)),
     )
@@ -146,7 +146,7 @@ _HEADER = """\
  */
 #ifdef OFFLOAD_GYM_POLICY_H
 #if OFFLOAD_GYM_POLICY_H != {checksum}
-#error "two networks have the same names: give export_c another name for one of them"
+#error "two policies have the same names: give export_c another name for one of them"
 #endif
 #else
 #define OFFLOAD_GYM_POLICY_H {checksum}

@@ -103,7 +103,7 @@ def make_plan(
     keep_best: bool,
     objective: int,
     refine: int,
-    roll_outs: int = SHOWN,
+    roll_outs: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """A network as two arrays, what ``decide_independent`` takes: integers and padded weights.
 
@@ -282,8 +282,8 @@ def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts
     """Fill ``decisions`` (B, n); returns whether all instances have the cores that the network knows.
 
     A network of the sequential form is asked once a task. With ``KEEP_BEST`` the decision is the best of all schedules
-    that were tried: greedy's, what the choices of the network lead to, and the greedy completions that its states show
-    ("fortified" roll-outs, Bertsekas, Tsitsiklis and Wu 1997), so that it is never worse than greedy.
+    that were tried: greedy's, what the choices of the network lead to, and the greedy completions of all choices where
+    they are made ("fortified" roll-outs, Bertsekas, Tsitsiklis and Wu 1997), so that it is never worse than greedy.
     """
     num_locations, n = locations.shape[1], tasks.shape[1]
     if plan[NUM_LOCATIONS] != num_locations:
@@ -291,7 +291,7 @@ def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts
     joint, keep_best, objective = plan[IS_JOINT] > 0, plan[KEEP_BEST] > 0, plan[OBJECTIVE]
     has_head = plan[HEAD_LAYERS] > 0
     flat = has_head and plan[ENCODER_LAYERS] == 0
-    tried, shown = plan[ROLL_OUTS] > NOT_TRIED, has_head and plan[ROLL_OUTS] == SHOWN
+    tried, shown = plan[ROLL_OUTS] != NOT_TRIED, plan[ROLL_OUTS] == SHOWN
     widest = 0  # inputs or outputs of a layer
     for layer in range(plan[ENCODER_LAYERS] + plan[HEAD_LAYERS]):
         at = FIRST_CORES + num_locations + 3 * layer

@@ -47,7 +47,7 @@ def row_size(num_locations, dependent=False):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def state_size(total_cores, num_locations, dependent=False, roll_outs=True):
-    """Numbers in the state; without ``roll_outs``, in what comes before them."""
+    """Numbers in the state; where tasks are independent, without ``roll_outs``: in what comes before them."""
     size = 3 + total_cores + (3 if roll_outs else 1) * num_locations
     return size + (4 * num_locations + 4 * (num_locations - 1) if dependent else 0)
 

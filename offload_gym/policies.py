@@ -121,8 +121,8 @@ def make_policy(name: str, objective: str = "makespan", seed: int = 0, preset: s
             width), "greedy+flip", "beam-4+flip", "beam-16+flip" (improved by one-flip local search), "greedy+swap",
             "heft+swap", "beam-4+swap", "beam-16+swap" (by flips and swaps), "roll-out" (greedy
             completions of each choice; for independent tasks), "roll-out+swap", "exact" (as ``solve``), or a trained
-            network that the package ships: "student" (2,200 to 2,900 parameters),
-            "small-student" (950 to 1,400) or "teacher" (19,000 to 22,000), for makespan, also with "+flip" or "+swap",
+            network that the package ships: "student" (2,200 to 2,800 parameters),
+            "small-student" (950 to 1,300) or "teacher" (19,000 to 22,000), for makespan, also with "+flip" or "+swap",
             and the students with "+roll-out" (greedy completions of the choices they did not make are tried).
         objective: what the policies that look at the objective minimise.
         seed: of the random policy.
@@ -152,7 +152,7 @@ def load_policy(path: str | Path, refine: str | None = None, keep_best: bool | N
             that is possible. False: the network's own choices.
 
     Raises:
-        ValueError: the file is not a complete policy file, or the objective is unknown.
+        ValueError: the file is not a complete policy file, or its network cannot be used in this way.
     """
     network = load_network(path)
     try:

@@ -11,7 +11,7 @@ the same for ``head``; its metadata say how the network is used:
 - dependent "1" or "0": whether rows and states are those for dependent tasks. Such a network takes independent tasks,
   too, but not the other way round.
 - roll_outs "1" (also where it is missing) or "0": whether the head reads the whole state, or what comes before the
-  roll-outs, which then need not be made: less to go by, in about half the time.
+  roll-outs, which then need not be made.
 """
 
 from __future__ import annotations
@@ -53,8 +53,9 @@ FORMS = ("sequential", "joint")
 ACTIVATIONS = ("relu", "tanh")
 MAX_HEADER_BYTES = 1_000_000
 CHUNK = 1024  # instances that a thread decides at a time
-INTEGER = np.dtype(np.int64)
+INTEGER = np.dtype(np.int64)  # made once: np.empty then takes half the time
 ROLL_OUT = "roll-out"
+REFINEMENTS = (None, ROLL_OUT, "flip", "swap", "makespan", "mean", "makespan+swap", "mean+swap")
 
 
 class Network(NamedTuple):
@@ -228,15 +229,15 @@ class NetworkPolicy:
 
     Args:
         network: the network; its layer sizes must fit its form.
-        refine: what is done behind the network: "roll-out" (where each task with another location would have led, if
-            greedy earliest completion goes on from there, is tried, too; for networks that do not read that in the
-            state in any case), local search from the best of these for the objective that it was trained for, "flip"
-            or "swap" (flips and swaps), or None; or local search for another objective: "makespan", "mean",
-            "makespan+swap", "mean+swap".
+        refine: what is done behind the network. "roll-out", for networks that do not read roll-outs: they are tried
+            nevertheless. "flip" or "swap": local search by flips, or by flips and swaps, for the objective that the
+            network was trained for; "makespan", "mean", "makespan+swap" or "mean+swap": for that objective. None.
         keep_best: whether the decision is the best of all schedules that were tried: greedy's, the network's own, and
-            the roll-outs that it reads or that ``refine`` tries. With local search both that one and what the
-            network itself decided are improved, and the better one is taken. Only for relu networks, independent tasks
-            and the objectives makespan and mean; None: yes for these, unless they were trained on estimates.
+            the roll-outs, if the network reads them or ``refine`` is given. A roll-out places one task at each location
+            in turn and completes the schedule greedily: every task in the sequential form, the first one in the joint
+            form. With local search both that best schedule and what the network itself decided are improved, and the
+            better one is taken. Only for relu networks, independent tasks and the objectives makespan and mean; None:
+            yes for these, unless they were trained on estimates.
 
     Raises:
         ValueError: a layer does not fit, the objective is unknown, or the network cannot be used in this way.
@@ -245,12 +246,12 @@ class NetworkPolicy:
     def __init__(self, network: Network, refine: str | None = None, keep_best: bool | None = None) -> None:
         self.network = network
         self.num_parameters = network.num_parameters
+        if refine not in REFINEMENTS:
+            raise ValueError(f"refine is {refine!r}; it must be one of {', '.join(map(str, REFINEMENTS))}")
         if refine in ("flip", "swap"):
             refine = network.metadata.get("objective", "makespan") + (SWAP if refine == "swap" else "")
         self.refine = refine
         self._refine = NO_REFINEMENT if refine == ROLL_OUT else refinement_code(refine)
-        if refine is not None and refine.removesuffix(SWAP) == "cost":
-            raise ValueError(f"refine is {refine!r}; behind a network it must be for 'makespan' or 'mean', or None")
         self._encoder_sizes, self._head_sizes = _layer_sizes(network)
         parts = [p for weight, bias in network.encoder + network.head for p in (weight.T.ravel(), bias)]
         self._weights = np.concatenate(parts).astype(np.float32)
@@ -273,6 +274,7 @@ class NetworkPolicy:
                 f"refine is {refine!r}; it is for networks that do not read roll-outs, where the best schedule is kept"
             )
         self.keep_best = keep_best
+        self.roll_outs = SHOWN if network.roll_outs else TRIED if keep_best and refine else NOT_TRIED
         self._num_tasks = network.num_tasks
         # Unlimited where the file does not say what the network was trained on, or once that was told.
         self._fewest_tasks, self._most_tasks = 0, sys.maxsize
@@ -285,7 +287,7 @@ class NetworkPolicy:
         if tries:
             self._plan, self._padded_weights = make_plan(
                 network.cores, self._joint, network.encoder, network.head, keep_best, objective_code(objective),
-                self._refine, SHOWN if network.roll_outs else TRIED if keep_best and refine else NOT_TRIED,
+                self._refine, self.roll_outs,
             )  # fmt: skip
 
     def decide(self, instances: Instances) -> NDArray[np.int64]:

@@ -294,32 +294,65 @@ def test_relative_reward_uses_the_scale_of_its_own_epoch():
 
 def test_an_agent_is_made_with_its_hyperparameters():
     scenario = make_scenario()
+    of_ppo = {
+        "learning_rate": 3e-4, "placements": 4096, "passes": 3, "batches": 2, "gae_lambda": 0.5, "entropy": 0.25,
+    }  # fmt: skip
+    of_dqn = {
+        "learning_rate": 3e-4, "batch_size": 64, "gradient_steps": 3, "buffer_size": 6400, "target_update": 320,
+        "explored": 0.75,
+    }  # fmt: skip
     for name in RL_AGENTS:
-        chosen = HYPERPARAMETERS[name] | {"learning_rate": 3e-4}
+        chosen = of_ppo if name.startswith("ppo") else of_dqn | ({"quantiles": 7} if name.startswith("qr") else {})
+        assert chosen.keys() == HYPERPARAMETERS[name].keys()
         agent = make_agent(name, scenario, "makespan", seed=0, hyperparameters=chosen)
         assert agent.lr_schedule(1.0) == 3e-4
         if name.startswith("ppo"):
-            placements = agent.n_steps * agent.n_envs * placements_a_step(name, scenario)
-            assert placements == chosen["placements"]
-            assert agent.n_steps * agent.n_envs // agent.batch_size == chosen["batches"]
-            assert agent.n_epochs == chosen["passes"]
+            assert agent.n_steps * agent.n_envs * placements_a_step(name, scenario) == 4096
+            assert agent.n_steps * agent.n_envs == 2 * agent.batch_size
+            assert (agent.n_epochs, agent.gae_lambda, agent.ent_coef) == (3, 0.5, 0.25)
         else:
             assert agent.train_freq.frequency * agent.n_envs == 128
-            assert agent.gradient_steps == chosen["gradient_steps"]
-            assert agent.buffer_size == chosen["buffer_size"]
+            assert (agent.batch_size, agent.gradient_steps, agent.buffer_size) == (64, 3, 6400)
+            assert (agent.target_update_interval, agent.exploration_fraction) == (320, 0.75)
+            assert getattr(agent, "n_quantiles", 7) == 7
+    with pytest.raises(ValueError, match="hyperparameters has quantiles; ppo-joint has learning_rate, placements"):
+        make_agent("ppo-joint", scenario, "makespan", seed=0, hyperparameters={"quantiles": 7})
 
 
 def test_tuning_goes_on_where_it_stopped_and_finds_the_best_trial(tmp_path, capsys):
-    scenario = make_scenario(num_tasks=3)
-    arguments = tmp_path, scenario, "makespan"
-    assert tuning.tune("qrdqn-sequential", *arguments, num_trials=1, num_placements=4096, seed=1).trials[0].value
-    study = tuning.tune("qrdqn-sequential", *arguments, num_trials=2, num_placements=4096, seed=1)
-    assert len(study.trials) == 2
-    assert study.trials[0].params == HYPERPARAMETERS["qrdqn-sequential"]
+    def tuned(num_trials, num_tasks=3, name="qrdqn-sequential"):
+        return tuning.tune(
+            name, tmp_path, make_scenario(num_tasks=num_tasks), "makespan", num_trials, num_placements=2048, seed=1
+        )
+
+    assert tuned(2).trials[0].params == HYPERPARAMETERS["qrdqn-sequential"]
+    study = tuned(3)
+    assert len({json.dumps(trial.params) for trial in study.trials}) == 3  # none is tried again
     assert study.best_value == min(trial.value for trial in study.trials)
     assert f"{study.best_value:.2%}" in capsys.readouterr().out
-    again = tuning.tune("qrdqn-sequential", *arguments, num_trials=2, num_placements=4096, seed=1)
-    assert [trial.value for trial in again.trials] == [trial.value for trial in study.trials]
+    assert [trial.value for trial in tuned(3).trials] == [trial.value for trial in study.trials]
+    with pytest.raises(ValueError, match=r"scenario.num_tasks is 4, but the results in .* were made with 3"):
+        tuned(3, num_tasks=4)
+    with pytest.raises(ValueError, match="agent is 'ppo-cloned'; it must be one of ppo-joint, ppo-sequential"):
+        tuned(3, name="ppo-cloned")
+
+
+def test_a_trial_that_is_behind_is_stopped(tmp_path, monkeypatch):
+    class Always(optuna.pruners.BasePruner):
+        def prune(self, study, trial):
+            return trial.number > 0
+
+    monkeypatch.setattr(optuna.pruners, "MedianPruner", lambda *_: Always())
+    study = tuning.tune("dqn-sequential", tmp_path, make_scenario(num_tasks=3), "makespan", 2, 2048, seed=1)
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "PRUNED"]
+    assert len(study.trials[1].intermediate_values) == 1
+
+
+def test_tuning_sees_what_the_agents_will_see(tmp_path, monkeypatch):
+    monkeypatch.setattr(tuning, "NUM_VALIDATION", 20)
+    arguments = ["--num-tasks", "3", "--num-trials", "1", "--num-placements", "1024", "--output", str(tmp_path)]
+    assert agents_main(["tune", "--agent", "ppo-joint", "--observation-noise", "0.3", *arguments]) == 0
+    assert agents_main(["tune", "--agent", "ppo-joint", *arguments]) == 2
 
 
 @pytest.mark.parametrize("name", tuning.TUNABLE)

@@ -165,19 +165,19 @@ def test_a_broken_policy_file_is_named(tmp_path, capsys):
     assert "sequential-student.safetensors" in capsys.readouterr().err
 
 
-def small_policy(path, scenario, objective="makespan"):
-    network = to_runtime(TaskNetwork("joint", scenario.cores, (4,), (4,)))
+def small_policy(path, scenario, objective="makespan", roll_outs=True):
+    network = to_runtime(TaskNetwork("joint", scenario.cores, (4,), (4,), roll_outs=roll_outs))
     save_policy(path, network._replace(metadata={"scenario": scenario.label, "objective": objective}))
 
 
 def test_trained_policies_come_in_pipeline_order_and_with_local_search(tmp_path):
     scenario = make_scenario(num_tasks=3)
     for name in ("ppo-joint", "multilabel-student", "sequential-student", "sequential-teacher", "another"):
-        small_policy(tmp_path / f"{name}.safetensors", scenario)
+        small_policy(tmp_path / f"{name}.safetensors", scenario, roll_outs=name != "sequential-student")
     names = [c.name for c in contenders(scenario, "makespan", sample_instances(scenario, 1), tmp_path)]
     assert names[len(BUILT_IN) :] == [
         *(f"sequential-teacher{behind}" for behind in ("", "+flip", "+swap")),
-        *(f"sequential-student{behind}" for behind in ("", "+flip", "+swap")),
+        *(f"sequential-student{behind}" for behind in ("", "+roll-out", "+flip", "+swap")),
         *(f"multilabel-student{behind}" for behind in ("", "+flip", "+swap")),
         "another",
         "ppo-joint",

@@ -128,12 +128,15 @@ def test_a_program_can_have_two_networks_whatever_their_files_say(tmp_path):
     # AND two networks of one name are refused by the compiler, while one may be included twice
     for name, encoded in (("c", "default"), ("d", "vision")):
         offload_gym.export_c(offload_gym.make_policy("small-student", preset=encoded), tmp_path / f"{name}.h")
-    for included, works in (("cc", True), ("cd", False)):
+    plain = random_network(roll_outs=False)
+    offload_gym.export_c(NetworkPolicy(plain), tmp_path / "e.h")
+    offload_gym.export_c(NetworkPolicy(plain, "roll-out"), tmp_path / "f.h")
+    for included, works in (("cc", True), ("cd", False), ("ef", False)):
         text = "".join(f'#include "{name}.h"\n' for name in included)
         (tmp_path / "same.c").write_text(text + "int main(void) { return 0; }")
         done = subprocess.run([COMPILER, "same.c", "-o", "same"], cwd=tmp_path, capture_output=True, text=True)
         assert (done.returncode == 0) == works
-        assert works or "two networks have the same names" in done.stderr
+        assert works or "two policies have the same names" in done.stderr
     with pytest.raises(ValueError, match="name is '2b'; it must be letters"):
         offload_gym.export_c(policy, tmp_path / "c.h", name="2b")
 

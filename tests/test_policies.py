@@ -143,10 +143,25 @@ def test_the_shipped_networks_are_small_and_good(preset):
     names = [name for name in SHIPPED if "+" not in name]
     policies = {name: offload_gym.make_policy(name, preset=preset) for name in names}
     gaps = {name: gap(policy.decide(instances)) for name, policy in policies.items()}
-    assert policies["small-student"].num_parameters <= 1200 < policies["student"].num_parameters <= 3500
+    assert policies["small-student"].num_parameters <= 1300 < policies["student"].num_parameters <= 3500
     assert gaps["teacher"] < gaps["student"] < gaps["small-student"] < 0.025 < gap(greedy(instances)) / 3
     student = policies["student"]
     np.testing.assert_array_equal(student.decide(instances[7:8]), student.decide(instances)[7:8])
+
+
+@pytest.mark.parametrize("preset", SHIPPED_PRESETS)
+def test_more_work_behind_a_shipped_network_makes_it_better(preset):
+    instances = offload_gym.sample_instances(preset, 1000, seed=5)
+    latencies_s = {
+        name: offload_gym.latency(instances, offload_gym.make_policy(name, preset=preset).decide(instances)).mean()
+        for name in SHIPPED
+    }
+    for network in ("teacher", "student", "small-student"):
+        behind = [
+            latencies_s[network + more] for more in ("", "+roll-out", "+flip", "+swap") if network + more in SHIPPED
+        ]
+        assert behind == sorted(behind, reverse=True)
+        assert len(set(behind)) == len(behind)
 
 
 def test_the_shipped_networks_are_for_their_scenario_and_makespan_only():

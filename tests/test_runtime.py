@@ -12,13 +12,13 @@ import pytest
 import torch
 from numba import njit
 from safetensors import safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save, save_file
 
 import offload_gym
 from agents.networks import TaskNetwork, save_policy, to_runtime
 from offload_gym.inference import _run, make_plan
 from offload_gym.observation import epoch_observations, row_size, state_size
-from offload_gym.runtime import CHUNK, Network, NetworkPolicy
+from offload_gym.runtime import CHUNK, Network, NetworkPolicy, load_network, read_safetensors
 from offload_gym.solvers.local_search import NO_REFINEMENT
 
 CORES = (1, 2, 8)  # of the default scenario
@@ -152,16 +152,27 @@ def test_decisions_are_those_of_the_torch_network(form, roll_outs):
 @pytest.mark.parametrize("encoded", [True, False])
 @both_forms
 def test_a_policy_survives_its_file(form, encoded, tmp_path):
-    network = random_network(form, "tanh", encoded, teacher="none", note="å")
+    kind = {"activation": "relu", "roll_outs": False} if encoded else {"activation": "tanh"}
+    network = random_network(form, encoded=encoded, **kind, teacher="none", note="å")
     save_policy(tmp_path / "a.policy", network)
     policy = offload_gym.load_policy(tmp_path / "a.policy")
     np.testing.assert_equal(policy.network.encoder, network.encoder)
     np.testing.assert_equal(policy.network.head, network.head)
     assert policy.network[:4] == network[:4]
+    assert (policy.network.dependent, policy.network.roll_outs) == (network.dependent, network.roll_outs)
     assert {"teacher": "none", "note": "å"}.items() <= policy.network.metadata.items()
     sizes = [part.size for layer in network.encoder + network.head for part in layer]
     assert policy.num_parameters == sum(sizes)
     np.testing.assert_array_equal(policy.decide(sample()), NetworkPolicy(network).decide(sample()))
+
+
+def test_a_file_that_does_not_speak_of_roll_outs_is_of_a_network_that_reads_them(tmp_path):
+    path = tmp_path / "a.policy"
+    save_policy(path, random_network())
+    tensors, metadata = read_safetensors(path)
+    del metadata["roll_outs"]
+    path.write_bytes(save(tensors, metadata))
+    assert load_network(path).roll_outs
 
 
 @both_forms

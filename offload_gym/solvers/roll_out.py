@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offload_gym.delay import objective_code
-from offload_gym.inference import decide_independent, make_plan
+from offload_gym.inference import TRIED, decide_independent, make_plan
 from offload_gym.instances import CORES, Instances
 from offload_gym.observation import check_independent
 from offload_gym.solvers.local_search import refinement_code
@@ -21,7 +21,7 @@ from offload_gym.solvers.local_search import refinement_code
 @lru_cache(maxsize=64)
 def _plan(cores: tuple[float, ...], objective: str, refine: str | None) -> tuple[NDArray, NDArray]:
     counts = [int(count) for count in cores]
-    return make_plan(counts, False, (), (), True, objective_code(objective), refinement_code(refine))
+    return make_plan(counts, False, (), (), True, objective_code(objective), refinement_code(refine), TRIED)
 
 
 def roll_out(instances: Instances, objective: str = "makespan", refine: str | None = None) -> NDArray[np.int64]:
