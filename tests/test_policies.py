@@ -144,7 +144,7 @@ def test_the_shipped_networks_are_small_and_good(preset):
     policies = {name: offload_gym.make_policy(name, preset=preset) for name in names}
     gaps = {name: gap(policy.decide(instances)) for name, policy in policies.items()}
     assert policies["small-student"].num_parameters <= 1300 < policies["student"].num_parameters <= 3500
-    assert gaps["teacher"] < gaps["student"] < gaps["small-student"] < 0.025 < gap(greedy(instances)) / 3
+    assert gaps["teacher"] < gaps["student"] < gaps["small-student"] < min(0.035, gap(greedy(instances)) / 3)
     student = policies["student"]
     np.testing.assert_array_equal(student.decide(instances[7:8]), student.decide(instances)[7:8])
 
