@@ -19,7 +19,7 @@ from agents.training import Settings, policy_metadata
 from offload_gym.demonstrations import Demonstrations, generate_demonstrations
 from offload_gym.interop.minari import SEQUENTIAL, load_minari_dataset
 from offload_gym.observation import row_size, state_size
-from offload_gym.runtime import Network
+from offload_gym.policy_file import Network
 from offload_gym.sampling import sample_instances
 from offload_gym.scenario import Scenario
 from offload_gym.seeds import seed_for

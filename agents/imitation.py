@@ -20,7 +20,8 @@ from agents.networks import TaskNetwork, to_runtime
 from offload_gym.delay import latency, optimality_gap
 from offload_gym.demonstrations import Demonstrations
 from offload_gym.observation import epoch_observations
-from offload_gym.runtime import Network, NetworkPolicy
+from offload_gym.policy_file import Network
+from offload_gym.runtime import NetworkPolicy
 
 LABEL_TEMPERATURE = 0.02  # of the regret: a choice that costs 2 % more gets 1/e of the weight of the best
 NUM_CHOICES = 8  # decisions drawn for one instance in the latency loss

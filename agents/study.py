@@ -22,7 +22,8 @@ from agents.networks import TaskNetwork, from_runtime, pick_device, to_runtime
 from offload_gym.delay import latency, optimality_gap
 from offload_gym.demonstrations import Demonstrations, generate_demonstrations
 from offload_gym.files import keep_settings, replacing
-from offload_gym.runtime import ROLL_OUT, Network, NetworkPolicy, load_network
+from offload_gym.policy_file import Network, load_network
+from offload_gym.runtime import ROLL_OUT, NetworkPolicy
 from offload_gym.scenario import make_scenario
 from offload_gym.seeds import seed_for
 

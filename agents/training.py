@@ -23,7 +23,7 @@ from offload_gym.demonstrations import Demonstrations, generate_demonstrations, 
 from offload_gym.estimates import check_noise
 from offload_gym.files import keep_settings
 from offload_gym.instances import check_count
-from offload_gym.runtime import Network, load_network
+from offload_gym.policy_file import Network, load_network
 from offload_gym.scenario import Scenario, make_scenario
 from offload_gym.seeds import check_seed, seed_for
 from offload_gym.trained_range import range_metadata

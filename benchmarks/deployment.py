@@ -25,7 +25,8 @@ from offload_gym.envs.vector import VectorSequentialEnv
 from offload_gym.export import export_onnx
 from offload_gym.instances import CPU, DOWNLINK, PROPAGATION, UPLINK, WIRED, Instances
 from offload_gym.observation import row_size
-from offload_gym.runtime import NetworkPolicy, load_network
+from offload_gym.policy_file import load_network
+from offload_gym.runtime import NetworkPolicy
 from offload_gym.sampling import sample_instances
 from offload_gym.scenario import make_scenario
 from offload_gym.seeds import seed_for

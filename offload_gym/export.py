@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from offload_gym.files import replacing
 from offload_gym.instances import check_count
 from offload_gym.observation import row_size, state_size
-from offload_gym.runtime import ROLL_OUT, Network, NetworkPolicy
+from offload_gym.policy_file import Network
+from offload_gym.runtime import ROLL_OUT, NetworkPolicy
 
 Layers = Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]
 

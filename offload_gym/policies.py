@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from offload_gym.delay import objective_code
 from offload_gym.instances import Instances
-from offload_gym.runtime import NetworkPolicy, load_network
+from offload_gym.policy_file import load_network
+from offload_gym.runtime import NetworkPolicy
 from offload_gym.scenario import Scenario
 from offload_gym.seeds import check_seed
 from offload_gym.solvers.beam import beam_search

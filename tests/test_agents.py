@@ -30,7 +30,8 @@ from offload_gym.files import keep_settings
 from offload_gym.instances import Instances
 from offload_gym.interop.sb3 import SB3VecEnv
 from offload_gym.policies import load_policy, make_policy
-from offload_gym.runtime import NetworkPolicy, load_network
+from offload_gym.policy_file import load_network
+from offload_gym.runtime import NetworkPolicy
 from offload_gym.sampling import sample_instances
 from offload_gym.scenario import make_scenario
 from offload_gym.seeds import seed_for

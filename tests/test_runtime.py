@@ -16,9 +16,10 @@ from safetensors.numpy import save, save_file
 
 import offload_gym
 from agents.networks import TaskNetwork, save_policy, to_runtime
-from offload_gym.inference import _run, make_plan
+from offload_gym.inference import NOT_TRIED, _run, make_plan
 from offload_gym.observation import epoch_observations, row_size, state_size
-from offload_gym.runtime import CHUNK, Network, NetworkPolicy, load_network, read_safetensors
+from offload_gym.policy_file import Network, load_network, read_safetensors
+from offload_gym.runtime import CHUNK, NetworkPolicy
 from offload_gym.solvers.local_search import NO_REFINEMENT
 
 CORES = (1, 2, 8)  # of the default scenario
@@ -363,7 +364,7 @@ def test_instances_unlike_those_of_the_training_are_told_once():
 def test_layers_of_any_size(sizes):
     rng = np.random.default_rng(0)
     layers = random_layers(rng, *sizes)
-    plan, weights = make_plan((1, 1), False, layers, (), False, 0, NO_REFINEMENT)
+    plan, weights = make_plan((1, 1), False, layers, (), False, 0, NO_REFINEMENT, NOT_TRIED)
     inputs = rng.normal(size=sizes[0]).astype(np.float32)
     source, scratch = 8, 32
     values = np.full(scratch + 2 * 32, 7.0, dtype=np.float32)  # what stands elsewhere must not count

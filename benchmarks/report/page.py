@@ -16,7 +16,7 @@ from benchmarks.plots import STYLES, family
 from benchmarks.report.explorer import explorer
 from offload_gym import __version__
 from offload_gym.files import replacing
-from offload_gym.runtime import load_network
+from offload_gym.policy_file import load_network
 
 HERE = Path(__file__).parent
 SCRIPTS = ("chart.js", "comparison.js", "explorer.js", "page.js")
