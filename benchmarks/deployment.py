@@ -20,6 +20,7 @@ from rich.table import Table
 
 from agents.networks import from_runtime, linear_layers
 from agents.reinforcement import make_agent
+from benchmarks.measurement import time_calls
 from offload_gym.c_header import export_c
 from offload_gym.envs.vector import VectorSequentialEnv
 from offload_gym.export import export_onnx
@@ -155,7 +156,7 @@ def _measure(
 ) -> None:
     """Time one policy in each form; ``seen`` are the n observations of one epoch."""
     singles = [instances[b : b + 1] for b in range(len(instances))]
-    times_us = _microseconds(lambda i: policy.decide(singles[i % len(singles)]), CALLS)
+    times_us = time_calls(policy, singles)
     table.add(name, "compiled, from Python", times_us)
     policy.decide(many)
     start = time.perf_counter()

@@ -65,7 +65,7 @@ def measure(
     for timing_round in tqdm(range(TIMING_ROUNDS), desc="timing", unit="round", disable=None):
         chosen = [singles[(timing_round * in_a_round + call) % len(singles)] for call in range(in_a_round)]
         for times, contender in zip(calls, contenders, strict=True):
-            times.append(_time_calls(contender.policy, chosen))
+            times.append(time_calls(contender.policy, chosen))
     return [
         Measurement(
             contender.name,
@@ -82,7 +82,7 @@ def measure(
     ]
 
 
-def _time_calls(policy: Policy, singles: list[Instances]) -> NDArray[np.float64]:
+def time_calls(policy: Policy, singles: list[Instances]) -> NDArray[np.float64]:
     """Microseconds of one call for each instance (for the first ones where the time of a round is over)."""
     decide = policy.decide
     for one in singles[:5]:  # warm caches again after the policy before
