@@ -33,7 +33,7 @@ from offload_gym.scenario import make_scenario
 from offload_gym.seeds import seed_for
 
 POLICIES = ("sequential-small-student", "sequential-student", "sequential-teacher")
-CALLS = 2000
+CALLS = 200
 BATCH = 65_536
 MAX_TASKS = 16
 NETWORK_ALONE = "the network alone, without features and schedule"
@@ -145,7 +145,7 @@ def measure_deployment(folder: Path, seed: int, num_instances: int) -> list[dict
         else:
             print(f"left out {name}: {path} does not exist (`make policies` trains it)")
     agent = make_agent("dqn-sequential", scenario, "makespan", seed)
-    times_us = _microseconds(lambda i: [agent.predict(one, deterministic=True) for one in seen], CALLS // 10)
+    times_us = _microseconds(lambda i: [agent.predict(one, deterministic=True) for one in seen], CALLS)
     table.add("dqn-sequential", f"stable-baselines3, {len(seen)} calls of predict", times_us, NETWORK_ALONE)
     table.show(f"one decision of {len(seen)} tasks")
     return table.rows
@@ -170,7 +170,7 @@ def _measure(
     encoder, head = module.encoder, module.head
     tasks, inputs = torch.rand(len(seen), row_size(3) - 1), torch.rand(1, linear_layers(head)[0][0].shape[1])
     with torch.no_grad():
-        times_us = _microseconds(lambda i: [encoder(tasks)] + [head(inputs) for _ in seen], CALLS // 10)
+        times_us = _microseconds(lambda i: [encoder(tasks)] + [head(inputs) for _ in seen], CALLS)
     table.add(name, f"torch eager, encoder once and head {len(seen)} times", times_us, NETWORK_ALONE)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -178,5 +178,5 @@ def _measure(
         path = Path(folder) / "policy.onnx"
         export_onnx(policy, path, len(seen))
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    times_us = _microseconds(lambda i: [session.run(["scores"], {"observation": one}) for one in seen], CALLS // 10)
+    times_us = _microseconds(lambda i: [session.run(["scores"], {"observation": one}) for one in seen], CALLS)
     table.add(name, f"onnxruntime, {len(seen)} runs", times_us, NETWORK_ALONE)
