@@ -40,7 +40,7 @@ demo: $(STAMP) .venv/kernels  ## label, train, distil and compare: the main job,
 SEQUENTIAL := --only sequential-teacher sequential-student sequential-small-student
 
 # n = 8 comes last of the trainings: the reinforcement-learning agents are the slowest.
-policies: $(STAMP) .venv/kernels  ## everything that docs/policies.md shows, resumable; under two hours
+policies: $(STAMP) .venv/kernels  ## the networks of docs/policies.md and its studies, resumable; under two hours
 	$(BIN)/python -m agents --num-tasks 12 --num-labels 120000 $(SEQUENTIAL) --output results/policies/n12
 	$(BIN)/python -m agents --num-tasks 16 --num-labels 80000 $(SEQUENTIAL) --output results/policies/n16
 	$(BIN)/python -m agents --num-tasks 4 --max-tasks 16 --num-labels 120000 $(SEQUENTIAL) --output results/policies/any

@@ -50,7 +50,7 @@ def _train(arguments: list[str]) -> None:
         description="Label instances, train teachers, distil students and train reinforcement-learning agents. "
         "Finished steps are kept: interrupt it and start it again with the same settings.",
         epilog="`python -m agents label` labels instances alone, as many as you like, and `python -m agents "
-        "distillation` studies what students gain from a teacher; `record` and `clone` make and learn from Minari data "
+        "distillation` and `ablation` study the method; `record` and `clone` make and learn from Minari data "
         "sets; `tune` looks for hyperparameters of reinforcement learning: see their --help.",
         allow_abbrev=False,
     )

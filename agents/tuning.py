@@ -77,10 +77,15 @@ def tune(
         The study; its values are mean gaps on validation.
 
     Raises:
-        ValueError: the agent is unknown, or the folder has a study of something else.
+        ValueError: the agent is unknown, num_placements is below those of one step, or the folder has a study of
+            something else.
     """
     if name not in TUNABLE:
         raise ValueError(f"agent is {name!r}; it must be one of {', '.join(TUNABLE)}")
+    if num_placements < placements_a_step(name, scenario):
+        raise ValueError(
+            f"num_placements is {num_placements}; it must be at least the {placements_a_step(name, scenario)} of a step"
+        )
     folder = folder / name
     folder.mkdir(parents=True, exist_ok=True)
     made_of = {
@@ -114,7 +119,7 @@ def tune(
             raise optuna.TrialPruned
         return keeper.best_gap
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(
         study_name=name,
         storage=JournalStorage(JournalFileBackend(str(folder / STUDY))),
@@ -127,8 +132,12 @@ def tune(
     # A study that goes on must not propose again what it began with.
     study.sampler = optuna.samplers.TPESampler(seed=(seed + len(study.trials)) % 2**32)
     study.optimize(run, n_trials=max(num_trials - len(ended), 0))
-    first = next(trial.value for trial in study.trials if trial.value is not None)
-    print(f"{name}: validation gap {study.best_value:.2%} after {num_placements:,} placements", end="")
-    print(f" (the first trial: {first:.2%})")
+    complete = study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))
+    stopped = study.get_trials(states=(optuna.trial.TrialState.PRUNED,))
+    print(
+        f"{name}, {num_placements:,} placements a trial, {len(complete)} trials complete and {len(stopped)} stopped: "
+        f"validation gap {study.best_value:.2%} in the best, trial {study.best_trial.number + 1}; "
+        f"{complete[0].value:.2%} in the first, with what `python -m agents` had when the study began"
+    )
     print(", ".join(f"{key}={value:g}" for key, value in study.best_params.items()))
     return study

@@ -107,7 +107,10 @@ def _policies(commands: Any) -> None:
     parser = _command(commands, run, "policies", summary, agents="results/agents", num_instances=2000)
     add_scenario_options(parser)
     parser.add_argument(
-        "--transfer", action="store_true", help="take in policies that were trained for another scenario or objective"
+        "--transfer",
+        action="store_true",
+        help="take in policies that were trained for another scenario or objective (those for other numbers of tasks "
+        "take part in any case)",
     )
     parser.add_argument(
         "--max-nodes",

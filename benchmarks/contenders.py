@@ -12,8 +12,8 @@ from offload_gym.scenario import Scenario
 from offload_gym.solvers.local_search import SWAP
 
 SUFFIX = ".safetensors"
-# Of the networks that the package ships only the plain ones; those of the folder also come with roll-outs and local
-# search behind them.
+# Of the networks that the package ships only the plain ones, where the folder has others: those also come with
+# roll-outs and local search behind them.
 BUILT_IN = tuple(name for name in POLICY_NAMES if not (name in SHIPPED and "+" in name))
 # Trained policies are listed in this order, others after them.
 ORDER = (
@@ -50,14 +50,14 @@ def contenders(
     with roll-outs and with local search behind them, as heuristics are.
     """
     candidates: list[Contender] = []
-    for name in BUILT_IN:
+    files = sorted(folder.glob(f"*{SUFFIX}"), key=_rank)
+    for name in BUILT_IN if files else POLICY_NAMES:
         try:
             policy = make_policy(name, objective, preset=scenario.name)
         except ValueError as error:
             print(f"left out {name}: {error}")
             continue
         candidates.append(Contender(name, policy, getattr(policy, "num_parameters", 0)))
-    files = sorted(folder.glob(f"*{SUFFIX}"), key=_rank)
     if not files:
         print(f"no trained policies in {folder}: comparing the built-in ones (`make demo` trains the others)")
     for path in files:

@@ -29,7 +29,7 @@ def export_c(policy: NetworkPolicy, path: str | Path, max_tasks: int = 32, name:
 
     Args:
         policy: a network for independent tasks, with an encoder, and without local search behind it.
-        path: where to write; an existing file is replaced.
+        path: where to write; missing folders are made, an existing file is replaced.
         max_tasks: most tasks of one call.
         name: what all names in the header begin with, so that a program can have several networks.
 
@@ -50,9 +50,10 @@ def export_c(policy: NetworkPolicy, path: str | Path, max_tasks: int = 32, name:
     inputs = (1 + joint) * code + features + state
     outputs = [len(bias) for _, bias in (*network.encoder, *network.head)]
     widest = max(inputs, *outputs)
-    doubles = 4 * max_tasks * num_locations + 3 * num_locations * max(cores) + 3 * num_locations
+    tried = int(policy.roll_outs != NOT_TRIED)
+    doubles = 4 * max_tasks * num_locations + (2 + tried) * num_locations * max(cores) + 3 * num_locations
     floats = max_tasks * features + (max_tasks + 1) * code + 2 * widest + state + max(outputs)
-    ram = 8 * doubles + 4 * floats + 4 * 2 * max_tasks
+    ram = 8 * doubles + 4 * floats + 4 * (1 + tried) * max_tasks
     flash = 4 * network.num_parameters
     objective = metadata.get("objective", "makespan")
     defines = {
@@ -66,7 +67,7 @@ def export_c(policy: NetworkPolicy, path: str | Path, max_tasks: int = 32, name:
         "WIDEST": widest,
         "JOINT": int(joint),
         "KEEP_BEST": int(policy.keep_best),
-        "TRIED": int(policy.roll_outs != NOT_TRIED),
+        "TRIED": tried,
         "SHOWN": int(policy.roll_outs == SHOWN),
         "MEAN": int(objective_code(objective) == MEAN),
     }

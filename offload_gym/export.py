@@ -35,11 +35,12 @@ def export_onnx(policy: NetworkPolicy, path: str | Path, num_tasks: int) -> None
 
     Input "observation" (B, size), float32: what the Sequential environment shows before a task is placed, or the Joint
     one before all are. Output "scores": (B, K) of the next task, or (B, n, K) of all tasks; arg-max is the decision of
-    ``NetworkPolicy(network, keep_best=False)``.
+    ``NetworkPolicy(network, keep_best=False)``: neither keeping the best schedule nor roll-outs behind the network are
+    in it.
 
     Args:
         policy: a network for independent tasks, with an encoder, and without local search behind it.
-        path: where to write; an existing file is replaced.
+        path: where to write; missing folders are made, an existing file is replaced.
         num_tasks: rows of the observation, n.
 
     Raises:

@@ -137,6 +137,9 @@ def make_policy(name: str, objective: str = "makespan", seed: int = 0, preset: s
     check_seed(seed)
     if name in SHIPPED:
         return _shipped(name, objective, preset)
+    behind = [shipped for shipped in SHIPPED if shipped.startswith(f"{name.partition('+')[0]}+")]
+    if behind:
+        raise ValueError(f"policy is {name!r}; with more work behind it this network is {', '.join(behind)}")
     if name not in _BUILT_IN:
         raise ValueError(f"policy is {name!r}; the built-in policies are {', '.join(POLICY_NAMES)}")
     return _BUILT_IN[name](objective, seed)

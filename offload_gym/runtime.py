@@ -44,6 +44,10 @@ class NetworkPolicy:
     """
 
     def __init__(self, network: Network, refine: str | None = None, keep_best: bool | None = None) -> None:
+        if not isinstance(network, Network):
+            raise ValueError(f"network is a {type(network).__name__}; it must be a Network, which load_network reads")
+        if keep_best not in (None, True, False):
+            raise ValueError(f"keep_best is {keep_best!r}; it must be True, False or None")
         self.network = network
         self.num_parameters = network.num_parameters
         if refine not in REFINEMENTS:
@@ -82,7 +86,9 @@ class NetworkPolicy:
         if most.isdigit():
             fewest = network.metadata.get("trained_fewest_tasks", most)
             self._fewest_tasks, self._most_tasks = int(fewest) if fewest.isdigit() else int(most), int(most)
-        self._first_call = True
+        # The largest batch that was compared with the instances of the training; looking at each would take longer than
+        # deciding does.
+        self._looked_at = 0
         self._plan = None
         if tries:
             self._plan, self._padded_weights = make_plan(
@@ -94,13 +100,14 @@ class NetworkPolicy:
         """Decisions (B, n); ValueError where the instances are not of the shape the network was trained for."""
         # A call takes about as long as placing a task does, so there are few of them on this way.
         size, num_tasks, arrays = len(instances.tasks), instances.num_tasks, instances.arrays
-        if not self._fewest_tasks <= num_tasks <= self._most_tasks:
-            self._tell_range(num_tasks)
         if instances.edge_parent.size:
             check_independent(instances, self.network.dependent)
-        if self._first_call and size:
-            self._first_call = False
+        if not self._fewest_tasks <= num_tasks <= self._most_tasks:
+            self._tell_range(num_tasks)
+        if size > self._looked_at:
+            self._looked_at = size
             if outside := unlike_trained(self.network.metadata, instances):
+                self._looked_at = sys.maxsize
                 warnings.warn(f"the policy was trained on {outside}; it may decide worse here", stacklevel=2)
         decisions = np.empty((size, num_tasks), INTEGER)
         if size <= CHUNK and self._plan is not None and self._num_tasks in (0, num_tasks):
@@ -112,11 +119,13 @@ class NetworkPolicy:
             for_each_chunk(lambda rows: done.append(self._fill(instances[rows], decisions[rows])), size, None, CHUNK)
             fits = all(done)
         if not fits:
-            tasks = f"{self.network.num_tasks} tasks" if self.network.num_tasks else "any number of tasks"
+            known, seen = "", ""
+            if self.network.num_tasks:
+                known, seen = f" and {self.network.num_tasks} tasks", f" and {num_tasks} tasks"
             cores = sorted({tuple(int(count) for count in row) for row in instances.cores})
             raise ValueError(
-                f"this policy is for locations with {self.network.cores} cores and {tasks}; the instances have "
-                f"locations with {' or '.join(map(str, cores[:3]))} cores and {instances.num_tasks} tasks"
+                f"this policy is for locations with {self.network.cores} cores{known}; the instances have locations "
+                f"with {' or '.join(map(str, cores[:3]))} cores{seen}"
             )
         return decisions
 

@@ -110,10 +110,10 @@ def test_policies_command_writes_the_contract(tmp_path, capsys):
     ]
     assert main([*arguments, *files, "--plots", str(tmp_path / "plots")]) == 0
     rows = json.loads((tmp_path / "a/o.json").read_text())
-    assert [row["policy"] for row in rows] == list(BUILT_IN)
+    assert [row["policy"] for row in rows] == list(POLICY_NAMES)
     assert all(row.keys() >= CONTRACT and row["num_tasks"] == 3 for row in rows)
     with (tmp_path / "o.csv").open() as file:
-        assert [row["policy"] for row in csv.DictReader(file)] == list(BUILT_IN)
+        assert [row["policy"] for row in csv.DictReader(file)] == list(POLICY_NAMES)
     assert (tmp_path / "o.md").read_text().strip() == markdown_table(rows)
     printed = capsys.readouterr().out
     assert "greedy+flip" in printed

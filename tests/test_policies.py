@@ -171,6 +171,8 @@ def test_the_shipped_networks_are_for_their_scenario_and_makespan_only():
         student.decide(sample("two edges"))
     with pytest.raises(ValueError, match="objective is 'mean'"):
         offload_gym.make_policy("student", "mean")
+    with pytest.raises(ValueError, match=r"with more work behind it this network is teacher\+flip, teacher\+swap"):
+        offload_gym.make_policy("teacher+roll-out")
     with pytest.raises(ValueError, match="preset is 'dag'; networks are shipped for default, vision, multi_edge"):
         offload_gym.make_policy("teacher", preset="dag")
 

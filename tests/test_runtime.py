@@ -192,7 +192,7 @@ def test_instances_of_another_shape_are_refused(form):
         mixed = [np.concatenate(pair) for pair in zip(sample().arrays, sample(cloud_cores=4).arrays, strict=True)]
         wrong = [sample(cloud_cores=4), sample(cloud_cores=9), sample(num_edges=0), sample(num_edges=2)]
         for instances in [*wrong, offload_gym.Instances.from_arrays(*mixed)]:
-            with pytest.raises(ValueError, match=r"this policy is for .*\(1, 2, 8\) cores and .* 5 tasks"):
+            with pytest.raises(ValueError, match=r"this policy is for locations with \(1, 2, 8\) cores"):
                 policy.decide(instances)
     for num_tasks in (4, 6):
         with pytest.raises(ValueError, match=f"this policy is for .* cores and 5 tasks; .* {num_tasks} tasks"):
@@ -407,6 +407,15 @@ def test_a_network_with_an_encoder_may_still_be_for_one_number_of_tasks():
     policy = NetworkPolicy(random_network()._replace(num_tasks=4))
     with pytest.raises(ValueError, match=r"cores and 4 tasks; .* and 5 tasks"):
         policy.decide(sample(5))
+
+
+def test_what_is_no_network_and_no_choice_is_named():
+    with pytest.raises(ValueError, match="network is a str; it must be a Network, which load_network reads"):
+        NetworkPolicy("a.safetensors")
+    with pytest.raises(ValueError, match="keep_best is 'yes'; it must be True, False or None"):
+        NetworkPolicy(random_network(), keep_best="yes")
+    with pytest.raises(ValueError, match="refine is 'rollout'; it must be one of None, roll-out, flip, swap"):
+        NetworkPolicy(random_network(), "rollout")
 
 
 def test_a_policy_for_the_cost_keeps_nothing():

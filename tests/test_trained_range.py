@@ -47,7 +47,7 @@ def test_a_shipped_network_warns_once_and_only_where_it_should():
             instances = offload_gym.sample_instances("default", 10_000, seed)
             assert unlike_trained(student.network.metadata, instances) == ""
         slow = sample(uplink_bps=(1e4, 1e5))
-        student.decide(slow)  # not the first call: looking at each would take longer than deciding
+        student.decide(slow)  # no larger than those that were looked at: each would take longer than deciding
     student = offload_gym.make_policy("student")
     with pytest.warns(UserWarning, match=r"trained on the time to send all tasks .* from 0.0\d+ to \d"):
         student.decide(slow)
