@@ -99,8 +99,9 @@ class NetworkPolicy:
     def decide(self, instances: Instances) -> NDArray[np.int64]:
         """Decisions (B, n); ValueError where the instances are not of the shape the network was trained for."""
         # A call takes about as long as placing a task does, so there are few of them on this way.
-        size, num_tasks, arrays = len(instances.tasks), instances.num_tasks, instances.arrays
-        if instances.edge_parent.size:
+        tasks, locations, backlog_s, radio_backlog_s, counts, _, edge_parent, _ = instances.arrays
+        size, num_tasks = len(tasks), instances.num_tasks
+        if edge_parent.size:
             check_independent(instances, self.network.dependent)
         if not self._fewest_tasks <= num_tasks <= self._most_tasks:
             self._tell_range(num_tasks)
@@ -111,7 +112,9 @@ class NetworkPolicy:
                 warnings.warn(f"the policy was trained on {outside}; it may decide worse here", stacklevel=2)
         decisions = np.empty((size, num_tasks), INTEGER)
         if size <= CHUNK and self._plan is not None and self._num_tasks in (0, num_tasks):
-            fits = decide_independent(*arrays[:5], self._plan, self._padded_weights, decisions)
+            fits = decide_independent(
+                tasks, locations, backlog_s, radio_backlog_s, counts, self._plan, self._padded_weights, decisions
+            )
         elif size <= CHUNK:
             fits = self._fill(instances, decisions)
         else:
