@@ -188,7 +188,7 @@ def test_training_resumes(tmp_path, monkeypatch):
 
 
 def test_training_does_not_mix_settings(tmp_path):
-    keep_settings(tmp_path / "settings.json", asdict(TINY))
+    keep_settings(tmp_path / "settings.json", asdict(TINY) | {"hyperparameters": HYPERPARAMETERS})
     with pytest.raises(ValueError, match=r"seed is 2, but the results in .* were made with 1"):
         training.train_all(tmp_path, replace(TINY, seed=2), report=lambda _: None)
     assert [path.name for path in tmp_path.iterdir()] == ["settings.json"]
