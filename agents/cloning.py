@@ -106,9 +106,14 @@ def _fit(
         "sequential", scenario.cores, settings.teacher_encoder, settings.teacher_head, scenario.dependent
     )
     gap = fit(
-        network, samples, teacher_loss("sequential", samples), validation, epochs=settings.teacher_passes,
-        seed=settings.seed + run, description=f"{name}, run {run}",
-    )  # fmt: skip
+        network,
+        samples,
+        teacher_loss("sequential", samples),
+        validation,
+        epochs=settings.teacher_passes,
+        seed=settings.seed + run,
+        description=f"{name}, run {run}",
+    )
     return to_runtime(network), gap
 
 

@@ -28,6 +28,7 @@ NUM_CHOICES = 8  # decisions drawn for one instance in the latency loss
 LABEL_WEIGHT = 0.1  # of the labels beside the latency loss
 HINDSIGHT_LABEL_WEIGHT = 0.02  # of the labels beside the expected regret
 MUON_LEARNING_RATE = 5e-2
+LEARNING_RATE = 5e-3  # of biases, at its peak
 MAX_REGRET = 1.0  # a rare disaster in hindsight must not drown everything else
 
 # (logits (b, n, K), indices (b,) of the epochs among the samples) -> scalar
@@ -97,7 +98,6 @@ def fit(
     *,
     epochs: int,
     batch_size: int = 512,
-    learning_rate: float = 5e-3,
     muon_learning_rate: float | None = MUON_LEARNING_RATE,
     seed: int = 0,
     description: str = "training",
@@ -115,7 +115,6 @@ def fit(
             nothing is measured.
         epochs: passes over the samples.
         batch_size: decision epochs (of n tasks) in one gradient step.
-        learning_rate: of biases, at its peak.
         muon_learning_rate: of weight matrices, at its peak; None: AdamW trains them, too.
         seed: of the order of the samples.
         description: shown beside the progress bar.
@@ -133,7 +132,7 @@ def fit(
         matrices = [p for p in network.parameters() if p.ndim == 2]
         optimizers.append(torch.optim.Muon(matrices, lr=muon_learning_rate, weight_decay=1e-4))
     if others:
-        optimizers.append(torch.optim.AdamW(others, lr=learning_rate, weight_decay=1e-4))
+        optimizers.append(torch.optim.AdamW(others, lr=LEARNING_RATE, weight_decay=1e-4))
     schedules = [
         torch.optim.lr_scheduler.OneCycleLR(
             optimizer, optimizer.defaults["lr"], total_steps=epochs * steps, pct_start=0.15, cycle_momentum=False

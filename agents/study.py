@@ -187,10 +187,9 @@ def ablation(seed: int, seeds: Sequence[int] = range(3)) -> dict[str, list[dict[
                 temperature = LABEL_TEMPERATURES[variant]
                 targets = torch.from_numpy(soft_labels(train.regret, temperature)).to(samples.targets)
                 changed = samples._replace(targets=targets)
-            fit(
-                student, changed, teacher_loss("sequential", changed), None, epochs=PASSES, seed=number,
-                muon_learning_rate=None if variant == ADAMW else MUON_LEARNING_RATE, description=variant,
-            )  # fmt: skip
+            rate = None if variant == ADAMW else MUON_LEARNING_RATE
+            loss = teacher_loss("sequential", changed)
+            fit(student, changed, loss, None, epochs=PASSES, muon_learning_rate=rate, seed=number, description=variant)
             rows.append(_measure(to_runtime(student), test))
     print(f"| variant | {' | '.join(GAPS.values())} |\n|---|---:|---:|---:|")
     for variant, rows in results.items():

@@ -31,9 +31,8 @@ from offload_gym.trained_range import range_metadata
 SUFFIX = ".safetensors"
 PREFIXES = {"sequential": "sequential", "joint": "multilabel"}  # form of a network: how its files begin
 SMALL_STUDENT = "sequential-small-student"
-POLICIES = (
-    *(f"{prefix}-{role}" for prefix in PREFIXES.values() for role in ("teacher", "student")), SMALL_STUDENT, *RL_AGENTS
-)  # fmt: skip
+IMITATORS = tuple(f"{prefix}-{role}" for prefix in PREFIXES.values() for role in ("teacher", "student"))
+POLICIES = (*IMITATORS, SMALL_STUDENT, *RL_AGENTS)
 
 
 @dataclass(frozen=True)
@@ -228,6 +227,12 @@ def _train_student(
 
 def _train_rl_agent(name: str, labels: Demonstrations, validation: Demonstrations, settings: Settings) -> Network:
     return train_agent(
-        name, settings.scenario, settings.objective, settings.rl_placements, labels, validation, settings.seed,
+        name,
+        settings.scenario,
+        settings.objective,
+        settings.rl_placements,
+        labels,
+        validation,
+        settings.seed,
         settings.observation_noise,
-    )  # fmt: skip
+    )

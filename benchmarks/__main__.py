@@ -11,7 +11,7 @@ from typing import Any
 from agents.job_options import add_job_options, chosen_backend
 from benchmarks.applications import compare_applications, compare_large_graphs
 from benchmarks.cell import compare_cell
-from benchmarks.comparison import MAX_NODES, compare
+from benchmarks.comparison import MAX_NODES, Outputs, compare
 from benchmarks.episodes import compare_carry_over
 from benchmarks.fronts import compare_sizes
 from benchmarks.information import compare_information
@@ -58,9 +58,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _command(
-    commands: Any, run: Callable[[argparse.Namespace], object], name: str, summary: str, agents: str | None = None,
+    commands: Any,
+    run: Callable[[argparse.Namespace], object],
+    name: str,
+    summary: str,
+    agents: str | None = None,
     **counts: int,
-) -> argparse.ArgumentParser:  # fmt: skip
+) -> argparse.ArgumentParser:
     """A command that calls ``run``, with a seed, the defaults of ``counts``, and a folder of trained policies."""
     text = summary[0].upper() + summary[1:] + "."
     parser: argparse.ArgumentParser = commands.add_parser(name, help=summary, description=text, allow_abbrev=False)
@@ -97,10 +101,7 @@ def _policies(commands: Any) -> None:
             transfer=options.transfer,
             observation_noise=options.observation_noise,
             max_nodes=options.max_nodes,
-            json_path=options.json,
-            csv_path=options.csv,
-            markdown_path=options.markdown,
-            plots_folder=options.plots,
+            outputs=Outputs(options.json, options.csv, options.markdown, options.plots),
         )
 
     summary = "compare policies on fresh instances: optimality gap, label accuracy, decision delay"

@@ -111,8 +111,9 @@ def write_markdown(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:
         temporary.write_text(markdown_table(rows) + "\n", encoding="utf-8")
 
 
-COLUMNS = ("policy", "mean gap % [95 % CI]", "p95", "max", "optimal %", "label %", "exact %", "p50 µs", "p99 µs",
-           "with delay %", f"{SLOWER}x slower %", "parameters")  # fmt: skip
+GAPS = ("mean gap % [95 % CI]", "p95", "max", "optimal %", "label %", "exact %")
+DELAYS = ("p50 µs", "p99 µs", "with delay %", f"{SLOWER}x slower %")
+COLUMNS = ("policy", *GAPS, *DELAYS, "parameters")
 NOTE = (
     "Gap: latency over the optimum minus 1. Optimal: share of instances decided at the optimum. Label and exact: "
     "agreement with the expert's labels, one by one and all together; an instance often has several optima and the "

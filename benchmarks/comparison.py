@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from benchmarks.contenders import SUFFIX, Contender, contenders
 from benchmarks.measurement import measure
 from benchmarks.plots import gantt_charts, gap_against_delay, latency_lines, learning_curves
 from offload_gym.delay import latency
-from offload_gym.instances import DOWNLINK, UPLINK, Instances
+from offload_gym.instances import TASK_FIELDS, Instances
 from offload_gym.policies import Policy
 from offload_gym.runtime import NetworkPolicy
 from offload_gym.sampling import sample_estimated, sample_instances
@@ -29,6 +29,23 @@ PLOT_INSTANCES = 500
 MAX_NODES = 5_000_000
 
 
+class Outputs(NamedTuple):
+    """Where to write what a comparison finds: three files and a folder, each of them None for nowhere."""
+
+    json: str | None = None
+    csv: str | None = None
+    markdown: str | None = None
+    plots: str | None = None
+
+    def check(self) -> None:
+        """ValueError where a file is a folder, or the other way round."""
+        for path in (self.json, self.csv, self.markdown):
+            if path is not None and Path(path).is_dir():
+                raise ValueError(f"{path!r} is a folder; it must be a file")
+        if self.plots is not None and Path(self.plots).is_file():
+            raise ValueError(f"{self.plots!r} is a file; it must be a folder")
+
+
 def compare(
     scenario: Scenario,
     objective: str,
@@ -39,21 +56,15 @@ def compare(
     transfer: bool = False,
     observation_noise: float | str = 0.0,
     max_nodes: int = MAX_NODES,
-    json_path: str | None = None,
-    csv_path: str | None = None,
-    markdown_path: str | None = None,
-    plots_folder: str | None = None,
+    outputs: Outputs | None = None,
 ) -> list[dict[str, Any]]:
     """Compare all policies that fit the scenario on fresh instances; returns the rows of the table.
 
     With ``observation_noise`` policies decide what they see, and the latency is that of the truth. The exact search
     stops after ``max_nodes`` for an instance.
     """
-    for path in (json_path, csv_path, markdown_path):
-        if path is not None and Path(path).is_dir():
-            raise ValueError(f"{path!r} is a folder; it must be a file")
-    if plots_folder is not None and Path(plots_folder).is_file():
-        raise ValueError(f"{plots_folder!r} is a file; it must be a folder")
+    outputs = outputs or Outputs()
+    outputs.check()
     instances, seen = sample_estimated(
         scenario, num_instances, observation_noise, seed_for("test", seed), seed_for("test", seed, 3)
     )
@@ -69,13 +80,13 @@ def compare(
         for m in measure(listed, instances, seen, expert, objective)
     ]
     written = []
-    for path, write in ((json_path, write_json), (csv_path, write_csv), (markdown_path, write_markdown)):
+    for path, write in ((outputs.json, write_json), (outputs.csv, write_csv), (outputs.markdown, write_markdown)):
         if path is not None:
             write(path, rows)
             written.append(path)
-    if plots_folder is not None:
-        draw(Path(plots_folder), rows, listed, scenario, objective, seed)
-        written.append(f"{plots_folder}/")
+    if outputs.plots is not None:
+        draw(Path(outputs.plots), rows, listed, scenario, objective, seed)
+        written.append(f"{outputs.plots}/")
     print_table(rows)
     if any((agents_folder / f"{contender.name}{SUFFIX}").exists() for contender in listed):
         print(f"trained policies: {agents_folder}/")
@@ -148,8 +159,7 @@ def _draw_task_counts(folder: Path, policies: dict[str, Policy], scenario: Scena
     largest = sample_instances(replace(scenario, num_tasks=max(TASK_COUNTS)), PLOT_INSTANCES, seed_for("test", seed, 1))
     curves: dict[str, list[float]] = {name: [] for name in policies}
     for num_tasks in TASK_COUNTS:
-        tasks = np.ascontiguousarray(largest.tasks[:, :num_tasks])
-        instances = Instances.from_arrays(tasks, *largest.arrays[1:4], power=largest.power)
+        instances = first_tasks(largest, num_tasks)
         with warnings.catch_warnings():
             # The student is also shown where it was not trained.
             warnings.filterwarnings("ignore", "the policy was trained on instances of")
@@ -161,9 +171,14 @@ def _draw_task_counts(folder: Path, policies: dict[str, Policy], scenario: Scena
 
 def with_uplink(instances: Instances, uplink_bps: float) -> Instances:
     """The instances with another uplink rate to the first server; all radio rates keep their ratios to it."""
-    locations = instances.locations.copy()
-    locations[:, 1:, [UPLINK, DOWNLINK]] *= uplink_bps / instances.locations[:, 1, UPLINK][:, None, None]
-    return Instances.from_arrays(instances.tasks, locations, *instances.arrays[2:], instances.power)
+    factor = uplink_bps / instances.uplink_bps[:, 1:2]
+    return instances.replace(uplink_bps=instances.uplink_bps * factor, downlink_bps=instances.downlink_bps * factor)
+
+
+def first_tasks(instances: Instances, num_tasks: int) -> Instances:
+    """The first tasks of each of the instances, which must have as many, independent of each other."""
+    sizes = {name: getattr(instances, name)[:, :num_tasks] for name in TASK_FIELDS}
+    return instances.replace(**sizes, task_counts=np.full(len(instances), num_tasks))
 
 
 def _arrays(curves: dict[str, list[float]]) -> dict[str, np.ndarray]:

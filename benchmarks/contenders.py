@@ -9,7 +9,7 @@ from offload_gym.instances import Instances
 from offload_gym.policies import POLICY_NAMES, SHIPPED, Policy, load_policy, make_policy
 from offload_gym.runtime import ROLL_OUT, NetworkPolicy
 from offload_gym.scenario import Scenario
-from offload_gym.solvers.local_search import SWAP
+from offload_gym.solvers.local_search import MOVES
 
 SUFFIX = ".safetensors"
 # Of the networks that the package ships only the plain ones, where the folder has others: those also come with
@@ -64,11 +64,10 @@ def contenders(
         name, policy = path.name.removesuffix(SUFFIX), load_policy(path)
         candidates.append(Contender(name, policy, policy.num_parameters))
         if ("student" in name or "teacher" in name) and objective != "cost":
-            behind = {"flip": objective, "swap": objective + SWAP}
-            if policy.keep_best and not policy.network.roll_outs:
-                behind = {ROLL_OUT: ROLL_OUT, **behind}
-            for move, refine in behind.items():
-                candidates.append(Contender(f"{name}+{move}", load_policy(path, refine), policy.num_parameters))
+            tried = (ROLL_OUT,) if policy.keep_best and not policy.network.roll_outs else ()
+            for behind in (*tried, *MOVES):
+                refined = load_policy(path, behind, objective=objective)
+                candidates.append(Contender(f"{name}+{behind}", refined, policy.num_parameters))
     fitting = []
     for contender in candidates:
         reason = (

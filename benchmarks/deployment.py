@@ -107,7 +107,7 @@ def _in_c(policy: NetworkPolicy, instances: Instances) -> tuple[NDArray[np.float
         sizes_of = [f"-DNUM_TASKS={instances.num_tasks}", f"-DNUM_INSTANCES={len(instances)}"]
         options = ["-std=c99", "-O3", "-march=native", *sizes_of]
         subprocess.run([compiler, *options, "harness.c", "-o", "harness"], cwd=folder, check=True)
-        tasks, locations, backlog_s, radio_s, *_ = instances.arrays
+        tasks, locations, backlog_s, radio_s, *_ = instances.batch
         columns = [locations[:, :, column] for column in (CPU, UPLINK, DOWNLINK, WIRED, PROPAGATION)]
         places = np.stack([*columns, backlog_s[:, :, 0]], axis=2)
         rows = [part.reshape(len(instances), -1) for part in (tasks, places, radio_s)]

@@ -171,8 +171,8 @@ def gantt_charts(
     values_s = {name: float(latency(instance, decision[None], objective)[0]) for name, decision in decisions.items()}
     limit_s = 1.05 * max(float(latency(instance, decision[None])[0]) for decision in decisions.values())
     figure = Figure(figsize=(5.2 * len(decisions), 4.2), dpi=120, layout="constrained")
-    for axes, (name, decision) in zip(np.atleast_1d(figure.subplots(1, len(decisions), sharey=True)), decisions.items(),
-                                      strict=True):  # fmt: skip
+    panels = np.atleast_1d(figure.subplots(1, len(decisions), sharey=True))
+    for axes, (name, decision) in zip(panels, decisions.items(), strict=True):
         drawn = schedule(instance, decision)
         draw_schedule(axes, drawn, values_s[name], objective, time_limit_s=limit_s, legend=False)
         axes.set_title("", loc="left")

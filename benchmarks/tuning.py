@@ -12,7 +12,7 @@ from offload_gym.scenario import make_scenario
 from offload_gym.seeds import seed_for
 from offload_gym.solvers.beam import beam_kernel
 from offload_gym.solvers.exact import solve
-from offload_gym.solvers.local_search import NO_REFINEMENT
+from offload_gym.solvers.local_search import NO_MOVES
 
 # (scenario, objective): prices of the radio and of the cores to try
 GRIDS = {
@@ -36,10 +36,8 @@ def tune_beam(num_instances: int, seed: int) -> None:
             optimum_s = solve(instances, objective).latency_s
             decisions = np.empty((num_instances, num_tasks), dtype=np.int64)
             for (prices, listed), width in product(gaps.items(), WIDTHS):
-                beam_kernel(
-                    *instances.arrays, instances.max_cores, instances.power, code, width,
-                    *((price, price) for price in prices), NO_REFINEMENT, decisions,
-                )  # fmt: skip
+                both = tuple((price, price) for price in prices)
+                beam_kernel(instances.arrays, code, width, both, NO_MOVES, decisions)
                 listed.append(float((latency(instances, decisions, objective) / optimum_s - 1).mean()))
         print(f"{name}, {objective}: mean gap % at (n, width) = {list(product(TASK_COUNTS, WIDTHS))}")
         for prices in sorted(gaps, key=lambda prices: np.mean(gaps[prices]))[:5]:

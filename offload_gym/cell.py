@@ -35,7 +35,6 @@ from numpy.random import Generator, SeedSequence
 from numpy.typing import ArrayLike, NDArray
 
 from offload_gym.delay import (
-    MEAN,
     PATH,
     RETURN,
     RUN,
@@ -43,9 +42,11 @@ from offload_gym.delay import (
     check_decisions,
     first_core,
     objective_code,
+    outcome,
     paces,
     stage_times,
     start_schedule,
+    value_of,
 )
 from offload_gym.instances import CORES, CPU, LOCATION_FIELDS, PROPAGATION, WIRED, Instances, check_count
 from offload_gym.sampling import sample_instances
@@ -286,8 +287,9 @@ def cell_latency(instances: Instances, decisions: ArrayLike, objective: str = "m
     """
     code = cell_objective(objective)
     completion_s = cell_completion_times(instances, decisions)
-    reduce = np.nanmean if code == MEAN else np.nanmax
-    return reduce(completion_s, axis=1)
+    value_s = value_of(code, np.nanmax(completion_s, axis=1), np.nansum(completion_s, axis=1))
+    latency_s: NDArray[np.float64] = outcome(code, value_s, instances.task_counts, 0.0)
+    return latency_s
 
 
 def cell_scenario(scenario: str | Mapping[str, Any] | Scenario) -> Scenario:

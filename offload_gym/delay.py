@@ -6,9 +6,10 @@ runs on a core (RUN), and its result comes back (RETURN). On the device only RUN
 other, what a parent made moves to its child instead of an input: ``move_times``. ``place`` adds one task to a schedule;
 every kernel of the package (latency, environments, observation, solvers) is a loop over these functions.
 
-A ``Problem`` holds the durations of one instance. A schedule under construction is ``decision`` and ``finish_s`` (n,),
-where the tasks placed so far are and when they finish; ``free_s`` (K, max_cores), when each core becomes free (infinite
-where the location has fewer cores); and ``radio_s``, when the radio does.
+A ``Problem`` holds the durations of one instance, ``decision`` (n,) where its tasks are. A schedule of the first tasks
+that is there to be read is a ``Start``; what is written while tasks are placed is a ``Room``. Kernels take them in one
+order: problem, decision, start, options, room. What an objective adds up is said by ``accumulate``, ``per_value`` and
+``outcome`` and nowhere else.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit
+from numba.extending import register_jitable
 from numpy.typing import ArrayLike, NDArray
 
 from offload_gym.instances import (
@@ -33,6 +35,7 @@ from offload_gym.instances import (
     UPLINK,
     WIRED,
     WORKLOAD,
+    Batch,
     Instances,
 )
 
@@ -50,6 +53,55 @@ def objective_code(objective: str) -> int:
     return OBJECTIVES.index(objective)
 
 
+# The rules of the objectives take numbers alone, so a call costs nothing; Python can call them, too. Numba must not
+# inline them: its inlining of registered functions mixes up their variables.
+@register_jitable
+def adds(objective):
+    """Whether the value of a schedule is the sum of its completions, else the largest one."""
+    return objective == MEAN
+
+
+@register_jitable
+def is_priced(objective):
+    """Whether the value of a schedule has the price of energy in it: ``energy_price`` of each task."""
+    return objective == COST
+
+
+@register_jitable
+def accumulate(objective, value_s, completion_s):
+    """The value of a schedule, without its price, once a task is in it; an empty schedule has the value 0.
+
+    Solvers rely on this: it falls neither with the value so far nor with the completion.
+    """
+    return value_s + completion_s if adds(objective) else max(value_s, completion_s)
+
+
+@register_jitable
+def value_of(objective, largest_s, total_s):
+    """What ``accumulate`` makes of completions whose largest and whose sum are known."""
+    return total_s if adds(objective) else largest_s
+
+
+@register_jitable
+def latest_completion(objective, limit_s, value_s):
+    """From which completion on the next task brings a schedule of this value to ``limit_s``."""
+    return limit_s - value_s if adds(objective) else limit_s
+
+
+@register_jitable
+def per_value(objective, count, power):
+    """How much value of a schedule of ``count`` tasks, with its price, is a second of the objective."""
+    per_value = count * 1.0 if adds(objective) else 1.0
+    return per_value / cost_per_makespan(power) if is_priced(objective) else per_value
+
+
+@register_jitable
+def outcome(objective, value_s, count, energy_s):
+    """The objective in seconds: ``value_s`` without a price, and the device's energy in seconds where that is added."""
+    value_s = value_s / count if adds(objective) else value_s
+    return value_s + energy_s if is_priced(objective) else value_s
+
+
 class Problem(NamedTuple):
     """One instance as durations in seconds; n tasks, K locations, E edges."""
 
@@ -61,6 +113,51 @@ class Problem(NamedTuple):
     # (2,) under the objective "cost", what a second of run time on the device and a second of sending cost, in terms of
     # a second of makespan; 0 unless ``fill_prices`` was called
     prices: NDArray[np.float64]
+
+
+class Start(NamedTuple):
+    """A schedule of the tasks before ``first``: read, never written."""
+
+    first: int
+    radio_s: float  # when the radio is free
+    value_s: float  # of the schedule, without a price
+    core_s: NDArray[np.float64]  # (K, max_cores) when each core is free, infinite where the location has fewer cores
+
+
+class Room(NamedTuple):
+    """What is written while tasks are placed."""
+
+    finish_s: NDArray[np.float64]  # (n,) of each task placed; those of the tasks before a start are read
+    free_s: NDArray[np.float64]  # (K, max_cores) when each core is free, as in ``Start.core_s``
+
+
+class Placed(NamedTuple):
+    """A task at a location, next in a schedule."""
+
+    radio_s: float  # when the radio is free
+    core: int
+    start_s: float
+    finish_s: float
+    completion_s: float
+    send_start_s: float  # when the radio sends its first bit, infinite where it sends nothing
+
+
+class Tally(NamedTuple):
+    """What a schedule adds up to."""
+
+    radio_s: float  # when the radio is free
+    value_s: float  # without a price
+    makespan_s: float
+    run_s: float  # time that the device's CPU runs
+    send_s: float  # time that its radio sends
+
+
+class Workspace(NamedTuple):
+    """Memory for one instance of a batch at a time."""
+
+    problem: Problem
+    core_s: NDArray[np.float64]  # (K, max_cores)
+    room: Room
 
 
 # Inlined, as ``place`` is: a call would pass arrays one by one, which takes longer than the work itself.
@@ -215,10 +312,11 @@ def fill_decided(task, locations, edge_bits, decision, i, problem):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def open_problem(b, tasks, locations, task_counts, edge_start, edge_parent, edge_bits, room):
-    """Instance ``b`` of a batch as a ``Problem`` in ``room``."""
-    problem = view_problem(task_counts[b], edge_start[b], edge_parent[b], room)
-    fill_problem(tasks[b], locations[b], edge_bits[b], problem)
+def open_problem(batch, b, blank):
+    """Instance ``b`` of a batch as a ``Problem`` in the room of ``blank``."""
+    problem = view_problem(batch.task_counts[b], batch.edge_start[b], batch.edge_parent[b], blank)
+    fill_problem(batch.tasks[b], batch.locations[b], batch.edge_bits[b], problem)
+    fill_prices(batch.power[b], batch.locations[b], problem)
     return problem
 
 
@@ -235,6 +333,41 @@ def start_schedule(locations, backlog_s, free_s):
                 free_s[k, m] = backlog_s[k, m] if per_core else backlog_s[k, 0]
 
 
+@njit(cache=True, nogil=True, error_model="numpy")
+def most_cores(locations):
+    """The most cores that a location of (B, K, 6) has."""
+    cores = 1
+    for b in range(locations.shape[0]):
+        for k in range(locations.shape[1]):
+            cores = max(cores, int(locations[b, k, CORES]))
+    return cores
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def new_workspace(batch):
+    """A ``Workspace`` for the instances of a ``Batch``."""
+    n, num_locations, cores = batch.tasks.shape[1], batch.locations.shape[1], most_cores(batch.locations)
+    problem = new_problem(n, num_locations, batch.edge_parent.shape[1])
+    core_s = np.empty((num_locations, cores))
+    return Workspace(problem, core_s, Room(np.empty(n), np.empty_like(core_s)))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def open_instance(batch, b, work):
+    """Instance ``b`` of a batch in a workspace: its ``Problem``, and the ``Start`` before its first task."""
+    start_schedule(batch.locations[b], batch.core_backlog_s[b], work.core_s)
+    return open_problem(batch, b, work.problem), Start(0, batch.radio_backlog_s[b], 0.0, work.core_s)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def open_decision(batch, b, decisions):
+    """The decision of instance ``b``, (tasks of the instance,), in ``decisions`` (B, n), where padding is set to 0."""
+    count = batch.task_counts[b]
+    for i in range(count, decisions.shape[1]):
+        decisions[b, i] = 0
+    return decisions[b, :count]
+
+
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def copy_table(source, target):
     """``target[:] = source`` of two dimensions, which takes longer for a few numbers, and far longer to compile."""
@@ -244,11 +377,10 @@ def copy_table(source, target):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def place(problem, i, k, decision, finish_s, radio_s, free_s):
-    """Add task ``i`` at location ``k`` to a schedule whose cores are free from ``free_s`` (K, max_cores).
+def place(problem, decision, i, k, radio_s, room):
+    """Task ``i`` at location ``k``, next in the schedule in ``room`` whose radio is free from ``radio_s``: ``Placed``.
 
-    Changes nothing: the caller stores ``k`` in ``decision`` and the finish in ``finish_s`` and as the core's free time.
-    Returns (radio free, core, start, finish, completion, first bit sent, infinite where the radio sends nothing).
+    Changes nothing; ``take`` does.
     """
     ready_s, send_start_s = 0.0, np.inf
     first, last = problem.edge_start[i], problem.edge_start[i + 1]
@@ -258,21 +390,28 @@ def place(problem, i, k, decision, finish_s, radio_s, free_s):
     for e in range(first, last):
         parent = problem.edge_parent[e]
         source = decision[parent]
-        arrival_s = finish_s[parent]
+        arrival_s = room.finish_s[parent]
         if source == 0 and k > 0:
             radio_s = max(radio_s, arrival_s)
             send_start_s = min(send_start_s, radio_s)
             radio_s += problem.moves[e, source, k, SEND]
             arrival_s = radio_s
         ready_s = max(ready_s, arrival_s + problem.moves[e, source, k, PATH])
-    core, start_s = first_core(free_s, k, free_s.shape[1])
+    core, start_s = first_core(room.free_s, k, room.free_s.shape[1])
     start_s = max(ready_s, start_s)
     end_s = start_s + problem.times[i, k, RUN]
-    return radio_s, core, start_s, end_s, end_s + problem.times[i, k, RETURN], send_start_s
+    return Placed(radio_s, core, start_s, end_s, end_s + problem.times[i, k, RETURN], send_start_s)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def device_times(problem, i, k, decision):
+def take(room, i, k, placed):
+    """Keep task ``i`` where ``place`` tried it: its core is taken until it finishes. The caller has its location."""
+    room.finish_s[i] = placed.finish_s
+    room.free_s[k, placed.core] = placed.finish_s
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def device_times(problem, decision, i, k):
     """How long task ``i`` at ``k`` takes the device's CPU, and how long its radio: (run, send) in seconds."""
     if k == 0:
         return problem.times[i, 0, RUN], 0.0
@@ -284,98 +423,77 @@ def device_times(problem, i, k, decision):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def energy_price(problem, i, k, decision):
-    """What the energy of task ``i`` at ``k`` adds to the objective "cost", in terms of a second of makespan."""
-    run_s, send_s = device_times(problem, i, k, decision)
+def energy_price(problem, decision, i, k):
+    """What the energy of task ``i`` at ``k`` adds to a value with a price, in terms of a second of makespan."""
+    run_s, send_s = device_times(problem, decision, i, k)
     return problem.prices[0] * run_s + problem.prices[1] * send_s
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def place_tasks(problem, decision, first, last, radio_s, largest_s, finish_s, free_s):
-    """Place tasks ``first``, ..., ``last - 1``.
-
-    Returns (radio free, largest completion, and of these tasks: sum of completions, run time on the device, send time).
-    """
-    total_s = run_s = send_s = 0.0
+def place_tasks(problem, decision, first, last, tally, objective, room):
+    """Place tasks ``first``, ..., ``last - 1`` behind the schedule in ``room``; the ``Tally`` with them in it."""
+    radio_s, value_s, makespan_s, run_s, send_s = tally
     for i in range(first, last):
         k = decision[i]
-        radio_s, core, _, finish_s[i], completion_s, _ = place(problem, i, k, decision, finish_s, radio_s, free_s)
-        free_s[k, core] = finish_s[i]
-        largest_s = max(largest_s, completion_s)
-        total_s += completion_s
-        on_device_s, on_radio_s = device_times(problem, i, k, decision)
+        placed = place(problem, decision, i, k, radio_s, room)
+        take(room, i, k, placed)
+        radio_s = placed.radio_s
+        value_s = accumulate(objective, value_s, placed.completion_s)
+        makespan_s = max(makespan_s, placed.completion_s)
+        on_device_s, on_radio_s = device_times(problem, decision, i, k)
         run_s += on_device_s
         send_s += on_radio_s
-    return radio_s, largest_s, total_s, run_s, send_s
+    return Tally(radio_s, value_s, makespan_s, run_s, send_s)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def evaluate(problem, first, decision, objective, value_s, radio_s, start_s, finish_s, free_s):
-    """Value of one instance's ``decision``, of which the tasks before ``first`` are already in the schedule.
-
-    ``value_s``, ``radio_s`` and ``start_s`` (K, max_cores) are those of the schedule before ``first``, and ``finish_s``
-    holds its finish times; it is written from ``first`` on. ``free_s`` is scratch space. A value is the largest
-    completion ("makespan"), the sum of the completions ("mean"), or the largest completion and the price of the energy
-    of the tasks from ``first`` on ("cost").
-    """
-    copy_table(start_s, free_s)
-    for i in range(first, len(decision)):
+def evaluate(problem, decision, start, objective, room):
+    """Value of one instance's ``decision`` behind ``start``, with the price of the tasks from ``start.first`` on."""
+    copy_table(start.core_s, room.free_s)
+    radio_s, value_s = start.radio_s, start.value_s
+    for i in range(start.first, len(decision)):
         k = decision[i]
-        radio_s, core, _, finish_s[i], completion_s, _ = place(problem, i, k, decision, finish_s, radio_s, free_s)
-        free_s[k, core] = finish_s[i]
-        value_s = value_s + completion_s if objective == MEAN else max(value_s, completion_s)
-    if objective == COST:  # in a loop of its own, which leaves the one above short
-        for i in range(first, len(decision)):
-            value_s += energy_price(problem, i, decision[i], decision)
+        placed = place(problem, decision, i, k, radio_s, room)
+        take(room, i, k, placed)
+        radio_s = placed.radio_s
+        value_s = accumulate(objective, value_s, placed.completion_s)
+    if is_priced(objective):  # in a loop of its own, which leaves the one above short
+        for i in range(start.first, len(decision)):
+            value_s += energy_price(problem, decision, i, decision[i])
     return value_s
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _schedules(
-    tasks,
-    locations,
-    backlog_s,
-    radio_backlog_s,
-    task_counts,
-    edge_start,
-    edge_parent,
-    edge_bits,
-    max_cores,
-    decisions,
-    cores,
-    events,
-):
+def _schedules(arrays, decisions, cores, events):
     """Fill ``cores`` (B, n) and ``events`` (B, n, 5): send start, send end, start, finish, completion.
 
     Of a task that is not placed (-1) or is padding, the core is -1 and the events are NaN.
     """
-    num_instances, n = decisions.shape
-    room = new_problem(n, locations.shape[1], edge_parent.shape[1])
-    free_s = np.empty((locations.shape[1], max_cores))
-    finish_s = np.empty(n)
-    for b in range(num_instances):
-        problem = view_problem(task_counts[b], edge_start[b], edge_parent[b], room)
+    batch = Batch(*arrays)
+    work = new_workspace(batch)
+    room = work.room
+    for b in range(len(decisions)):
+        problem = view_problem(batch.task_counts[b], batch.edge_start[b], batch.edge_parent[b], work.problem)
         decision = decisions[b]
-        start_schedule(locations[b], backlog_s[b], free_s)
-        radio_s = radio_backlog_s[b]
-        for i in range(n):
+        start_schedule(batch.locations[b], batch.core_backlog_s[b], room.free_s)
+        radio_s = batch.radio_backlog_s[b]
+        for i in range(len(decision)):
             k = decision[i]
-            if k < 0 or i >= task_counts[b]:
+            if k < 0 or i >= batch.task_counts[b]:
                 cores[b, i] = -1
                 events[b, i] = np.nan
                 continue
-            fill_decided(tasks[b], locations[b], edge_bits[b], decision, i, problem)
-            radio_s, core, start_s, finish_s[i], completion_s, send_start_s = place(
-                problem, i, k, decision, finish_s, radio_s, free_s
-            )
-            free_s[k, core] = finish_s[i]
-            sends = send_start_s < np.inf
-            cores[b, i] = core
-            events[b, i, 0] = send_start_s if sends else np.nan
+            fill_decided(batch.tasks[b], batch.locations[b], batch.edge_bits[b], decision, i, problem)
+            placed = place(problem, decision, i, k, radio_s, room)
+            take(room, i, k, placed)
+            radio_s = placed.radio_s
+            sends = placed.send_start_s < np.inf
+            cores[b, i] = placed.core
+            events[b, i, 0] = placed.send_start_s if sends else np.nan
             events[b, i, 1] = radio_s if sends else np.nan
-            events[b, i, 2] = start_s
-            events[b, i, 3] = finish_s[i]
-            events[b, i, 4] = completion_s
+            events[b, i, 2] = placed.start_s
+            events[b, i, 3] = placed.finish_s
+            events[b, i, 4] = placed.completion_s
 
 
 def check_decisions(instances: Instances, decisions: ArrayLike) -> NDArray[np.int64]:
@@ -396,70 +514,75 @@ def check_decisions(instances: Instances, decisions: ArrayLike) -> NDArray[np.in
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _outcomes(
-    tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits, max_cores, decisions,
-    outcomes,
-):  # fmt: skip
-    """Fill ``outcomes`` (B, 4): largest completion, sum of completions, run time on the device, send time.
+def _tallies(arrays, decisions, objective, tallies):
+    """Fill ``tallies`` (B, 5) with what each instance's decision adds up to, in the order of ``Tally``.
 
     The durations of a batch that is decided already are needed once, so only those of the decisions are computed.
     """
-    n, num_locations = tasks.shape[1], locations.shape[1]
-    room = new_problem(n, num_locations, edge_parent.shape[1])
-    free_s = np.empty((num_locations, max_cores))
-    finish_s = np.empty(n)
+    batch = Batch(*arrays)
+    work = new_workspace(batch)
+    num_locations = batch.locations.shape[1]
     used, pace = np.empty(num_locations, dtype=np.int64), np.empty((num_locations, 5))
-    for b in range(len(tasks)):
-        task, location, count = tasks[b], locations[b], task_counts[b]
-        radio_s = radio_backlog_s[b]
-        largest_s = total_s = run_s = sent_s = 0.0
-        if edge_start[b, count] == 0 and backlog_s.shape[2] == 1:
-            # The loop of ``place_tasks`` without what dependencies need. Cores that are alike are taken one after the
-            # other, so that nothing has to be searched or filled before all of a location have been used.
-            for k in range(num_locations):
-                used[k] = 0
-                for column, value in enumerate(paces(location, k)):
-                    pace[k, column] = value
-            for i in range(count):
-                k = decisions[b, i]
-                at = pace[k, 0], pace[k, 1], pace[k, 2], pace[k, 3], pace[k, 4]
-                send_s, path_s, duration_s, return_s = stage_times(task, i, k, at, True, True)
-                radio_s, ready_s = send_input(send_s, path_s, k, radio_s)
-                sent_s += send_s
-                run_s += duration_s if k == 0 else 0.0
-                core, start_s = used[k], backlog_s[b, k, 0]
-                if core < location[k, CORES]:
-                    used[k] = core + 1
-                else:
-                    core, start_s = first_core(free_s, k, core)
-                end_s = max(ready_s, start_s) + duration_s
-                free_s[k, core] = end_s
-                completion_s = end_s + return_s
-                largest_s = max(largest_s, completion_s)
-                total_s += completion_s
+    for b in range(len(decisions)):
+        task, location, count = batch.tasks[b], batch.locations[b], batch.task_counts[b]
+        if batch.edge_start[b, count] == 0 and batch.core_backlog_s.shape[2] == 1:
+            tally = _tally_alike(batch, b, decisions[b], objective, used, pace, work.room.free_s)
         else:
-            problem = view_problem(count, edge_start[b], edge_parent[b], room)
+            problem = view_problem(count, batch.edge_start[b], batch.edge_parent[b], work.problem)
             decision = decisions[b, :count]
             for i in range(count):
-                fill_decided(task, location, edge_bits[b], decision, i, problem)
-            start_schedule(location, backlog_s[b], free_s)
-            _, largest_s, total_s, run_s, sent_s = place_tasks(
-                problem, decision, 0, count, radio_s, 0.0, finish_s, free_s
-            )
-        outcomes[b, 0], outcomes[b, 1], outcomes[b, 2], outcomes[b, 3] = largest_s, total_s, run_s, sent_s
+                fill_decided(task, location, batch.edge_bits[b], decision, i, problem)
+            start_schedule(location, batch.core_backlog_s[b], work.room.free_s)
+            none = Tally(batch.radio_backlog_s[b], 0.0, 0.0, 0.0, 0.0)
+            tally = place_tasks(problem, decision, 0, count, none, objective, work.room)
+        for column, amount_s in enumerate(tally):
+            tallies[b, column] = amount_s
 
 
-def _checked_outcomes(instances: Instances, decisions: ArrayLike) -> NDArray[np.float64]:
-    """(B, 4): makespan, sum of completions, run time on the device, send time, in seconds."""
-    outcomes = np.empty((len(instances), 4))
-    _outcomes(*instances.arrays, instances.max_cores, check_decisions(instances, decisions), outcomes)
-    return outcomes
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _tally_alike(batch, b, decision, objective, used, pace, free_s):
+    """``place_tasks`` of an instance of independent tasks, whose cores at each location are alike.
+
+    Such cores are taken one after the other, so that nothing has to be searched or filled before all of a location have
+    been used. ``used`` (K,), ``pace`` (K, 5) and ``free_s`` are scratch space.
+    """
+    task, location = batch.tasks[b], batch.locations[b]
+    for k in range(len(used)):
+        used[k] = 0
+        for column, amount in enumerate(paces(location, k)):
+            pace[k, column] = amount
+    radio_s = batch.radio_backlog_s[b]
+    value_s = makespan_s = run_s = sent_s = 0.0
+    for i in range(batch.task_counts[b]):
+        k = decision[i]
+        at = pace[k, 0], pace[k, 1], pace[k, 2], pace[k, 3], pace[k, 4]
+        send_s, path_s, duration_s, return_s = stage_times(task, i, k, at, True, True)
+        radio_s, ready_s = send_input(send_s, path_s, k, radio_s)
+        sent_s += send_s
+        run_s += duration_s if k == 0 else 0.0
+        core, start_s = used[k], batch.core_backlog_s[b, k, 0]
+        if core < location[k, CORES]:
+            used[k] = core + 1
+        else:
+            core, start_s = first_core(free_s, k, core)
+        end_s = max(ready_s, start_s) + duration_s
+        free_s[k, core] = end_s
+        value_s = accumulate(objective, value_s, end_s + return_s)
+        makespan_s = max(makespan_s, end_s + return_s)
+    return Tally(radio_s, value_s, makespan_s, run_s, sent_s)
 
 
-def _energy(instances: Instances, outcomes: NDArray[np.float64]) -> NDArray[np.float64]:
-    makespan_s, _, run_s, send_s = outcomes.T
+def _checked_tallies(instances: Instances, decisions: ArrayLike, objective: int) -> Tally:
+    """A ``Tally`` of arrays (B,)."""
+    tallies = np.empty((len(instances), 5))
+    _tallies(instances.arrays, check_decisions(instances, decisions), objective, tallies)
+    return Tally(*tallies.T)
+
+
+def _energy_j(instances: Instances, tally: Tally) -> NDArray[np.float64]:
     kappa, transmit_w, idle_w = instances.power[:, :ENERGY_WEIGHT].T
-    return kappa * instances.cpu_hz[:, 0] ** 3 * run_s + transmit_w * send_s + idle_w * makespan_s
+    run_w = kappa * instances.cpu_hz[:, 0] ** 3
+    return run_w * tally.run_s + transmit_w * tally.send_s + idle_w * tally.makespan_s
 
 
 def completion_times(instances: Instances, decisions: ArrayLike) -> NDArray[np.float64]:
@@ -477,7 +600,7 @@ def completion_times(instances: Instances, decisions: ArrayLike) -> NDArray[np.f
     """
     checked = check_decisions(instances, decisions)
     events = np.empty((*checked.shape, 5))
-    _schedules(*instances.arrays, instances.max_cores, checked, np.empty_like(checked), events)
+    _schedules(instances.arrays, checked, np.empty_like(checked), events)
     return events[:, :, 4]
 
 
@@ -497,12 +620,10 @@ def latency(instances: Instances, decisions: ArrayLike, objective: str = "makesp
         ValueError: the decisions have another shape or a value out of range, or the objective is unknown.
     """
     code = objective_code(objective)
-    outcomes = _checked_outcomes(instances, decisions)
-    if code == MEAN:
-        return outcomes[:, 1] / instances.task_counts
-    if code == MAKESPAN:
-        return outcomes[:, 0].copy()
-    return outcomes[:, 0] + instances.power[:, ENERGY_WEIGHT] * _energy(instances, outcomes)
+    tally = _checked_tallies(instances, decisions, code)
+    energy_s = instances.power[:, ENERGY_WEIGHT] * _energy_j(instances, tally) if is_priced(code) else 0.0
+    latency_s: NDArray[np.float64] = outcome(code, tally.value_s, instances.task_counts, energy_s)
+    return latency_s.copy()
 
 
 def energy(instances: Instances, decisions: ArrayLike) -> NDArray[np.float64]:
@@ -521,7 +642,7 @@ def energy(instances: Instances, decisions: ArrayLike) -> NDArray[np.float64]:
     Raises:
         ValueError: the decisions have another shape or a value out of range.
     """
-    return _energy(instances, _checked_outcomes(instances, decisions))
+    return _energy_j(instances, _checked_tallies(instances, decisions, MAKESPAN))
 
 
 def optimality_gap(latency_s: NDArray[np.float64], optimum_s: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -585,7 +706,7 @@ def schedule(instances: Instances, decision: ArrayLike, index: int = 0) -> Sched
     row = np.ascontiguousarray(row[:, : one.task_counts[0]])  # without padding
     cores = np.empty(row.shape, dtype=np.int64)
     events = np.empty((*row.shape, 5))
-    _schedules(*one.arrays, one.max_cores, row, cores, events)
+    _schedules(one.arrays, row, cores, events)
     backlog_s = np.empty((one.num_locations, one.max_cores))
     start_schedule(one.locations[0], one.core_backlog_s[0], backlog_s)
     return Schedule(row[0], cores[0], *events[0].T, backlog_s, float(one.radio_backlog_s[0]))  # type: ignore[call-arg]

@@ -13,20 +13,22 @@ from numpy.random import SeedSequence
 from numpy.typing import NDArray
 
 from offload_gym.delay import (
-    COST,
-    MEAN,
+    Room,
+    Start,
+    accumulate,
     check_decisions,
-    cost_per_makespan,
     energy_price,
-    fill_prices,
-    new_problem,
+    is_priced,
+    new_workspace,
     objective_code,
-    open_problem,
+    open_decision,
+    open_instance,
+    per_value,
     place,
-    start_schedule,
+    take,
 )
 from offload_gym.files import replacing
-from offload_gym.instances import LOCATION_FIELDS, POWER_FIELDS, TASK_FIELDS, Instances
+from offload_gym.instances import LOCATION_FIELDS, POWER_FIELDS, TASK_FIELDS, Batch, Instances
 from offload_gym.sampling import sample_estimated
 from offload_gym.scenario import Scenario
 from offload_gym.seeds import as_seed_sequence
@@ -95,61 +97,74 @@ class Demonstrations(NamedTuple):
         return self.alternative_s / np.where(least_s > 0, least_s, 1.0) - (least_s > 0)
 
 
+class Labels(NamedTuple):
+    """What the labelling kernel fills, as in ``Demonstrations``."""
+
+    decisions: NDArray[np.int64]  # (B, n)
+    latency_s: NDArray[np.float64]  # (B,)
+    prefixes: NDArray[np.int64]  # (B, n)
+    alternative_s: NDArray[np.float64]  # (B, n, K)
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
-def _label(
-    tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits, max_cores,
-    power, objective, explore, decisions, latency_s, prefixes, alternative_s,
-):  # fmt: skip
-    """Fill the labels; ``explore`` (B, n) is the location to take at a step, or -1 for the best one."""
-    n, num_locations = tasks.shape[1], locations.shape[1]
-    room = new_problem(n, num_locations, edge_parent.shape[1])
-    free_s = np.empty((num_locations, max_cores))
-    finish_s = np.empty(n)
-    trials = np.empty(n, dtype=np.int64)
-    for b in range(len(tasks)):
-        problem = open_problem(b, tasks, locations, task_counts, edge_start, edge_parent, edge_bits, room)
-        fill_prices(power[b], locations[b], problem)
-        count = task_counts[b]
-        per_value = count if objective == MEAN else 1.0
-        if objective == COST:
-            per_value /= cost_per_makespan(power[b])
-        price_s = 0.0  # of the energy of the tasks of the prefix
-        decision, prefix, trial = decisions[b, :count], prefixes[b, :count], trials[:count]
-        decisions[b, count:], prefixes[b, count:], alternative_s[b, count:] = 0, 0, np.nan  # padding
-        start_schedule(locations[b], backlog_s[b], free_s)
-        radio_s = radio_backlog_s[b]
-        optimum_s, _, _ = solve_one(problem, 0, radio_s, finish_s, free_s, 0.0, objective, UNLIMITED, decision)
-        latency_s[b] = optimum_s / per_value
-        value_s = 0.0
+def _label(arrays, objective, explore, labels):
+    """Fill ``labels``; ``explore`` (B, n) is the location to take at a step, or -1 for the best one."""
+    batch, labels = Batch(*arrays), Labels(*labels)
+    work = new_workspace(batch)
+    num_locations = batch.locations.shape[1]
+    values_s, all_trials = np.empty(num_locations), np.empty(explore.shape[1], dtype=np.int64)
+    for b in range(len(explore)):
+        problem, start = open_instance(batch, b, work)
+        decision, prefix = open_decision(batch, b, labels.decisions), open_decision(batch, b, labels.prefixes)
+        count, alternative_s = len(decision), labels.alternative_s[b]
+        alternative_s[count:] = np.nan  # padding
+        value_per_s = per_value(objective, count, batch.power[b])
+        optimum_s, _, _ = solve_one(problem, decision, start, objective, UNLIMITED, work.room)
+        labels.latency_s[b] = optimum_s / value_per_s
+        so_far = Room(work.room.finish_s, work.core_s)  # the schedule of the prefix
+        price_s = 0.0  # of the energy of its tasks
         optimal_so_far = True  # the optimum is known while the prefix follows it
         for i in range(count):
+            known = decision[i] if optimal_so_far else -1
+            _value_choices(problem, prefix, start, price_s, known, objective, all_trials[:count], work.room, values_s)
             for k in range(num_locations):
-                if optimal_so_far and k == decision[i]:
-                    alternative_s[b, i, k] = latency_s[b]
-                    continue
-                sent_s, core, _, finish_s[i], completion_s, _ = place(problem, i, k, prefix, finish_s, radio_s, free_s)
-                before_s = free_s[k, core]
-                free_s[k, core] = finish_s[i]
-                after_s = value_s + completion_s if objective == MEAN else max(value_s, completion_s)
-                added_s = price_s + energy_price(problem, i, k, prefix) if objective == COST else 0.0
-                if i + 1 < count:
-                    trial[:i] = prefix[:i]
-                    trial[i] = k
-                    after_s, _, _ = solve_one(
-                        problem, i + 1, sent_s, finish_s, free_s, after_s, objective, UNLIMITED, trial
-                    )
-                free_s[k, core] = before_s
-                alternative_s[b, i, k] = (after_s + added_s) / per_value
+                alternative_s[i, k] = labels.latency_s[b] if k == known else values_s[k] / value_per_s
             k = explore[b, i]
             if k < 0:
-                k = decision[i] if optimal_so_far else alternative_s[b, i].argmin()
+                k = decision[i] if optimal_so_far else alternative_s[i].argmin()
             optimal_so_far = optimal_so_far and k == decision[i]
             prefix[i] = k
-            radio_s, core, _, finish_s[i], completion_s, _ = place(problem, i, k, prefix, finish_s, radio_s, free_s)
-            free_s[k, core] = finish_s[i]
-            value_s = value_s + completion_s if objective == MEAN else max(value_s, completion_s)
-            if objective == COST:
-                price_s += energy_price(problem, i, k, prefix)
+            placed = place(problem, prefix, i, k, start.radio_s, so_far)
+            take(so_far, i, k, placed)
+            value_s = accumulate(objective, start.value_s, placed.completion_s)
+            start = Start(i + 1, placed.radio_s, value_s, so_far.free_s)
+            if is_priced(objective):
+                price_s += energy_price(problem, prefix, i, k)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _value_choices(problem, prefix, start, price_s, known, objective, trial, room, values_s):
+    """Fill ``values_s`` (K,), but for ``known``: the least value, with its price, behind each choice of a task.
+
+    The task is ``start.first``, and ``price_s`` that of the tasks before it; the cores of the start are changed and
+    restored. ``trial`` (n,) is scratch space.
+    """
+    i, so_far = start.first, Room(room.finish_s, start.core_s)
+    for k in range(len(values_s)):
+        if k == known:
+            continue
+        placed = place(problem, prefix, i, k, start.radio_s, so_far)
+        before_s = start.core_s[k, placed.core]
+        take(so_far, i, k, placed)
+        value_s = accumulate(objective, start.value_s, placed.completion_s)
+        added_s = price_s + energy_price(problem, prefix, i, k) if is_priced(objective) else 0.0
+        if i + 1 < len(trial):
+            trial[:i] = prefix[:i]
+            trial[i] = k
+            rest = Start(i + 1, placed.radio_s, value_s, start.core_s)
+            value_s, _, _ = solve_one(problem, trial, rest, objective, UNLIMITED, room)
+        start.core_s[k, placed.core] = before_s
+        values_s[k] = value_s + added_s
 
 
 def label(
@@ -177,22 +192,23 @@ def label(
     code = objective_code(objective)
     size, n = len(instances), instances.num_tasks
     explore = np.full((size, n), -1) if exploration is None else _checked_exploration(exploration, instances)
-    decisions = np.empty((size, n), dtype=np.int64)
-    latency_s = np.empty(size)
-    prefixes = np.empty_like(decisions)
-    alternative_s = np.empty((size, n, instances.num_locations))
+    labels = Labels(
+        decisions=np.empty((size, n), dtype=np.int64),
+        latency_s=np.empty(size),
+        prefixes=np.empty((size, n), dtype=np.int64),
+        alternative_s=np.empty((size, n, instances.num_locations)),
+    )
     bar = progress_bar(size, "instance") if progress else None
 
     def work(rows: slice) -> None:
-        outputs = (array[rows] for array in (explore, decisions, latency_s, prefixes, alternative_s))
-        _label(*instances[rows].arrays, instances.max_cores, instances.power[rows], code, *outputs)
+        _label(instances[rows].arrays, code, explore[rows], tuple(array[rows] for array in labels))
         if bar is not None:
             bar.update(rows.stop - rows.start)
 
     for_each_chunk(work, size, num_threads, chunk=CHUNK)
     if bar is not None:
         bar.close()
-    return Demonstrations(instances, objective, decisions, latency_s, prefixes, alternative_s)
+    return Demonstrations(instances, objective, *labels)
 
 
 def _checked_exploration(exploration: NDArray[np.int64], instances: Instances) -> NDArray[np.int64]:
@@ -209,6 +225,7 @@ def _checked_exploration(exploration: NDArray[np.int64], instances: Instances) -
     return array.astype(np.int64)
 
 
+# Parameters: options of a public call that takes seconds; callers name them.
 def generate_demonstrations(
     scenario: str | Mapping[str, Any] | Scenario,
     num_instances: int,

@@ -44,13 +44,16 @@ def estimated(
     instances: Instances, noise: float, radio: NDArray[np.float64], backlogs: NDArray[np.float64]
 ) -> Instances:
     """Estimates from standard normal numbers: ``radio`` (B,), and ``backlogs`` (B, 1 + K) with the radio's first."""
-    factors = np.exp(noise * backlogs)
+    factors, of_radio = np.exp(noise * backlogs), np.exp(noise * radio)[:, None]
     locations = instances.locations.copy()
-    locations[:, :, [UPLINK, DOWNLINK]] *= np.exp(noise * radio)[:, None, None]
-    return Instances.from_arrays(
-        instances.tasks, locations, instances.core_backlog_s * factors[:, 1:, None],
-        instances.radio_backlog_s * factors[:, 0], *instances.arrays[4:], instances.power,
-    )  # fmt: skip
+    locations[:, :, [UPLINK, DOWNLINK]] *= of_radio[:, :, None]
+    return Instances.from_batch(
+        instances.batch._replace(
+            locations=locations,
+            core_backlog_s=instances.core_backlog_s * factors[:, 1:, None],
+            radio_backlog_s=instances.radio_backlog_s * factors[:, 0],
+        )
+    )
 
 
 def check_noise(name: str, noise: Any, or_last: bool = True) -> None:
@@ -64,11 +67,10 @@ def check_noise(name: str, noise: Any, or_last: bool = True) -> None:
 
 def as_last_measured(instances: Instances, before: Instances) -> Instances:
     """The tasks of ``instances`` with the rates and backlogs of the epochs ``before`` them, (B,) each."""
-    return Instances.from_arrays(
-        instances.tasks,
-        before.locations,
-        before.core_backlog_s,
-        before.radio_backlog_s,
-        *instances.arrays[4:],
-        instances.power,
+    return Instances.from_batch(
+        instances.batch._replace(
+            locations=before.locations,
+            core_backlog_s=before.core_backlog_s,
+            radio_backlog_s=before.radio_backlog_s,
+        )
     )

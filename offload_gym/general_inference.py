@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
-from offload_gym.delay import new_problem, place, start_schedule, view_problem
-from offload_gym.instances import CORES
+from offload_gym.delay import Start, new_workspace, open_decision
+from offload_gym.instances import CORES, Batch
 from offload_gym.observation import (
-    fill_links,
     links_of,
+    next_start,
     open_epoch,
     row_size,
     state_size,
@@ -20,7 +23,28 @@ from offload_gym.observation import (
     write_row,
     write_state,
 )
-from offload_gym.solvers.local_search import NO_REFINEMENT, refine_decision
+from offload_gym.solvers.local_search import NO_MOVES, refine_decision
+
+
+class Nets(NamedTuple):
+    """A network as numbers: an encoder, where it has one, and a head."""
+
+    encoder_sizes: NDArray[np.int64]  # inputs, then the outputs of each layer; empty without an encoder
+    head_sizes: NDArray[np.int64]
+    weights: NDArray[np.float32]  # of the encoder's layers, then of the head's, input by input, each before its bias
+    cores: NDArray[np.float64]  # (K,) of the locations that it knows
+    tanh: bool
+    joint: bool
+
+
+class Buffers(NamedTuple):
+    """What a network reads and writes."""
+
+    rows: NDArray[np.float32]  # (n, row size) of the tasks
+    state: NDArray[np.float32]
+    later: NDArray[np.float32]  # (n + 1, code) sums of the encodings from task i on
+    x: NDArray[np.float32]  # the input of a layer, and its output
+    y: NDArray[np.float32]  # scratch space
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -75,21 +99,36 @@ def _argmax(values, start, count):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _encode(times, links, scale_s, weights, sizes, tanh, rows, later, x, y):
-    """Fill the task ``rows`` (n, row size) and ``later`` (n + 1, code): sums of the encodings from task i on."""
+def _new_buffers(nets, n, dependent):
+    """``Buffers`` for instances of up to ``n`` tasks; whether rows and states are those for ``dependent`` tasks."""
+    num_locations = len(nets.cores)
+    widest, code = nets.head_sizes.max(), 0
+    if len(nets.encoder_sizes) > 0:
+        widest, code = max(widest, nets.encoder_sizes.max()), nets.encoder_sizes[-1]
+    rows = np.empty((n, row_size(num_locations, dependent)), dtype=np.float32)
+    state = np.empty(state_size(int(nets.cores.sum()), num_locations, dependent), dtype=np.float32)
+    later = np.empty((n + 1, code), dtype=np.float32)
+    return Buffers(rows, state, later, np.empty(widest, dtype=np.float32), np.empty(widest, dtype=np.float32))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _encode(times, links, scale_s, nets, buffers):
+    """Fill the task rows and the sums of their encodings."""
+    rows, _, later, x, y = buffers
     features = rows.shape[1] - 1  # the encoder does not read the leading 1
     later[len(times)] = 0.0
     for i in range(len(times) - 1, -1, -1):
         write_row(times, links, i, scale_s, rows[i], 0)
         x[:features] = rows[i, 1:]
-        _layers(weights, 0, sizes, tanh, False, x, y)
+        _layers(nets.weights, 0, nets.encoder_sizes, nets.tanh, False, x, y)
         for e in range(later.shape[1]):
             later[i, e] = later[i + 1, e] + x[e]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _write_head_input(rows, later, i, joint, state, x):
-    """Fill ``x`` with the head's input for task ``i``: sums of encodings, row, state."""
+def _write_head_input(i, joint, buffers):
+    """Write the head's input for task ``i``: sums of encodings, row, state."""
+    rows, state, later, x, _ = buffers
     code = later.shape[1]
     at = 0
     if joint:
@@ -102,69 +141,59 @@ def _write_head_input(rows, later, i, joint, state, x):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def decide_kernel(
-    tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits, max_cores,
-    encoder_sizes, head_sizes, weights, tanh, joint, all_links, known_cores, refine, decisions,
-):  # fmt: skip
-    """Fill ``decisions`` (B, n); returns whether all instances have the cores that the network knows."""
-    n, num_locations = tasks.shape[1], locations.shape[1]
-    encoded = len(encoder_sizes) > 0
+def _knows(cores, location):
+    """Whether the locations (K, 6) have the cores (K,) that the network knows."""
+    num_other = 0
+    for k in range(len(cores)):
+        num_other += location[k, CORES] != cores[k]
+    return num_other == 0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _decide(problem, decision, start, epoch, links, room, nets, buffers):
+    """Fill ``decision`` by one pass for all tasks (joint), or by one a task that sees the schedule so far."""
+    num_locations, num_rows = len(nets.cores), len(buffers.rows)
+    encoded = len(nets.encoder_sizes) > 0
     head_at = 0  # where the head's weights begin
-    for layer in range(len(encoder_sizes) - 1):
-        head_at += (encoder_sizes[layer] + 1) * encoder_sizes[layer + 1]
-    room = new_problem(n, num_locations, edge_parent.shape[1])
-    free_s = np.empty((num_locations, max_cores))
-    finish_s = np.empty(n)
-    scratch = np.empty(n, dtype=np.int64)
-    dependent = all_links is not None
-    rows = np.empty((n, row_size(num_locations, dependent)), dtype=np.float32)
-    state = np.empty(state_size(int(known_cores.sum()), num_locations, dependent), dtype=np.float32)
-    later = np.empty((n + 1, encoder_sizes[-1] if encoded else 0), dtype=np.float32)
-    x = np.empty(max(head_sizes.max(), encoder_sizes.max() if encoded else 0), dtype=np.float32)
-    y = np.empty_like(x)
-    for b in range(len(tasks)):
-        cores = locations[b, :, CORES]
-        for k in range(num_locations):
-            if cores[k] != known_cores[k]:
-                return False
-        count = task_counts[b]
-        problem = view_problem(count, edge_start[b], edge_parent[b], room)
-        links = links_of(all_links, 0, count)
-        radio_s = radio_backlog_s[b]
-        scale_s = open_epoch(
-            tasks[b], locations[b], backlog_s[b], radio_s, edge_bits[b], problem, finish_s, free_s, scratch
-        )
-        fill_links(problem, links)
-        decision = decisions[b, :count]
-        decisions[b, count:] = 0  # padding
-        makespan_s = 0.0
-        if encoded:
-            _encode(problem.times, links, scale_s, weights, encoder_sizes, tanh, rows, later, x, y)
-        for i in range(count):
-            if i == 0 or not joint:
-                if encoded:
-                    write_state(
-                        problem, locations[b], links, i, decision, finish_s, radio_s, makespan_s, free_s, scale_s, state
-                    )  # fmt: skip
-                else:
-                    write_observation(
-                        problem, locations[b], links, i, n, decision, finish_s, radio_s, makespan_s, free_s, scale_s, x
-                    )
+    for layer in range(len(nets.encoder_sizes) - 1):
+        head_at += (nets.encoder_sizes[layer] + 1) * nets.encoder_sizes[layer + 1]
+    if encoded:
+        _encode(problem.times, links, epoch.scale_s, nets, buffers)
+    for i in range(len(decision)):
+        if i == 0 or not nets.joint:
             if encoded:
-                _write_head_input(rows, later, i, joint, state, x)
-            if encoded or i == 0 or not joint:
-                _layers(weights, head_at, head_sizes, tanh, True, x, y)
-            # Without an encoder, the joint form's one pass gives the scores of all tasks.
-            k = _argmax(x, 0 if encoded or not joint else i * num_locations, num_locations)
-            decision[i] = k
-            if not joint:
-                radio_s, core, _, finish_s[i], completion_s, _ = place(
-                    problem, i, k, decision, finish_s, radio_s, free_s
-                )
-                free_s[k, core] = finish_s[i]
-                makespan_s = max(makespan_s, completion_s)
-        if refine != NO_REFINEMENT:
-            start_s = np.empty_like(free_s)
-            start_schedule(locations[b], backlog_s[b], start_s)
-            refine_decision(problem, decision, refine, radio_backlog_s[b], start_s, finish_s, free_s)
+                write_state(problem, decision, start, epoch, links, room.finish_s, buffers.state)
+            else:
+                write_observation(problem, decision, start, epoch, links, room.finish_s, num_rows, buffers.x)
+        if encoded:
+            _write_head_input(i, nets.joint, buffers)
+        if encoded or i == 0 or not nets.joint:
+            _layers(nets.weights, head_at, nets.head_sizes, nets.tanh, True, buffers.x, buffers.y)
+        # Without an encoder, the joint form's one pass gives the scores of all tasks.
+        decision[i] = _argmax(buffers.x, 0 if encoded or not nets.joint else i * num_locations, num_locations)
+        if not nets.joint:
+            start = next_start(problem, decision, start, room)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def decide_kernel(arrays, nets, all_links, objective, moves, decisions):
+    """Fill ``decisions`` (B, n); returns whether all instances have the cores that the network knows.
+
+    ``nets`` are the fields of ``Nets``, and ``all_links`` (1, n, 3), or None, room for links.
+    """
+    batch, nets = Batch(*arrays), Nets(*nets)
+    work = new_workspace(batch)
+    room = work.room
+    buffers = _new_buffers(nets, decisions.shape[1], all_links is not None)
+    scratch = np.empty(decisions.shape[1], dtype=np.int64)
+    for b in range(len(decisions)):
+        if not _knows(nets.cores, batch.locations[b]):
+            return False
+        links = links_of(all_links, 0, batch.task_counts[b])
+        problem, start, epoch = open_epoch(batch, b, links, work, scratch)
+        decision = open_decision(batch, b, decisions)
+        _decide(problem, decision, start, epoch, links, room, nets, buffers)
+        if moves != NO_MOVES:
+            whole = Start(0, batch.radio_backlog_s[b], 0.0, work.core_s)
+            refine_decision(problem, decision, whole, objective, moves, room)
     return True

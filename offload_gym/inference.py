@@ -18,19 +18,19 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from offload_gym.delay import MEAN, PATH, RETURN, RUN, SEND, Problem, paces, stage_times
+from offload_gym.delay import PATH, RETURN, RUN, SEND, Problem, Room, Start, paces, stage_times, value_of
 from offload_gym.instances import CORES
 from offload_gym.observation import squash, state_size
-from offload_gym.solvers.local_search import NO_REFINEMENT, refine_decision
+from offload_gym.solvers.local_search import NO_MOVES, refine_decision
 
 LANES = 8  # outputs of a layer that are computed at a time; its outputs are padded to a multiple
 CHAINS = 4  # sums that are kept apart, as an addition has to wait for the one before; inputs are padded to a multiple
 
 # A plan is a network as integers: how it is used (0 or 1: one pass decides all tasks; the best schedule is kept; codes
-# of roll-outs, objective and refinement), the numbers of an encoding and of layers, then the cores of each location,
-# then for each layer where its weights begin and its padded inputs and outputs.
-NUM_LOCATIONS, IS_JOINT, KEEP_BEST, ROLL_OUTS, OBJECTIVE, REFINE = range(6)
-CODE, ENCODER_LAYERS, HEAD_LAYERS, FIRST_CORES = range(6, 10)
+# of roll-outs and objective, and of the objective and the moves of local search), the numbers of an encoding and of
+# layers, then the cores of each location, then for each layer where its weights begin, its padded inputs and outputs.
+NUM_LOCATIONS, IS_JOINT, KEEP_BEST, ROLL_OUTS, OBJECTIVE, SEARCHED, MOVES = range(7)
+CODE, ENCODER_LAYERS, HEAD_LAYERS, FIRST_CORES = range(7, 11)
 NOT_TRIED, TRIED, SHOWN = range(3)  # roll-outs: TRIED ones may be kept, the network reads those that are SHOWN
 
 Layers = Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]
@@ -102,15 +102,16 @@ def make_plan(
     head: Layers,
     keep_best: bool,
     objective: int,
-    refine: int,
+    search: tuple[int, int],
     roll_outs: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """A network as two arrays, what ``decide_independent`` takes: integers and padded weights.
 
-    Without layers each task goes where the roll-out is best.
+    ``search`` is the objective of local search behind it and its moves. Without layers each task goes where the
+    roll-out is best.
     """
     code = len(encoder[-1][1]) if encoder else 0
-    plan = [len(cores), joint, keep_best, roll_outs, objective, refine, code, len(encoder), len(head), *cores]
+    plan = [len(cores), joint, keep_best, roll_outs, objective, *search, code, len(encoder), len(head), *cores]
     parts: list[NDArray[np.float32]] = [np.empty(0, dtype=np.float32)]
     at = 0
     for weight, bias in (*encoder, *head):
@@ -270,10 +271,10 @@ def _refine(times, plan, radio_s, start_s, free_s, own, best):
         times, np.zeros(count + 1, dtype=np.int64), np.empty(0, dtype=np.int64), np.zeros(count, dtype=np.bool_),
         np.empty((0, num_locations, num_locations, 2)), np.zeros(2),
     )  # fmt: skip
-    finish_s = np.empty(count)
-    value = refine_decision(problem, best, plan[REFINE], radio_s, start_s, finish_s, free_s)
+    start, room = Start(0, radio_s, 0.0, start_s), Room(np.empty(count), free_s)
+    value = refine_decision(problem, best, start, plan[SEARCHED], plan[MOVES], room)
     # From the worse start the better end may be reached.
-    if own_differs and refine_decision(problem, own, plan[REFINE], radio_s, start_s, finish_s, free_s) < value:
+    if own_differs and refine_decision(problem, own, start, plan[SEARCHED], plan[MOVES], room) < value:
         best[:] = own
 
 
@@ -334,7 +335,7 @@ def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts
         # From here on times are in terms of the scale.
         per_s = 1.0 / makespan_s if makespan_s > 0.0 else 1.0
         greedy_largest_s, greedy_total_s = makespan_s * per_s, total_s * per_s
-        best_value = greedy_total_s if objective == MEAN else greedy_largest_s
+        best_value = value_of(objective, greedy_largest_s, greedy_total_s)
         for i in range(count):
             for k in range(num_locations):
                 for stage in range(4):
@@ -383,7 +384,7 @@ def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts
                             times, i + 1, count, plan, radio_s + times[i, k, SEND], trial_free_s, trial
                         )
                         reached_s, reached_total_s = max(placed_largest_s, later_s), placed_total_s + later_total_s
-                        value = reached_total_s if objective == MEAN else reached_s
+                        value = value_of(objective, reached_s, reached_total_s)
                         if keep_best and value < best_value:
                             best_value = value
                             for j in range(i):
@@ -418,7 +419,7 @@ def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts
                     if score > highest:
                         chosen, highest = k, score
             else:
-                reached = totals_s if objective == MEAN else largest_s
+                reached = value_of(objective, largest_s, totals_s)
                 for k in range(1, num_locations):
                     if reached[k] < reached[chosen]:
                         chosen = k
@@ -440,10 +441,10 @@ def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts
                 total_s += completion_s
                 _take(free_s, k, plan[FIRST_CORES + k], finish_s)
         # What the network chose is one of the roll-outs of its last choice.
-        if not keep_best or ((joint or not tried) and (total_s if objective == MEAN else makespan_s) < best_value):
+        if not keep_best or ((joint or not tried) and value_of(objective, makespan_s, total_s) < best_value):
             for i in range(count):
                 best[i] = decision[i]
-        if plan[REFINE] != NO_REFINEMENT:
+        if plan[MOVES] != NO_MOVES:
             radio_s = radio_backlog_s[b] * per_s
             _refine(times[:count], plan, radio_s, start_s, trial_free_s, decision[:count], best[:count])
     return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +15,27 @@ LOCATION_FIELDS = ("cpu_hz", "cores", "uplink_bps", "downlink_bps", "wired_bps",
 CPU, CORES, UPLINK, DOWNLINK, WIRED, PROPAGATION = range(6)
 POWER_FIELDS = ("kappa", "transmit_w", "idle_w", "energy_weight_s_per_j")
 KAPPA, TRANSMIT, IDLE, ENERGY_WEIGHT = range(4)
+
+
+class Batch(NamedTuple):
+    """The packed arrays of B instances of up to n tasks and E edges, with K locations.
+
+    A kernel takes them as a plain tuple and names them in its first line, ``batch = Batch(*arrays)``: numba takes three
+    times as long to look at a tuple with names as at a plain one.
+    """
+
+    tasks: NDArray[np.float64]  # (B, n, 3), columns as in TASK_FIELDS
+    locations: NDArray[np.float64]  # (B, K, 6), columns as in LOCATION_FIELDS
+    # (B, K, 1) where all cores of a location are alike, else (B, K, max_cores)
+    core_backlog_s: NDArray[np.float64]
+    radio_backlog_s: NDArray[np.float64]  # (B,)
+    task_counts: NDArray[np.int64]  # (B,)
+    # The edges into task i are edge_start[i], ..., edge_start[i + 1] - 1, by increasing parent. Instances with fewer
+    # edges than others have padding at the end of edge_parent and edge_bits.
+    edge_start: NDArray[np.int64]  # (B, n + 1)
+    edge_parent: NDArray[np.int64]  # (B, E)
+    edge_bits: NDArray[np.float64]  # (B, E)
+    power: NDArray[np.float64]  # (B, 4), columns as in POWER_FIELDS
 
 
 class Instances:
@@ -57,6 +78,7 @@ class Instances:
         ValueError: one sentence with the field, the value and the bound.
     """
 
+    # Parameters: the public fields, one each, which callers name; no kernel is called with them.
     def __init__(
         self,
         *,
@@ -125,62 +147,52 @@ class Instances:
                     raise ValueError(f"{POWER_FIELDS[column]} has the shape {array.shape}; it must be {per_task[:1]}")
                 _require(POWER_FIELDS[column], array, _not_negative(array), "finite and at least 0")
                 power[:, column] = array
-        self._store(tasks, locations, backlog.reshape(*per_location, -1).copy(), radio.copy(), number, *graph, power)
+        backlog = backlog.reshape(*per_location, -1).copy()
+        self._store(Batch(tasks, locations, backlog, radio.copy(), number, *graph, power))
 
-    def _store(
-        self,
-        tasks: NDArray[np.float64],
-        locations: NDArray[np.float64],
-        core_backlog_s: NDArray[np.float64],
-        radio_backlog_s: NDArray[np.float64],
-        task_counts: NDArray[np.int64] | None = None,
-        edge_start: NDArray[np.int64] | None = None,
-        edge_parent: NDArray[np.int64] | None = None,
-        edge_bits: NDArray[np.float64] | None = None,
-        power: NDArray[np.float64] | None = None,
-    ) -> None:
-        size, n = tasks.shape[:2]
-        self.tasks = tasks  # (B, n, 3), columns as in TASK_FIELDS
-        self.locations = locations  # (B, K, 6), columns as in LOCATION_FIELDS
-        # (B, K, 1) where all cores of a location are alike, else (B, K, max_cores)
-        self.core_backlog_s = core_backlog_s
-        self.radio_backlog_s = radio_backlog_s  # (B,)
-        self.task_counts = np.full(size, n, dtype=np.int64) if task_counts is None else task_counts  # (B,)
-        # The edges into task i are edge_start[i], ..., edge_start[i + 1] - 1, by increasing parent. Instances with
-        # fewer edges than others have padding at the end of edge_parent and edge_bits.
-        self.edge_start = np.zeros((size, n + 1), dtype=np.int64) if edge_start is None else edge_start  # (B, n + 1)
-        self.edge_parent = np.zeros((size, 0), dtype=np.int64) if edge_parent is None else edge_parent  # (B, E)
-        self.edge_bits = np.zeros((size, 0)) if edge_bits is None else edge_bits  # (B, E)
-        # (B, 4), columns as in POWER_FIELDS; read by the kernels that know the objective "cost"
-        self.power = np.zeros((size, len(POWER_FIELDS))) if power is None else power
-        # What every kernel takes first.
-        self.arrays = (
-            tasks, locations, core_backlog_s, radio_backlog_s, self.task_counts, self.edge_start, self.edge_parent,
-            self.edge_bits,
-        )  # fmt: skip
-        self.max_cores = int(locations[:, :, CORES].max(initial=1))
-        self.num_tasks = n
-        self.num_locations = locations.shape[1]
+    def _store(self, batch: Batch) -> None:
+        self.batch = batch
+        self.arrays: tuple[Any, ...] = tuple(batch)  # what every kernel takes first
+        self.num_tasks = batch.tasks.shape[1]
+        self.num_locations = batch.locations.shape[1]
+        self.tasks, self.locations = batch.tasks, batch.locations
+        self.core_backlog_s, self.radio_backlog_s = batch.core_backlog_s, batch.radio_backlog_s
+        self.task_counts, self.power = batch.task_counts, batch.power
+        self.edge_start, self.edge_parent, self.edge_bits = batch.edge_start, batch.edge_parent, batch.edge_bits
 
     @classmethod
-    def from_arrays(
-        cls,
-        tasks: NDArray[np.float64],
-        locations: NDArray[np.float64],
-        core_backlog_s: NDArray[np.float64],
-        radio_backlog_s: NDArray[np.float64],
-        task_counts: NDArray[np.int64] | None = None,
-        edge_start: NDArray[np.int64] | None = None,
-        edge_parent: NDArray[np.int64] | None = None,
-        edge_bits: NDArray[np.float64] | None = None,
-        power: NDArray[np.float64] | None = None,
-    ) -> Instances:
+    def from_batch(cls, batch: Batch) -> Instances:
         """Instances over packed arrays that are known to be good, without a check or a copy."""
         instances = cls.__new__(cls)
-        instances._store(
-            tasks, locations, core_backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits, power
-        )
+        instances._store(batch)
         return instances
+
+    @property
+    def max_cores(self) -> int:
+        """The most cores of a location."""
+        return int(self.locations[:, :, CORES].max(initial=1))
+
+    def replace(self, **fields: ArrayLike) -> Instances:
+        """The same instances with other values in some fields, checked as the constructor checks them.
+
+        Args:
+            **fields: arguments of the constructor, but for ``edges``: the dependencies stay, and with them
+                ``edge_bits`` (B, E) has a bit count for each. A new number of tasks or locations needs all fields of
+                that kind, and instances without dependencies.
+
+        Raises:
+            ValueError: a field is unknown, or a value has another shape or is out of its bounds.
+        """
+        known = (*TASK_FIELDS, *LOCATION_FIELDS, "backlog_s", "radio_backlog_s", "task_counts", *POWER_FIELDS)
+        for name in fields:
+            if name not in (*known, "edge_bits"):
+                raise ValueError(f"instances have no field {name!r} to replace; the fields are {', '.join(known)}")
+        bits = fields.pop("edge_bits", self.edge_bits)
+        kept = {name: getattr(self, name) for name in known} | fields
+        changed = Instances(**kept)
+        if self.edge_parent.shape[1] == 0 and np.shape(bits) == self.edge_bits.shape:
+            return changed
+        return changed.with_packed_edges(self.edge_start, self.edge_parent, bits)
 
     @classmethod
     def concatenate(cls, batches: Iterable[Instances]) -> Instances:
@@ -197,17 +209,15 @@ class Instances:
             raise ValueError(f"the batches have {numbers} locations; they must have the same number")
         max_cores = max(batch.max_cores for batch in batches)
         joined = []
-        for arrays, (axis, repeats) in zip(
-            zip(*(batch.arrays for batch in batches), strict=True), _VARYING, strict=True
-        ):
-            if axis is not None:
+        for name, arrays in zip(Batch._fields, zip(*(i.batch for i in batches), strict=True), strict=True):
+            if name in _VARYING:
+                axis, repeats = _VARYING[name]
                 width = max(array.shape[axis] for array in arrays)
                 if axis == 2 and width > 1:  # backlogs for each core: for all cores of the joined batch
                     width = max_cores
                 arrays = tuple(_widened(array, axis, width, repeats) for array in arrays)
             joined.append(np.concatenate(arrays))
-        joined.append(np.concatenate([batch.power for batch in batches]))
-        return cls.from_arrays(*joined)
+        return cls.from_batch(Batch(*joined))
 
     def with_packed_edges(self, edge_start: ArrayLike, edge_parent: ArrayLike, edge_bits: ArrayLike) -> Instances:
         """The same tasks and locations with dependencies that may differ from instance to instance.
@@ -245,8 +255,12 @@ class Instances:
         good[:, 1:] &= ~repeats
         _require("edge_parent", parent, good | ~used, "a task before its child, increasing for each child")
         _require("edge_bits", bits, _not_negative(bits) | ~used, "finite and at least 0")
-        graph = start.astype(np.int64), np.where(used, parent, 0).astype(np.int64), np.where(used, bits, 0.0)
-        return Instances.from_arrays(*self.arrays[:5], *graph, self.power)
+        packed = self.batch._replace(
+            edge_start=start.astype(np.int64),
+            edge_parent=np.where(used, parent, 0).astype(np.int64),
+            edge_bits=np.where(used, bits, 0.0),
+        )
+        return Instances.from_batch(packed)
 
     def __len__(self) -> int:
         return len(self.tasks)
@@ -255,16 +269,11 @@ class Instances:
         """The instances of a slice, an index array or a mask, as a batch."""
         if isinstance(rows, int | np.integer):
             raise TypeError(f"instances[{rows}] is not a batch; use instances[{rows}:{rows + 1}] for one instance")
-        core_backlog_s = self.core_backlog_s[rows]
-        locations = self.locations[rows]
-        if len(locations) and core_backlog_s.shape[2] > 1:  # fewer cores may be left
-            core_backlog_s = core_backlog_s[:, :, : int(locations[:, :, CORES].max())]
-        return Instances.from_arrays(
-            np.ascontiguousarray(self.tasks[rows]),
-            np.ascontiguousarray(locations),
-            np.ascontiguousarray(core_backlog_s),
-            *(np.ascontiguousarray(array[rows]) for array in (*self.arrays[3:], self.power)),
-        )
+        batch = Batch(*(np.ascontiguousarray(array[rows]) for array in self.arrays))
+        if len(batch.locations) and batch.core_backlog_s.shape[2] > 1:  # fewer cores may be left
+            most = int(batch.locations[:, :, CORES].max())
+            batch = batch._replace(core_backlog_s=np.ascontiguousarray(batch.core_backlog_s[:, :, :most]))
+        return Instances.from_batch(batch)
 
     def __repr__(self) -> str:
         most = int(self.edge_start[:, -1].max(initial=0))
@@ -342,10 +351,35 @@ class Instances:
         """(B, K) one-way propagation delay."""
         return self.locations[:, :, PROPAGATION]
 
+    @property
+    def kappa(self) -> NDArray[np.float64]:
+        """(B,) effective switched capacitance of the device's CPU."""
+        return self.power[:, KAPPA]
 
-# Along which axis the arrays of different batches may differ in size, and whether padding repeats the last entry, in
-# the order of ``Instances.arrays``.
-_VARYING = ((1, False), (None, False), (2, True), (None, False), (None, False), (1, True), (1, False), (1, False))
+    @property
+    def transmit_w(self) -> NDArray[np.float64]:
+        """(B,) power of the radio while it sends, watts."""
+        return self.power[:, TRANSMIT]
+
+    @property
+    def idle_w(self) -> NDArray[np.float64]:
+        """(B,) power of the device until the last task is complete, watts."""
+        return self.power[:, IDLE]
+
+    @property
+    def energy_weight_s_per_j(self) -> NDArray[np.float64]:
+        """(B,) seconds of latency that a joule is worth in the objective "cost"."""
+        return self.power[:, ENERGY_WEIGHT]
+
+
+# Along which axis the arrays of different batches may differ in size, and whether padding repeats the last entry.
+_VARYING = {
+    "tasks": (1, False),
+    "core_backlog_s": (2, True),
+    "edge_start": (1, True),
+    "edge_parent": (1, False),
+    "edge_bits": (1, False),
+}
 
 
 def _widened(array: NDArray, axis: int, width: int, repeats: bool) -> NDArray:

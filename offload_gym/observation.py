@@ -14,6 +14,8 @@ about a thousand scales are still told from each other.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -23,20 +25,30 @@ from offload_gym.delay import (
     RETURN,
     RUN,
     SEND,
+    Room,
+    Start,
     check_decisions,
     copy_table,
     fill_problem,
-    new_problem,
+    new_workspace,
     place,
     start_schedule,
+    take,
     view_problem,
 )
-from offload_gym.instances import CORES, DOWNLINK, PROPAGATION, UPLINK, WIRED, Instances
-from offload_gym.solvers.bounds import critical_path
+from offload_gym.instances import CORES, DOWNLINK, PROPAGATION, UPLINK, WIRED, Batch, Instances
+from offload_gym.solvers.bounds import critical_path, new_scratch
 from offload_gym.solvers.greedy import complete_greedily
 from offload_gym.solvers.heft import upward_ranks
 
 REFERENCE_SHARE = 0.1  # of the scale: send time of the data whose moves describe the links
+
+
+class Epoch(NamedTuple):
+    """What an observation shows of an instance besides its ``Problem``, its schedule and its links."""
+
+    location: NDArray[np.float64]  # (K, 6)
+    scale_s: float  # what 1 stands for
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -59,16 +71,13 @@ def squash(x):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def open_epoch(task, location, backlog_s, radio_s, edge_bits, problem, finish_s, free_s, scratch):
-    """Prepare one instance: its ``problem`` and the schedule ``free_s`` before its first task.
+def epoch_scale(problem, radio_s, core_s, scratch, room):
+    """The scale of an instance in seconds: the makespan of greedy earliest completion, 1 where that is 0.
 
-    ``scratch`` is (n,) integers. Returns the instance's scale in seconds: the makespan of greedy earliest completion, 1
-    where that is 0.
+    ``core_s`` (K, max_cores) is when its cores are free; ``scratch`` (n,) integers and ``room`` are written.
     """
-    fill_problem(task, location, edge_bits, problem)
-    start_schedule(location, backlog_s, free_s)
-    makespan_s, _ = complete_greedily(problem, 0, radio_s, finish_s, free_s, scratch)
-    start_schedule(location, backlog_s, free_s)
+    copy_table(core_s, room.free_s)
+    makespan_s, _ = complete_greedily(problem, scratch, 0, radio_s, room)
     return makespan_s if makespan_s > 0.0 else 1.0
 
 
@@ -119,97 +128,108 @@ def write_row(times, links, i, scale_s, out, at):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def write_state(problem, location, links, i, decision, finish_s, radio_s, makespan_s, free_s, scale_s, state):
-    """Fill the state before task ``i`` is placed; ``location`` (K, 6) is that of the instance."""
+def write_state(problem, decision, start, epoch, links, finish_s, state):
+    """Fill the state before task ``start.first`` is placed; the value of the schedule so far is its makespan.
+
+    ``decision`` and ``finish_s`` (n,) hold the tasks that are placed; ``links`` are those of ``fill_links``.
+    """
     n, num_locations = problem.times.shape[:2]
-    per_s = 1.0 / scale_s
-    state[0] = squash(radio_s * per_s)
-    state[1] = squash(makespan_s * per_s)
-    state[2] = (n - i) / n
+    per_s = 1.0 / epoch.scale_s
+    state[0] = squash(start.radio_s * per_s)
+    state[1] = squash(start.value_s * per_s)
+    state[2] = (n - start.first) / n
     at = 3
     for k in range(num_locations):
-        cores = int(location[k, CORES])
+        cores = int(epoch.location[k, CORES])
         for m in range(cores):
             # Insertion sort: which core of a location is free does not matter, only when.
-            value = squash(free_s[k, m] * per_s)
+            value = squash(start.core_s[k, m] * per_s)
             position = at + m
             while position > at and state[position - 1] > value:
                 state[position] = state[position - 1]
                 position -= 1
             state[position] = value
         at += cores
-    _write_roll_outs(problem, links, i, decision, finish_s, radio_s, makespan_s, free_s, per_s, state[at:])
+    _write_roll_outs(problem, decision, start, epoch, links, finish_s, state[at:])
     if links is not None:
-        at += 7 * num_locations
-        reference_bits = REFERENCE_SHARE * scale_s * location[1, UPLINK]
-        for k in range(1, num_locations):
-            for column in (UPLINK, DOWNLINK, WIRED):
-                state[at] = squash(reference_bits / location[k, column] / scale_s)
-                at += 1
-            state[at] = squash(location[k, PROPAGATION] / scale_s)
-            at += 1
+        _write_links(epoch, state[at + 7 * num_locations :])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _complete_at(problem, first, k, radio_s, finish_s, free_s, decision):
+def _write_links(epoch, out):
+    """Fill ``out`` (4 (K - 1)) with the times that the reference data takes on each link."""
+    scale_s, location = epoch.scale_s, epoch.location
+    reference_bits = REFERENCE_SHARE * scale_s * location[1, UPLINK]
+    at = 0
+    for k in range(1, len(location)):
+        for column in (UPLINK, DOWNLINK, WIRED):
+            out[at] = squash(reference_bits / location[k, column] / scale_s)
+            at += 1
+        out[at] = squash(location[k, PROPAGATION] / scale_s)
+        at += 1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _complete_at(problem, decision, first, k, radio_s, room):
     """Place tasks ``first``, ... at ``k``; returns their largest completion and the sum of them."""
     largest_s = total_s = 0.0
     for i in range(first, len(problem.times)):
-        radio_s, core, _, finish_s[i], completion_s, _ = place(problem, i, k, decision, finish_s, radio_s, free_s)
-        free_s[k, core] = finish_s[i]
+        placed = place(problem, decision, i, k, radio_s, room)
+        take(room, i, k, placed)
+        radio_s = placed.radio_s
         decision[i] = k
-        largest_s = max(largest_s, completion_s)
-        total_s += completion_s
+        largest_s = max(largest_s, placed.completion_s)
+        total_s += placed.completion_s
     return largest_s, total_s
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _write_roll_outs(problem, links, i, decision, finish_s, radio_s, makespan_s, free_s, per_s, state):
-    """Fill ``state`` (3 K, or 7 K with links) with the completion of task ``i`` at each location, and what follows.
+def _write_roll_outs(problem, decision, start, epoch, links, finish_s, state):
+    """Fill ``state`` (3 K, or 7 K with links) with the completion of the next task at each location, and what follows.
 
     What follows is what simple ways of placing the later tasks lead to.
     """
     n, num_locations = problem.times.shape[:2]
-    trial, trial_finish_s, trial_free_s = decision.copy(), finish_s.copy(), np.empty_like(free_s)
+    i, per_s = start.first, 1.0 / epoch.scale_s
+    trial, trial_room = decision.copy(), Room(finish_s.copy(), start.core_s.copy())
     if links is not None:
-        first_free_s, soonest_s = np.empty(num_locations), np.empty((n, num_locations))
+        scratch = new_scratch(problem)
     placed_s = 0.0  # sum of the completions of the tasks before i
     for j in range(i):
         placed_s += finish_s[j] + problem.times[j, decision[j], RETURN]
     for k in range(num_locations):
         trial[i] = k
-        sent_s, core, _, trial_finish_s[i], completion_s, _ = place(problem, i, k, trial, finish_s, radio_s, free_s)
-        so_far_s = max(makespan_s, completion_s)
-        total_so_far_s = placed_s + completion_s
-        copy_table(free_s, trial_free_s)
-        trial_free_s[k, core] = trial_finish_s[i]
-        largest_s, total_s = complete_greedily(problem, i + 1, sent_s, trial_finish_s, trial_free_s, trial)
-        state[k] = squash(completion_s * per_s)
+        copy_table(start.core_s, trial_room.free_s)
+        placed = place(problem, trial, i, k, start.radio_s, trial_room)
+        take(trial_room, i, k, placed)
+        so_far_s, total_so_far_s = max(start.value_s, placed.completion_s), placed_s + placed.completion_s
+        largest_s, total_s = complete_greedily(problem, trial, i + 1, placed.radio_s, trial_room)
+        state[k] = squash(placed.completion_s * per_s)
         state[num_locations + k] = squash(max(so_far_s, largest_s) * per_s)
         state[2 * num_locations + k] = squash((total_so_far_s + total_s) / n * per_s)
         if links is None:
             continue
         least_s = least_total_s = np.inf
         for later_k in range(num_locations):
-            copy_table(free_s, trial_free_s)
-            trial_free_s[k, core] = trial_finish_s[i]
-            largest_s, total_s = _complete_at(problem, i + 1, later_k, sent_s, trial_finish_s, trial_free_s, trial)
+            copy_table(start.core_s, trial_room.free_s)
+            take(trial_room, i, k, placed)
+            largest_s, total_s = _complete_at(problem, trial, i + 1, later_k, placed.radio_s, trial_room)
             least_s, least_total_s = min(least_s, max(so_far_s, largest_s)), min(least_total_s, total_s)
         state[3 * num_locations + k] = squash(least_s * per_s)
         state[4 * num_locations + k] = squash((total_so_far_s + least_total_s) / n * per_s)
-        copy_table(free_s, trial_free_s)
-        trial_free_s[k, core] = trial_finish_s[i]
-        largest_s, total_s = critical_path(
-            problem, i + 1, sent_s, trial, trial_finish_s, trial_free_s, first_free_s, soonest_s
-        )
+        copy_table(start.core_s, trial_room.free_s)
+        take(trial_room, i, k, placed)
+        with_it = Start(i + 1, placed.radio_s, so_far_s, trial_room.free_s)
+        largest_s, total_s = critical_path(problem, trial, trial_room.finish_s, with_it, scratch)
         state[5 * num_locations + k] = squash(max(so_far_s, largest_s) * per_s)
         state[6 * num_locations + k] = squash((total_so_far_s + total_s) / n * per_s)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _write_graph(problem, i, num_rows, decision, finish_s, scale_s, out):
-    """Fill ``out`` (num_rows (K + num_rows)) with arrivals and edges, row 0 for task ``i``."""
+def _write_graph(problem, decision, start, epoch, finish_s, num_rows, out):
+    """Fill ``out`` (num_rows (K + num_rows)) with arrivals and edges, row 0 for the next task."""
     n, num_locations = problem.times.shape[:2]
+    i, scale_s = start.first, epoch.scale_s
     out[:] = 0.0
     edges_at = num_rows * num_locations
     for j in range(i, n):
@@ -225,23 +245,22 @@ def _write_graph(problem, i, num_rows, decision, finish_s, scale_s, out):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def write_observation(
-    problem, location, links, i, num_rows, decision, finish_s, radio_s, makespan_s, free_s, scale_s, out
-):
-    """Fill ``out`` with the observation of ``num_rows`` rows before task ``i`` of one instance is placed."""
+def write_observation(problem, decision, start, epoch, links, finish_s, num_rows, out):
+    """Fill ``out`` with the observation of ``num_rows`` rows before task ``start.first``; see ``write_state``."""
     n, num_locations = problem.times.shape[:2]
+    i = start.first
     size = row_size(num_locations, links is not None)
     for j in range(num_rows):
         if i + j < n:
-            write_row(problem.times, links, i + j, scale_s, out, j * size)
+            write_row(problem.times, links, i + j, epoch.scale_s, out, j * size)
         else:
             for column in range(j * size, (j + 1) * size):
                 out[column] = 0.0
     state = out[num_rows * size :]
-    write_state(problem, location, links, i, decision, finish_s, radio_s, makespan_s, free_s, scale_s, state)
+    write_state(problem, decision, start, epoch, links, finish_s, state)
     if links is not None:
-        rest = state[state_size(int(location[:, CORES].sum()), num_locations, True) :]
-        _write_graph(problem, i, num_rows, decision, finish_s, scale_s, rest)
+        rest = state[state_size(int(epoch.location[:, CORES].sum()), num_locations, True) :]
+        _write_graph(problem, decision, start, epoch, finish_s, num_rows, rest)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -252,38 +271,51 @@ def write_prices(problem, out):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _epoch_observations(
-    tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits, max_cores,
-    all_links, prefixes, rows, states,
-):  # fmt: skip
-    num_instances, n = prefixes.shape
-    num_locations = locations.shape[1]
-    room = new_problem(n, num_locations, edge_parent.shape[1])
-    free_s = np.empty((num_locations, max_cores))
-    finish_s = np.empty(n)
-    scratch = np.empty(n, dtype=np.int64)
+def open_epoch(batch, b, links, work, scratch):
+    """Instance ``b`` of a batch in a workspace: its ``Problem``, the ``Start`` before its first task, its ``Epoch``.
+
+    Its ``links`` are filled; ``scratch`` (n,) are integers. The cores of the start are those of ``work.room``, where a
+    schedule of it can go on.
+    """
+    count, location = batch.task_counts[b], batch.locations[b]
+    problem = view_problem(count, batch.edge_start[b], batch.edge_parent[b], work.problem)
+    fill_problem(batch.tasks[b], location, batch.edge_bits[b], problem)
+    start_schedule(location, batch.core_backlog_s[b], work.core_s)
+    radio_s = batch.radio_backlog_s[b]
+    scale_s = epoch_scale(problem, radio_s, work.core_s, scratch, work.room)
+    copy_table(work.core_s, work.room.free_s)
+    fill_links(problem, links)
+    return problem, Start(0, radio_s, 0.0, work.room.free_s), Epoch(location, scale_s)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def next_start(problem, decision, start, room):
+    """Place task ``start.first`` where ``decision`` has it, whose cores are those of ``room``: the ``Start`` after it.
+
+    The values of these starts are makespans.
+    """
+    i = start.first
+    placed = place(problem, decision, i, decision[i], start.radio_s, room)
+    take(room, i, decision[i], placed)
+    return Start(i + 1, placed.radio_s, max(start.value_s, placed.completion_s), room.free_s)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _epoch_observations(arrays, all_links, prefixes, rows, states):
+    """Fill ``rows`` (B, n, row size) and ``states`` (B, n, state size) of all steps along ``prefixes`` (B, n)."""
+    batch = Batch(*arrays)
+    work = new_workspace(batch)
+    scratch = np.empty(prefixes.shape[1], dtype=np.int64)
     rows[:] = 0.0
     states[:] = 0.0
-    for b in range(num_instances):
-        count = task_counts[b]
-        problem = view_problem(count, edge_start[b], edge_parent[b], room)
-        radio_s = radio_backlog_s[b]
-        scale_s = open_epoch(
-            tasks[b], locations[b], backlog_s[b], radio_s, edge_bits[b], problem, finish_s, free_s, scratch
-        )
-        links = links_of(all_links, 0, count)
-        fill_links(problem, links)
-        makespan_s = 0.0
-        prefix = prefixes[b, :count]
-        for i in range(count):
-            write_row(problem.times, links, i, scale_s, rows[b, i], 0)
-            write_state(
-                problem, locations[b], links, i, prefix, finish_s, radio_s, makespan_s, free_s, scale_s, states[b, i]
-            )  # fmt: skip
-            k = prefix[i]
-            radio_s, core, _, finish_s[i], completion_s, _ = place(problem, i, k, prefix, finish_s, radio_s, free_s)
-            free_s[k, core] = finish_s[i]
-            makespan_s = max(makespan_s, completion_s)
+    for b in range(len(prefixes)):
+        links = links_of(all_links, 0, batch.task_counts[b])
+        problem, start, epoch = open_epoch(batch, b, links, work, scratch)
+        prefix = prefixes[b, : batch.task_counts[b]]
+        for i in range(len(prefix)):
+            write_row(problem.times, links, i, epoch.scale_s, rows[b, i], 0)
+            write_state(problem, prefix, start, epoch, links, work.room.finish_s, states[b, i])
+            start = next_start(problem, prefix, start, work.room)
 
 
 def epoch_observations(
@@ -313,7 +345,7 @@ def epoch_observations(
     states = np.empty((*shape, state_size(int(cores[0].sum()), num_locations, dependent)), dtype=np.float32)
     prefixes = check_decisions(instances, prefixes)
     links = new_links(1, instances.num_tasks, dependent)
-    _epoch_observations(*instances.arrays, instances.max_cores, links, prefixes, rows, states)
+    _epoch_observations(instances.arrays, links, prefixes, rows, states)
     return rows, states
 
 

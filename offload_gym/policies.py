@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from offload_gym.delay import objective_code
 from offload_gym.instances import Instances
 from offload_gym.policy_file import load_network
-from offload_gym.runtime import NetworkPolicy
+from offload_gym.runtime import ROLL_OUT, NetworkPolicy
 from offload_gym.scenario import Scenario
 from offload_gym.seeds import check_seed
 from offload_gym.solvers.beam import beam_search
 from offload_gym.solvers.exact import exact
 from offload_gym.solvers.greedy import greedy
 from offload_gym.solvers.heft import heft
-from offload_gym.solvers.local_search import SWAP
+from offload_gym.solvers.local_search import MOVES, local_search
 from offload_gym.solvers.roll_out import roll_out
 
 
@@ -51,61 +51,66 @@ def _random(seed: int) -> FunctionPolicy:
     )
 
 
+def _cloud(instances: Instances) -> int:
+    return instances.num_locations - 1
+
+
 def _edge(instances: Instances) -> int:
     if instances.num_locations < 3:
         raise ValueError("the policy 'edge' needs an edge server; the instances have a device and a cloud only")
     return 1
 
 
-def _beam(width: int, objective: str, refine: str | None = None) -> FunctionPolicy:
-    return FunctionPolicy(lambda instances: beam_search(instances, width, objective, refine))
+def _beam(width: str, objective: str, moves: str | None) -> FunctionPolicy:
+    if not width.isdigit() or int(width) < 1:
+        raise ValueError(f"policy is 'beam-{width}'; the width of a beam must be a whole number, at least 1")
+    return FunctionPolicy(lambda instances: beam_search(instances, int(width), objective, moves))
 
 
-def _roll_out(objective: str, refine: str | None = None) -> FunctionPolicy:
+def _roll_out(objective: str, moves: str | None) -> FunctionPolicy:
     if objective == "cost":
         raise ValueError("objective is 'cost'; roll-out is for makespan and mean")
-    return FunctionPolicy(lambda instances: roll_out(instances, objective, refine))
+    return FunctionPolicy(lambda instances: roll_out(instances, objective, moves))
 
 
-def _shipped(name: str, objective: str, preset: str) -> NetworkPolicy:
+def _refined(policy: Policy, objective: str, moves: str | None) -> Policy:
+    """The policy with local search behind it."""
+    if moves is None:
+        return policy
+    return FunctionPolicy(lambda instances: local_search(instances, policy.decide(instances), objective, moves))
+
+
+def _shipped(network: str, refine: str | None, objective: str, preset: str) -> NetworkPolicy:
     if objective != "makespan":
         raise ValueError(f"objective is {objective!r}; the shipped networks were trained for makespan only")
     if preset not in SHIPPED_PRESETS:
         raise ValueError(f"preset is {preset!r}; networks are shipped for {', '.join(SHIPPED_PRESETS)}")
-    network, _, refine = name.partition("+")
-    return load_policy(WEIGHTS / f"{preset}-{network}.safetensors", refine or None)
+    return load_policy(WEIGHTS / f"{preset}-{network}.safetensors", refine)
 
 
 WEIGHTS = Path(__file__).parent / "weights"
-SHIPPED = tuple(
-    network + refine
-    for network in ("teacher", "student", "small-student")
-    for refine in ("", "+roll-out", "+flip", "+swap")
-    if (network, refine) != ("teacher", "+roll-out")  # the teacher reads roll-outs in any case
-)
 SHIPPED_PRESETS = ("default", "vision", "multi_edge")
-_BUILT_IN: dict[str, Callable[[str, int], Policy]] = {
-    "local": lambda objective, seed: _fixed(lambda instances: 0),
-    "edge": lambda objective, seed: _fixed(_edge),
-    "cloud": lambda objective, seed: _fixed(lambda instances: instances.num_locations - 1),
-    "random": lambda objective, seed: _random(seed),
-    "greedy": lambda objective, seed: FunctionPolicy(greedy),
-    "heft": lambda objective, seed: FunctionPolicy(heft),
-    "heft+swap": lambda objective, seed: FunctionPolicy(lambda instances: heft(instances, objective + SWAP)),
-    "roll-out": lambda objective, seed: _roll_out(objective),
-    "roll-out+swap": lambda objective, seed: _roll_out(objective, objective + SWAP),
-    "greedy+flip": lambda objective, seed: FunctionPolicy(lambda instances: greedy(instances, objective)),
-    "greedy+swap": lambda objective, seed: FunctionPolicy(lambda instances: greedy(instances, objective + SWAP)),
-    "beam-4": lambda objective, seed: _beam(4, objective),
-    "beam-4+flip": lambda objective, seed: _beam(4, objective, objective),
-    "beam-4+swap": lambda objective, seed: _beam(4, objective, objective + SWAP),
-    "beam-16": lambda objective, seed: _beam(16, objective),
-    "beam-16+flip": lambda objective, seed: _beam(16, objective, objective),
-    "beam-16+swap": lambda objective, seed: _beam(16, objective, objective + SWAP),
-    "exact": lambda objective, seed: FunctionPolicy(lambda instances: exact(instances, objective)),
+# What may stand behind a shipped network; the teacher reads roll-outs in any case.
+_BEHIND = {"teacher": MOVES, "student": (ROLL_OUT, *MOVES), "small-student": (ROLL_OUT, *MOVES)}
+SHIPPED = tuple(name for network, behind in _BEHIND.items() for name in (network, *(f"{network}+{b}" for b in behind)))
+# (objective, moves or None, seed) -> policy; local search follows those that do not end with it themselves.
+_BUILT_IN: dict[str, Callable[[str, str | None, int], Policy]] = {
+    "local": lambda objective, moves, seed: _refined(_fixed(lambda instances: 0), objective, moves),
+    "edge": lambda objective, moves, seed: _refined(_fixed(_edge), objective, moves),
+    "cloud": lambda objective, moves, seed: _refined(_fixed(_cloud), objective, moves),
+    "random": lambda objective, moves, seed: _refined(_random(seed), objective, moves),
+    "greedy": lambda objective, moves, seed: FunctionPolicy(lambda instances: greedy(instances, objective, moves)),
+    "heft": lambda objective, moves, seed: FunctionPolicy(lambda instances: heft(instances, objective, moves)),
+    "roll-out": lambda objective, moves, seed: _roll_out(objective, moves),
+    "beam-4": lambda objective, moves, seed: _beam("4", objective, moves),
+    "beam-16": lambda objective, moves, seed: _beam("16", objective, moves),
 }
-#: The names that ``make_policy`` takes.
-POLICY_NAMES = (*_BUILT_IN, *SHIPPED)
+#: The names that ``make_policy`` lists; it also takes beams of other widths.
+POLICY_NAMES = (
+    *(name for base in _BUILT_IN for name in (base, *(f"{base}+{moves}" for moves in MOVES))),
+    "exact",
+    *SHIPPED,
+)
 
 
 def preset_of(scenario: Scenario) -> str:
@@ -117,14 +122,16 @@ def make_policy(name: str, objective: str = "makespan", seed: int = 0, preset: s
     """A built-in policy.
 
     Args:
-        name: "local", "edge" (the first edge server), "cloud", "random" (each location equally likely), "greedy"
-            (earliest completion), "heft" (the same, most urgent task first), "beam-4", "beam-16" (beam search of that
-            width), "greedy+flip", "beam-4+flip", "beam-16+flip" (improved by one-flip local search), "greedy+swap",
-            "heft+swap", "beam-4+swap", "beam-16+swap" (by flips and swaps), "roll-out" (greedy
-            completions of each choice; for independent tasks), "roll-out+swap", "exact" (as ``solve``), or a trained
-            network that the package ships: "student" (2,200 to 2,800 parameters),
-            "small-student" (950 to 1,300) or "teacher" (19,000 to 22,000), for makespan, also with "+flip" or "+swap",
-            and the students with "+roll-out" (greedy completions of the choices they did not make are tried).
+        name: a policy, or a policy and what is done behind it: "greedy", "greedy+swap".
+
+            - "local", "edge" (the first edge server), "cloud", "random" (each location equally likely), "greedy"
+              (earliest completion), "heft" (the same, most urgent task first), "beam-4" (beam search of that width, any
+              whole number), "roll-out" (greedy completions of each choice; for independent tasks and not for "cost").
+              Behind them "+flip": one-flip local search; "+swap": by flips and swaps.
+            - "exact", as ``solve``.
+            - a trained network that the package ships, for makespan: "student" (2,200 to 2,800 parameters),
+              "small-student" (950 to 1,300) or "teacher" (19,000 to 22,000). Behind them "+flip" or "+swap", and behind
+              the students "+roll-out" (greedy completions of the choices they did not make are tried).
         objective: what the policies that look at the objective minimise.
         seed: of the random policy.
         preset: what a shipped network was trained for: "default", "vision" or "multi_edge". It decides any scenario
@@ -135,17 +142,29 @@ def make_policy(name: str, objective: str = "makespan", seed: int = 0, preset: s
     """
     objective_code(objective)
     check_seed(seed)
-    if name in SHIPPED:
-        return _shipped(name, objective, preset)
-    behind = [shipped for shipped in SHIPPED if shipped.startswith(f"{name.partition('+')[0]}+")]
-    if behind:
-        raise ValueError(f"policy is {name!r}; with more work behind it this network is {', '.join(behind)}")
-    if name not in _BUILT_IN:
+    base, plus, behind = name.partition("+")
+    refine = behind if plus else None
+    if base == "exact" and refine is None:
+        return FunctionPolicy(lambda instances: exact(instances, objective))
+    allowed = _BEHIND.get(base, () if base == "exact" else MOVES)
+    beam, _, width = base.partition("-")
+    if base not in (*_BUILT_IN, *_BEHIND, "exact") and beam != "beam":
         raise ValueError(f"policy is {name!r}; the built-in policies are {', '.join(POLICY_NAMES)}")
-    return _BUILT_IN[name](objective, seed)
+    if refine is not None and refine not in allowed:
+        rest = (
+            f"behind {base!r} may stand {', '.join(f'+{b}' for b in allowed)}" if allowed else "it is optimal already"
+        )
+        raise ValueError(f"policy is {name!r}; {rest}")
+    if base in _BEHIND:
+        return _shipped(base, refine, objective, preset)
+    if base in _BUILT_IN:
+        return _BUILT_IN[base](objective, refine, seed)
+    return _beam(width, objective, refine)
 
 
-def load_policy(path: str | Path, refine: str | None = None, keep_best: bool | None = None) -> NetworkPolicy:
+def load_policy(
+    path: str | Path, refine: str | None = None, keep_best: bool | None = None, objective: str | None = None
+) -> NetworkPolicy:
     """A trained policy from its file, without torch; nothing in the file is run.
 
     Args:
@@ -154,12 +173,13 @@ def load_policy(path: str | Path, refine: str | None = None, keep_best: bool | N
             "swap", or None.
         keep_best: whether the decision is the best of all schedules that were tried on the way, as there; None: where
             that is possible. False: the network's own choices.
+        objective: of local search behind it; None: the one that the network was trained for.
 
     Raises:
         ValueError: the file is not a complete policy file, or its network cannot be used in this way.
     """
     network = load_network(path)
     try:
-        return NetworkPolicy(network, refine, keep_best)
+        return NetworkPolicy(network, refine, keep_best, objective)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None

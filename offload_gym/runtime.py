@@ -9,19 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offload_gym.delay import objective_code
-from offload_gym.general_inference import decide_kernel
+from offload_gym.general_inference import Nets, decide_kernel
 from offload_gym.inference import NOT_TRIED, SHOWN, TRIED, decide_independent, make_plan
 from offload_gym.instances import Instances
 from offload_gym.observation import check_independent, new_links
 from offload_gym.policy_file import Network, layer_sizes
-from offload_gym.solvers.local_search import NO_REFINEMENT, SWAP, refinement_code
+from offload_gym.solvers.local_search import MOVES, moves_code
 from offload_gym.solvers.parallel import for_each_chunk
 from offload_gym.trained_range import unlike_trained
 
 CHUNK = 1024  # instances that a thread decides at a time
 INTEGER = np.dtype(np.int64)  # made once: np.empty then takes half the time
 ROLL_OUT = "roll-out"
-REFINEMENTS = (None, ROLL_OUT, "flip", "swap", "makespan", "mean", "makespan+swap", "mean+swap")
+REFINEMENTS = (ROLL_OUT, *MOVES)
 
 
 class NetworkPolicy:
@@ -30,40 +30,44 @@ class NetworkPolicy:
     Args:
         network: the network; its layer sizes must fit its form.
         refine: what is done behind the network. "roll-out", for networks that do not read roll-outs: they are tried
-            nevertheless. "flip" or "swap": local search by flips, or by flips and swaps, for the objective that the
-            network was trained for; "makespan", "mean", "makespan+swap" or "mean+swap": for that objective. None.
+            nevertheless. "flip" or "swap": local search by these moves. None.
         keep_best: whether the decision is the best of all schedules that were tried: greedy's, the network's own, and
             the roll-outs, if the network reads them or ``refine`` is given. A roll-out places one task at each location
             in turn and completes the schedule greedily: every task in the sequential form, the first one in the joint
             form. With local search both that best schedule and what the network itself decided are improved, and the
             better one is taken. Only for relu networks, independent tasks and the objectives makespan and mean; None:
             yes for these, unless they were trained on estimates.
+        objective: of the local search; None: the one that the network was trained for.
 
     Raises:
         ValueError: a layer does not fit, the objective is unknown, or the network cannot be used in this way.
     """
 
-    def __init__(self, network: Network, refine: str | None = None, keep_best: bool | None = None) -> None:
+    def __init__(
+        self,
+        network: Network,
+        refine: str | None = None,
+        keep_best: bool | None = None,
+        objective: str | None = None,
+    ) -> None:
         if not isinstance(network, Network):
             raise ValueError(f"network is a {type(network).__name__}; it must be a Network, which load_network reads")
         if keep_best not in (None, True, False):
             raise ValueError(f"keep_best is {keep_best!r}; it must be True, False or None")
         self.network = network
         self.num_parameters = network.num_parameters
-        if refine not in REFINEMENTS:
-            raise ValueError(f"refine is {refine!r}; it must be one of {', '.join(map(str, REFINEMENTS))}")
-        if refine in ("flip", "swap"):
-            refine = network.metadata.get("objective", "makespan") + (SWAP if refine == "swap" else "")
+        if refine is not None and refine not in REFINEMENTS:
+            raise ValueError(f"refine is {refine!r}; it must be None or one of {', '.join(REFINEMENTS)}")
         self.refine = refine
-        self._refine = NO_REFINEMENT if refine == ROLL_OUT else refinement_code(refine)
-        self._encoder_sizes, self._head_sizes = layer_sizes(network)
+        encoder_sizes, head_sizes = layer_sizes(network)
         parts = [p for weight, bias in network.encoder + network.head for p in (weight.T.ravel(), bias)]
-        self._weights = np.concatenate(parts).astype(np.float32)
-        self._tanh = network.activation == "tanh"
-        self._joint = network.form == "joint"
-        self._cores = np.array(network.cores, dtype=np.float64)
-        objective = network.metadata.get("objective", "makespan")
-        tries = not (network.dependent or self._tanh) and objective != "cost"
+        weights, cores = np.concatenate(parts).astype(np.float32), np.array(network.cores, dtype=np.float64)
+        tanh, joint = network.activation == "tanh", network.form == "joint"
+        self._nets = tuple(Nets(encoder_sizes, head_sizes, weights, cores, tanh, joint))
+        trained_for = network.metadata.get("objective", "makespan")
+        moves = moves_code(None if refine == ROLL_OUT else refine)
+        self._search = objective_code(trained_for if objective is None else objective), moves
+        tries = not (network.dependent or tanh) and trained_for != "cost"
         if not (network.roll_outs or (tries and network.encoder)):
             raise ValueError(
                 "roll_outs is False; it must be True for all but relu networks with an encoder, for independent tasks "
@@ -92,14 +96,14 @@ class NetworkPolicy:
         self._plan = None
         if tries:
             self._plan, self._padded_weights = make_plan(
-                network.cores, self._joint, network.encoder, network.head, keep_best, objective_code(objective),
-                self._refine, self.roll_outs,
+                network.cores, joint, network.encoder, network.head, keep_best, objective_code(trained_for),
+                self._search, self.roll_outs,
             )  # fmt: skip
 
     def decide(self, instances: Instances) -> NDArray[np.int64]:
         """Decisions (B, n); ValueError where the instances are not of the shape the network was trained for."""
         # A call takes about as long as placing a task does, so there are few of them on this way.
-        tasks, locations, backlog_s, radio_backlog_s, counts, _, edge_parent, _ = instances.arrays
+        tasks, locations, backlog_s, radio_backlog_s, counts, _, edge_parent, _, _ = instances.arrays
         size, num_tasks = len(tasks), instances.num_tasks
         if edge_parent.size:
             check_independent(instances, self.network.dependent)
@@ -148,12 +152,7 @@ class NetworkPolicy:
             return False
         if self._plan is not None:
             return bool(decide_independent(*instances.arrays[:5], self._plan, self._padded_weights, decisions))
-        if instances.num_locations != len(self._cores):
+        if instances.num_locations != len(self.network.cores):
             return False
         links = new_links(1, instances.num_tasks, self.network.dependent)
-        return bool(
-            decide_kernel(
-                *instances.arrays, instances.max_cores, self._encoder_sizes, self._head_sizes, self._weights,
-                self._tanh, self._joint, links, self._cores, self._refine, decisions,
-            )
-        )  # fmt: skip
+        return bool(decide_kernel(instances.arrays, self._nets, links, *self._search, decisions))

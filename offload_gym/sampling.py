@@ -31,6 +31,7 @@ from offload_gym.instances import (
     UPLINK,
     WIRED,
     WORKLOAD,
+    Batch,
     Instances,
     check_count,
 )
@@ -268,28 +269,30 @@ def scenario_parameters(scenario: Scenario) -> tuple[Parameters, Sizes]:
     return parameters, Sizes(n, most_edges, machines, num_uniforms)
 
 
-def empty_arrays(scenario: Scenario, sizes: Sizes, num_instances: int) -> tuple[NDArray, ...]:
-    """Room for the arrays of ``Instances``, in their order."""
-    return (
-        np.empty((num_instances, sizes.num_tasks, 3)),
-        np.empty((num_instances, scenario.num_locations, 6)),
-        np.empty((num_instances, scenario.num_locations, 1)),
-        np.empty(num_instances),
-        np.empty(num_instances, dtype=np.int64),
-        np.empty((num_instances, sizes.num_tasks + 1), dtype=np.int64),
-        np.zeros((num_instances, sizes.num_edges), dtype=np.int64),
-        np.zeros((num_instances, sizes.num_edges)),
+def empty_batch(scenario: Scenario, sizes: Sizes, num_instances: int) -> Batch:
+    """Room for the arrays of instances, with the power of the scenario."""
+    n, num_locations = sizes.num_tasks, scenario.num_locations
+    return Batch(
+        tasks=np.empty((num_instances, n, 3)),
+        locations=np.empty((num_instances, num_locations, 6)),
+        core_backlog_s=np.empty((num_instances, num_locations, 1)),
+        radio_backlog_s=np.empty(num_instances),
+        task_counts=np.empty(num_instances, dtype=np.int64),
+        edge_start=np.empty((num_instances, n + 1), dtype=np.int64),
+        edge_parent=np.zeros((num_instances, sizes.num_edges), dtype=np.int64),
+        edge_bits=np.zeros((num_instances, sizes.num_edges)),
+        power=np.tile(scenario.power, (num_instances, 1)),
     )
 
 
-def as_instances(arrays: tuple[NDArray, ...], power: NDArray[np.float64]) -> Instances:
+def as_instances(batch: Batch) -> Instances:
     """The instances, with room for as many edges as the largest graph has."""
-    tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits = arrays
-    if edge_parent.shape[1] and (most := int(edge_start[:, -1].max())) < edge_parent.shape[1]:
-        edge_parent, edge_bits = (np.ascontiguousarray(array[:, :most]) for array in (edge_parent, edge_bits))
-    return Instances.from_arrays(
-        tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits, power
-    )
+    if batch.edge_parent.shape[1] and (most := int(batch.edge_start[:, -1].max())) < batch.edge_parent.shape[1]:
+        batch = batch._replace(
+            edge_parent=np.ascontiguousarray(batch.edge_parent[:, :most]),
+            edge_bits=np.ascontiguousarray(batch.edge_bits[:, :most]),
+        )
+    return Instances.from_batch(batch)
 
 
 def drawn_application(scenario: Scenario, instances: Instances, b: int = 0) -> Application | None:
@@ -334,9 +337,9 @@ def _from_draws(
 ) -> Instances:
     """Instances from uniform numbers (B, machines + tasks) and latent vectors (B, 1 + K), ``later_s`` into a trace."""
     parameters, sizes = scenario_parameters(scenario)
-    arrays = empty_arrays(scenario, sizes, len(u))
-    _draw_independent(parameters, sizes.machines, later_s, u, latent, *arrays)
-    return as_instances(arrays, np.tile(scenario.power, (len(u), 1)))
+    batch = empty_batch(scenario, sizes, len(u))
+    _draw_independent(parameters, sizes.machines, later_s, u, latent, *batch[:8])
+    return as_instances(batch)
 
 
 def sample_consecutive(

@@ -39,6 +39,7 @@ ATTEMPTS = 3  # in a row that lose a worker and finish no shard
 OF_LABELLING = "raised by the labelling of a shard"  # the note that tells such an error from the loss of a worker
 
 
+# Parameters: options of a public call that takes minutes; callers name them.
 def generate_shards(
     folder: str | Path,
     scenario: str | Mapping[str, Any] | Scenario,

@@ -136,7 +136,8 @@ def policies(size: int) -> Iterator[tuple[str, str]]:
     instances = _instances({"num_tasks": 5}, size // 5, "makespan")
     for kind in NETWORKS:
         for refine in (None, "flip", "mean+swap"):
-            policy = NetworkPolicy(random_network(**kind), refine)
+            objective, plus, moves = (refine or "").rpartition("+")
+            policy = NetworkPolicy(random_network(**kind), moves or None, objective=objective if plus else None)
             yield f"network {kind}, {refine}", digest(policy.decide(instances))
     for form in ("sequential", "joint"):
         network = random_network(form, roll_outs=False, objective="mean")

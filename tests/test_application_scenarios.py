@@ -12,7 +12,8 @@ from agents.networks import TaskNetwork, to_runtime
 from offload_gym import Instances, latency, make_policy, make_scenario, sample_instances
 from offload_gym.application_presets import cnn_application, random_application
 from offload_gym.applications import Application
-from offload_gym.delay import new_problem, open_problem
+from offload_gym.delay import new_workspace, open_instance
+from offload_gym.estimates import as_last_measured
 from offload_gym.instances import OUTPUT, WORKLOAD
 from offload_gym.observation import epoch_observations, row_size, squash
 from offload_gym.policies import POLICY_NAMES, SHIPPED
@@ -168,7 +169,7 @@ def test_the_observation_of_dependent_tasks_by_its_definition():
     env = gym.make("offload_gym/Sequential-v0", scenario=scenario).unwrapped
     observation, _ = env.reset(seed=4)
     one, scale_s, K, cores = env.instances, env.scale_s, 4, sum(scenario.cores)
-    problem = open_problem(0, one.tasks, one.locations, *one.arrays[4:], new_problem(6, K, 4))
+    problem, _ = open_instance(one.batch, 0, new_workspace(one.batch))
     rank_s = np.empty(4)
     upward_ranks(problem, rank_s)
     decision = [0, 2, 3, 1]
@@ -257,11 +258,11 @@ def test_200_dependent_tasks_step_render_and_are_decided():
 
 def test_a_whole_network_and_its_chain_are_one_and_the_same_in_one_place():
     """Cutting a network adds no work: all of it on the cloud takes as long as the uncut network there."""
-    machines = sample_instances({"name": "vision", "num_tasks": 1}, 20, seed=9).arrays[1:4]
+    machines = sample_instances({"name": "vision", "num_tasks": 1}, 20, seed=9)
     latency_s = []
     for num_tasks in (1, 8):
         made = sample_instances({"applications": (cnn_application("vgg16", num_tasks),)}, 20)
-        instances = Instances.from_arrays(made.tasks, *machines, *made.arrays[4:])
+        instances = as_last_measured(made, machines)
         latency_s.append(latency(instances, np.full((20, num_tasks), 2)))
     np.testing.assert_allclose(*latency_s, rtol=1e-9)
 

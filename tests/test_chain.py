@@ -8,7 +8,17 @@ import pytest
 from conftest import KINDS, draw_instances
 
 from offload_gym import Instances, latency, sample_instances, solve
-from offload_gym.delay import MAKESPAN, Problem, evaluate, new_problem, open_problem, place, start_schedule
+from offload_gym.delay import (
+    MAKESPAN,
+    Problem,
+    Room,
+    Start,
+    evaluate,
+    new_workspace,
+    open_instance,
+    place,
+    take,
+)
 from offload_gym.demonstrations import label
 from offload_gym.instances import LOCATION_FIELDS, TASK_FIELDS
 from offload_gym.solvers.branch_and_bound import branch_and_bound
@@ -19,8 +29,7 @@ from offload_gym.solvers.local_search import improve
 
 
 def as_problem(instances, b=0):
-    room = new_problem(instances.num_tasks, instances.num_locations, instances.edge_parent.shape[1])
-    return open_problem(b, instances.tasks, instances.locations, *instances.arrays[4:], room)
+    return open_instance(instances.batch, b, new_workspace(instances.batch))[0]
 
 
 def as_chains(instances, rng, share_empty=0.2):
@@ -47,50 +56,41 @@ class Schedule:
     """One instance with its first tasks placed as told: what the kernels take."""
 
     def __init__(self, instances, b, prefix=(), value_s=0.0):
-        n, num_locations = instances.num_tasks, instances.num_locations
-        self.problem = as_problem(instances, b)
-        self.free_s = np.empty((num_locations, instances.max_cores))
-        start_schedule(instances.locations[b], instances.core_backlog_s[b], self.free_s)
-        self.radio_s = float(instances.radio_backlog_s[b])
-        self.decision = np.full(n, -1)
-        self.finish_s = np.full(n, np.nan)
-        self.first = len(prefix)
-        self.value_s = value_s
+        self.problem, start = open_instance(instances.batch, b, new_workspace(instances.batch))
+        self.decision = np.full(instances.num_tasks, -1)
+        self.finish_s = np.full(instances.num_tasks, np.nan)
+        radio_s, room = float(start.radio_s), Room(self.finish_s, start.core_s)
         for i, k in enumerate(prefix):
             self.decision[i] = k
-            self.radio_s, core, _, self.finish_s[i], completion_s, _ = place(
-                self.problem, i, k, self.decision, self.finish_s, self.radio_s, self.free_s
-            )
-            self.free_s[k, core] = self.finish_s[i]
-            self.value_s = max(self.value_s, completion_s)
+            placed = place(self.problem, self.decision, i, k, radio_s, room)
+            take(room, i, k, placed)
+            radio_s, value_s = placed.radio_s, max(value_s, placed.completion_s)
+        self.start = Start(len(prefix), radio_s, value_s, room.free_s)
 
-    def state(self):
-        return self.first, self.radio_s, self.finish_s.copy(), self.free_s.copy(), self.value_s
+    def room(self):
+        return Room(self.finish_s.copy(), np.empty_like(self.start.core_s))
 
     def evaluate(self, decision):
-        first, radio_s, finish_s, free_s, value_s = self.state()
-        return evaluate(self.problem, first, decision, MAKESPAN, value_s, radio_s, free_s, finish_s, free_s.copy())
+        return evaluate(self.problem, decision, self.start, MAKESPAN, self.room())
 
     def by_dynamic_programming(self):
         """(value, decision); what must not be written is not."""
-        finish_s, free_s, decision = self.finish_s.copy(), self.free_s.copy(), self.decision.copy()
-        least_s = solve_chain(self.problem, self.first, self.radio_s, finish_s, free_s, self.value_s, decision)
+        finish_s, core_s, decision = self.finish_s.copy(), self.start.core_s.copy(), self.decision.copy()
+        first = self.start.first
+        least_s = solve_chain(self.problem, decision, self.start, finish_s)
         np.testing.assert_array_equal(finish_s, self.finish_s)
-        np.testing.assert_array_equal(free_s, self.free_s)
-        np.testing.assert_array_equal(decision[: self.first], self.decision[: self.first])
-        assert ((decision >= 0) & (decision < len(free_s))).all()
+        np.testing.assert_array_equal(core_s, self.start.core_s)
+        np.testing.assert_array_equal(decision[:first], self.decision[:first])
+        assert ((decision >= 0) & (decision < len(core_s))).all()
         return least_s, decision
 
     def by_branch_and_bound(self):
         """The value that ``solve_one`` finds where it does not take the tasks for a chain."""
-        first, radio_s, finish_s, start_s, value_s = self.state()
-        decision, free_s = self.decision.copy(), start_s.copy()
-        complete_greedily(self.problem, first, radio_s, finish_s, free_s, decision)
-        best_s = improve(self.problem, first, decision, MAKESPAN, value_s, radio_s, start_s, finish_s, free_s)
-        free_s[:] = start_s
-        return branch_and_bound(
-            self.problem, first, radio_s, finish_s, free_s, value_s, MAKESPAN, UNLIMITED, decision, best_s
-        )[0]
+        start, decision, room = self.start, self.decision.copy(), self.room()
+        room.free_s[:] = start.core_s
+        complete_greedily(self.problem, decision, start.first, start.radio_s, room)
+        best_s = improve(self.problem, decision, start, MAKESPAN, room)
+        return branch_and_bound(self.problem, decision, best_s, start, MAKESPAN, UNLIMITED, room)[0]
 
 
 def best_of_all(instances, b, prefix):
@@ -182,8 +182,7 @@ def test_solve_one_takes_it_for_the_makespan_of_a_chain_only():
     instances = next(chains for chains, _ in random_chains(6, 4, 1, seed=4) if chains.num_tasks == 6)
     chain = Schedule(instances, 0)
     for objective, problem in ((MAKESPAN, chain.problem), (1, chain.problem), (MAKESPAN, independent(chain.problem))):
-        _, radio_s, finish_s, free_s, _ = chain.state()
-        _, nodes, _ = solve_one(problem, 0, radio_s, finish_s, free_s, 0.0, objective, UNLIMITED, chain.decision.copy())
+        _, nodes, _ = solve_one(problem, chain.decision.copy(), chain.start, objective, UNLIMITED, chain.room())
         states = instances.num_tasks * instances.num_locations
         assert (nodes == states) is (objective == MAKESPAN and problem is chain.problem)
 
@@ -252,5 +251,5 @@ def test_labels_of_chains_agree_with_branch_and_bound():
             for i in range(instances.num_tasks):
                 for k in range(instances.num_locations):
                     chain = Schedule(instances, b, [*made.prefixes[b, :i], k])
-                    best_s = chain.by_branch_and_bound() if i + 1 < instances.num_tasks else chain.value_s
+                    best_s = chain.by_branch_and_bound() if i + 1 < instances.num_tasks else chain.start.value_s
                     assert made.alternative_s[b, i, k] == pytest.approx(best_s, rel=2e-12)

@@ -19,7 +19,7 @@ from offload_gym.command_line.field_names import OPTIONAL_FIELDS, REQUIRED_FIELD
 from offload_gym.command_line.instances_csv import SITE_FIELDS, instances_of_csv, write_csv
 from offload_gym.command_line.instances_json import fields_of, instances_of_json
 from offload_gym.delay import schedule
-from offload_gym.instances import LOCATION_FIELDS
+from offload_gym.instances import LOCATION_FIELDS, TASK_FIELDS
 from offload_gym.scenario import PRESETS, SUMMARIES
 from offload_gym.seeds import seed_for
 
@@ -52,8 +52,7 @@ def say(monkeypatch, text):
 
 
 def same(ours: Instances, theirs: Instances) -> bool:
-    rows = zip((*ours.arrays, ours.power), (*theirs.arrays, theirs.power), strict=True)
-    return all(np.array_equal(a, b) for a, b in rows)
+    return all(np.array_equal(a, b) for a, b in zip(ours.batch, theirs.batch, strict=True))
 
 
 def mixed_instances() -> Instances:
@@ -62,8 +61,8 @@ def mixed_instances() -> Instances:
     backlog_s = np.zeros((4, 3, 8))
     backlog_s[:, 1, :2] = [[0.1, 0.25]]
     backlog_s[:, 2] = 0.01 * np.arange(8)
-    tasks = np.where(drawn.present[:, :, None], drawn.tasks, 0.0)
-    return Instances.from_arrays(tasks, drawn.locations, backlog_s, np.arange(4) / 7, *drawn.arrays[4:], drawn.power)
+    sizes = {name: np.where(drawn.present, getattr(drawn, name), 0.0) for name in TASK_FIELDS}
+    return drawn.replace(**sizes, backlog_s=backlog_s, radio_backlog_s=np.arange(4) / 7)
 
 
 def test_the_hand_case_is_solved_from_sheets(sheets, capsys):

@@ -6,6 +6,7 @@ import pytest
 
 import offload_gym
 from offload_gym import Instances, completion_times, latency, sample_instances
+from offload_gym.instances import TASK_FIELDS
 
 EXACTLY = {"rtol": 1e-9, "atol": 1e-9}
 
@@ -153,9 +154,9 @@ def test_schedule_is_consistent(draw, num_edges):
         left_out = decision < 0
         assert np.all(schedule.core[left_out] == -1)
         assert all(np.isnan(field[left_out]).all() for field in times[1:])
-        others = Instances.from_arrays(
-            instances.tasks[b : b + 1, placed], *(array[b : b + 1] for array in instances.arrays[1:4])
-        )
+        one = instances[b : b + 1]
+        sizes = {name: getattr(one, name)[:, placed] for name in TASK_FIELDS}
+        others = one.replace(**sizes, task_counts=[placed.sum()])
         np.testing.assert_array_equal(
             schedule.completion_s[placed], completion_times(others, decision[None, placed])[0]
         )

@@ -83,7 +83,11 @@ def test_exact_equals_brute_force_and_no_heuristic_is_better(objective):
         solutions = solve(instances, objective)
         np.testing.assert_allclose(solutions.latency_s, best, rtol=1e-9, atol=1e-9)
         assert solutions.optimal.all()
-        for decisions in (greedy(instances), greedy(instances, objective), beam_search(instances, 4, objective)):
+        for decisions in (
+            greedy(instances),
+            greedy(instances, objective, "flip"),
+            beam_search(instances, 4, objective),
+        ):
             assert (latency(instances, decisions, objective) >= solutions.latency_s * (1 - 1e-12)).all()
 
 

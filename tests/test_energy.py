@@ -11,6 +11,7 @@ from test_dependencies import OBJECTIVES, random_problems
 import offload_gym
 from offload_gym import Instances, energy, latency, sample_instances, solve
 from offload_gym.demonstrations import label, load_demonstrations, save_demonstrations
+from offload_gym.instances import TASK_FIELDS
 from offload_gym.solvers.beam import beam_search
 from offload_gym.solvers.greedy import greedy
 from offload_gym.solvers.local_search import local_search
@@ -25,7 +26,7 @@ def powered(instances, rng=None, **power):
     if rng is not None:
         values = {name: value * rng.uniform(0, 3, size) for name, value in values.items()}
     array = np.stack([values[name] for name in POWER], axis=1)
-    return Instances.from_arrays(*instances.arrays, array)
+    return instances.replace(**dict(zip(POWER, array.T, strict=True)))
 
 
 def naive_energy(instances, b, decision):
@@ -124,8 +125,8 @@ def test_an_unfinished_search_has_a_valid_bound():
 def test_heuristics_reach_for_the_cost():
     instances = sample_instances("default", 200, seed=6)
     optimum_s = solve(instances, "cost").latency_s
-    plain, flipped = greedy(instances), greedy(instances, "cost")
-    beam = beam_search(instances, 16, "cost", refine="cost")
+    plain, flipped = greedy(instances), greedy(instances, "cost", "flip")
+    beam = beam_search(instances, 16, "cost", "flip")
     gap = {
         name: (latency(instances, d, "cost") / optimum_s - 1).mean()
         for name, d in {"greedy": plain, "flip": flipped, "beam": beam}.items()
@@ -199,11 +200,9 @@ def test_swaps_of_equal_tasks_end(hand_fields):
     rng = np.random.default_rng(0)
     for _ in range(40):
         instances = sample_instances({"name": "default", "num_tasks": 4, "energy_weight_s_per_j": 0.3}, 1, rng)
-        arrays = [array.copy() for array in instances.arrays]
-        arrays[0][:, 1], arrays[0][:, 3] = arrays[0][:, 0], arrays[0][:, 2]
-        alike = Instances.from_arrays(*arrays, instances.power)
+        alike = instances.replace(**{name: getattr(instances, name)[:, [0, 0, 2, 2]] for name in TASK_FIELDS})
         start = rng.integers(0, 3, (1, 4))
-        swapped, flipped = (local_search(alike, start, "cost", swaps=swaps) for swaps in (True, False))
+        swapped, flipped = (local_search(alike, start, "cost", moves) for moves in ("swap", "flip"))
         assert latency(alike, swapped, "cost") <= latency(alike, flipped, "cost") * (1 + 1e-12)
 
 

@@ -57,7 +57,7 @@ def in_c(policy, instances, folder, max_tasks=32):
     command = [COMPILER, *flags, "-shared", "-fPIC", "harness.c", "-o", "harness.so"]
     subprocess.run(command, cwd=folder, check=True)
     library = ctypes.CDLL(str(folder / "harness.so"))
-    tasks, locations, backlog_s, radio_s, *_ = instances.arrays
+    tasks, locations, backlog_s, radio_s, *_ = instances.batch
     columns = locations[:, :, [CPU, UPLINK, DOWNLINK, WIRED, PROPAGATION]]
     columns = np.ascontiguousarray(np.concatenate([columns, backlog_s[:, :, :1]], axis=2))
     decisions = np.full((len(instances), instances.num_tasks), -1, dtype=np.int32)
@@ -72,9 +72,7 @@ def in_c(policy, instances, folder, max_tasks=32):
 def test_c_decides_as_python(form, scenario, tmp_path):
     instances = offload_gym.sample_instances({"name": "default", **scenario}, 2_000, seed=7)
     assert (instances.radio_backlog_s == 0).all()
-    busy = [array.copy() for array in instances.arrays]
-    busy[3] = np.random.default_rng(0).exponential(0.3, len(instances))
-    instances = offload_gym.Instances.from_arrays(*busy)
+    instances = instances.replace(radio_backlog_s=np.random.default_rng(0).exponential(0.3, len(instances)))
     cores = tuple(int(count) for count in instances.locations[0, :, CORES])
     for objective in ("makespan", "mean"):
         for roll_outs in (True, False):
@@ -167,7 +165,7 @@ def test_what_cannot_be_exported_is_refused(export, tmp_path):
     for policy, message in (
         (NetworkPolicy(random_network(encoded=False)), "only networks for independent tasks"),
         (NetworkPolicy(random_network(activation="tanh")), "only networks for independent tasks"),
-        (NetworkPolicy(random_network(), "makespan"), "refine is 'makespan'"),
+        (NetworkPolicy(random_network(), "flip"), "refine is 'flip'"),
         (offload_gym.make_policy("greedy"), "policy is a FunctionPolicy; only a network"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -4,15 +4,14 @@ import pytest
 from test_dependencies import random_problems
 
 from offload_gym import Instances, completion_times, latency, make_policy, solve
-from offload_gym.delay import RETURN, RUN, new_problem, open_problem
+from offload_gym.delay import RETURN, RUN, new_workspace, open_instance
+from offload_gym.instances import TASK_FIELDS
 from offload_gym.solvers.heft import heft, upward_ranks
 
 
 def ranks_and_problem(instances, b=0):
-    n = instances.num_tasks
-    room = new_problem(n, instances.num_locations, instances.edge_parent.shape[1])
-    problem = open_problem(b, instances.tasks, instances.locations, *instances.arrays[4:], room)
-    rank_s = np.empty(n)
+    problem, _ = open_instance(instances.batch, b, new_workspace(instances.batch))
+    rank_s = np.empty(instances.num_tasks)
     upward_ranks(problem, rank_s)
     return rank_s, problem
 
@@ -37,7 +36,7 @@ def test_independent_tasks_are_placed_longest_first_as_greedy_would(hand_fields)
     rank_s, _ = ranks_and_problem(instances)
     order = np.argsort(-rank_s, kind="stable")
     # WHEN the tasks are renamed in that order THEN greedy decides as HEFT does
-    renamed = Instances.from_arrays(np.ascontiguousarray(instances.tasks[:, order]), *instances.arrays[1:4])
+    renamed = instances.replace(**{name: getattr(instances, name)[:, order] for name in TASK_FIELDS})
     greedy = make_policy("greedy").decide(renamed)
     np.testing.assert_array_equal(heft(instances)[:, order], greedy)
 

@@ -220,10 +220,10 @@ def test_normalize_observation_subtracts_the_mean_and_divides_by_the_deviation(e
 
 def test_instances_with_other_cores_cannot_be_observed_together():
     one = offload_gym.sample_instances("default", 1)
-    arrays = [np.concatenate([array, array]) for array in one.arrays]
-    arrays[1][1, 2, LOCATION_FIELDS.index("cores")] = 4
+    both = offload_gym.Instances.concatenate([one, one])
+    both = both.replace(cores=[both.cores[0], (*both.cores[0, :2], 4)])
     with pytest.raises(ValueError, match="same cores"):
-        epoch_observations(offload_gym.Instances.from_arrays(*arrays), np.zeros((2, 8), dtype=np.int64))
+        epoch_observations(both, np.zeros((2, 8), dtype=np.int64))
 
 
 def best_from(observation, n, cores, objective):

@@ -12,14 +12,15 @@ from offload_gym.delay import (
     MAKESPAN,
     MEAN,
     OBJECTIVES,
+    Room,
+    Start,
     cost_per_makespan,
     energy_price,
     evaluate,
-    fill_prices,
-    new_problem,
-    open_problem,
+    new_workspace,
+    open_instance,
     place,
-    start_schedule,
+    take,
 )
 from offload_gym.demonstrations import label
 from offload_gym.instances import POWER_FIELDS
@@ -37,7 +38,7 @@ def powered(instances, rng):
     shape = (len(instances), len(POWER_FIELDS))
     power = rng.uniform(0.0, 1.0, shape) * rng.choice([0.0, 1.0, 3.0], shape)
     power[:, 0] *= 1e-27
-    return Instances.from_arrays(*instances.arrays, power)
+    return instances.replace(**dict(zip(POWER_FIELDS, power.T, strict=True)))
 
 
 def whole_times(size, n, num_locations, rng, edges=()):
@@ -88,52 +89,46 @@ def all_values(instances, objective):
     return decisions, values
 
 
-class Start:
+class Search:
     """One instance whose first tasks are placed as told: what the search starts from."""
 
     def __init__(self, instances, b, objective, prefix=()):
-        room = new_problem(instances.num_tasks, instances.num_locations, instances.edge_parent.shape[1])
-        self.problem = open_problem(b, instances.tasks, instances.locations, *instances.arrays[4:], room)
-        fill_prices(instances.power[b], instances.locations[b], self.problem)
-        self.free_s = np.empty((instances.num_locations, instances.max_cores))
-        start_schedule(instances.locations[b], instances.core_backlog_s[b], self.free_s)
-        self.radio_s = float(instances.radio_backlog_s[b])
-        self.objective, self.first = objective, len(prefix)
-        self.value_s = self.price_s = 0.0
-        self.prefix, finish_s = np.zeros(instances.num_tasks, dtype=np.int64), np.empty(instances.num_tasks)
+        self.problem, start = open_instance(instances.batch, b, new_workspace(instances.batch))
+        self.objective, self.price_s = objective, 0.0
+        self.prefix = np.zeros(instances.num_tasks, dtype=np.int64)
+        radio_s, value_s = float(start.radio_s), 0.0
+        room = Room(np.empty(instances.num_tasks), start.core_s)
         for i, k in enumerate(prefix):
             self.prefix[i] = k
             if objective == COST:
-                self.price_s += energy_price(self.problem, i, k, self.prefix)
-            self.radio_s, core, _, finish_s[i], completion_s, _ = place(
-                self.problem, i, k, self.prefix, finish_s, self.radio_s, self.free_s
-            )
-            self.free_s[k, core] = finish_s[i]
-            self.value_s = self.value_s + completion_s if objective == MEAN else max(self.value_s, completion_s)
+                self.price_s += energy_price(self.problem, self.prefix, i, k)
+            placed = place(self.problem, self.prefix, i, k, radio_s, room)
+            take(room, i, k, placed)
+            radio_s = placed.radio_s
+            value_s = value_s + placed.completion_s if objective == MEAN else max(value_s, placed.completion_s)
+        self.start = Start(len(prefix), radio_s, value_s, room.free_s)
+
+    def room(self):
+        return Room(np.empty(len(self.prefix)), np.empty_like(self.start.core_s))
 
     def evaluate(self, decision):
-        finish_s = np.empty(len(decision))
-        return evaluate(
-            self.problem, self.first, decision, self.objective, self.value_s, self.radio_s, self.free_s, finish_s,
-            self.free_s.copy(),
-        )  # fmt: skip
+        return evaluate(self.problem, decision, self.start, self.objective, self.room())
 
     def random_decision(self, rng):
         """The prefix and random places: an incumbent with much room below it."""
-        decision = self.prefix.copy()
-        decision[self.first :] = rng.integers(0, len(self.free_s), len(decision) - self.first)
+        decision, first = self.prefix.copy(), self.start.first
+        decision[first:] = rng.integers(0, len(self.start.core_s), len(decision) - first)
         return decision
 
     def search(self, incumbent, width, max_nodes=UNLIMITED):
         """(value, nodes, proven), after what always holds of them."""
-        decision, free_s = incumbent.copy(), self.free_s.copy()
+        decision, core_s, first = incumbent.copy(), self.start.core_s.copy(), self.start.first
         incumbent_s = self.evaluate(incumbent)
         value_s, nodes, proven = pareto_search(
-            self.problem, self.first, self.radio_s, free_s, self.value_s, self.objective, max_nodes, width, decision,
-            incumbent_s,
-        )  # fmt: skip
-        np.testing.assert_array_equal(free_s, self.free_s)
-        np.testing.assert_array_equal(decision[: self.first], self.prefix[: self.first])
+            self.problem, decision, incumbent_s, self.start, self.objective, max_nodes, width
+        )
+        np.testing.assert_array_equal(core_s, self.start.core_s)
+        np.testing.assert_array_equal(decision[:first], self.prefix[:first])
         assert 1 <= nodes <= max_nodes
         assert value_s <= incumbent_s
         # The decision has the value, the makespan to the last bit.
@@ -141,16 +136,20 @@ class Start:
         return value_s, nodes, proven
 
     def branch_and_bound(self, incumbent):
-        finish_s = np.empty(len(incumbent))
         value_s, _, proven = branch_and_bound(
-            self.problem, 0, self.radio_s, finish_s, self.free_s.copy(), 0.0, self.objective, UNLIMITED,
-            incumbent.copy(), self.evaluate(incumbent),
-        )  # fmt: skip
+            self.problem,
+            incumbent.copy(),
+            self.evaluate(incumbent),
+            self.start,
+            self.objective,
+            UNLIMITED,
+            self.room(),
+        )
         assert proven
         return value_s
 
     def lower_bound(self, high_s):
-        return lower_bound(self.problem, self.radio_s, self.free_s, self.objective, high_s)
+        return lower_bound(self.problem, self.start, self.objective, high_s)
 
 
 SMALL = [(1, 2), (1, 5), (2, 3), (3, 2), (3, 7), (4, 4), (5, 3), (6, 3), (7, 2), (8, 2)]
@@ -165,13 +164,13 @@ def test_every_width_finds_the_optimum_of_all_decisions(objective):
         n, num_locations = instances.num_tasks, instances.num_locations
         for b in range(len(instances)):
             first = int(rng.integers(n)) if b % 2 else 0
-            start = Start(instances, b, objective, rng.integers(0, num_locations, first))
-            rest = (decisions[:, :first] == start.prefix[:first]).all(axis=1)
-            least_s = values[b, rest].min() - start.price_s
+            search = Search(instances, b, objective, rng.integers(0, num_locations, first))
+            rest = (decisions[:, :first] == search.prefix[:first]).all(axis=1)
+            least_s = values[b, rest].min() - search.price_s
             for width in WIDTHS:
-                value_s, nodes, proven = start.search(start.random_decision(rng), width)
+                value_s, nodes, proven = search.search(search.random_decision(rng), width)
                 assert proven
-                assert value_s == pytest.approx(least_s, rel=1e-11, abs=1e-12 * start.price_s)
+                assert value_s == pytest.approx(least_s, rel=1e-11, abs=1e-12 * search.price_s)
                 again += nodes > 1 + width * num_locations * (n - first)  # no single pass makes so many
             placed += first > 0
     assert again > 150
@@ -183,11 +182,11 @@ def test_every_width_agrees_with_branch_and_bound(objective):
     again = 0
     for instances, rng in batches(2, 5, [(9, 3), (10, 3), (11, 2), (12, 2), (9, 4)]):
         for b in range(len(instances)):
-            start = Start(instances, b, objective)
-            incumbent = start.random_decision(rng)
-            least_s = start.branch_and_bound(incumbent)
+            search = Search(instances, b, objective)
+            incumbent = search.random_decision(rng)
+            least_s = search.branch_and_bound(incumbent)
             for width in WIDTHS:
-                value_s, nodes, proven = start.search(incumbent, width)
+                value_s, nodes, proven = search.search(incumbent, width)
                 assert proven
                 assert value_s == pytest.approx(least_s, rel=3e-12)
                 again += nodes > 1 + width * instances.num_locations * instances.num_tasks
@@ -201,10 +200,10 @@ def test_a_limit_is_kept_and_only_optima_are_called_proven(objective):
     for instances, rng in batches(3, 6, [(4, 3), (5, 3), (7, 2), (6, 3)]):
         _, values = all_values(instances, objective)
         for b in range(len(instances)):
-            start = Start(instances, b, objective)
+            search = Search(instances, b, objective)
             least_s = values[b].min()
             for width, max_nodes in itertools.product((1, 3, FIRST_WIDTH), (1, 20, 60, 200)):
-                value_s, _, proven = start.search(start.random_decision(rng), width, max_nodes)
+                value_s, _, proven = search.search(search.random_decision(rng), width, max_nodes)
                 assert value_s >= least_s * (1 - 1e-11)
                 assert not proven or value_s <= least_s * (1 + 1e-11)
                 outcomes[bool(proven)] += 1
@@ -220,8 +219,8 @@ def test_a_pass_that_keeps_one_schedule_proves_nothing_by_itself():
     rng = np.random.default_rng(5)
     found = []
     for b in range(40):
-        start = Start(instances, b, MAKESPAN)
-        value_s, _, proven = start.search(start.random_decision(rng), 1, max_nodes=1 + 3 * 8)
+        search = Search(instances, b, MAKESPAN)
+        value_s, _, proven = search.search(search.random_decision(rng), 1, max_nodes=1 + 3 * 8)
         assert not proven or value_s == pytest.approx(optimum_s[b], rel=1e-11)
         found.append(value_s)
     # THEN it improves on the random decision, and is rarely the optimum
@@ -265,9 +264,9 @@ def test_lower_bound_is_below_all_decisions_and_above_nothing(objective):
     for instances in cases:
         _, values = all_values(instances, objective)
         for b, least_s in enumerate(values.min(axis=1)):
-            start = Start(instances, b, objective)
+            search = Search(instances, b, objective)
             for high_s in (least_s, 1.1 * least_s, 5 * least_s + 1):
-                bound_s = start.lower_bound(high_s)
+                bound_s = search.lower_bound(high_s)
                 assert bound_s <= least_s * (1 + 2e-12)
                 assert bound_s > 0 or least_s == 0
 
@@ -280,13 +279,15 @@ def test_least_sum_is_exact_where_only_radio_and_device_have_a_queue():
             drawn = draw_instances("radio backlog", 5, n, 0, int(rng.integers(2**32)))
             drawn.locations[:, :, 1] = [device_cores, n]
             drawn.core_backlog_s[:] = rng.exponential(0.1, (5, 2, 1)) * [[1.0], [0.0]]
-            instances = Instances.from_arrays(*drawn.arrays)
+            instances = Instances.from_batch(drawn.batch)
             _, values = all_values(instances, MEAN)
             for b in range(5):
-                start = Start(instances, b, MEAN)
+                search = Search(instances, b, MEAN)
                 sums_s = np.empty((n + 1, n + 1))
-                tabulate_sums(start.problem.times, 0, device_cores == 1, sums_s)
-                assert least_sum(sums_s, 0, start.radio_s, start.free_s[0, 0]) == pytest.approx(values[b].min())
+                tabulate_sums(search.problem.times, 0, device_cores == 1, sums_s)
+                assert least_sum(sums_s, 0, search.start.radio_s, search.start.core_s[0, 0]) == pytest.approx(
+                    values[b].min()
+                )
 
 
 @pytest.mark.parametrize(("objective", "gap"), [("makespan", 0.03), ("mean", 0.005), ("cost", 0.03)])

@@ -14,7 +14,7 @@ from offload_gym.policy_file import load_network
 from offload_gym.runtime import NetworkPolicy
 from offload_gym.solvers.beam import beam_search
 from offload_gym.solvers.greedy import greedy
-from offload_gym.solvers.local_search import local_search
+from offload_gym.solvers.local_search import MOVES, local_search
 
 SCENARIOS = {
     "default": {"name": "default", "num_tasks": 6},
@@ -124,12 +124,13 @@ def test_the_objective_matters_to_the_policies_that_take_it(name):
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-@pytest.mark.parametrize("name", ["greedy", "beam-4", "beam-16"])
-def test_flip_policies_are_local_search_behind_another_policy(name, objective):
+@pytest.mark.parametrize("name", ["local", "cloud", "greedy", "heft", "beam-4", "beam-7", "beam-16"])
+@pytest.mark.parametrize("moves", MOVES)
+def test_refined_policies_are_local_search_behind_another_policy(name, moves, objective):
     instances = sample()
     start = offload_gym.make_policy(name, objective).decide(instances)
-    refined = offload_gym.make_policy(f"{name}+flip", objective).decide(instances)
-    np.testing.assert_array_equal(refined, local_search(instances, start, objective))
+    refined = offload_gym.make_policy(f"{name}+{moves}", objective).decide(instances)
+    np.testing.assert_array_equal(refined, local_search(instances, start, objective, moves))
     assert (refined != start).any()
 
 
@@ -171,7 +172,7 @@ def test_the_shipped_networks_are_for_their_scenario_and_makespan_only():
         student.decide(sample("two edges"))
     with pytest.raises(ValueError, match="objective is 'mean'"):
         offload_gym.make_policy("student", "mean")
-    with pytest.raises(ValueError, match=r"with more work behind it this network is teacher\+flip, teacher\+swap"):
+    with pytest.raises(ValueError, match=r"policy is 'teacher\+roll-out'; behind 'teacher' may stand \+flip, \+swap"):
         offload_gym.make_policy("teacher+roll-out")
     with pytest.raises(ValueError, match="preset is 'dag'; networks are shipped for default, vision, multi_edge"):
         offload_gym.make_policy("teacher", preset="dag")
@@ -183,10 +184,10 @@ def test_a_network_can_be_refined(tmp_path, objective):
     path = Path(offload_gym.__file__).parent / "weights" / "default-student.safetensors"
     network = load_network(path)
     starts = [NetworkPolicy(network, *use).decide(instances) for use in (("roll-out", True), (None, False))]
-    for refine, swaps in ((objective, False), (f"{objective}+swap", True)):
-        refined = offload_gym.load_policy(path, refine).decide(instances)
+    for moves in MOVES:
+        refined = offload_gym.load_policy(path, moves, objective=objective).decide(instances)
         reached_s = [
-            offload_gym.latency(instances, local_search(instances, start, objective, swaps=swaps), objective)
+            offload_gym.latency(instances, local_search(instances, start, objective, moves), objective)
             for start in starts
         ]
         np.testing.assert_allclose(
@@ -321,8 +322,14 @@ def test_roll_out_is_for_independent_tasks_of_equal_cores():
         offload_gym.make_policy("roll-out").decide(offload_gym.Instances.concatenate([one, other]))
 
 
-def test_a_refinement_can_be_named_by_its_moves():
-    path = Path(offload_gym.__file__).parent / "weights" / "default-student.safetensors"
-    for moves, refine in (("flip", "makespan"), ("swap", "makespan+swap")):
-        policies = [offload_gym.load_policy(path, name) for name in (moves, refine)]
-        np.testing.assert_array_equal(*(policy.decide(sample()) for policy in policies))
+def test_the_name_of_a_policy_is_a_base_and_what_stands_behind_it():
+    for name, message in (
+        ("greedy+", r"policy is 'greedy\+'; behind 'greedy' may stand \+flip, \+swap"),
+        ("greedy+flop", r"policy is 'greedy\+flop'; behind 'greedy' may stand \+flip, \+swap"),
+        ("exact+flip", r"policy is 'exact\+flip'; it is optimal already"),
+        ("greedily", "policy is 'greedily'; the built-in policies are local, "),
+        ("beam-0", "policy is 'beam-0'; the width of a beam must be a whole number, at least 1"),
+        ("beam", "policy is 'beam-'; the width"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            offload_gym.make_policy(name)

@@ -20,7 +20,7 @@ from offload_gym.inference import NOT_TRIED, _run, make_plan
 from offload_gym.observation import epoch_observations, row_size, state_size
 from offload_gym.policy_file import Network, load_network, read_safetensors
 from offload_gym.runtime import CHUNK, NetworkPolicy
-from offload_gym.solvers.local_search import NO_REFINEMENT
+from offload_gym.solvers.local_search import NO_MOVES
 
 CORES = (1, 2, 8)  # of the default scenario
 TWO_EDGES = {"name": "default", "num_edges": 2}  # cores 1, 2, 2, 8
@@ -29,6 +29,12 @@ both_forms = pytest.mark.parametrize("form", ["sequential", "joint"])
 
 def sample(num_tasks=5, num_instances=200, **changes):
     return offload_gym.sample_instances({"name": "default", "num_tasks": num_tasks, **changes}, num_instances, seed=3)
+
+
+def busier(instances):
+    """The instances with a radio that is busy, and cores that are free each at a time of its own."""
+    core_s = np.random.default_rng(0).exponential(0.3, (200, 3, 8))
+    return instances.replace(backlog_s=core_s, radio_backlog_s=np.random.default_rng(1).exponential(0.3, 200))
 
 
 def random_layers(rng, *sizes):
@@ -124,10 +130,7 @@ def test_decisions_are_those_of_a_plain_forward_pass(form, kind):
 def test_radio_and_core_backlogs_reach_the_network(form):
     instances = sample()
     network = balanced(random_network(form), instances)
-    busy = [array.copy() for array in instances.arrays]
-    busy[2] = np.random.default_rng(0).exponential(0.3, (200, 3, 8))  # each core is free at a time of its own
-    busy[3] = np.random.default_rng(1).exponential(0.3, 200)
-    busy = offload_gym.Instances.from_arrays(*busy)
+    busy = busier(instances)
     policy = NetworkPolicy(network, keep_best=False)
     decisions = policy.decide(busy)
     rows, states = epoch_observations(busy, decisions)
@@ -189,9 +192,9 @@ def test_a_batch_of_any_number_of_tasks_is_decided_as_its_instances_alone(form):
 def test_instances_of_another_shape_are_refused(form):
     for network in (random_network(form), random_network(form, encoded=False)):
         policy = NetworkPolicy(network)
-        mixed = [np.concatenate(pair) for pair in zip(sample().arrays, sample(cloud_cores=4).arrays, strict=True)]
+        mixed = offload_gym.Instances.concatenate([sample(), sample(cloud_cores=4)])
         wrong = [sample(cloud_cores=4), sample(cloud_cores=9), sample(num_edges=0), sample(num_edges=2)]
-        for instances in [*wrong, offload_gym.Instances.from_arrays(*mixed)]:
+        for instances in [*wrong, mixed]:
             with pytest.raises(ValueError, match=r"this policy is for locations with \(1, 2, 8\) cores"):
                 policy.decide(instances)
     for num_tasks in (4, 6):
@@ -335,7 +338,7 @@ def test_a_network_that_tries_no_schedules_keeps_none():
     assert not NetworkPolicy(random_network(observation_noise="0.3")).keep_best
 
 
-@pytest.mark.parametrize("refine", [None, "makespan", "mean+swap"])
+@pytest.mark.parametrize("refine", [(None, None), ("flip", "makespan"), ("swap", "mean")])
 @pytest.mark.parametrize("encoded", [True, False])
 @both_forms
 def test_the_fast_runtime_decides_as_the_general_one(form, encoded, refine):
@@ -343,7 +346,8 @@ def test_the_fast_runtime_decides_as_the_general_one(form, encoded, refine):
         instances = sample(**scenario)
         kind = {"encoded": encoded, "cores": tuple(instances.cores[0]), "num_tasks": instances.num_tasks}
         network = balanced(random_network(form, **kind), instances)
-        fast, general = (NetworkPolicy(network, refine, keep_best=False) for _ in range(2))
+        moves, objective = refine
+        fast, general = (NetworkPolicy(network, moves, False, objective) for _ in range(2))
         general._plan = None
         np.testing.assert_array_equal(fast.decide(instances), general.decide(instances))
 
@@ -364,7 +368,7 @@ def test_instances_unlike_those_of_the_training_are_told_once():
 def test_layers_of_any_size(sizes):
     rng = np.random.default_rng(0)
     layers = random_layers(rng, *sizes)
-    plan, weights = make_plan((1, 1), False, layers, (), False, 0, NO_REFINEMENT, NOT_TRIED)
+    plan, weights = make_plan((1, 1), False, layers, (), False, 0, (0, NO_MOVES), NOT_TRIED)
     inputs = rng.normal(size=sizes[0]).astype(np.float32)
     source, scratch = 8, 32
     values = np.full(scratch + 2 * 32, 7.0, dtype=np.float32)  # what stands elsewhere must not count
@@ -394,11 +398,8 @@ def test_threads_share_a_policy_and_batches(form, encoded):
 
 def test_backlogs_of_each_core_and_single_tasks_in_the_fast_runtime():
     instances = sample(1)
-    busy = [array.copy() for array in instances.arrays]
-    busy[2] = np.random.default_rng(0).exponential(0.3, (200, 3, 8))
-    busy[3] = np.random.default_rng(1).exponential(0.3, 200)
-    for one in (instances, offload_gym.Instances.from_arrays(*busy)):
-        fast, general = (NetworkPolicy(random_network(), "mean", keep_best=False) for _ in range(2))
+    for one in (instances, busier(instances)):
+        fast, general = (NetworkPolicy(random_network(), "flip", False, "mean") for _ in range(2))
         general._plan = None
         np.testing.assert_array_equal(fast.decide(one), general.decide(one))
 
@@ -414,7 +415,7 @@ def test_what_is_no_network_and_no_choice_is_named():
         NetworkPolicy("a.safetensors")
     with pytest.raises(ValueError, match="keep_best is 'yes'; it must be True, False or None"):
         NetworkPolicy(random_network(), keep_best="yes")
-    with pytest.raises(ValueError, match="refine is 'rollout'; it must be one of None, roll-out, flip, swap"):
+    with pytest.raises(ValueError, match="refine is 'rollout'; it must be None or one of roll-out, flip, swap"):
         NetworkPolicy(random_network(), "rollout")
 
 

@@ -20,7 +20,7 @@ from benchmarks.speed import (
 )
 from benchmarks.speed.c_reference import compile_reference, compiler
 from benchmarks.speed.command import GROUPS
-from benchmarks.speed.rows import Row, Target, as_json, cells, compared, figure_text, significant
+from benchmarks.speed.rows import Row, Side, Target, as_json, cells, compared, figure_text, significant
 from benchmarks.speed.timing import QUICK, interleaved
 from offload_gym.delay import latency
 from offload_gym.instances import Instances
@@ -65,10 +65,10 @@ def test_the_numpy_reference_computes_the_makespan(draw, kind):
 @needs_compiler
 def test_the_search_in_c_computes_the_makespan(draw, c_reference):
     instances = draw("mixed", 1, 6, 2, seed=4)
-    problem, cores, radio_s, start_s = kernel.opened(instances)
+    problem, start, cores = kernel.opened(instances)
     decisions = np.random.default_rng(0).integers(0, 4, (200, 6))
     makespan_s = np.empty(200)
-    c_reference.search(problem, cores, radio_s, start_s, decisions, makespan_s)
+    c_reference.search(problem, cores, start, decisions, makespan_s)
     repeated = instances[np.zeros(200, dtype=int)]
     np.testing.assert_allclose(makespan_s, latency(repeated, decisions), rtol=1e-12)
 
@@ -90,7 +90,8 @@ def test_calls_take_turns():
 def test_a_row_by_hand():
     # GIVEN two sides of which ours does 10 units in 1, 2 and 5 seconds, and the reference 1 unit in 1 second
     targets = [Target("ratio", 4.0), Target("time_s", 0.1)]
-    row = compared("ours", "units", 10, [1.0, 2.0, 5.0], "theirs", 1, np.ones(3), targets, {"time_s": 0.2})
+    sides = Side("ours", 10, [1.0, 2.0, 5.0]), Side("theirs", 1, np.ones(3))
+    row = compared(*sides, "units", targets, {"time_s": 0.2})
     # THEN rate and ratio are medians over the rounds, and each target counts
     assert (row.rate_per_s, row.reference_rate_per_s, row.ratio) == (5.0, 1.0, 5.0)
     assert row.quartiles == (3.5, 7.5)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.comparison import with_uplink
+from benchmarks.comparison import first_tasks, with_uplink
 from offload_gym.delay import Schedule, latency, optimality_gap, schedule
 from offload_gym.instances import Instances
 from offload_gym.policies import Policy, make_policy
@@ -77,11 +77,9 @@ def chosen_epoch(seed: int, policies: dict[str, Policy]) -> Instances:
 
 def epoch_at(epoch: Instances, uplink_mbps: float, backlog_ms: float, num_tasks: int) -> Instances:
     """The epoch with another uplink rate (the downlink keeps its ratio), edge backlog, and its first tasks only."""
-    changed = with_uplink(epoch, 1e6 * uplink_mbps)
-    backlog_s = changed.core_backlog_s.copy()
+    backlog_s = epoch.backlog_s.copy()
     backlog_s[:, 1:-1] = backlog_ms / 1e3
-    tasks = np.ascontiguousarray(changed.tasks[:, :num_tasks])
-    return Instances.from_arrays(tasks, changed.locations, backlog_s, changed.radio_backlog_s, power=changed.power)
+    return first_tasks(with_uplink(epoch, 1e6 * uplink_mbps), num_tasks).replace(backlog_s=backlog_s)
 
 
 def encoded(latency_s: float, gap: float, drawn: Schedule) -> list[int]:

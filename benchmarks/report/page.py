@@ -23,10 +23,10 @@ SCRIPTS = ("chart.js", "comparison.js", "explorer.js", "page.js")
 NAME = "index.html"
 # What the page takes of a row. Fields that begin with `gap_` may be null: the gap is infinite.
 TEXTS = ("policy", "scenario", "objective")
-NUMBERS = ("num_tasks", "num_edges", "gap_mean", "gap_p95", "gap_max", "exact_match", "label_accuracy",
-           "decide_us_p50", "decide_us_p99", "num_parameters")  # fmt: skip
-FURTHER = ("num_instances", "gap_mean_low", "gap_mean_high", "optimal_share", "gap_with_delay",
-           "gap_with_delay_on_slow_device")  # fmt: skip
+GAPS = ("gap_mean", "gap_p95", "gap_max", "exact_match", "label_accuracy")
+NUMBERS = ("num_tasks", "num_edges", *GAPS, "decide_us_p50", "decide_us_p99", "num_parameters")
+WITH_DELAY = ("gap_with_delay", "gap_with_delay_on_slow_device")
+FURTHER = ("num_instances", "gap_mean_low", "gap_mean_high", "optimal_share", *WITH_DELAY)
 QUANTILES, NOISE = "gap_quantiles", "observation_noise"
 
 

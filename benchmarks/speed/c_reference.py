@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from offload_gym.delay import Problem
+from offload_gym.delay import Problem, Start
 from offload_gym.instances import Instances
 
 SOURCE = Path(__file__).with_name("delay_reference.c")
@@ -51,28 +51,24 @@ class CReference:
     def latency(self, instances: Instances, decisions: NDArray[np.int64]) -> NDArray[np.float64]:
         """(B,) makespans in seconds of contiguous ``decisions`` (B, n) for independent tasks without padding."""
         makespan_s = np.empty(len(instances))
-        arrays = (*instances.arrays[:4], decisions, makespan_s)
-        self._batch(
-            len(instances), instances.num_tasks, instances.num_locations, instances.max_cores,
-            instances.core_backlog_s.shape[2], *(array.ctypes.data for array in arrays),
-        )  # fmt: skip
+        arrays = (*instances.batch[:4], decisions, makespan_s)
+        sizes = (len(instances), instances.num_tasks, instances.num_locations, instances.max_cores)
+        self._batch(*sizes, instances.core_backlog_s.shape[2], *(array.ctypes.data for array in arrays))
         return makespan_s
 
     def search(
         self,
         problem: Problem,
         cores: NDArray[np.int64],
-        radio_s: float,
-        start_s: NDArray[np.float64],
+        start: Start,
         decisions: NDArray[np.int64],
         makespan_s: NDArray[np.float64],
     ) -> None:
         """Fill ``makespan_s`` (D,) with those of contiguous ``decisions`` (D, n) for one problem of independent tasks.
 
-        ``cores`` is (K,); ``radio_s`` and ``start_s`` (K, max_cores) are the schedule before the first task.
+        ``cores`` is (K,); ``start`` the schedule before the first task.
         """
-        n, num_locations = problem.times.shape[:2]
-        self._search(
-            len(decisions), n, num_locations, start_s.shape[1], problem.times.ctypes.data, cores.ctypes.data,
-            radio_s, start_s.ctypes.data, decisions.ctypes.data, makespan_s.ctypes.data,
-        )  # fmt: skip
+        (n, num_locations), core_s = problem.times.shape[:2], start.core_s
+        sizes = len(decisions), n, num_locations, core_s.shape[1]
+        rest = (core_s.ctypes.data, decisions.ctypes.data, makespan_s.ctypes.data)
+        self._search(*sizes, problem.times.ctypes.data, cores.ctypes.data, start.radio_s, *rest)

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from ortools.sat.python import cp_model
 
-from offload_gym.delay import MEAN, PATH, RETURN, RUN, SEND, latency, new_problem, objective_code, open_problem
+from offload_gym.delay import MEAN, PATH, RETURN, RUN, SEND, latency, new_workspace, objective_code, open_instance
 from offload_gym.instances import CORES, Instances
 
 TICK_S = 1e-9
@@ -104,15 +104,14 @@ def solve_with_cp_sat(
 
 
 def _in_ticks(instance: Instances) -> _Ticks:
-    tasks, locations, backlog_s, radio_backlog_s, *graph = instance.arrays
-    room = new_problem(instance.num_tasks, instance.num_locations, 0)
-    problem = open_problem(0, tasks, locations, *graph, room)
+    batch = instance.batch
+    problem, start = open_instance(batch, 0, new_workspace(batch))
 
     def rounded(seconds: Any) -> Any:
         return np.rint(np.asarray(seconds) / TICK_S).astype(np.int64).tolist()
 
-    cores = locations[0, :, CORES].astype(int).tolist()
-    return _Ticks(rounded(problem.times), rounded(backlog_s[0, :, 0]), rounded(radio_backlog_s[0]), cores)
+    cores = batch.locations[0, :, CORES].astype(int).tolist()
+    return _Ticks(rounded(problem.times), rounded(batch.core_backlog_s[0, :, 0]), rounded(start.radio_s), cores)
 
 
 def _value(ticks: _Ticks, decision: list[int], objective: str) -> int:

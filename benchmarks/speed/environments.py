@@ -13,11 +13,22 @@ from numba import njit
 from numpy.typing import NDArray
 
 import offload_gym  # noqa: F401 (registers the environments)
-from benchmarks.speed.rows import Row, Target, compared
+from benchmarks.speed.rows import Row, Side, Target, compared
 from benchmarks.speed.timing import Effort, interleaved
-from offload_gym.delay import Problem, place_tasks
-from offload_gym.instances import Instances
-from offload_gym.observation import open_epoch, write_observation
+from offload_gym.delay import (
+    MAKESPAN,
+    Problem,
+    Room,
+    Start,
+    Tally,
+    copy_table,
+    fill_problem,
+    new_problem,
+    place_tasks,
+    start_schedule,
+)
+from offload_gym.instances import Batch, Instances
+from offload_gym.observation import Epoch, epoch_scale, write_observation
 from offload_gym.observation_layout import observation_size
 from offload_gym.sampling import sample_instances
 from offload_gym.scenario import make_scenario
@@ -39,16 +50,13 @@ def _rows(name: str, num_envs: int, effort: Effort, seed: int) -> list[Row]:
     bare = bare_steps(name == "Joint", num_envs, seed)
     seconds = interleaved([native.call, sync.call, bare.call], effort)
     what, steps = f"{name}-v0, {num_envs:,} environments in one, random actions, 2 threads", num_envs * native.num_steps
+    ours = Side(what, steps, seconds[:, 0])
+    one_by_one = Side('gym.make_vec, mode "sync"', steps, seconds[:, 1])
+    alone = Side("kernel and observation alone, 2 threads", num_envs * bare.num_steps, seconds[:, 2])
     return [
-        compared(
-            what, "steps", steps, seconds[:, 0], 'gym.make_vec, mode "sync"', steps,
-            seconds[:, 1], [Target("ratio", 100)],
-        ),
-        compared(
-            what, "steps", steps, seconds[:, 0], "kernel and observation alone, 2 threads", num_envs * bare.num_steps,
-            seconds[:, 2], [Target("ratio", 0.5)],
-        ),
-    ]  # fmt: skip
+        compared(ours, one_by_one, "steps", [Target("ratio", 100)]),
+        compared(ours, alone, "steps", [Target("ratio", 0.5)]),
+    ]
 
 
 class Stepping(NamedTuple):
@@ -81,21 +89,14 @@ def stepping(name: str, mode: str, seed: int, num_envs: int, num_tasks: int) -> 
 class Epochs(NamedTuple):
     """N epochs that are played over and over; n tasks, K locations, up to M cores."""
 
-    tasks: NDArray[np.float64]  # (N, n, 3)
-    locations: NDArray[np.float64]  # (N, K, 6)
-    core_backlog_s: NDArray[np.float64]  # (N, K, 1)
-    radio_backlog_s: NDArray[np.float64]  # (N,)
-    edge_start: NDArray[np.int64]  # (N, n + 1), all 0: the tasks are independent
-    edge_parent: NDArray[np.int64]  # (N, 0)
-    edge_bits: NDArray[np.float64]  # (N, 0)
-    has_child: NDArray[np.bool_]  # (n,)
-    moves: NDArray[np.float64]  # (0, K, K, 2)
-    prices: NDArray[np.float64]  # (2,)
+    batch: Batch  # of independent tasks
+    blank: Problem  # what is the same for all
     times: NDArray[np.float64]  # (N, n, K, 4)
     decision: NDArray[np.int64]  # (N, n)
     finish_s: NDArray[np.float64]  # (N, n)
     free_s: NDArray[np.float64]  # (N, K, M)
-    schedule: NDArray[np.float64]  # (N, 3) scale, radio free, makespan
+    tally: NDArray[np.float64]  # (N, 5) a ``Tally``
+    scale_s: NDArray[np.float64]  # (N,)
 
 
 def bare_steps(joint: bool, num_envs: int, seed: int) -> Stepping:
@@ -129,63 +130,64 @@ def bare_steps(joint: bool, num_envs: int, seed: int) -> Stepping:
 def new_epochs(instances: Instances) -> Epochs:
     """Room for the epochs of a batch of independent tasks; ``open_all`` opens them."""
     N, n, K = len(instances), instances.num_tasks, instances.num_locations
-    tasks, locations, core_backlog_s, radio_backlog_s, _, edge_start, edge_parent, edge_bits = instances.arrays
+    blank = new_problem(n, K, 0)
+    blank.edge_start[:], blank.has_child[:] = 0, False
     return Epochs(
-        tasks, locations, core_backlog_s, radio_backlog_s, edge_start, edge_parent, edge_bits,
-        has_child=np.zeros(n, dtype=np.bool_),
-        moves=np.empty((0, K, K, 2)),
-        prices=np.zeros(2),
+        batch=instances.batch,
+        blank=blank,
         times=np.empty((N, n, K, 4)),
         decision=np.zeros((N, n), dtype=np.int64),
         finish_s=np.empty((N, n)),
         free_s=np.empty((N, K, instances.max_cores)),
-        schedule=np.empty((N, 3)),
-    )  # fmt: skip
+        tally=np.empty((N, 5)),
+        scale_s=np.empty(N),
+    )
 
 
 @njit(nogil=True)
-def _prepare(epochs, b, problem):
-    epochs.schedule[b, 0] = open_epoch(
-        epochs.tasks[b], epochs.locations[b], epochs.core_backlog_s[b], epochs.radio_backlog_s[b], epochs.edge_bits[b],
-        problem, epochs.finish_s[b], epochs.free_s[b], epochs.decision[b],
-    )  # fmt: skip
-    epochs.schedule[b, 1] = epochs.radio_backlog_s[b]
-    epochs.schedule[b, 2] = 0.0
+def _prepare(epochs, b, problem, core_s):
+    batch, room = epochs.batch, Room(epochs.finish_s[b], epochs.free_s[b])
+    fill_problem(batch.tasks[b], batch.locations[b], batch.edge_bits[b], problem)
+    start_schedule(batch.locations[b], batch.core_backlog_s[b], core_s)
+    epochs.scale_s[b] = epoch_scale(problem, batch.radio_backlog_s[b], core_s, epochs.decision[b], room)
+    copy_table(core_s, room.free_s)
+    epochs.tally[b] = 0.0
+    epochs.tally[b, 0] = batch.radio_backlog_s[b]
 
 
 @njit(nogil=True)
 def _problem(epochs, b):
-    return Problem(
-        epochs.times[b], epochs.edge_start[b], epochs.edge_parent[b], epochs.has_child, epochs.moves, epochs.prices
-    )
+    blank = epochs.blank
+    return Problem(epochs.times[b], blank.edge_start, blank.edge_parent, blank.has_child, blank.moves, blank.prices)
 
 
 @njit(nogil=True)
 def open_all(epochs):
     """Prepare all epochs."""
-    for b in range(len(epochs.tasks)):
-        _prepare(epochs, b, _problem(epochs, b))
+    core_s = np.empty(epochs.free_s.shape[1:])
+    for b in range(len(epochs.times)):
+        _prepare(epochs, b, _problem(epochs, b), core_s)
 
 
 @njit(nogil=True)
 def bare_step(epochs, start, stop, joint, actions, observations):
     """Steps of the environments ``start``, ..., ``stop - 1`` with ``actions`` (S, N, n) or (S, N, 1)."""
-    n = epochs.tasks.shape[1]
+    n = epochs.times.shape[1]
+    core_s = np.empty(epochs.free_s.shape[1:])
     for step in range(len(actions)):
         first = 0 if joint else step % n
         last = n if joint else first + 1
         for b in range(start, stop):
-            problem = _problem(epochs, b)
+            problem, tally = _problem(epochs, b), epochs.tally[b]
             for i in range(first, last):
                 epochs.decision[b, i] = actions[step, b, i - first]
-            placed = place_tasks(
-                problem, epochs.decision[b], first, last, epochs.schedule[b, 1], epochs.schedule[b, 2],
-                epochs.finish_s[b], epochs.free_s[b],
-            )  # fmt: skip
-            epochs.schedule[b, 1], epochs.schedule[b, 2] = placed[0], placed[1]
+            so_far = Tally(tally[0], tally[1], tally[2], tally[3], tally[4])
+            room = Room(epochs.finish_s[b], epochs.free_s[b])
+            placed = place_tasks(problem, epochs.decision[b], first, last, so_far, MAKESPAN, room)
+            for column, amount_s in enumerate(placed):
+                tally[column] = amount_s
             if last == n:
-                _prepare(epochs, b, problem)
-            write_observation(
-                problem, epochs.locations[b], None, last % n, n, epochs.decision[b], epochs.finish_s[b],
-                epochs.schedule[b, 1], epochs.schedule[b, 2], epochs.free_s[b], epochs.schedule[b, 0], observations[b],
-            )  # fmt: skip
+                _prepare(epochs, b, problem, core_s)
+            schedule = Start(last % n, tally[0], tally[2], room.free_s)
+            epoch = Epoch(epochs.batch.locations[b], epochs.scale_s[b])
+            write_observation(problem, epochs.decision[b], schedule, epoch, None, room.finish_s, n, observations[b])

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from benchmarks.speed.rows import Row, Target, compared
+from benchmarks.speed.rows import Row, Side, Target, compared
 from benchmarks.speed.timing import Effort
 from offload_gym.instances import Instances
 from offload_gym.sampling import sample_instances
@@ -67,10 +67,8 @@ def _against_cp_sat(n: int, objective: str, targets: tuple[Target, ...], effort:
     if unsolved:
         note += f", {unsolved} not proven within {effort.limit_s:g} s: the ratio is a lower bound"
     figures = {"time_s": float(np.median(ours_s)), "slowest_s": max(ours_s), "proven_share": proven / len(instances)}
-    return compared(
-        f"exact, {objective}, K = 3, n = {n}, median instance", "instances", 1, ours_s[: len(theirs_s)],
-        "CP-SAT, one thread", 1, theirs_s, targets, figures, note,
-    )  # fmt: skip
+    ours = Side(f"exact, {objective}, K = 3, n = {n}, median instance", 1, ours_s[: len(theirs_s)])
+    return compared(ours, Side("CP-SAT, one thread", 1, theirs_s), "instances", targets, figures, note)
 
 
 def _solve_timed(instance: Instances, objective: str) -> tuple[float, float, bool]:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from benchmarks.speed.environments import Stepping, stepping
 from benchmarks.speed.exact import median_seconds
 from benchmarks.speed.kernel import one_thread, prepare
-from benchmarks.speed.rows import Curve, Row, Target, compared, figure_text, significant
+from benchmarks.speed.rows import Curve, Row, Side, Target, compared, figure_text, significant
 from benchmarks.speed.timing import Effort, interleaved
 from offload_gym.sampling import sample_instances
 from offload_gym.seeds import seed_for
@@ -78,10 +78,9 @@ def _power_row(
     medians = np.median(seconds, axis=0)
     figures = {"exponent": exponent(x, medians)}
     curve = Curve(what, x_label, tuple(x), tuple(medians.tolist()), figure_text("exponent", figures["exponent"]))
-    return compared(
-        f"{what}: {x_label} = {x[0]} to {x[-1]}", "tasks", tasks_per_x * x[-1], seconds[:, -1], f"{x_label} = {x[0]}",
-        tasks_per_x * x[0], seconds[:, 0], LINEAR, figures,
-    )._replace(curve=curve)  # fmt: skip
+    largest = Side(f"{what}: {x_label} = {x[0]} to {x[-1]}", tasks_per_x * x[-1], seconds[:, -1])
+    smallest = Side(f"{x_label} = {x[0]}", tasks_per_x * x[0], seconds[:, 0])
+    return compared(largest, smallest, "tasks", LINEAR, figures)._replace(curve=curve)
 
 
 def _exponential_row(objective: str, effort: Effort, seed: int) -> Row:
@@ -96,7 +95,6 @@ def _exponential_row(objective: str, effort: Effort, seed: int) -> Row:
     figures = {"growth_per_task": factor(EXACT_TASKS, medians)}
     growth = f"factor {significant(figures['growth_per_task'])} a task"
     curve = Curve(what, "tasks n", EXACT_TASKS, tuple(medians.tolist()), growth, exponential=True)
-    return compared(
-        f"{what}: n = {EXACT_TASKS[0]} to {EXACT_TASKS[-1]}", "instances", 1, columns[-1], f"n = {EXACT_TASKS[0]}", 1,
-        columns[0], (), figures, f"{size} instances of each size",
-    )._replace(curve=curve)  # fmt: skip
+    largest = Side(f"{what}: n = {EXACT_TASKS[0]} to {EXACT_TASKS[-1]}", 1, columns[-1])
+    row = compared(largest, Side(f"n = {EXACT_TASKS[0]}", 1, columns[0]), "instances", figures=figures)
+    return row._replace(curve=curve, note=f"{size} instances of each size")

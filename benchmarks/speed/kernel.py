@@ -12,11 +12,20 @@ from numpy.typing import NDArray
 
 from benchmarks.speed import numpy_reference
 from benchmarks.speed.c_reference import CReference, compile_reference
-from benchmarks.speed.rows import Row, Target, compared
+from benchmarks.speed.rows import Row, Side, Target, compared
 from benchmarks.speed.threads import SPEED_UP, two_threads_row
 from benchmarks.speed.timing import Effort, interleaved
-from offload_gym.delay import MAKESPAN, Problem, evaluate, latency, new_problem, open_problem, start_schedule
-from offload_gym.instances import CORES, Instances
+from offload_gym.delay import (
+    MAKESPAN,
+    Problem,
+    Room,
+    Start,
+    evaluate,
+    latency,
+    new_workspace,
+    open_instance,
+)
+from offload_gym.instances import Instances
 from offload_gym.sampling import sample_instances
 from offload_gym.seeds import seed_for
 
@@ -68,32 +77,38 @@ def _batch_rows(
     seconds = interleaved(calls, effort)
     what = f"delay kernel, batch of {size:,}, n = {n}, K = {instances.num_locations}, one thread"
     return [
-        compared(what, "decisions", size, seconds[:, 0], name, size, seconds[:, column], [Target("ratio", bound)])
+        compared(
+            Side(what, size, seconds[:, 0]),
+            Side(name, size, seconds[:, column]),
+            "decisions",
+            [Target("ratio", bound)],
+        )
         for column, (name, (_, bound)) in enumerate(functions.items(), start=1)
     ]
 
 
 def _search_row(instances: Instances, decisions: list[Decisions], reference: CReference, effort: Effort) -> Row:
     """``evaluate`` as a search calls it: the stage times of one instance are known, and many decisions are tried."""
-    problem, cores, radio_s, start_s = opened(instances)
+    problem, start, cores = opened(instances)
     size, n = decisions[0].shape
-    finish_s, free_s = np.empty(n), np.empty_like(start_s)
+    room = Room(np.empty(n), np.empty_like(start.core_s))
     ours_s, theirs_s = np.empty(size), np.empty(size)
     in_turn = cycle(decisions)
     reference_in_turn = cycle(decisions)
 
     def ours() -> None:
-        _evaluate_all(problem, radio_s, start_s, finish_s, free_s, next(in_turn), ours_s)
+        _evaluate_all(problem, next(in_turn), start, room, ours_s)
 
     def theirs() -> None:
-        reference.search(problem, cores, radio_s, start_s, next(reference_in_turn), theirs_s)
+        reference.search(problem, cores, start, next(reference_in_turn), theirs_s)
 
     ours()
     theirs()
     check_agreement(C_NAME, theirs_s, ours_s)
     seconds = interleaved([ours, theirs], effort)
     what = f"delay kernel in a search, n = {n}, K = {instances.num_locations}, one thread"
-    return compared(what, "decisions", size, seconds[:, 0], C_NAME, size, seconds[:, 1], [Target("ratio", 0.5)])
+    ours_side, theirs_side = Side(what, size, seconds[:, 0]), Side(C_NAME, size, seconds[:, 1])
+    return compared(ours_side, theirs_side, "decisions", [Target("ratio", 0.5)])
 
 
 def _thread_rows(reference: CReference | None, effort: Effort, seed: int) -> list[Row]:
@@ -123,20 +138,16 @@ def _in_turn(function: Callable, instances: Instances, decisions: list[Decisions
     return lambda: function(instances, next(in_turn))
 
 
-def opened(instances: Instances) -> tuple[Problem, NDArray[np.int64], float, NDArray[np.float64]]:
-    """The first instance as a problem; its cores (K,), radio backlog and schedule before the first task."""
-    tasks, locations, backlog_s, radio_s, *graph = instances.arrays
-    room = new_problem(instances.num_tasks, instances.num_locations, 0)
-    problem = open_problem(0, tasks, locations, *graph, room)
-    start_s = np.empty((instances.num_locations, instances.max_cores))
-    start_schedule(locations[0], backlog_s[0], start_s)
-    return problem, locations[0, :, CORES].astype(np.int64), float(radio_s[0]), start_s
+def opened(instances: Instances) -> tuple[Problem, Start, NDArray[np.int64]]:
+    """The first instance as a problem, the schedule before its first task, and its cores (K,)."""
+    problem, start = open_instance(instances.batch, 0, new_workspace(instances.batch))
+    return problem, start, instances.cores[0]
 
 
 @njit(nogil=True)
-def _evaluate_all(problem, radio_s, start_s, finish_s, free_s, decisions, makespan_s):
+def _evaluate_all(problem, decisions, start, room, makespan_s):
     for d in range(len(decisions)):
-        makespan_s[d] = evaluate(problem, 0, decisions[d], MAKESPAN, 0.0, radio_s, start_s, finish_s, free_s)
+        makespan_s[d] = evaluate(problem, decisions[d], start, MAKESPAN, room)
 
 
 def check_agreement(name: str, theirs: NDArray[np.float64], ours: NDArray[np.float64]) -> None:

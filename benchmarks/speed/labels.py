@@ -33,9 +33,7 @@ def measure_labels(effort: Effort, seed: int) -> list[Row]:
     ]
 
 
-def _row(
-    name: str, function: Callable, instances: Instances, targets: tuple[Target, ...], effort: Effort
-) -> Row:  # fmt: skip
+def _row(name: str, function: Callable, instances: Instances, targets: tuple[Target, ...], effort: Effort) -> Row:
     return two_threads_row(
         f"{name}, makespan, n = {NUM_TASKS}, 2 threads",
         "instances",

@@ -7,10 +7,10 @@ import time
 import numpy as np
 from numba import njit
 
-from benchmarks.speed.rows import Row, Target, compared
+from benchmarks.speed.rows import Row, Side, Target, compared
 from benchmarks.speed.timing import Effort
-from offload_gym.delay import MAKESPAN, copy_table, new_problem, open_problem, start_schedule
-from offload_gym.instances import Instances
+from offload_gym.delay import MAKESPAN, copy_table, new_workspace, open_instance
+from offload_gym.instances import Batch, Instances
 from offload_gym.sampling import sample_instances
 from offload_gym.seeds import seed_for
 from offload_gym.solvers.branch_and_bound import branch_and_bound
@@ -57,30 +57,24 @@ def _row(n: int, targets: tuple[Target, ...], effort: Effort, seed: int) -> Row:
     note = f"{size} instances"
     if stopped:
         note += f", {stopped} stopped at {MAX_NODES:,} nodes without dominance: fewer nodes is a lower bound"
-    return compared(
-        f"exact, makespan, K = {NUM_EDGES + 2}, n = {n}", "instances", 1, ours_s,
-        "branch and bound without dominance", 1, theirs_s, targets, figures, note,
-    )  # fmt: skip
+    ours = Side(f"exact, makespan, K = {NUM_EDGES + 2}, n = {n}", 1, ours_s)
+    theirs = Side("branch and bound without dominance", 1, theirs_s)
+    return compared(ours, theirs, "instances", targets, figures, note)
 
 
 def plain_nodes(instance: Instances, max_nodes: int) -> int:
     """Nodes of a depth-first branch and bound with the critical path as its bound, from the same first decision."""
-    return int(_plain_nodes(*instance.arrays, instance.max_cores, max_nodes))
+    return int(_plain_nodes(instance.arrays, max_nodes))
 
 
 @njit
-def _plain_nodes(
-    tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits, max_cores, max_nodes
-):
-    n, num_locations = tasks.shape[1], locations.shape[1]
-    room = new_problem(n, num_locations, 0)
-    problem = open_problem(0, tasks, locations, task_counts, edge_start, edge_parent, edge_bits, room)
-    start_s = np.empty((num_locations, max_cores))
-    start_schedule(locations[0], backlog_s[0], start_s)
-    free_s, finish_s, decision = start_s.copy(), np.empty(n), np.empty(n, dtype=np.int64)
-    radio_s = radio_backlog_s[0]
-    complete_greedily(problem, 0, radio_s, finish_s, free_s, decision)
-    best_s = improve(problem, 0, decision, MAKESPAN, 0.0, radio_s, start_s, finish_s, free_s)
-    copy_table(start_s, free_s)
-    _, nodes, _ = branch_and_bound(problem, 0, radio_s, finish_s, free_s, 0.0, MAKESPAN, max_nodes, decision, best_s)
+def _plain_nodes(arrays, max_nodes):
+    batch = Batch(*arrays)
+    work = new_workspace(batch)
+    problem, start = open_instance(batch, 0, work)
+    decision = np.empty(batch.tasks.shape[1], dtype=np.int64)
+    copy_table(start.core_s, work.room.free_s)
+    complete_greedily(problem, decision, 0, start.radio_s, work.room)
+    best_s = improve(problem, decision, start, MAKESPAN, work.room)
+    _, nodes, _ = branch_and_bound(problem, decision, best_s, start, MAKESPAN, max_nodes, work.room)
     return nodes

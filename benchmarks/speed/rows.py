@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -73,26 +73,41 @@ class Row(NamedTuple):
         return reached or (False if self.judged else None)
 
 
+class Side(NamedTuple):
+    """One of two sides that are compared: its name, and the units of work it did in ``seconds`` (rounds,)."""
+
+    name: str
+    work: float
+    seconds: ArrayLike
+
+    @property
+    def rates(self) -> NDArray[np.float64]:
+        """(rounds,) units a second."""
+        return self.work / np.asarray(self.seconds, dtype=np.float64)
+
+
 def compared(
-    what: str,
+    ours: Side,
+    theirs: Side,
     unit: str,
-    work: float,
-    seconds: ArrayLike,
-    reference: str,
-    reference_work: float,
-    reference_seconds: ArrayLike,
     targets: Sequence[Target] = (),
     figures: Mapping[str, float] | None = None,
     note: str = "",
 ) -> Row:
-    """The row of two sides that did ``work`` and ``reference_work`` units in as many seconds, (rounds,) of each."""
-    rates = work / np.asarray(seconds, dtype=np.float64)
-    reference_rates = reference_work / np.asarray(reference_seconds, dtype=np.float64)
-    low, ratio, high = np.quantile(rates / reference_rates, [0.25, 0.5, 0.75]).tolist()
+    """The row of two sides; the ratio is taken round by round."""
+    low, ratio, high = np.quantile(ours.rates / theirs.rates, [0.25, 0.5, 0.75]).tolist()
     return Row(
-        what, unit, float(np.median(rates)), reference, float(np.median(reference_rates)), ratio, (low, high),
-        tuple(targets), figures or {}, note,
-    )  # fmt: skip
+        what=ours.name,
+        unit=unit,
+        rate_per_s=float(np.median(ours.rates)),
+        reference=theirs.name,
+        reference_rate_per_s=float(np.median(theirs.rates)),
+        ratio=ratio,
+        quartiles=(low, high),
+        targets=tuple(targets),
+        figures=figures or {},
+        note=note,
+    )
 
 
 def as_json(row: Row) -> dict[str, Any]:

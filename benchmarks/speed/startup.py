@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 import offload_gym
-from benchmarks.speed.rows import Row, Target, compared
+from benchmarks.speed.rows import Row, Side, Target, compared
 from benchmarks.speed.timing import Effort
 
 ROUNDS = 5
@@ -34,20 +34,21 @@ def measure_startup(effort: Effort, seed: int) -> list[Row]:
     extra_s = sorted(ours - theirs for ours, theirs in zip(seconds[IMPORT], seconds[REFERENCE], strict=True))
     return [
         compared(
-            "import offload_gym", "imports", 1, seconds[IMPORT], REFERENCE, 1, seconds[REFERENCE],
-            [Target("extra_s", 0.1)], {"extra_s": extra_s[len(extra_s) // 2]},
+            Side("import offload_gym", 1, seconds[IMPORT]),
+            Side(REFERENCE, 1, seconds[REFERENCE]),
+            "imports",
+            [Target("extra_s", 0.1)],
+            {"extra_s": extra_s[len(extra_s) // 2]},
         ),
         _first_step("warm numba cache", seconds[FIRST_STEP], seconds[REFERENCE], 3.0),
         _first_step("cold numba cache", [cold_s], [cold_reference_s], 20.0),
-    ]  # fmt: skip
+    ]
 
 
 def _first_step(cache: str, seconds: list[float], reference_seconds: list[float], bound_s: float) -> Row:
     figures = {"time_s": sorted(seconds)[len(seconds) // 2]}
-    return compared(
-        f"from the import to the first step of Joint-v0, {cache}", "starts", 1, seconds, REFERENCE, 1,
-        reference_seconds, [Target("time_s", bound_s)], figures,
-    )  # fmt: skip
+    ours = Side(f"from the import to the first step of Joint-v0, {cache}", 1, seconds)
+    return compared(ours, Side(REFERENCE, 1, reference_seconds), "starts", [Target("time_s", bound_s)], figures)
 
 
 def process_seconds(program: str, cache: str) -> float:

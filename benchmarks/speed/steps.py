@@ -9,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 
 import offload_gym  # noqa: F401 (registers the environments)
-from benchmarks.speed.rows import Row, Target, compared
+from benchmarks.speed.rows import Row, Side, Target, compared
 from benchmarks.speed.timing import Effort
 
 REFERENCE = "CartPole-v1"
@@ -27,13 +27,9 @@ def measure_steps(effort: Effort, seed: int) -> list[Row]:
             seconds = _step_seconds(env, num_steps, seed + timing_round + 1)
             if timing_round >= 0:
                 steps[name].append(seconds)
-    return [
-        compared(
-            f"{name}-v0, one step of a single environment", "steps", 1, steps[name], REFERENCE, 1, steps[REFERENCE],
-            [Target("ratio", 0.5)],
-        )
-        for name in NAMES
-    ]  # fmt: skip
+    reference = Side(REFERENCE, 1, steps[REFERENCE])
+    sides = [Side(f"{name}-v0, one step of a single environment", 1, steps[name]) for name in NAMES]
+    return [compared(side, reference, "steps", [Target("ratio", 0.5)]) for side in sides]
 
 
 def _step_seconds(env: gym.Env[Any, Any], num_steps: int, seed: int) -> float:

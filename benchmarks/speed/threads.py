@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numba import njit
 
-from benchmarks.speed.rows import Row, Target, compared
+from benchmarks.speed.rows import Row, Side, Target, compared
 from benchmarks.speed.timing import Effort, interleaved
 
 SPEED_UP = 1.8
@@ -41,7 +41,8 @@ def two_threads_row(
 
         seconds = interleaved([on_two, spin_on_two, on_one, spin_on_one], effort)
     spin = float(np.median(seconds[:, 3] / seconds[:, 1]))
-    row = compared(what, unit, work, seconds[:, 0], "one thread", work, seconds[:, 2], targets, {"arithmetic_x": spin})
+    two, one = Side(what, work, seconds[:, 0]), Side("one thread", work, seconds[:, 2])
+    row = compared(two, one, unit, targets, {"arithmetic_x": spin})
     return row if spin >= SPEED_UP else row._replace(judged=False, note="there was no second core in this run")
 
 

@@ -107,8 +107,8 @@ def chosen_policy(name: str, objective: str, seed: int, preset: str | None, scen
     if name not in POLICY_NAMES and not Path(name).is_file():
         close = difflib.get_close_matches(name, POLICY_NAMES, n=1)
         hint = f" (did you mean {close[0]}?)" if close else ""
-        raise ValueError(f"policy is {name!r}{hint}; no file has this name, and the built-in policies are "
-                         f"{', '.join(POLICY_NAMES)}")  # fmt: skip
+        known = ", ".join(POLICY_NAMES)
+        raise ValueError(f"policy is {name!r}{hint}; no file has this name, and the built-in policies are {known}")
     if name not in POLICY_NAMES:
         return load_policy(name)
     own = "default" if scenario is None else preset_of(scenario)

@@ -59,8 +59,10 @@ def instances_of_csv(
             where = tasks_source if locations_source == tasks_source else f"{tasks_source} and {locations_source}"
             raise ValueError(f"{where}, instance {name!r}: {error}") from None
         if batches[-1].num_locations != batches[0].num_locations:
-            raise ValueError(f"{locations_source} has {batches[-1].num_locations} locations of instance {name!r}; the "
-                             f"instances before it have {batches[0].num_locations}")  # fmt: skip
+            here, before = batches[-1].num_locations, batches[0].num_locations
+            raise ValueError(
+                f"{locations_source} has {here} locations of instance {name!r}; the instances before it have {before}"
+            )
     return list(grouped), Instances.concatenate(batches)
 
 
@@ -143,8 +145,8 @@ def _grouped(rows: Sequence[_Row], number: str) -> dict[str, list[_Row]]:
         for row in group:
             given = row.cells[number]
             if given in ordered or given not in map(str, range(len(group))):
-                raise ValueError(f"{row.where}: {number} is {given!r}; it must be a number from 0 to {len(group) - 1}, "
-                                 "each once in an instance")  # fmt: skip
+                bound = f"a number from 0 to {len(group) - 1}, each once in an instance"
+                raise ValueError(f"{row.where}: {number} is {given!r}; it must be {bound}")
             ordered[given] = row
         groups[name] = [ordered[str(i)] for i in range(len(group))]
     return groups
@@ -160,8 +162,9 @@ def _task_fields(rows: Sequence[_Row]) -> dict[str, Any]:
                 edges.append((int(parent), child))
                 bits.append(float(amount))
             except ValueError:
-                raise ValueError(f"{row.where}: {PARENTS} is {row.cells[PARENTS]!r}; it must hold pairs parent:bits "
-                                 "with spaces between, such as 0:4e6 1:2e6") from None  # fmt: skip
+                bound = "pairs parent:bits with spaces between, such as 0:4e6 1:2e6"
+                given = row.cells[PARENTS]
+                raise ValueError(f"{row.where}: {PARENTS} is {given!r}; it must hold {bound}") from None
     return fields | ({"edges": edges, "edge_bits": [bits]} if edges else {})
 
 
@@ -182,8 +185,8 @@ def _location_fields(rows: Sequence[_Row]) -> dict[str, Any]:
         fields[name] = _number(rows[0], name, 0.0) if name in rows[0].cells else 0.0
         for row in rows[1:]:
             if row.cells.get(name):
-                raise ValueError(f"{row.where}: {name} is {row.cells[name]}; it belongs in the row of location 0, and "
-                                 "the other cells must be empty")  # fmt: skip
+                bound = "it belongs in the row of location 0, and the other cells must be empty"
+                raise ValueError(f"{row.where}: {name} is {row.cells[name]}; {bound}")
     return {name: [value] for name, value in fields.items()}
 
 

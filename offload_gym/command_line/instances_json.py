@@ -36,8 +36,8 @@ def instances_of_json(data: Any, source: str) -> tuple[list[str], Instances]:
             name, row = row.get("instance"), row["fields"]
         batch = _batch(row, where)
         if batches and batch.num_locations != batches[0].num_locations:
-            raise ValueError(f"{where} has {batch.num_locations} locations; the instances before it have "
-                             f"{batches[0].num_locations}")  # fmt: skip
+            here, before = batch.num_locations, batches[0].num_locations
+            raise ValueError(f"{where} has {here} locations; the instances before it have {before}")
         if name is not None and str(name) in names:
             raise ValueError(f"{where} has the instance {str(name)!r}, as one before it; each must have its own name")
         batches.append(batch)

@@ -10,7 +10,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from offload_gym.delay import COST
+from offload_gym.delay import is_priced
 from offload_gym.envs.fleet import (
     BEGIN,
     OVER,
@@ -83,7 +83,7 @@ class EpochEnv(gym.Env):
         buffers = new_buffers(shape, self.scenario.dependent)
         self._rules, self._shape = rules, shape
         self._kernel_arguments = (parameters, *as_settings(sizes, shape, rules), *buffers, 0, 1)
-        self.observation_space, self._views, size = observed(self.scenario, rules.objective == COST, observation)
+        self.observation_space, self._views, size = observed(self.scenario, is_priced(rules.objective), observation)
         self._observation_shape = (1, size)
         self.action_space = self._make_action_space()
         rows = self.scenario.most_tasks

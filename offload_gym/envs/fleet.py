@@ -19,28 +19,50 @@ from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from offload_gym.delay import (
-    COST,
-    MEAN,
     Problem,
+    Room,
+    Start,
+    Tally,
     copy_table,
     fill_prices,
     fill_problem,
+    is_priced,
     objective_code,
+    outcome,
     place_tasks,
     start_schedule,
     view_problem,
 )
 from offload_gym.epoch_process import draw_epoch, draw_noise
 from offload_gym.estimates import LAST, check_noise
-from offload_gym.instances import CPU, DOWNLINK, ENERGY_WEIGHT, IDLE, KAPPA, TRANSMIT, UPLINK, Instances, check_count
-from offload_gym.observation import fill_links, links_of, new_links, open_epoch, write_observation, write_prices
+from offload_gym.instances import (
+    CPU,
+    DOWNLINK,
+    ENERGY_WEIGHT,
+    IDLE,
+    KAPPA,
+    TRANSMIT,
+    UPLINK,
+    Batch,
+    Instances,
+    check_count,
+)
+from offload_gym.observation import (
+    Epoch,
+    epoch_scale,
+    fill_links,
+    links_of,
+    new_links,
+    write_observation,
+    write_prices,
+)
 from offload_gym.sampling import Sizes, as_instances, scenario_parameters
 from offload_gym.scenario import Scenario
 
 STEP, BEGIN, LEAVE = range(3)  # what to do with an environment
 REWARD, REACHED_S, MAKESPAN_S, ENERGY_J, ENDED, OVER = range(6)  # columns of a step's results
-# Columns of ``sums``; the last one is what the policy expects where it does not see the truth.
-RADIO_S, LARGEST_S, TOTAL_S, RUN_S, SENT_S, VALUE_S = range(6)
+# Columns of ``sums``: a ``Tally`` and the objective so far.
+RADIO_S, VALUE_S, LARGEST_S, RUN_S, SENT_S, OUTCOME_S = range(6)
 
 
 class Shape(NamedTuple):
@@ -79,7 +101,7 @@ class View(NamedTuple):
     prices: NDArray[np.float64]  # (N, 2)
     finish_s: NDArray[np.float64]  # (N, n)
     free_s: NDArray[np.float64]  # (N, K, M)
-    sums: NDArray[np.float64]  # (N, 6) radio free, makespan, sum of completions, run time, send time, value so far
+    sums: NDArray[np.float64]  # (N, 6) a ``Tally`` and the objective so far
 
 
 class Fleet(NamedTuple):
@@ -244,13 +266,12 @@ def _problem(fleet, view, b, count):
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _observe(fleet, links, view, b, priced, out):
     """Write what the policy sees of environment ``b`` before its next task."""
-    n, i, count = fleet.tasks.shape[1], fleet.task[b], fleet.task_counts[b]
+    n, count = fleet.tasks.shape[1], fleet.task_counts[b]
     problem = _problem(fleet, view, b, count)
-    sums = view.sums
-    write_observation(
-        problem, view.locations[b], links_of(links, b, count), i, n, fleet.decision[b], view.finish_s[b],
-        sums[b, RADIO_S], sums[b, LARGEST_S], view.free_s[b], fleet.scale_s[b], out,
-    )  # fmt: skip
+    start = Start(fleet.task[b], view.sums[b, RADIO_S], view.sums[b, LARGEST_S], view.free_s[b])
+    epoch = Epoch(view.locations[b], fleet.scale_s[b])
+    links = links_of(links, b, count)
+    write_observation(problem, fleet.decision[b], start, epoch, links, view.finish_s[b], n, out)
     if priced:
         write_prices(problem, out)
 
@@ -295,27 +316,28 @@ def _see(fleet, b, noise, u):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _open(rules, fleet, links, b):
+def _open(rules, fleet, links, b, core_s):
     """Prepare the epoch of environment ``b`` that was drawn."""
     true, seen = fleet.true, fleet.seen
     count = fleet.task_counts[b]
-    room = Problem(
+    blank = Problem(
         seen.times[b], fleet.edge_start[b], fleet.edge_parent[b], fleet.has_child[b], seen.moves[b], seen.prices[b]
     )
-    problem = view_problem(count, fleet.edge_start[b], fleet.edge_parent[b], room)
+    problem = view_problem(count, fleet.edge_start[b], fleet.edge_parent[b], blank)
     decision = fleet.decision[b]
-    fleet.scale_s[b] = open_epoch(
-        fleet.tasks[b], seen.locations[b], seen.core_backlog_s[b], seen.radio_backlog_s[b], fleet.edge_bits[b], problem,
-        seen.finish_s[b], seen.free_s[b], decision,
-    )  # fmt: skip
+    fill_problem(fleet.tasks[b], seen.locations[b], fleet.edge_bits[b], problem)
+    start_schedule(seen.locations[b], seen.core_backlog_s[b], core_s)
+    room = Room(seen.finish_s[b], seen.free_s[b])
+    fleet.scale_s[b] = epoch_scale(problem, seen.radio_backlog_s[b], core_s, decision, room)
+    copy_table(core_s, room.free_s)
     for i in range(len(decision)):
         decision[i] = -1
     fleet.task[b] = 0
-    for column in range(VALUE_S + 1):
+    for column in range(OUTCOME_S + 1):
         true.sums[b, column] = seen.sums[b, column] = 0.0
     true.sums[b, RADIO_S], seen.sums[b, RADIO_S] = true.radio_backlog_s[b], seen.radio_backlog_s[b]
     fill_links(problem, links_of(links, b, count))
-    if rules.objective == COST:
+    if is_priced(rules.objective):
         fill_prices(rules.power, seen.locations[b], problem)
     if rules.noise != 0.0:
         truth = Problem(
@@ -327,14 +349,12 @@ def _open(rules, fleet, links, b):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _place(problem, decision, first, last, sums, finish_s, free_s):
+def _place(problem, decision, first, last, objective, sums, room):
     """Place the tasks ``first``, ..., ``last - 1`` of one environment in a view."""
-    sums[RADIO_S], sums[LARGEST_S], total_s, run_s, sent_s = place_tasks(
-        problem, decision, first, last, sums[RADIO_S], sums[LARGEST_S], finish_s, free_s
-    )
-    sums[TOTAL_S] += total_s
-    sums[RUN_S] += run_s
-    sums[SENT_S] += sent_s
+    tally = Tally(sums[RADIO_S], sums[VALUE_S], sums[LARGEST_S], sums[RUN_S], sums[SENT_S])
+    tally = place_tasks(problem, decision, first, last, tally, objective, room)
+    for column, amount_s in enumerate(tally):
+        sums[column] = amount_s
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -374,6 +394,7 @@ def step_fleet(
                     return b
     fleet = as_fleet(shape, Buffers(floats, ints, flags, keys, links))
     true, seen, noisy = fleet.true, fleet.seen, rules.noise != 0.0
+    core_s = np.empty((num_locations, shape.max_cores))
     u = np.empty(max(sizes.machines, sizes.tasks, 2 + num_locations))
     has_edge = np.empty((n, n) if parameters.graph_jump > 0 else (0, 0), dtype=np.bool_)
     for b in range(start, stop):
@@ -394,17 +415,16 @@ def step_fleet(
             for i in range(first, last):
                 decision[i] = actions[b, i - first]
             sums = true.sums[b]
-            _place(_problem(fleet, true, b, count), decision, first, last, sums, true.finish_s[b], true.free_s[b])
+            problem, room = _problem(fleet, true, b, count), Room(true.finish_s[b], true.free_s[b])
+            _place(problem, decision, first, last, rules.objective, sums, room)
             if noisy:
-                problem = _problem(fleet, seen, b, count)
-                _place(problem, decision, first, last, seen.sums[b], seen.finish_s[b], seen.free_s[b])
+                problem, room = _problem(fleet, seen, b, count), Room(seen.finish_s[b], seen.free_s[b])
+                _place(problem, decision, first, last, rules.objective, seen.sums[b], room)
             run_w = rules.power[KAPPA] * true.locations[b, 0, CPU] ** 3
             energy_j = run_w * sums[RUN_S] + rules.power[TRANSMIT] * sums[SENT_S] + rules.power[IDLE] * sums[LARGEST_S]
-            value_s = sums[TOTAL_S] / count if rules.objective == MEAN else sums[LARGEST_S]
-            if rules.objective == COST:
-                value_s += rules.power[ENERGY_WEIGHT] * energy_j
-            result[REWARD] = sums[VALUE_S] - value_s
-            sums[VALUE_S] = value_s
+            value_s = outcome(rules.objective, sums[VALUE_S], count, rules.power[ENERGY_WEIGHT] * energy_j)
+            result[REWARD] = sums[OUTCOME_S] - value_s
+            sums[OUTCOME_S] = value_s
             fleet.task[b] = last
             if last == count:
                 result[REACHED_S], result[MAKESPAN_S], result[ENERGY_J], result[ENDED] = (
@@ -426,8 +446,8 @@ def step_fleet(
         if num_draws > 0:
             if rules.noise > 0.0:
                 _see(fleet, b, rules.noise, u)
-            _open(rules, fleet, links, b)
-        _observe(fleet, links, seen, b, rules.objective == COST, observations[b])
+            _open(rules, fleet, links, b, core_s)
+        _observe(fleet, links, seen, b, is_priced(rules.objective), observations[b])
     return -1
 
 
@@ -466,11 +486,18 @@ def fleet_of(
 
 def epochs_of(fleet: Fleet, view: View, power: NDArray[np.float64]) -> Instances:
     """The epochs to be decided as a batch of N instances, as they are or as the policy sees them."""
-    arrays = (
-        fleet.tasks, view.locations, view.core_backlog_s, view.radio_backlog_s, fleet.task_counts, fleet.edge_start,
-        fleet.edge_parent, fleet.edge_bits,
-    )  # fmt: skip
-    return as_instances(tuple(array.copy() for array in arrays), np.tile(power, (len(fleet.tasks), 1)))
+    batch = Batch(
+        tasks=fleet.tasks.copy(),
+        locations=view.locations.copy(),
+        core_backlog_s=view.core_backlog_s.copy(),
+        radio_backlog_s=view.radio_backlog_s.copy(),
+        task_counts=fleet.task_counts.copy(),
+        edge_start=fleet.edge_start.copy(),
+        edge_parent=fleet.edge_parent.copy(),
+        edge_bits=fleet.edge_bits.copy(),
+        power=np.tile(power, (len(fleet.tasks), 1)),
+    )
+    return as_instances(batch)
 
 
 def action_masks_of(fleet: Fleet, joint: bool) -> NDArray[np.bool_]:

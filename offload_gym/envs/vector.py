@@ -16,7 +16,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from offload_gym.delay import COST
+from offload_gym.delay import is_priced
 from offload_gym.envs.epochs import NUM_EPOCHS
 from offload_gym.envs.fleet import (
     BEGIN,
@@ -65,6 +65,7 @@ class VectorEpochEnv(VectorEnv):
     metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012 (Gymnasium's convention)
     joint: bool
 
+    # Parameters: those of a single environment, as gym.make_vec passes them on by name, and three of its own.
     def __init__(
         self,
         num_envs: int = 1,
@@ -98,7 +99,11 @@ class VectorEpochEnv(VectorEnv):
         buffers = new_buffers(shape, self.scenario.dependent)
         self._shape = shape
         self._kernel_arguments = (parameters, *as_settings(sizes, shape, self._rules), *buffers)
-        n, num_locations, priced = self.scenario.most_tasks, self.scenario.num_locations, self._rules.objective == COST
+        n, num_locations, priced = (
+            self.scenario.most_tasks,
+            self.scenario.num_locations,
+            is_priced(self._rules.objective),
+        )
         self.single_observation_space, self._views, self._size = observed(self.scenario, priced, observation)
         self.single_action_space: gym.Space = Discrete(num_locations)
         if self.joint:

@@ -45,6 +45,7 @@ MAX_EPOCHS = 20_000  # of such a batch together
 OPTIMAL = 1e-9  # regret below which a choice counts as one of the expert's
 
 
+# Parameters: options of a public call that takes seconds, most of them what Minari's metadata ask for.
 def make_minari_dataset(
     dataset_id: str,
     policy: str | Policy = EXPERT,

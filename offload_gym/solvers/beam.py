@@ -8,137 +8,153 @@ first.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from offload_gym.delay import (
-    COST,
-    MEAN,
+    Room,
+    accumulate,
+    adds,
     energy_price,
-    fill_prices,
-    new_problem,
+    is_priced,
+    new_workspace,
     objective_code,
-    open_problem,
+    open_decision,
+    open_instance,
     place,
-    start_schedule,
 )
-from offload_gym.instances import CORES, Instances, check_count
-from offload_gym.solvers.local_search import refine_decision, refinement_code
+from offload_gym.instances import CORES, Batch, Instances, check_count
+from offload_gym.solvers.local_search import moves_code, refine_decision
 
 # Prices of a second of the radio and of a second of a location's mean core, in seconds of the objective, for makespan,
 # mean and cost (as for makespan). Chosen on validation instances, n = 8 and 12, by `python -m benchmarks tune-beam`: on
 # the scenario "default" for independent tasks, and on "dag" for dependent ones, where the radio may wait for a task and
 # its free time says little.
 # By objective and then for (independent, dependent) tasks.
-RADIO_PRICES = ((5.0, 0.0), (0.1, 0.0), (5.0, 0.0))
-CORE_PRICES = ((2.0, 1.0), (0.2, 0.1), (2.0, 1.0))
+RADIO_PRICES = {"makespan": (5.0, 0.0), "mean": (0.1, 0.0), "cost": (5.0, 0.0)}
+CORE_PRICES = {"makespan": (2.0, 1.0), "mean": (0.2, 0.1), "cost": (2.0, 1.0)}
+
+
+class Prices(NamedTuple):
+    """What a second costs, for instances of independent and of dependent tasks."""
+
+    radio: tuple[float, float]
+    core: tuple[float, float]
+
+
+class States(NamedTuple):
+    """Partial schedules of the same tasks, up to W of them."""
+
+    choices: NDArray[np.int64]  # (W, n)
+    finish_s: NDArray[np.float64]  # (W, n)
+    free_s: NDArray[np.float64]  # (W, K, max_cores)
+    radio_s: NDArray[np.float64]  # (W,)
+    value_s: NDArray[np.float64]  # (W,) without a price
+    price_s: NDArray[np.float64]  # (W,) of energy
+
+
+class Children(NamedTuple):
+    """States with one more task; that of state s with it at location k is number s * K + k, of C = W * K."""
+
+    score: NDArray[np.float64]  # (C,)
+    radio_s: NDArray[np.float64]  # (C,)
+    core: NDArray[np.int64]  # (C,)
+    finish_s: NDArray[np.float64]  # (C,) of the task
+    value_s: NDArray[np.float64]  # (C,)
+    price_s: NDArray[np.float64]  # (C,)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _expand(
-    problem,
-    i,
-    objective,
-    radio_price,
-    core_price,
-    cores,
-    radio_s,
-    value_s,
-    price_s,
-    finish_s,
-    free_s,
-    choices,
-    children,
-    score,
-):
-    """Fill ``children`` (candidates, 5: radio free, core, finish, value, price of energy) and their ``score``.
+def _new_states(width, n, core_s):
+    choices = np.empty((width, n), dtype=np.int64)
+    free_s = np.empty((width, *core_s.shape))
+    return States(choices, np.empty((width, n)), free_s, np.empty(width), np.empty(width), np.empty(width))
 
-    Candidate ``s * K + k`` is state s with task ``i`` at location k. ``cores`` (K,) are numbers of cores.
-    """
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _new_children(size):
+    core = np.empty(size, dtype=np.int64)
+    return Children(np.empty(size), np.empty(size), core, np.empty(size), np.empty(size), np.empty(size))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _expand(problem, states, kept, i, objective, cores, radio_price, core_price, children):
+    """Fill ``children`` with those of the first ``kept`` states; ``cores`` (K,) are numbers of cores."""
     num_locations = len(cores)
-    for s in range(len(radio_s)):
+    for s in range(kept):
         used_s = 0.0
         for k in range(num_locations):
             for m in range(int(cores[k])):
-                used_s += free_s[s, k, m] / cores[k]
+                used_s += states.free_s[s, k, m] / cores[k]
+        room = Room(states.finish_s[s], states.free_s[s])
         for k in range(num_locations):
             c = s * num_locations + k
-            sent_s, core, _, end_s, completion_s, _ = place(
-                problem, i, k, choices[s], finish_s[s], radio_s[s], free_s[s]
-            )
-            reached_s = value_s[s] + completion_s if objective == MEAN else max(value_s[s], completion_s)
-            children[c, 4] = price_s[s]
-            if objective == COST:
-                children[c, 4] += energy_price(problem, i, k, choices[s])
-            added_s = (end_s - free_s[s, k, core]) / cores[k]
-            children[c, 0] = sent_s
-            children[c, 1] = core
-            children[c, 2] = end_s
-            children[c, 3] = reached_s
-            score[c] = reached_s + children[c, 4] + radio_price * sent_s + core_price * (used_s + added_s)
+            placed = place(problem, states.choices[s], i, k, states.radio_s[s], room)
+            price_s = states.price_s[s]
+            if is_priced(objective):
+                price_s += energy_price(problem, states.choices[s], i, k)
+            value_s = accumulate(objective, states.value_s[s], placed.completion_s)
+            added_s = (placed.finish_s - room.free_s[k, placed.core]) / cores[k]
+            children.radio_s[c], children.core[c], children.finish_s[c] = placed.radio_s, placed.core, placed.finish_s
+            children.value_s[c], children.price_s[c] = value_s, price_s
+            children.score[c] = value_s + price_s + radio_price * placed.radio_s + core_price * (used_s + added_s)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def beam_kernel(
-    tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits, max_cores,
-    power, objective, width, radio_prices, core_prices, refine, decisions,
-):  # fmt: skip
-    """Fill ``decisions`` (B, n); prices are pairs for instances of independent and of dependent tasks."""
-    n, num_locations = tasks.shape[1], locations.shape[1]
-    room = new_problem(n, num_locations, edge_parent.shape[1])
-    start_s = np.empty((num_locations, max_cores))
+def _keep(old, i, children, candidates, new):
+    """Fill ``new`` with the best of the ``candidates``, as many as it has room for; returns how many those are."""
+    num_locations = old.free_s.shape[1]
+    kept = min(len(new.radio_s), candidates)
+    for rank in range(kept):
+        best = children.score[:candidates].argmin()
+        children.score[best] = np.inf
+        s, k = best // num_locations, best % num_locations
+        new.free_s[rank] = old.free_s[s]
+        new.free_s[rank, k, children.core[best]] = children.finish_s[best]
+        new.finish_s[rank, :i] = old.finish_s[s, :i]
+        new.finish_s[rank, i] = children.finish_s[best]
+        new.radio_s[rank] = children.radio_s[best]
+        new.value_s[rank] = children.value_s[best]
+        new.price_s[rank] = children.price_s[best]
+        new.choices[rank, :i] = old.choices[s, :i]
+        new.choices[rank, i] = k
+    return kept
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def beam_kernel(arrays, objective, width, prices, moves, decisions):
+    """Fill ``decisions`` (B, n); ``prices`` are those of ``Prices``."""
+    batch, prices = Batch(*arrays), Prices(*prices)
+    work = new_workspace(batch)
+    n, num_locations = decisions.shape[1], batch.locations.shape[1]
     # Two generations of states, read and written in turn.
-    free_s = np.empty((2, width, num_locations, max_cores))
-    finish_s = np.empty((2, width, n))
-    radio_s = np.empty((2, width))
-    value_s, price_s = np.empty((2, width)), np.empty((2, width))
-    choices = np.empty((2, width, n), dtype=np.int64)
-    children = np.empty((width * num_locations, 5))
-    score = np.empty(width * num_locations)
-    for b in range(len(tasks)):
-        problem = open_problem(b, tasks, locations, task_counts, edge_start, edge_parent, edge_bits, room)
-        fill_prices(power[b], locations[b], problem)
-        count = task_counts[b]
-        dependent = 1 if edge_start[b, count] > 0 else 0
-        per_value = count if objective == MEAN else 1  # values are sums of completions during the search
-        start_schedule(locations[b], backlog_s[b], start_s)
-        free_s[0, 0] = start_s
-        radio_s[0, 0] = radio_backlog_s[b]
-        value_s[0, 0] = price_s[0, 0] = 0.0
-        old, kept = 0, 1
+    old, new = _new_states(width, n, work.core_s), _new_states(width, n, work.core_s)
+    children = _new_children(width * num_locations)
+    for b in range(len(decisions)):
+        problem, start = open_instance(batch, b, work)
+        decision = open_decision(batch, b, decisions)
+        count = len(decision)
+        dependent = 1 if len(problem.edge_parent) > 0 else 0
+        num_values = count if adds(objective) else 1  # completions that a value adds up
+        old.free_s[0] = start.core_s
+        old.radio_s[0] = start.radio_s
+        old.value_s[0] = old.price_s[0] = 0.0
+        kept = 1
         for i in range(count):
-            new = 1 - old
-            weight = per_value * (count - 1 - i) / count
-            _expand(
-                problem, i, objective, weight * radio_prices[dependent], weight * core_prices[dependent],
-                locations[b, :, CORES], radio_s[old, :kept], value_s[old, :kept], price_s[old, :kept],
-                finish_s[old], free_s[old], choices[old], children, score,
-            )  # fmt: skip
-            candidates = kept * num_locations
-            kept = min(width, candidates)
-            for rank in range(kept):
-                best = score[:candidates].argmin()
-                score[best] = np.inf
-                s, k = best // num_locations, best % num_locations
-                free_s[new, rank] = free_s[old, s]
-                free_s[new, rank, k, int(children[best, 1])] = children[best, 2]
-                finish_s[new, rank, :i] = finish_s[old, s, :i]
-                finish_s[new, rank, i] = children[best, 2]
-                radio_s[new, rank] = children[best, 0]
-                value_s[new, rank] = children[best, 3]
-                price_s[new, rank] = children[best, 4]
-                choices[new, rank, :i] = choices[old, s, :i]
-                choices[new, rank, i] = k
-            old = new
-        decision = decisions[b, :count]
-        decision[:] = choices[old, (value_s[old, :kept] + price_s[old, :kept]).argmin(), :count]
-        decisions[b, count:] = 0  # padding
-        refine_decision(problem, decision, refine, radio_backlog_s[b], start_s, finish_s[0, 0], free_s[0, 0])
+            weight = num_values * (count - 1 - i) / count
+            radio_price, core_price = weight * prices.radio[dependent], weight * prices.core[dependent]
+            _expand(problem, old, kept, i, objective, batch.locations[b, :, CORES], radio_price, core_price, children)
+            kept = _keep(old, i, children, kept * num_locations, new)
+            old, new = new, old
+        decision[:] = old.choices[(old.value_s[:kept] + old.price_s[:kept]).argmin(), :count]
+        refine_decision(problem, decision, start, objective, moves, work.room)
 
 
 def beam_search(
-    instances: Instances, width: int, objective: str = "makespan", refine: str | None = None
+    instances: Instances, width: int, objective: str = "makespan", moves: str | None = None
 ) -> NDArray[np.int64]:
     """Decisions (B, n) by beam search.
 
@@ -146,12 +162,11 @@ def beam_search(
         instances: B instances of n tasks.
         width: partial schedules kept, at least 1.
         objective: "makespan", "mean" or "cost".
-        refine: local search behind it, as in ``offload_gym.solvers.greedy.greedy``.
+        moves: local search behind it, as in ``offload_gym.solvers.greedy.greedy``.
     """
-    code = objective_code(objective)
+    code, kind = objective_code(objective), moves_code(moves)
     check_count("width", width)
-    refine_code = refinement_code(refine)
-    prices = RADIO_PRICES[code], CORE_PRICES[code]
+    prices = RADIO_PRICES[objective], CORE_PRICES[objective]
     decisions = np.empty((len(instances), instances.num_tasks), dtype=np.int64)
-    beam_kernel(*instances.arrays, instances.max_cores, instances.power, code, width, *prices, refine_code, decisions)
+    beam_kernel(instances.arrays, code, width, prices, kind, decisions)
     return decisions

@@ -15,7 +15,7 @@ from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from offload_gym.cell import as_cell, cell_objective, evaluate_cell, new_scratch
-from offload_gym.delay import MEAN, check_decisions
+from offload_gym.delay import accumulate, check_decisions, outcome
 from offload_gym.instances import Instances, check_count
 
 MAX_ROUNDS = 100
@@ -42,11 +42,10 @@ def _value(cell, decisions, first, last, objective, scratch, completion_s):
     evaluate_cell(cell, decisions, scratch, completion_s)
     value_s = 0.0
     for d in range(first, last):
-        largest_s = total_s = 0.0
+        device_s = 0.0
         for i in range(cell.counts[d]):
-            largest_s = max(largest_s, completion_s[d, i])
-            total_s += completion_s[d, i]
-        value_s += total_s / cell.counts[d] if objective == MEAN else largest_s
+            device_s = accumulate(objective, device_s, completion_s[d, i])
+        value_s += outcome(objective, device_s, cell.counts[d], 0.0)
     return value_s
 
 

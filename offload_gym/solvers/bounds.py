@@ -16,15 +16,32 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
-from offload_gym.delay import COST, MEAN, PATH, RETURN, RUN, SEND
+from offload_gym.delay import MEAN, PATH, RETURN, RUN, SEND, accumulate, is_priced
 
 # A partial schedule is given up when its bound is within this factor of the best decision known, so that rounding
 # never keeps equals alive.
 TOLERANCE = 1.0 - 1e-12
 ASCENT_ROUNDS = 200
+
+
+class Scratch(NamedTuple):
+    """Scratch space of a critical path."""
+
+    first_free_s: NDArray[np.float64]  # (K,) when each location's first core is free
+    soonest_s: NDArray[np.float64]  # (n, K) the soonest finish of each task at each location
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def new_scratch(problem):
+    """``Scratch`` for a problem."""
+    n, num_locations = problem.times.shape[:2]
+    return Scratch(np.empty(num_locations), np.empty((n, num_locations)))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -35,48 +52,68 @@ def first_free(free_s, first_free_s):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def least_finish(problem, j, i, radio_s, first_free_s, decision, finish_s, least_s):
+def least_finish(problem, decision, finish_s, j, start, first_free_s, least_s):
     """Fill ``least_s[j]`` (K): task ``j``, not placed, cannot finish sooner at each location.
 
-    Tasks before ``i`` are placed; ``least_s`` of those between is known. Data that has still to be sent finds the radio
-    free from ``radio_s`` at the soonest.
+    Tasks before ``start.first`` are placed; ``least_s`` of those between is known. Data that has still to be sent finds
+    the radio free from ``start.radio_s`` at the soonest.
     """
     num_locations = len(first_free_s)
     first, last = problem.edge_start[j], problem.edge_start[j + 1]
     for k in range(num_locations):
         ready_s = 0.0
         if k > 0 and first == last:
-            ready_s = radio_s + problem.times[j, k, SEND] + problem.times[j, k, PATH]
+            ready_s = start.radio_s + problem.times[j, k, SEND] + problem.times[j, k, PATH]
         for e in range(first, last):
             parent = problem.edge_parent[e]
             soonest_s = np.inf
             for source in range(num_locations):
-                if parent < i and source != decision[parent]:
+                if parent < start.first and source != decision[parent]:
                     continue
-                arrival_s = finish_s[parent] if parent < i else least_s[parent, source]
+                arrival_s = finish_s[parent] if parent < start.first else least_s[parent, source]
                 if source == 0 and k > 0:
-                    arrival_s = max(arrival_s, radio_s) + problem.moves[e, source, k, SEND]
+                    arrival_s = max(arrival_s, start.radio_s) + problem.moves[e, source, k, SEND]
                 soonest_s = min(soonest_s, arrival_s + problem.moves[e, source, k, PATH])
             ready_s = max(ready_s, soonest_s)
         least_s[j, k] = max(ready_s, first_free_s[k]) + problem.times[j, k, RUN]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def critical_path(problem, i, radio_s, decision, finish_s, free_s, first_free_s, soonest_s):
-    """What the tasks from ``i`` on cannot be below: their largest completion, and the sum of their completions.
+def critical_path(problem, decision, finish_s, start, scratch):
+    """What the tasks behind ``start`` cannot be below: their largest completion, and the sum of their completions.
 
-    ``first_free_s`` (K,) and ``soonest_s`` (n, K) are scratch space.
+    ``decision`` and ``finish_s`` (n,) hold the tasks before it.
     """
-    first_free(free_s, first_free_s)
+    first_free(start.core_s, scratch.first_free_s)
     largest_s = total_s = 0.0
-    for j in range(i, len(problem.times)):
-        least_finish(problem, j, i, radio_s, first_free_s, decision, finish_s, soonest_s)
-        least_s = np.inf
-        for k in range(len(first_free_s)):
-            least_s = min(least_s, soonest_s[j, k] + problem.times[j, k, RETURN])
+    for j in range(start.first, len(problem.times)):
+        least_s = _least_completion(problem, decision, finish_s, j, start, scratch)
         largest_s = max(largest_s, least_s)
         total_s += least_s
     return largest_s, total_s
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _least_completion(problem, decision, finish_s, j, start, scratch):
+    """The least completion of task ``j``, not placed, wherever it goes; see ``least_finish``."""
+    least_finish(problem, decision, finish_s, j, start, scratch.first_free_s, scratch.soonest_s)
+    least_s = np.inf
+    for k in range(len(scratch.first_free_s)):
+        least_s = min(least_s, scratch.soonest_s[j, k] + problem.times[j, k, RETURN])
+    return least_s
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def path_can_beat(problem, decision, finish_s, limit_s, start, objective, scratch):
+    """Whether the critical path leaves the schedule ``start`` a value, without a price, better than ``limit_s``."""
+    first_free(start.core_s, scratch.first_free_s)
+    value_s = start.value_s
+    for j in range(start.first, len(problem.times)):
+        least_s = _least_completion(problem, decision, finish_s, j, start, scratch)
+        value_s = accumulate(objective, value_s, least_s)
+        if value_s >= limit_s * TOLERANCE:
+            return False
+    return True
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -128,7 +165,7 @@ def least_sum(sums_s, i, radio_s, device_s):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _pooled_value(problem, radio_s, free_s, run_price, send_price, low_s, high_s, target_s):
+def _pooled_value(problem, start, run_price, send_price, low_s, high_s, target_s):
     """What makespan and price of energy together cannot be below, where the makespan is from ``low_s`` to ``high_s``.
 
     The prices are those of a second of run time on the device and of a second of sending. The ascent ends where it
@@ -148,8 +185,8 @@ def _pooled_value(problem, radio_s, free_s, run_price, send_price, low_s, high_s
             if k > 0 and is_entry:
                 after_send_s = min(after_send_s, times[i, k, PATH] + times[i, k, RUN] + times[i, k, RETURN])
     low_room_s, high_room_s = np.empty(num_locations + 1), np.empty(num_locations + 1)
-    _pools(low_s, radio_s, free_s, arrival_s, return_s, after_send_s, low_room_s)
-    _pools(high_s, radio_s, free_s, arrival_s, return_s, after_send_s, high_room_s)
+    _pools(low_s, start, arrival_s, return_s, after_send_s, low_room_s)
+    _pools(high_s, start, arrival_s, return_s, after_send_s, high_room_s)
     # Resources with much room are weighted, and their weights are moved, less.
     size = np.maximum(high_room_s / max(high_s, 1e-300), 1e-2)
     weights = 1.0 / (size * (num_locations + 1))
@@ -189,35 +226,33 @@ def _pooled_value(problem, radio_s, free_s, run_price, send_price, low_s, high_s
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _pools(limit_s, radio_s, free_s, arrival_s, return_s, after_send_s, room_s):
+def _pools(limit_s, start, arrival_s, return_s, after_send_s, room_s):
     """Fill ``room_s`` (K + 1,) with the time of cores and radio until ``limit_s``."""
-    num_locations, max_cores = free_s.shape
+    num_locations, max_cores = start.core_s.shape
     for k in range(num_locations):
-        first_s = 0.0 if k == 0 else radio_s + arrival_s[k]
+        first_s = 0.0 if k == 0 else start.radio_s + arrival_s[k]
         room_s[k] = 0.0
         for m in range(max_cores):
-            room_s[k] += max(0.0, limit_s - return_s[k] - max(first_s, free_s[k, m]))
-    room_s[num_locations] = max(0.0, limit_s - after_send_s - radio_s)
+            room_s[k] += max(0.0, limit_s - return_s[k] - max(first_s, start.core_s[k, m]))
+    room_s[num_locations] = max(0.0, limit_s - after_send_s - start.radio_s)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def lower_bound(problem, radio_s, free_s, objective, high_s):
+def lower_bound(problem, start, objective, high_s):
     """A value, up to ``high_s``, that no decision of a whole instance is below, in the terms of ``evaluate``."""
-    n, num_locations = problem.times.shape[:2]
     no_decision, no_finish_s = np.empty(0, dtype=np.int64), np.empty(0)
-    first_free_s, soonest_s = np.empty(num_locations), np.empty((n, num_locations))
-    largest_s, total_s = critical_path(problem, 0, radio_s, no_decision, no_finish_s, free_s, first_free_s, soonest_s)
+    scratch = new_scratch(problem)
+    largest_s, total_s = critical_path(problem, no_decision, no_finish_s, start, scratch)
     if objective == MEAN:
+        n = len(problem.times)
         if len(problem.edge_parent) == 0:
             sums_s = np.empty((n + 1, n + 1))
-            tabulate_sums(problem.times, 0, (free_s[0] < np.inf).sum() == 1, sums_s)
-            total_s = max(total_s, least_sum(sums_s, 0, radio_s, first_free_s[0]))
+            tabulate_sums(problem.times, 0, (start.core_s[0] < np.inf).sum() == 1, sums_s)
+            total_s = max(total_s, least_sum(sums_s, 0, start.radio_s, scratch.first_free_s[0]))
         return min(total_s, high_s)
     price_s = run_price = send_price = 0.0
-    if objective == COST:
+    if is_priced(objective):
         price_s = least_prices(problem, 0)[0]
         run_price, send_price = problem.prices
-    pooled_s = _pooled_value(
-        problem, radio_s, free_s, run_price, send_price, largest_s, max(largest_s, high_s - price_s), high_s
-    )
+    pooled_s = _pooled_value(problem, start, run_price, send_price, largest_s, max(largest_s, high_s - price_s), high_s)
     return min(max(largest_s + price_s, pooled_s), high_s)

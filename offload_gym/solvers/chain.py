@@ -46,18 +46,18 @@ def is_chain(problem):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def solve_chain(problem, first, radio_s, finish_s, free_s, value_s, decision):
-    """Fill ``decision`` from ``first`` on so that the makespan of a chain is least, and return it.
+def solve_chain(problem, decision, start, finish_s):
+    """Fill ``decision`` behind ``start`` so that the makespan of a chain is least, and return it.
 
-    ``decision`` and ``finish_s`` (n,) hold the tasks before ``first``; ``radio_s``, ``free_s`` (K, max_cores) and
-    ``value_s``, the largest completion so far, are those of their schedule. Only ``decision`` is written. Of locations
+    ``decision`` and ``finish_s`` (n,) hold the tasks before ``start.first``. Only ``decision`` is written. Of locations
     that come to the same, the lowest is taken, for the last task first.
     """
+    first, radio_s = start.first, start.radio_s
     times, moves = problem.times, problem.moves
     n, num_locations = times.shape[:2]
     first_free_s = np.empty(num_locations)
     for k in range(num_locations):
-        first_free_s[k] = free_s[k].min()
+        first_free_s[k] = start.core_s[k].min()
     least_s = np.full(num_locations, np.inf)  # finish of the task at hand, by its location
     before_s = np.empty(num_locations)  # finish of the task before it
     came_from = np.zeros((n, num_locations), dtype=np.int64)  # where that one is
@@ -90,4 +90,4 @@ def solve_chain(problem, first, radio_s, finish_s, free_s, value_s, decision):
             decision[n - 1] = k
     for i in range(n - 1, first, -1):
         decision[i - 1] = came_from[i, decision[i]]
-    return max(value_s, best_s)
+    return max(start.value_s, best_s)

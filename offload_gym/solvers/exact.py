@@ -15,19 +15,16 @@ from numba import njit
 from numpy.typing import NDArray
 
 from offload_gym.delay import (
-    COST,
     MAKESPAN,
-    MEAN,
     copy_table,
-    cost_per_makespan,
-    fill_prices,
     latency,
-    new_problem,
+    new_workspace,
     objective_code,
-    open_problem,
-    start_schedule,
+    open_decision,
+    open_instance,
+    per_value,
 )
-from offload_gym.instances import Instances, check_count
+from offload_gym.instances import Batch, Instances, check_count
 from offload_gym.solvers.bounds import lower_bound
 from offload_gym.solvers.branch_and_bound import branch_and_bound
 from offload_gym.solvers.chain import is_chain, solve_chain
@@ -38,62 +35,6 @@ from offload_gym.solvers.pareto import FIRST_WIDTH, pareto_search
 
 CHUNK = 16  # instances that a thread solves at a time
 UNLIMITED = np.iinfo(np.int64).max
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def solve_one(problem, first, radio_s, finish_s, free_s, value_s, objective, max_nodes, decision):
-    """Fill ``decision`` from ``first`` on; ``decision`` and ``finish_s`` hold the tasks before ``first``.
-
-    ``free_s`` and ``radio_s`` are of the schedule before ``first``, and ``value_s`` is the largest completion in it
-    (makespan, cost) or the sum of its completions (mean); ``free_s`` is left as it was. A chain's makespan is solved to
-    the end whatever ``max_nodes`` says.
-
-    Returns the value reached, under the objective "cost" with the price of energy from ``first`` on; the number of
-    partial schedules made; and whether the decision is proven optimal.
-    """
-    n, num_locations = problem.times.shape[:2]
-    if objective == MAKESPAN and n > 1 and is_chain(problem):
-        value_s = solve_chain(problem, first, radio_s, finish_s, free_s, value_s, decision)
-        return value_s, (n - first) * num_locations, True
-    start_s = free_s.copy()
-    complete_greedily(problem, first, radio_s, finish_s, free_s, decision)
-    best_s = improve(problem, first, decision, objective, value_s, radio_s, start_s, finish_s, free_s)
-    copy_table(start_s, free_s)
-    if len(problem.edge_parent) == 0:
-        best_s, nodes, proven = pareto_search(
-            problem, first, radio_s, free_s, value_s, objective, max_nodes, FIRST_WIDTH, decision, best_s
-        )
-        if first == 0 and objective == MAKESPAN:
-            settle(problem, decision, best_s, radio_s, start_s, finish_s, free_s)
-            copy_table(start_s, free_s)
-        return best_s, nodes, proven
-    return branch_and_bound(problem, first, radio_s, finish_s, free_s, value_s, objective, max_nodes, decision, best_s)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def exact_kernel(
-    tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits, max_cores,
-    power, objective, max_nodes, start, stop, decisions, bound_s, optimal, nodes,
-):  # fmt: skip
-    """Fill ``decisions`` (B, n), ``bound_s``, ``optimal`` and ``nodes`` (B,) of the instances start, ..., stop - 1."""
-    n, num_locations = tasks.shape[1], locations.shape[1]
-    room = new_problem(n, num_locations, edge_parent.shape[1])
-    free_s = np.empty((num_locations, max_cores))
-    finish_s = np.empty(n)
-    for b in range(start, stop):
-        problem = open_problem(b, tasks, locations, task_counts, edge_start, edge_parent, edge_bits, room)
-        fill_prices(power[b], locations[b], problem)
-        start_schedule(locations[b], backlog_s[b], free_s)
-        decisions[b, task_counts[b] :] = 0  # padding
-        radio_s, decision = radio_backlog_s[b], decisions[b, : task_counts[b]]
-        value_s, nodes[b], optimal[b] = solve_one(
-            problem, 0, radio_s, finish_s, free_s, 0.0, objective, max_nodes, decision
-        )
-        bound_s[b] = value_s if optimal[b] else lower_bound(problem, radio_s, free_s, objective, value_s)
-        if objective == MEAN:
-            bound_s[b] /= task_counts[b]
-        if objective == COST:
-            bound_s[b] *= cost_per_makespan(power[b])
 
 
 class Solutions(NamedTuple):
@@ -114,19 +55,65 @@ class Solutions(NamedTuple):
     nodes: NDArray[np.int64]
 
 
+def _new_solutions(instances: Instances) -> Solutions:
+    size = len(instances)
+    return Solutions(
+        decisions=np.empty((size, instances.num_tasks), dtype=np.int64),
+        latency_s=np.empty(size),
+        lower_bound_s=np.empty(size),
+        optimal=np.empty(size, dtype=np.bool_),
+        nodes=np.empty(size, dtype=np.int64),
+    )
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def solve_one(problem, decision, start, objective, max_nodes, room):
+    """Fill ``decision`` behind ``start``; ``decision`` and ``room.finish_s`` hold the tasks before ``start.first``.
+
+    A chain's makespan is solved to the end whatever ``max_nodes`` says.
+
+    Returns the value reached, with the price of the tasks from ``start.first`` on; the number of partial schedules
+    made; and whether the decision is proven optimal.
+    """
+    n, num_locations = problem.times.shape[:2]
+    if objective == MAKESPAN and n > 1 and is_chain(problem):
+        value_s = solve_chain(problem, decision, start, room.finish_s)
+        return value_s, (n - start.first) * num_locations, True
+    copy_table(start.core_s, room.free_s)
+    complete_greedily(problem, decision, start.first, start.radio_s, room)
+    best_s = improve(problem, decision, start, objective, room)
+    if len(problem.edge_parent) > 0:
+        return branch_and_bound(problem, decision, best_s, start, objective, max_nodes, room)
+    best_s, nodes, proven = pareto_search(problem, decision, best_s, start, objective, max_nodes, FIRST_WIDTH)
+    if start.first == 0 and objective == MAKESPAN:
+        settle(problem, decision, best_s, start, room)
+    return best_s, nodes, proven
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def exact_kernel(arrays, objective, max_nodes, first, last, found):
+    """Fill ``found``, the arrays of a ``Solutions``, for the instances ``first``, ..., ``last - 1``."""
+    batch, found = Batch(*arrays), Solutions(*found)
+    work = new_workspace(batch)
+    for b in range(first, last):
+        problem, start = open_instance(batch, b, work)
+        decision = open_decision(batch, b, found.decisions)
+        value_s, found.nodes[b], found.optimal[b] = solve_one(problem, decision, start, objective, max_nodes, work.room)
+        bound_s = value_s if found.optimal[b] else lower_bound(problem, start, objective, value_s)
+        found.lower_bound_s[b] = bound_s / per_value(objective, len(decision), batch.power[b])
+
+
 def exact(instances: Instances, objective: str = "makespan") -> NDArray[np.int64]:
     """Optimal decisions (B, n) alone, as ``solve`` without limits finds them: a policy is asked for no more."""
     code = objective_code(objective)
-    size = len(instances)
-    decisions = np.empty((size, instances.num_tasks), dtype=np.int64)
-    unused = (np.empty(size), np.empty(size, dtype=np.bool_), np.empty(size, dtype=np.int64))
+    solutions = _new_solutions(instances)
+    found = tuple(solutions)
 
     def work(rows: slice) -> None:
-        batch = (*instances.arrays, instances.max_cores, instances.power)
-        exact_kernel(*batch, code, UNLIMITED, rows.start, rows.stop, decisions, *unused)
+        exact_kernel(instances.arrays, code, UNLIMITED, rows.start, rows.stop, found)
 
-    for_each_chunk(work, size, None, CHUNK)
-    return decisions
+    for_each_chunk(work, len(instances), None, CHUNK)
+    return solutions.decisions
 
 
 def solve(
@@ -156,28 +143,14 @@ def solve(
     for name, value in (("max_nodes", max_nodes), ("num_threads", num_threads)):
         if value is not None:
             check_count(name, value)
-    size = len(instances)
-    decisions = np.empty((size, instances.num_tasks), dtype=np.int64)
-    bound_s = np.empty(size)
-    optimal = np.empty(size, dtype=np.bool_)
-    nodes = np.empty(size, dtype=np.int64)
+    solutions = _new_solutions(instances)
+    limit = UNLIMITED if max_nodes is None else max_nodes
 
     def work(rows: slice) -> None:
-        exact_kernel(
-            *instances.arrays,
-            instances.max_cores,
-            instances.power,
-            code,
-            UNLIMITED if max_nodes is None else max_nodes,
-            rows.start,
-            rows.stop,
-            decisions,
-            bound_s,
-            optimal,
-            nodes,
-        )
+        exact_kernel(instances.arrays, code, limit, rows.start, rows.stop, tuple(solutions))
 
-    for_each_chunk(work, size, num_threads, CHUNK)
+    for_each_chunk(work, len(instances), num_threads, CHUNK)
     # From the decisions, so that it is to the last bit what latency() says of them.
-    latency_s = latency(instances, decisions, objective)
-    return Solutions(decisions, latency_s, np.where(optimal, latency_s, bound_s), optimal, nodes)
+    latency_s = latency(instances, solutions.decisions, objective)
+    bound_s = np.where(solutions.optimal, latency_s, solutions.lower_bound_s)
+    return solutions._replace(latency_s=latency_s, lower_bound_s=bound_s)

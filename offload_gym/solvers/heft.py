@@ -17,14 +17,15 @@ from offload_gym.delay import (
     RETURN,
     RUN,
     copy_table,
-    fill_prices,
-    new_problem,
-    open_problem,
+    new_workspace,
+    objective_code,
+    open_decision,
+    open_instance,
     place,
-    start_schedule,
+    take,
 )
-from offload_gym.instances import Instances
-from offload_gym.solvers.local_search import refine_decision, refinement_code
+from offload_gym.instances import Batch, Instances
+from offload_gym.solvers.local_search import moves_code, refine_decision
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -42,42 +43,34 @@ def upward_ranks(problem, rank_s):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def heft_kernel(
-    tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits, max_cores,
-    power, refine, decisions,
-):  # fmt: skip
+def heft_kernel(arrays, objective, moves, decisions):
     """Fill ``decisions`` (B, n)."""
-    n, num_locations = tasks.shape[1], locations.shape[1]
-    room = new_problem(n, num_locations, edge_parent.shape[1])
-    start_s = np.empty((num_locations, max_cores))
-    free_s = np.empty_like(start_s)
-    finish_s, rank_s = np.empty(n), np.empty(n)
-    for b in range(len(tasks)):
-        problem = open_problem(b, tasks, locations, task_counts, edge_start, edge_parent, edge_bits, room)
-        fill_prices(power[b], locations[b], problem)
-        start_schedule(locations[b], backlog_s[b], start_s)
-        copy_table(start_s, free_s)
-        radio_s = radio_backlog_s[b]
-        decision = decisions[b, : task_counts[b]]
-        decisions[b, task_counts[b] :] = 0  # padding
-        upward_ranks(problem, rank_s[: task_counts[b]])
+    batch = Batch(*arrays)
+    work = new_workspace(batch)
+    room, all_rank_s = work.room, np.empty(decisions.shape[1])
+    for b in range(len(decisions)):
+        problem, start = open_instance(batch, b, work)
+        decision = open_decision(batch, b, decisions)
+        copy_table(start.core_s, room.free_s)
+        radio_s, rank_s = start.radio_s, all_rank_s[: len(decision)]
+        upward_ranks(problem, rank_s)
         # Stable: of equal ranks the lower index comes first, and a parent's rank is never below its child's.
-        for i in np.argsort(-rank_s[: task_counts[b]], kind="mergesort"):
+        for i in np.argsort(-rank_s, kind="mergesort"):
             best_s = np.inf
-            for k in range(num_locations):
-                completion_s = place(problem, i, k, decision, finish_s, radio_s, free_s)[4]
+            for k in range(len(start.core_s)):
+                completion_s = place(problem, decision, i, k, radio_s, room).completion_s
                 if completion_s < best_s:
                     best_s = completion_s
                     decision[i] = k
-            k = decision[i]
-            radio_s, core, _, finish_s[i], _, _ = place(problem, i, k, decision, finish_s, radio_s, free_s)
-            free_s[k, core] = finish_s[i]
-        refine_decision(problem, decision, refine, radio_backlog_s[b], start_s, finish_s, free_s)
+            placed = place(problem, decision, i, decision[i], radio_s, room)
+            take(room, i, decision[i], placed)
+            radio_s = placed.radio_s
+        refine_decision(problem, decision, start, objective, moves, room)
 
 
-def heft(instances: Instances, refine: str | None = None) -> NDArray[np.int64]:
-    """Decisions (B, n) by HEFT, the same rule for every objective; ``refine`` as in ``greedy``."""
-    code = refinement_code(refine)
+def heft(instances: Instances, objective: str = "makespan", moves: str | None = None) -> NDArray[np.int64]:
+    """Decisions (B, n) by HEFT, the same rule for every objective; local search behind it as in ``greedy``."""
+    codes = objective_code(objective), moves_code(moves)
     decisions = np.empty((len(instances), instances.num_tasks), dtype=np.int64)
-    heft_kernel(*instances.arrays, instances.max_cores, instances.power, code, decisions)
+    heft_kernel(instances.arrays, *codes, decisions)
     return decisions

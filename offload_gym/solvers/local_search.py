@@ -1,7 +1,7 @@
 """Local search: flip (move one task) and swap (let two tasks trade places), always the one that helps most.
 
-Kernels that decide can end with it: they take ``refine``, what ``refinement_code`` makes of a string: an objective,
-improved by flips until none helps; the same with "+swap" behind it, where swaps are tried whenever no flip helps.
+Kernels that decide can end with it: they take the number of an objective and that of a kind of moves. "flip": flips
+until none helps; "swap": the same, and swaps are tried whenever no flip helps.
 """
 
 from __future__ import annotations
@@ -11,201 +11,177 @@ from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from offload_gym.delay import (
-    COST,
-    MEAN,
-    OBJECTIVES,
+    Room,
+    Start,
+    accumulate,
     check_decisions,
     copy_table,
     energy_price,
     evaluate,
-    fill_prices,
-    new_problem,
+    is_priced,
+    new_workspace,
     objective_code,
-    open_problem,
+    open_instance,
     place,
-    start_schedule,
+    take,
 )
-from offload_gym.instances import Instances
+from offload_gym.instances import Batch, Instances
 from offload_gym.solvers.parallel import for_each_chunk
 
-NO_REFINEMENT = -1
-SWAP = "+swap"
+MOVES = ("flip", "swap")
+NO_MOVES, FLIP, SWAP = range(3)
 CHUNK = 256  # instances that a thread improves at a time
 
 
-def refinement_code(refine: str | None) -> int:
-    """The kernels' number for refining by flips ("makespan"), by flips and swaps ("makespan+swap"), or not (None)."""
-    if refine is None:
-        return NO_REFINEMENT
-    objective = refine.removesuffix(SWAP)
-    return objective_code(objective) + (len(OBJECTIVES) if objective != refine else 0)
+def moves_code(moves: str | None) -> int:
+    """The kernels' number of a kind of moves, or of None; ValueError where it is unknown."""
+    if moves is None:
+        return NO_MOVES
+    if moves not in MOVES:
+        raise ValueError(f"moves is {moves!r}; it must be {' or '.join(map(repr, MOVES))}, or None")
+    return FLIP + MOVES.index(moves)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def improve(problem, first, decision, objective, value_s, radio_s, start_s, finish_s, free_s):
-    """Best-improvement one-flip search over the tasks from ``first`` on, in place; returns the value reached.
-
-    The arguments are those of ``evaluate``: the schedule before ``first``, and scratch space.
-    """
+def improve(problem, decision, start, objective, room):
+    """Best-improvement one-flip search behind ``start``, in place; returns the value reached, as ``evaluate`` does."""
     n, num_locations = problem.times.shape[:2]
-    best_s = evaluate(problem, first, decision, objective, value_s, radio_s, start_s, finish_s, free_s)
-    before_s = np.empty_like(start_s)  # when the cores are free before task i
+    best_s = evaluate(problem, decision, start, objective, room)
+    before = Room(room.finish_s, np.empty_like(start.core_s))  # the schedule before task i
     while True:
         flip_i = -1
         flip_k = 0
-        copy_table(start_s, before_s)
-        sent_s, reached_s, paid_s = radio_s, value_s, 0.0
-        for i in range(first, n):
+        copy_table(start.core_s, before.free_s)
+        radio_s, value_s, paid_s = start.radio_s, start.value_s, 0.0
+        for i in range(start.first, n):
             here = decision[i]
+            rest = Start(i, radio_s, value_s, before.free_s)
             for k in range(num_locations):
                 if k != here:
                     decision[i] = k
-                    flipped_s = paid_s + evaluate(
-                        problem, i, decision, objective, reached_s, sent_s, before_s, finish_s, free_s
-                    )
+                    flipped_s = paid_s + evaluate(problem, decision, rest, objective, room)
                     if flipped_s < best_s:
-                        best_s = flipped_s
-                        flip_i = i
-                        flip_k = k
+                        best_s, flip_i, flip_k = flipped_s, i, k
             decision[i] = here
-            sent_s, core, _, finish_s[i], completion_s, _ = place(
-                problem, i, here, decision, finish_s, sent_s, before_s
-            )
-            before_s[here, core] = finish_s[i]
-            reached_s = reached_s + completion_s if objective == MEAN else max(reached_s, completion_s)
-            if objective == COST:
-                paid_s += energy_price(problem, i, here, decision)
+            placed = place(problem, decision, i, here, radio_s, before)
+            take(before, i, here, placed)
+            radio_s = placed.radio_s
+            value_s = accumulate(objective, value_s, placed.completion_s)
+            if is_priced(objective):
+                paid_s += energy_price(problem, decision, i, here)
         if flip_i < 0:
             return best_s
         decision[flip_i] = flip_k
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _swap(problem, decision, objective, best_s, radio_s, start_s, finish_s, free_s):
+def _swap(problem, decision, best_s, start, objective, room):
     """Let the two tasks trade places whose swap helps most, in place; returns whether one does."""
     n = len(decision)
-    before_s = start_s.copy()  # when the cores are free before task i
-    value_s = paid_s = 0.0
+    before = Room(room.finish_s, start.core_s.copy())  # the schedule before task i
+    radio_s, value_s, paid_s = start.radio_s, start.value_s, 0.0
     swap_i = swap_j = -1
     # Sums in another order differ by rounding: without a margin, equal tasks could trade places for ever.
     best_s *= 1.0 - 1e-12
     for i in range(n):
         here = decision[i]
+        rest = Start(i, radio_s, value_s, before.free_s)
         for j in range(i + 1, n):
             if decision[j] != here:
                 decision[i], decision[j] = decision[j], here
-                swapped_s = paid_s + evaluate(
-                    problem, i, decision, objective, value_s, radio_s, before_s, finish_s, free_s
-                )
+                swapped_s = paid_s + evaluate(problem, decision, rest, objective, room)
                 decision[i], decision[j] = here, decision[i]
                 if swapped_s < best_s:
                     best_s, swap_i, swap_j = swapped_s, i, j
-        radio_s, core, _, finish_s[i], completion_s, _ = place(problem, i, here, decision, finish_s, radio_s, before_s)
-        before_s[here, core] = finish_s[i]
-        value_s = value_s + completion_s if objective == MEAN else max(value_s, completion_s)
-        if objective == COST:
-            paid_s += energy_price(problem, i, here, decision)
+        placed = place(problem, decision, i, here, radio_s, before)
+        take(before, i, here, placed)
+        radio_s = placed.radio_s
+        value_s = accumulate(objective, value_s, placed.completion_s)
+        if is_priced(objective):
+            paid_s += energy_price(problem, decision, i, here)
     if swap_i >= 0:
         decision[swap_i], decision[swap_j] = decision[swap_j], decision[swap_i]
     return swap_i >= 0
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def refine_decision(problem, decision, refine, radio_s, start_s, finish_s, free_s):
-    """Improve one instance's ``decision`` in place as ``refine`` says; returns its value (infinity: not refined)."""
-    if refine == NO_REFINEMENT:
+def refine_decision(problem, decision, start, objective, moves, room):
+    """Improve one instance's ``decision`` in place by the ``moves``; returns its value (infinity: NO_MOVES)."""
+    if moves == NO_MOVES:
         return np.inf
-    objective = refine % len(OBJECTIVES)
-    best_s = improve(problem, 0, decision, objective, 0.0, radio_s, start_s, finish_s, free_s)
-    while refine >= len(OBJECTIVES):
-        if not _swap(problem, decision, objective, best_s, radio_s, start_s, finish_s, free_s):
+    best_s = improve(problem, decision, start, objective, room)
+    while moves == SWAP:
+        if not _swap(problem, decision, best_s, start, objective, room):
             break
-        best_s = improve(problem, 0, decision, objective, 0.0, radio_s, start_s, finish_s, free_s)
+        best_s = improve(problem, decision, start, objective, room)
     return best_s
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def settle(problem, decision, makespan_s, radio_s, start_s, finish_s, free_s):
+def settle(problem, decision, makespan_s, start, room):
     """Among decisions of one makespan, move towards a small mean completion, one task at a time, in place.
 
     Often many decisions have the least makespan. This makes the one that is reported depend little on the search that
-    found it, which labels to be learned need. ``finish_s`` and ``free_s`` are scratch space.
+    found it, which labels to be learned need. ``start`` is that of a whole instance.
     """
     n, num_locations = problem.times.shape[:2]
-    least_s = _sum_within(problem, 0, decision, makespan_s, 0.0, radio_s, start_s, finish_s, free_s)
-    before_s = np.empty_like(start_s)  # when the cores are free before task i
+    least_s = _sum_within(problem, decision, makespan_s, start, room)
+    before = Room(room.finish_s, np.empty_like(start.core_s))  # the schedule before task i
     unmoved = 0  # tasks in a row that no move of helps
     while unmoved < n:
-        copy_table(start_s, before_s)
-        sent_s, sum_s = radio_s, 0.0
+        copy_table(start.core_s, before.free_s)
+        radio_s, sum_s = start.radio_s, 0.0
         for i in range(n):
             here = decision[i]
+            rest = Start(i, radio_s, sum_s, before.free_s)
             for k in range(num_locations):
                 if k != here:
                     decision[i] = k
-                    total_s = _sum_within(problem, i, decision, makespan_s, sum_s, sent_s, before_s, finish_s, free_s)
+                    total_s = _sum_within(problem, decision, makespan_s, rest, room)
                     if total_s < least_s:
                         least_s, here, unmoved = total_s, k, -1
             decision[i] = here
             unmoved += 1
             if unmoved == n:
                 break
-            sent_s, core, _, finish_s[i], completion_s, _ = place(
-                problem, i, here, decision, finish_s, sent_s, before_s
-            )
-            before_s[here, core] = finish_s[i]
-            sum_s += completion_s
+            placed = place(problem, decision, i, here, radio_s, before)
+            take(before, i, here, placed)
+            radio_s = placed.radio_s
+            sum_s += placed.completion_s
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _sum_within(problem, first, decision, makespan_s, total_s, radio_s, start_s, finish_s, free_s):
-    """Sum of the completions, ``total_s`` before ``first``; infinite where one from there on exceeds ``makespan_s``."""
-    copy_table(start_s, free_s)
-    for i in range(first, len(decision)):
+def _sum_within(problem, decision, makespan_s, start, room):
+    """Sum of all completions, that of a start being its value; infinite where one behind it exceeds ``makespan_s``."""
+    copy_table(start.core_s, room.free_s)
+    radio_s, total_s = start.radio_s, start.value_s
+    for i in range(start.first, len(decision)):
         k = decision[i]
-        radio_s, core, _, finish_s[i], completion_s, _ = place(problem, i, k, decision, finish_s, radio_s, free_s)
-        if completion_s > makespan_s:
+        placed = place(problem, decision, i, k, radio_s, room)
+        take(room, i, k, placed)
+        if placed.completion_s > makespan_s:
             return np.inf
-        free_s[k, core] = finish_s[i]
-        total_s += completion_s
+        radio_s = placed.radio_s
+        total_s += placed.completion_s
     return total_s
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def local_search_kernel(
-    tasks,
-    locations,
-    backlog_s,
-    radio_backlog_s,
-    task_counts,
-    edge_start,
-    edge_parent,
-    edge_bits,
-    max_cores,
-    power,
-    refine,
-    decisions,
-):
+def local_search_kernel(arrays, objective, moves, decisions):
     """Improve ``decisions`` (B, n) in place."""
-    n, num_locations = tasks.shape[1], locations.shape[1]
-    room = new_problem(n, num_locations, edge_parent.shape[1])
-    start_s = np.empty((num_locations, max_cores))
-    free_s = np.empty_like(start_s)
-    finish_s = np.empty(n)
-    for b in range(len(tasks)):
-        problem = open_problem(b, tasks, locations, task_counts, edge_start, edge_parent, edge_bits, room)
-        fill_prices(power[b], locations[b], problem)
-        start_schedule(locations[b], backlog_s[b], start_s)
-        decision = decisions[b, : task_counts[b]]
-        refine_decision(problem, decision, refine, radio_backlog_s[b], start_s, finish_s, free_s)
+    batch = Batch(*arrays)
+    work = new_workspace(batch)
+    for b in range(len(decisions)):
+        problem, start = open_instance(batch, b, work)
+        refine_decision(problem, decisions[b, : batch.task_counts[b]], start, objective, moves, work.room)
 
 
 def local_search(
     instances: Instances,
     decisions: ArrayLike,
     objective: str = "makespan",
+    moves: str = "flip",
     num_threads: int | None = None,
-    swaps: bool = False,
 ) -> NDArray[np.int64]:
     """Improve decisions by best-improvement local search.
 
@@ -213,19 +189,21 @@ def local_search(
         instances: B instances of n tasks.
         decisions: (B, n) where to start; left as they are.
         objective: "makespan", "mean" or "cost".
+        moves: "flip": one task moves; "swap": two tasks trade places, too, where no flip helps.
         num_threads: threads that share the instances; None takes one a core.
-        swaps: whether two tasks trade places where no move of a single task helps.
 
     Returns:
-        (B, n) decisions that no move of a single task improves, with ``swaps`` no trade of two either.
+        (B, n) decisions that no move of a single task improves, with "swap" no trade of two either.
+
+    Raises:
+        ValueError: the objective or the moves are unknown, or the decisions do not fit.
     """
-    objective_code(objective)  # its error names the objectives alone
-    code = refinement_code(objective + SWAP if swaps else objective)
+    codes = objective_code(objective), moves_code(moves)
     improved = check_decisions(instances, decisions).copy()
 
     def work(rows: slice) -> None:
         part = instances if len(instances) <= CHUNK else instances[rows]
-        local_search_kernel(*part.arrays, instances.max_cores, part.power, code, improved[rows])
+        local_search_kernel(part.arrays, *codes, improved[rows])
 
     for_each_chunk(work, len(instances), num_threads, CHUNK)
     return improved

@@ -12,8 +12,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from offload_gym.delay import copy_table, new_problem, open_problem, place_tasks, start_schedule
-from offload_gym.instances import CORES, Instances
+from offload_gym.delay import MAKESPAN, Tally, copy_table, new_workspace, open_instance, place_tasks
+from offload_gym.instances import CORES, Batch, Instances
 from offload_gym.solvers.exact import exact
 
 
@@ -29,20 +29,16 @@ def work_left(radio_s, free_s, location, epoch_s):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def look_ahead_kernel(
-    tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start, edge_parent, edge_bits, max_cores,
-    epoch_s, weight, decisions,
-):  # fmt: skip
+def look_ahead_kernel(arrays, epoch_s, weight, decisions):
     """Improve ``decisions`` (B, n) in place by best-improvement one-flip search."""
-    n, num_locations = tasks.shape[1], locations.shape[1]
-    room = new_problem(n, num_locations, edge_parent.shape[1])
-    start_s = np.empty((num_locations, max_cores))
-    free_s, finish_s = np.empty_like(start_s), np.empty(n)
-    for b in range(len(tasks)):
-        problem = open_problem(b, tasks, locations, task_counts, edge_start, edge_parent, edge_bits, room)
-        start_schedule(locations[b], backlog_s[b], start_s)
-        count = task_counts[b]
+    batch = Batch(*arrays)
+    work = new_workspace(batch)
+    room, num_locations = work.room, batch.locations.shape[1]
+    for b in range(len(decisions)):
+        problem, start = open_instance(batch, b, work)
+        count = batch.task_counts[b]
         decision = decisions[b, :count]
+        none = Tally(start.radio_s, 0.0, 0.0, 0.0, 0.0)
         best = np.inf
         flip_i, flip_k = 0, decision[0]  # the first round's flip changes nothing
         while flip_i >= 0:
@@ -52,11 +48,10 @@ def look_ahead_kernel(
                 here = decision[i]
                 for k in range(num_locations):
                     decision[i] = k
-                    copy_table(start_s, free_s)
-                    radio_s, makespan_s, _, _, _ = place_tasks(
-                        problem, decision, 0, count, radio_backlog_s[b], 0.0, finish_s, free_s
-                    )
-                    value = makespan_s + weight * work_left(radio_s, free_s, locations[b], epoch_s)
+                    copy_table(start.core_s, room.free_s)
+                    tally = place_tasks(problem, decision, 0, count, none, MAKESPAN, room)
+                    left_s = work_left(tally.radio_s, room.free_s, batch.locations[b], epoch_s)
+                    value = tally.makespan_s + weight * left_s
                     if value < best * (1.0 - 1e-12):
                         best, flip_i, flip_k = value, i, k
                 decision[i] = here
@@ -77,5 +72,5 @@ def look_ahead(instances: Instances, epoch_s: float, weight: float) -> NDArray[n
         if not (np.isfinite(value) and value >= 0):
             raise ValueError(f"{name} is {value!r}; it must be finite and at least 0")
     decisions = exact(instances)
-    look_ahead_kernel(*instances.arrays, instances.max_cores, float(epoch_s), float(weight), decisions)
+    look_ahead_kernel(instances.arrays, float(epoch_s), float(weight), decisions)
     return decisions

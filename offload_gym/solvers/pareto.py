@@ -21,10 +21,26 @@ starts from a better incumbent.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
-from offload_gym.delay import COST, MEAN, PATH, RETURN, RUN, SEND, energy_price, send_input
+from offload_gym.delay import (
+    COST,
+    MAKESPAN,
+    MEAN,
+    PATH,
+    RETURN,
+    RUN,
+    SEND,
+    accumulate,
+    energy_price,
+    is_priced,
+    latest_completion,
+    send_input,
+)
 from offload_gym.solvers.bounds import TOLERANCE, least_prices, least_sum, tabulate_sums
 
 FIRST_WIDTH = 64
@@ -32,6 +48,25 @@ WIDENING = 4
 WEIGHT_ROUNDS = 8
 # Columns of a state; the cores of all locations follow. States differ most in the radio, so it is compared first.
 RADIO, VALUE, PRICE, FIRST_CORE = range(4)
+
+
+class Root(NamedTuple):
+    """The schedule that a search starts from."""
+
+    first: int  # the task that comes next
+    state: NDArray[np.float64]  # (size,)
+    core_at: NDArray[np.int64]  # (K + 1,) the cores of location k are columns core_at[k], ..., core_at[k + 1] - 1
+
+
+class Limits(NamedTuple):
+    """What a pass gives schedules up by, and keeps them by."""
+
+    limit_s: float  # a value, with its price, that is no better than the incumbent's
+    price_s: NDArray[np.float64]  # (n + 1,) see ``least_prices``
+    sums_s: NDArray[np.float64]  # (n + 1, n + 1) see ``tabulate_sums``, for the objective "mean"
+    arrival_s: NDArray[np.float64]  # (n + 1, K) see ``_tabulate_arrivals``
+    tail_s: NDArray[np.float64]  # (n + 1, K)
+    weights: NDArray[np.float64]  # (size,) see ``_weights``
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -70,7 +105,7 @@ def _can_beat(times, i, state, core_at, limit_s, objective, sums_s):
         soonest_s = np.inf
         for k in range(num_locations):
             soonest_s = min(soonest_s, _soonest(times, j, k, state[RADIO], state[core_at[k]]))
-        value_s = value_s + soonest_s if objective == MEAN else max(value_s, soonest_s)
+        value_s = accumulate(objective, value_s, soonest_s)
         if value_s >= limit_s:
             return False
     return True
@@ -185,52 +220,41 @@ def _weights(times, first, root, core_at, best_s):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def pareto_search(problem, first, radio_s, free_s, value_s, objective, max_nodes, width, best, best_s):
-    """Improve the decision ``best`` (n,), of value ``best_s``, in place from the independent task ``first`` on.
+def pareto_search(problem, best, best_s, start, objective, max_nodes, width):
+    """Improve the decision ``best`` (n,), of value ``best_s``, of independent tasks in place behind ``start``.
 
-    The arguments are those of ``offload_gym.solvers.exact.solve_one``, and the ``width`` of the first pass. Returns the
-    best value, the number of partial schedules made, and whether it is proven that no decision is better.
+    The first pass keeps ``width`` schedules of each number of tasks. Returns the best value, the number of partial
+    schedules made, and whether it is proven that no decision is better.
     """
-    times = problem.times
+    times, first = problem.times, start.first
     n, num_locations = times.shape[:2]
-    core_at = np.empty(num_locations + 1, dtype=np.int64)
-    core_at[0] = FIRST_CORE
-    for k in range(num_locations):
-        cores = 0
-        for m in range(free_s.shape[1]):
-            cores += free_s[k, m] < np.inf
-        core_at[k + 1] = core_at[k] + cores
-    size = core_at[num_locations]
-    root = np.empty(size)
-    root[VALUE], root[PRICE], root[RADIO] = value_s, 0.0, radio_s
-    for k in range(num_locations):
-        root[core_at[k] : core_at[k + 1]] = np.sort(free_s[k])[: core_at[k + 1] - core_at[k]]
-    price_s = least_prices(problem, first) if objective == COST else np.zeros(n + 1)
-    sums_s = np.empty((n + 1, n + 1) if objective == MEAN else (0, 0))
+    root = _root(start)
+    state, core_at = root.state, root.core_at
+    price_s = least_prices(problem, first) if is_priced(objective) else np.zeros(n + 1)
+    sums_s = np.empty((0, 0))
     if objective == MEAN:
+        sums_s = np.empty((n + 1, n + 1))
         tabulate_sums(times, first, core_at[1] == core_at[0] + 1, sums_s)
-    else:  # a makespan below this one makes no difference
+    elif objective in (MAKESPAN, COST):  # a makespan below this one makes no difference
         for j in range(first, n):
             soonest_s = np.inf
             for k in range(num_locations):
-                soonest_s = min(soonest_s, _soonest(times, j, k, radio_s, root[core_at[k]]))
-            root[VALUE] = max(root[VALUE], soonest_s)
+                soonest_s = min(soonest_s, _soonest(times, j, k, start.radio_s, state[core_at[k]]))
+            state[VALUE] = max(state[VALUE], soonest_s)
     arrival_s, tail_s = np.empty((n + 1, num_locations)), np.empty((n + 1, num_locations))
     nodes = 1
     while True:
         limit_s = best_s * TOLERANCE
-        if not _can_beat(times, first, root, core_at, limit_s - price_s[first], objective, sums_s):
+        if not _can_beat(times, first, state, core_at, limit_s - price_s[first], objective, sums_s):
             return best_s, nodes, True
         width = min(width, (max_nodes - nodes) // (num_locations * (n - first)))
         if width < 1:
             return best_s, nodes, False
-        left_s = limit_s - (root[VALUE] if objective == MEAN else price_s[first])
-        _tabulate_arrivals(times, first, root, core_at, left_s, arrival_s, tail_s)
-        weights = _weights(times, first, root, core_at, best_s)
-        best_s, made, complete = _pass(
-            problem, first, root, core_at, objective, limit_s, price_s, sums_s, arrival_s, tail_s, weights, width, best,
-            best_s,
-        )  # fmt: skip
+        left_s = latest_completion(objective, limit_s - price_s[first], state[VALUE])
+        _tabulate_arrivals(times, first, state, core_at, left_s, arrival_s, tail_s)
+        weights = _weights(times, first, state, core_at, best_s)
+        limits = Limits(limit_s, price_s, sums_s, arrival_s, tail_s, weights)
+        best_s, made, complete = _pass(problem, best, best_s, root, objective, limits, width)
         nodes += made
         if complete:
             return best_s, nodes, True
@@ -238,23 +262,40 @@ def pareto_search(problem, first, radio_s, free_s, value_s, objective, max_nodes
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _pass(
-    problem, first, root, core_at, objective, limit_s, price_s, sums_s, arrival_s, tail_s, weights, width, best, best_s
-):  # fmt: skip
+def _root(start):
+    """A ``Start`` as the state that the search starts from."""
+    num_locations, max_cores = start.core_s.shape
+    core_at = np.empty(num_locations + 1, dtype=np.int64)
+    core_at[0] = FIRST_CORE
+    for k in range(num_locations):
+        cores = 0
+        for m in range(max_cores):
+            cores += start.core_s[k, m] < np.inf
+        core_at[k + 1] = core_at[k] + cores
+    state = np.empty(core_at[num_locations])
+    state[VALUE], state[PRICE], state[RADIO] = start.value_s, 0.0, start.radio_s
+    for k in range(num_locations):
+        state[core_at[k] : core_at[k + 1]] = np.sort(start.core_s[k])[: core_at[k + 1] - core_at[k]]
+    return Root(start.first, state, core_at)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _pass(problem, best, best_s, root, objective, limits, width):
     """One pass over the frontier; returns the best value, the number of schedules made, and whether none was dropped.
 
     ``best`` is improved in place.
     """
-    times = problem.times
+    times, first, core_at = problem.times, root.first, root.core_at
+    limit_s, price_s, sums_s, arrival_s, tail_s, weights = limits
     n, num_locations = times.shape[:2]
-    size = len(root)
+    size = len(root.state)
     states, new_states = np.empty((width, size)), np.empty((width, size))
     children = np.empty((width * num_locations, size))
     key = np.empty(width * num_locations)
     origin = np.empty((width * num_locations, 2), dtype=np.int32)
     trail = np.empty((n - first, width, 2), dtype=np.int32)  # the state that each one kept extends, and the location
     for c in range(size):
-        states[0, c] = root[c]
+        states[0, c] = root.state[c]
     kept, nodes, complete = 1, 0, True
     for i in range(first, n):
         made = 0
@@ -265,15 +306,15 @@ def _pass(
                 radio_s, ready_s = send_input(times[i, k, SEND], times[i, k, PATH], k, state[RADIO])
                 end_s = max(ready_s, state[core_at[k]]) + times[i, k, RUN]
                 value_s = end_s + times[i, k, RETURN]
-                value_s = state[VALUE] + value_s if objective == MEAN else max(state[VALUE], value_s)
-                paid_s = state[PRICE] + (energy_price(problem, i, k, best) if objective == COST else 0.0)
+                value_s = accumulate(objective, state[VALUE], value_s)
+                paid_s = state[PRICE] + (energy_price(problem, best, i, k) if is_priced(objective) else 0.0)
                 if value_s + paid_s + price_s[i + 1] >= limit_s:
                     continue
                 child = children[made]
                 child[RADIO], child[VALUE], child[PRICE] = radio_s, value_s, paid_s
                 if i + 1 < n:
                     _occupy(state, core_at, k, end_s, child)
-                    left_s = limit_s - (value_s if objective == MEAN else paid_s + price_s[i + 1])
+                    left_s = latest_completion(objective, limit_s - (paid_s + price_s[i + 1]), value_s)
                     used_s = _level(
                         child, core_at, n - i - 1, arrival_s[i + 1], tail_s[i + 1], left_s, limit_s, weights
                     )

@@ -15,22 +15,23 @@ from offload_gym.delay import objective_code
 from offload_gym.inference import TRIED, decide_independent, make_plan
 from offload_gym.instances import CORES, Instances
 from offload_gym.observation import check_independent
-from offload_gym.solvers.local_search import refinement_code
+from offload_gym.solvers.local_search import moves_code
 
 
 @lru_cache(maxsize=64)
-def _plan(cores: tuple[float, ...], objective: str, refine: str | None) -> tuple[NDArray, NDArray]:
+def _plan(cores: tuple[float, ...], objective: str, moves: str | None) -> tuple[NDArray, NDArray]:
     counts = [int(count) for count in cores]
-    return make_plan(counts, False, (), (), True, objective_code(objective), refinement_code(refine), TRIED)
+    code = objective_code(objective)
+    return make_plan(counts, False, (), (), True, code, (code, moves_code(moves)), TRIED)
 
 
-def roll_out(instances: Instances, objective: str = "makespan", refine: str | None = None) -> NDArray[np.int64]:
+def roll_out(instances: Instances, objective: str = "makespan", moves: str | None = None) -> NDArray[np.int64]:
     """Decisions (B, n) for independent tasks; the best of all schedules that were tried.
 
     Args:
         instances: B instances whose locations have the same cores.
         objective: "makespan" or "mean".
-        refine: local search behind it, as in ``greedy``.
+        moves: local search behind it, as in ``greedy``.
 
     Raises:
         ValueError: the tasks depend on each other, the cores differ, or the objective is another.
@@ -40,7 +41,7 @@ def roll_out(instances: Instances, objective: str = "makespan", refine: str | No
     check_independent(instances, dependent=False)
     decisions = np.empty((len(instances), instances.num_tasks), dtype=np.int64)
     if len(instances):
-        plan, weights = _plan(tuple(instances.locations[0, :, CORES].tolist()), objective, refine)
+        plan, weights = _plan(tuple(instances.locations[0, :, CORES].tolist()), objective, moves)
         if not decide_independent(*instances.arrays[:5], plan, weights, decisions):
             raise ValueError("the instances of one batch must have the same cores to be decided by roll-out")
     return decisions
