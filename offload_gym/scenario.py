@@ -18,57 +18,8 @@ from offload_gym.cnns import CNN_NAMES, cnn_task
 from offload_gym.instances import POWER_FIELDS, check_count
 from offload_gym.radio import cached_trace
 
-# Rows of Scenario.ranges(): (low, high) pairs in the order that the sampling kernels read them.
-RANGE_FIELDS = (
-    "input_bits",
-    "cycles_per_bit",
-    "output_ratio",
-    "device_hz",
-    "edge_hz",
-    "cloud_hz",
-    "uplink_bps",
-    "downlink_ratio",
-    "further_edge_wired_bps",
-    "cloud_wired_bps",
-    "edge_propagation_s",
-    "further_edge_propagation_s",
-    "cloud_propagation_s",
-    "further_edge_rate_ratio",
-    "workload_scale",
-    "data_scale",
-    "graph_fat",
-    "graph_density",
-    "ccr",
-)
-(
-    R_INPUT_BITS,
-    R_CYCLES_PER_BIT,
-    R_OUTPUT_RATIO,
-    R_DEVICE_HZ,
-    R_EDGE_HZ,
-    R_CLOUD_HZ,
-    R_UPLINK_BPS,
-    R_DOWNLINK_RATIO,
-    R_FURTHER_EDGE_WIRED_BPS,
-    R_CLOUD_WIRED_BPS,
-    R_EDGE_PROPAGATION_S,
-    R_FURTHER_EDGE_PROPAGATION_S,
-    R_CLOUD_PROPAGATION_S,
-    R_FURTHER_EDGE_RATE_RATIO,
-    R_WORKLOAD_SCALE,
-    R_DATA_SCALE,
-    R_GRAPH_FAT,
-    R_GRAPH_DENSITY,
-    R_CCR,
-) = range(len(RANGE_FIELDS))
-
-_POSITIVE = {"input_bits", "device_hz", "edge_hz", "cloud_hz", "uplink_bps", "downlink_ratio"} | {
-    "further_edge_wired_bps",
-    "cloud_wired_bps",
-    "further_edge_rate_ratio",
-}
-
-Range = tuple[float, float]
+Range = tuple[float, float]  # (low, high), low at least 0
+PositiveRange = Range  # low above 0
 
 
 @dataclass(frozen=True)
@@ -132,7 +83,7 @@ class Scenario:
     num_tasks: int = 8
     max_tasks: int | None = None
     num_edges: int = 1
-    input_bits: Range = (50e3 * 8, 500e3 * 8)
+    input_bits: PositiveRange = (50e3 * 8, 500e3 * 8)
     cycles_per_bit: Range = (50.0, 500.0)
     output_ratio: Range = (0.02, 0.30)
     task_types: tuple[tuple[float, float, float], ...] = ()
@@ -144,22 +95,22 @@ class Scenario:
     graph_density: Range = (0.2, 0.6)
     graph_jump: int = 2
     ccr: Range = (0.2, 1.0)
-    device_hz: Range = (0.6e9, 2e9)
+    device_hz: PositiveRange = (0.6e9, 2e9)
     device_cores: int = 1
     device_backlog_s: float = 0.05
-    edge_hz: Range = (4e9, 12e9)
+    edge_hz: PositiveRange = (4e9, 12e9)
     edge_cores: int = 2
     edge_backlog_s: float = 0.1
-    cloud_hz: Range = (15e9, 30e9)
+    cloud_hz: PositiveRange = (15e9, 30e9)
     cloud_cores: int = 8
     cloud_backlog_s: float = 0.0
     radio: str = "random"
-    uplink_bps: Range = (4e6, 80e6)
+    uplink_bps: PositiveRange = (4e6, 80e6)
     trace_path: str | None = None
-    downlink_ratio: Range = (1.0, 4.0)
-    further_edge_rate_ratio: Range = (1.0, 1.0)
-    further_edge_wired_bps: Range = (200e6, 1e9)
-    cloud_wired_bps: Range = (50e6, 200e6)
+    downlink_ratio: PositiveRange = (1.0, 4.0)
+    further_edge_rate_ratio: PositiveRange = (1.0, 1.0)
+    further_edge_wired_bps: PositiveRange = (200e6, 1e9)
+    cloud_wired_bps: PositiveRange = (50e6, 200e6)
     edge_propagation_s: Range = (0.002, 0.010)
     further_edge_propagation_s: Range = (0.001, 0.005)
     cloud_propagation_s: Range = (0.015, 0.060)
@@ -275,9 +226,9 @@ class Scenario:
             parts.append(os.path.basename(self.trace_path))
         return ", ".join(parts)
 
-    def ranges(self) -> NDArray[np.float64]:
-        """The ranges as an array (len(RANGE_FIELDS), 2)."""
-        return np.array([getattr(self, name) for name in RANGE_FIELDS])
+    def ranges(self) -> NDArray[np.void]:
+        """The ranges as one record (1,) of the dtype RANGES, which kernels read by the fields' names."""
+        return np.array([tuple(getattr(self, name) for name in RANGE_FIELDS)], dtype=RANGES)
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as plain values; ``make_scenario(**scenario.to_dict())`` makes an equal scenario."""
@@ -288,6 +239,10 @@ class Scenario:
 
 
 _PLACES = ("device", "edge", "cloud")
+_TYPES = {field.name: field.type for field in fields(Scenario)}
+RANGE_FIELDS = tuple(name for name, kind in _TYPES.items() if kind in ("Range", "PositiveRange"))
+#: All ranges of a scenario as one record, so that kernels get them in one argument and read them by name.
+RANGES = np.dtype([(name, [("low", np.float64), ("high", np.float64)]) for name in RANGE_FIELDS])
 
 
 def _is_number(value: object) -> bool:
@@ -298,8 +253,9 @@ def _checked_range(name: str, value: Any) -> Range:
     if not isinstance(value, tuple | list) or len(value) != 2 or not all(_is_number(v) for v in value):
         raise ValueError(f"{name} is {value!r}; it must be a pair (low, high)")
     low, high = float(value[0]), float(value[1])
-    lowest = "above 0" if name in _POSITIVE else "at least 0"
-    if not (low <= high < math.inf and (low > 0 or (low == 0 and name not in _POSITIVE))):
+    positive = _TYPES[name] == "PositiveRange"
+    lowest = "above 0" if positive else "at least 0"
+    if not (low <= high < math.inf and (low > 0 or (low == 0 and not positive))):
         raise ValueError(f"{name} is {value!r}; low must be {lowest} and high finite and not below low")
     return low, high
 

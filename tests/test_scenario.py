@@ -6,7 +6,7 @@ import pytest
 
 from offload_gym import Scenario, latency, make_scenario, sample_instances, solve
 from offload_gym.cnns import CNN_NAMES, cnn_task
-from offload_gym.scenario import PRESETS, RANGE_FIELDS, as_scenario
+from offload_gym.scenario import PRESETS, RANGE_FIELDS, RANGES, as_scenario
 from offload_gym.solvers.greedy import greedy
 
 SAMPLES = 20_000
@@ -121,6 +121,14 @@ def test_unknown_field():
 
 
 BAD_RANGES = [(2.0, 1.0), (-1.0, 1.0), (1.0, np.inf), (np.nan, 1.0), (1.0, np.nan), (1.0,), 3.0, (1.0, 2.0, 3.0), "ab"]
+
+
+def test_the_record_of_the_ranges_has_each_under_its_name():
+    given = {name: ((1 + i) / 100, (2 + i) / 100) for i, name in enumerate(RANGE_FIELDS)}
+    (record,) = make_scenario(**given).ranges()
+    assert {name: (record[name]["low"], record[name]["high"]) for name in RANGES.names} == given
+    pairs = [field.name for field in dataclasses.fields(Scenario) if np.shape(field.default) == (2,)]
+    assert pairs == list(RANGE_FIELDS)  # each field that is a pair is a range, by its type
 
 
 @pytest.mark.parametrize("field", RANGE_FIELDS)
