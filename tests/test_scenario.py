@@ -1,6 +1,9 @@
+import copy
 import dataclasses
 import json
+import pickle
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
@@ -110,16 +113,6 @@ def test_changes():
     assert dataclasses.replace(scenario, num_tasks=8, num_edges=1, edge_hz=(4e9, 12e9), correlation=0.9) == Scenario()
 
 
-def test_unknown_preset():
-    with pytest.raises(ValueError, match=r"scenario is 'urban'; the presets are default, vision"):
-        make_scenario("urban")
-
-
-def test_unknown_field():
-    with pytest.raises(ValueError, match=r"no field 'num_task'; its fields are .*num_tasks"):
-        make_scenario("default", num_task=3)
-
-
 BAD_RANGES = [(2.0, 1.0), (-1.0, 1.0), (1.0, np.inf), (np.nan, 1.0), (1.0, np.nan), (1.0,), 3.0, (1.0, 2.0, 3.0), "ab"]
 
 
@@ -199,6 +192,35 @@ def test_scenarios_are_frozen():
 def test_round_trip(scenario):
     assert make_scenario(**scenario.to_dict()) == scenario
     assert make_scenario(**json.loads(json.dumps(scenario.to_dict()))) == scenario
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_scenario_of_a_presets_name_is_that_preset(name):
+    preset = make_scenario(name)
+    assert Scenario(name) == Scenario(name=name) == preset
+    assert all(getattr(preset, field) == value for field, value in PRESETS[name].items())
+    changed = make_scenario(name, transmit_w=0.7)
+    assert Scenario(name, transmit_w=0.7) == dataclasses.replace(preset, transmit_w=0.7) == changed != preset
+    for kept in (copy.copy(changed), copy.deepcopy(changed), pickle.loads(pickle.dumps(changed))):
+        assert kept == changed
+        assert kept.graphs == changed.graphs
+
+
+def test_a_scenario_in_an_environments_specification_survives_json():
+    scenario = {"name": "vision", "num_tasks": 3, "uplink_bps": (1e6, 2e6)}
+    spec = gym.make("offload_gym/Joint-v0", scenario=scenario).unwrapped.spec
+    again = gym.make(gym.envs.registration.EnvSpec.from_json(spec.to_json()))
+    assert again.unwrapped.scenario == make_scenario("vision", num_tasks=3, uplink_bps=(1e6, 2e6))
+
+
+@pytest.mark.parametrize("make", [Scenario, make_scenario])
+def test_a_scenario_of_another_name_or_field_is_refused(make):
+    with pytest.raises(ValueError, match=r"^scenario is 'urban'; the presets are default, vision[^\n]*$"):
+        make("urban")
+    with pytest.raises(ValueError, match=r"^scenario is \['vision'\]; the presets are"):
+        make(["vision"])
+    with pytest.raises(ValueError, match=r"^a scenario has no field 'num_task'; its fields are name, num_tasks[^\n]*$"):
+        make("default", num_task=3)
 
 
 def test_what_stands_for_a_scenario():
