@@ -8,7 +8,7 @@ from typing import NamedTuple
 from offload_gym.instances import Instances
 from offload_gym.policies import POLICY_NAMES, SHIPPED, Policy, load_policy, make_policy
 from offload_gym.runtime import ROLL_OUT, NetworkPolicy
-from offload_gym.scenario import Scenario
+from offload_gym.scenario import Scenario, difference
 from offload_gym.solvers.local_search import SWAP
 
 SUFFIX = ".safetensors"
@@ -86,15 +86,21 @@ def _trained_for_something_else(
     policy: Policy, scenario: Scenario, objective: str, observation_noise: float | str | None
 ) -> str:
     """What a policy was trained for, where that is not this scenario and objective; empty where it is."""
-    if isinstance(policy, NetworkPolicy):
-        metadata = policy.network.metadata
-        wanted = {"scenario": scenario.label, "objective": objective}
-        if observation_noise is not None and "observation_noise" in metadata:
-            wanted["observation_noise"] = str(observation_noise)
-        for name, value in wanted.items():
-            if metadata.get(name) != value:
-                return f"it was trained for the {name} {metadata.get(name)!r}, not {value!r} (--transfer takes it in)"
-    return ""
+    if not isinstance(policy, NetworkPolicy):
+        return ""
+    network, what = policy.network, ""
+    if network.scenario != scenario.label:
+        what = f"the scenario {network.scenario!r}, not {scenario.label!r}"
+    elif network.scenario_fields is None:
+        what = f"a scenario {network.scenario!r} whose fields its file does not say"
+    elif found := difference(network.scenario_fields, scenario, but=("num_tasks", "max_tasks")):
+        name, there, here = found
+        what = f"the {name} {there!r}, not {here!r}"
+    elif network.objective != objective:
+        what = f"the objective {network.objective!r}, not {objective!r}"
+    elif observation_noise not in (None, network.observation_noise):
+        what = f"the observation_noise {network.observation_noise!r}, not {observation_noise!r}"
+    return what and f"it was trained for {what} (--transfer takes it in)"
 
 
 def _refusal(policy: Policy, instances: Instances) -> str:

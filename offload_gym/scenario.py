@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +20,7 @@ from offload_gym.cnns import CNN_NAMES, cnn_task
 from offload_gym.instances import POWER_FIELDS
 from offload_gym.radio import cached_trace
 
+LONG = 2_000  # characters of a field in JSON that are too many for the header of a policy file
 Range = tuple[float, float]  # (low, high), low at least 0
 PositiveRange = Range  # low above 0
 
@@ -200,6 +203,38 @@ _TYPES = {field.name: field.type for field in fields(Scenario)}
 RANGE_FIELDS = tuple(name for name, kind in _TYPES.items() if kind in ("Range", "PositiveRange"))
 #: All ranges of a scenario as one record, so that kernels get them in one argument and read them by name.
 RANGES = np.dtype([(name, [("low", np.float64), ("high", np.float64)]) for name in RANGE_FIELDS])
+
+
+def described(scenario: Scenario) -> dict[str, Any]:
+    """All fields as JSON gives them back, to say in a policy file what a network was trained on.
+
+    A field that is long, such as applications of one's own, and a trace, which is a file elsewhere, stand as a digest.
+    """
+    plain: dict[str, Any] = json.loads(json.dumps(scenario.to_dict()))
+    for name, value in plain.items():
+        if len(json.dumps(value)) > LONG:
+            plain[name] = digest_of(value)
+    if scenario.trace_path is not None:
+        plain["trace_path"] = digest_of(cached_trace(scenario.trace_path).tolist())
+    return plain
+
+
+def digest_of(value: Any) -> str:
+    """A text that stands for a value of JSON."""
+    return f"sha256:{hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()}"
+
+
+def difference(trained: Mapping[str, Any], scenario: Scenario, but: Sequence[str] = ()) -> tuple[str, Any, Any] | None:
+    """The first field in which what ``described`` gave is another scenario: (name, value there, value here).
+
+    A field that is not there, as it was unknown at that time, had its default value. None: no field but those in
+    ``but`` differs.
+    """
+    there, here = described(Scenario()) | dict(trained), described(scenario)
+    for name in there:
+        if name not in but and (name not in here or there[name] != here[name]):
+            return name, there[name], here.get(name)
+    return None
 
 
 def _checked(given: Mapping[str, Any]) -> dict[str, Any]:

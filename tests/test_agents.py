@@ -33,7 +33,7 @@ from offload_gym.policies import load_policy, make_policy
 from offload_gym.policy_file import load_network
 from offload_gym.runtime import NetworkPolicy
 from offload_gym.sampling import sample_instances
-from offload_gym.scenario import make_scenario
+from offload_gym.scenario import described, make_scenario
 from offload_gym.seeds import seed_for
 from offload_gym.shards import load_shards
 from offload_gym.solvers.exact import solve
@@ -437,7 +437,10 @@ def test_training_of_chosen_policies_on_graphs_with_estimates(tmp_path, capsys):
     assert made == ["sequential-student.safetensors", "sequential-teacher.safetensors"]
     network = load_network(tmp_path / made[0])
     assert network.dependent
-    assert network.metadata["observation_noise"] == "last"
+    assert (network.observation_noise, network.objective, network.trained_tasks) == ("last", "makespan", (3, 3))
+    assert (network.scenario, network.scenario_fields) == ("dag", described(make_scenario("dag", num_tasks=3)))
+    assert all(0 <= low < high < np.inf for low, high in network.trained_range)
+    assert network.metadata["seed"] == "1"
 
 
 def label(*arguments):

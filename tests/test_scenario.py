@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from offload_gym import Scenario, latency, make_scenario, sample_instances, solve
+from offload_gym.application_presets import random_application
 from offload_gym.cnns import CNN_NAMES, cnn_task
-from offload_gym.scenario import PRESETS, RANGE_FIELDS, RANGES, as_scenario
+from offload_gym.scenario import PRESETS, RANGE_FIELDS, RANGES, as_scenario, described, difference
 from offload_gym.solvers.greedy import greedy
 
 SAMPLES = 20_000
@@ -235,3 +236,31 @@ def test_what_stands_for_a_scenario():
 def test_what_does_not_stand_for_a_scenario(value):
     with pytest.raises(ValueError, match=r"^scenario is .*; it must be a preset's name, a dict .*, or a Scenario$"):
         as_scenario(value)
+
+
+def test_scenarios_are_compared_field_by_field_as_a_file_describes_them(tmp_path):
+    vision = make_scenario("vision")
+    kept = json.loads(json.dumps(described(vision)))
+    assert difference(kept, vision) is None
+    assert difference(kept, dataclasses.replace(vision, edge_cores=3)) == ("edge_cores", 2, 3)
+    assert difference(kept, make_scenario()) == ("name", "vision", "default")
+    assert difference(kept, dataclasses.replace(vision, num_tasks=3), but=("num_tasks",)) is None
+    # A field that an older version did not know had its default value; of a newer one nothing is known.
+    del kept["transmit_w"]
+    assert difference(kept, vision) is None
+    assert difference(kept, dataclasses.replace(vision, transmit_w=0.7)) == ("transmit_w", 0.5, 0.7)
+    assert difference(kept | {"humidity": 0.3}, vision) == ("humidity", 0.3, None)
+
+
+def test_long_fields_and_traces_are_described_by_a_digest_of_what_is_in_them(tmp_path):
+    own = [make_scenario(applications=(random_application(60, seed=seed),)) for seed in (1, 1, 2)]
+    assert len(json.dumps(described(own[0]))) < 4_000
+    assert difference(described(own[0]), own[1]) is None
+    assert difference(described(own[0]), own[2])[0] == "applications"
+    paths = [tmp_path / name for name in ("a.csv", "copy.csv", "b.csv")]
+    for path, rate in zip(paths, (3, 3, 4), strict=True):
+        path.write_text(f"mbps\n{rate}\n7\n")
+    traces = [make_scenario(radio="trace", trace_path=path) for path in paths]
+    assert difference(described(traces[0]), traces[1]) is None
+    assert difference(described(traces[0]), traces[2])[0] == "trace_path"
+    assert str(tmp_path) not in json.dumps(described(traces[0]))
