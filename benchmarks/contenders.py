@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from offload_gym.instances import Instances
 from offload_gym.policies import POLICY_NAMES, SHIPPED, Policy, load_policy, make_policy
+from offload_gym.policy_file import other_training
 from offload_gym.runtime import ROLL_OUT, NetworkPolicy
-from offload_gym.scenario import Scenario, difference
+from offload_gym.scenario import Scenario
 from offload_gym.solvers.local_search import SWAP
 
 SUFFIX = ".safetensors"
@@ -41,7 +42,9 @@ def contenders(
     transfer: bool = False,
     observation_noise: float | str | None = 0.0,
 ) -> list[Contender]:
-    """All policies that were made for this scenario and objective; prints which were left out, and why.
+    """All policies that were made for this scenario, in any number of tasks, and objective.
+
+    Prints which were left out, and why.
 
     With ``transfer`` those that were trained for another scenario or objective take part, too, and with None as the
     observation noise those that were trained with any.
@@ -86,20 +89,9 @@ def _trained_for_something_else(
     policy: Policy, scenario: Scenario, objective: str, observation_noise: float | str | None
 ) -> str:
     """What a policy was trained for, where that is not this scenario and objective; empty where it is."""
-    if not isinstance(policy, NetworkPolicy):
-        return ""
-    network, what = policy.network, ""
-    if network.scenario != scenario.label:
-        what = f"the scenario {network.scenario!r}, not {scenario.label!r}"
-    elif network.scenario_fields is None:
-        what = f"a scenario {network.scenario!r} whose fields its file does not say"
-    elif found := difference(network.scenario_fields, scenario, but=("num_tasks", "max_tasks")):
-        name, there, here = found
-        what = f"the {name} {there!r}, not {here!r}"
-    elif network.objective != objective:
-        what = f"the objective {network.objective!r}, not {objective!r}"
-    elif observation_noise not in (None, network.observation_noise):
-        what = f"the observation_noise {network.observation_noise!r}, not {observation_noise!r}"
+    what = ""
+    if isinstance(policy, NetworkPolicy):
+        what = other_training(policy.network, scenario, objective, observation_noise)
     return what and f"it was trained for {what} (--transfer takes it in)"
 
 

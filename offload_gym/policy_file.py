@@ -31,6 +31,7 @@ from offload_gym.delay import OBJECTIVES
 from offload_gym.estimates import MAX_NOISE, check_noise
 from offload_gym.observation import row_size, state_size
 from offload_gym.observation_layout import observation_size
+from offload_gym.scenario import Scenario, difference
 from offload_gym.trained_range import Bounds, TrainedRange
 
 FORMAT = "offload_gym.policy/1"
@@ -65,6 +66,28 @@ class Network(NamedTuple):
     def num_parameters(self) -> int:
         """Weights and biases."""
         return sum(weight.size + bias.size for weight, bias in self.encoder + self.head)
+
+
+def other_training(
+    network: Network, scenario: Scenario, objective: str, observation_noise: float | str | None = None
+) -> str:
+    """What a network was trained for, where that is not this scenario in any number of tasks, and this objective.
+
+    None as the observation noise: any. Empty where it was trained for this; a network whose file does not say all
+    fields of its scenario was trained for another one, whatever its name.
+    """
+    if network.scenario != scenario.label:
+        return f"the scenario {network.scenario!r}, not {scenario.label!r}"
+    if network.scenario_fields is None:
+        return f"a scenario {network.scenario!r} whose fields its file does not say"
+    if found := difference(network.scenario_fields, scenario, but=("num_tasks", "max_tasks")):
+        name, there, here = found
+        return f"the {name} {there!r}, not {here!r}"
+    if network.objective != objective:
+        return f"the objective {network.objective!r}, not {objective!r}"
+    if observation_noise not in (None, network.observation_noise):
+        return f"the observation_noise {network.observation_noise!r}, not {observation_noise!r}"
+    return ""
 
 
 def layer_sizes(network: Network) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

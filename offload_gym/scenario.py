@@ -31,7 +31,8 @@ class Scenario:
 
     A range is (low, high) and is drawn from uniformly, but for ``uplink_bps``, whose logarithm is uniform. Backlogs are
     exponential with the mean given here. Task workloads are ``input_bits * cycles_per_bit`` and results are
-    ``input_bits * output_ratio``, unless ``task_types`` lists the tasks to draw from.
+    ``input_bits * output_ratio``, unless ``task_types`` lists the tasks to draw from. ``Scenario().to_dict()`` has the
+    values of the preset "default".
 
     Args:
         name: name of the preset whose values the fields have that are not given.

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import sys
 from dataclasses import asdict, replace
@@ -509,7 +510,9 @@ def test_the_study_of_distillation_goes_on_where_it_stopped(tmp_path, monkeypatc
     monkeypatch.setattr(study, "FEW_LABELS", (20,))
     monkeypatch.setattr(study, "SEEDS", range(2))
     teacher = tmp_path / "teacher.safetensors"
-    save_policy(teacher, to_runtime(TaskNetwork("sequential", (1, 2, 8), (4,), (6,))))
+    network, scenario = to_runtime(TaskNetwork("sequential", (1, 2, 8), (4,), (6,))), make_scenario()
+    network = network._replace(scenario="default", scenario_fields=described(scenario))
+    save_policy(teacher, network)
     # GIVEN a study that is interrupted
     train, trained = study._train, []
 
@@ -531,6 +534,9 @@ def test_the_study_of_distillation_goes_on_where_it_stopped(tmp_path, monkeypatc
         study.study(tmp_path / "results", teacher, seed=2)
     save_policy(teacher, to_runtime(TaskNetwork("joint", (1, 2, 8), (4,), (6,))))
     with pytest.raises(ValueError, match="must be a sequential network"):
+        study.study(tmp_path / "other", teacher, seed=1)
+    save_policy(teacher, network._replace(scenario_fields=described(dataclasses.replace(scenario, edge_cores=3))))
+    with pytest.raises(ValueError, match=r"teacher\.safetensors was trained for the edge_cores 3, not 2"):
         study.study(tmp_path / "other", teacher, seed=1)
 
 

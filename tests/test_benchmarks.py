@@ -206,7 +206,8 @@ def test_policies_trained_for_something_else_are_left_out(tmp_path, capsys):
     ):
         assert sentence in said
     names = [c.name for c in contenders(scenario, "makespan", sample_instances(scenario, 1), tmp_path, transfer=True)]
-    assert names[len(BUILT_IN) :] == ["other-objective", "other-scenario"]
+    others = ("number-of-tasks", "objective", "scenario", "uplink")
+    assert names[len(BUILT_IN) :] == ["older", *(f"other-{what}" for what in others)]
 
 
 def test_with_uplink_changes_rates_only():
@@ -350,7 +351,7 @@ def test_fronts_are_drawn_side_by_side(tmp_path):
 
 
 def test_learning_curves_are_drawn(tmp_path):
-    learning_curves(tmp_path / "curves.png", {"dqn-sequential": "1.5 0.1;3.0 0.05"}, {"greedy": 0.11})
+    learning_curves(tmp_path / "curves.png", {"dqn-sequential": [(1.5, 0.1), (3.0, 0.05)]}, {"greedy": 0.11})
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 

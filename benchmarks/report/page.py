@@ -142,9 +142,13 @@ class Key(NamedTuple):
 
 def _key(row: dict[str, Any]) -> Key:
     return Key(
-        row["scenario"], row["objective"], row["num_tasks"], row["num_edges"] + 2, row.get(NOISE, 0.0),
-        row.get(DIGEST, ""),
-    )  # fmt: skip
+        scenario=row["scenario"],
+        objective=row["objective"],
+        num_tasks=row["num_tasks"],
+        num_locations=row["num_edges"] + 2,
+        noise=row.get(NOISE, 0.0),
+        digest=row.get(DIGEST, ""),
+    )
 
 
 def _title(key: Key) -> str:
