@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from agents.imitation import Samples, fit, make_samples, mean_gap, soft_labels, teacher_loss
 from agents.networks import TaskNetwork, pick_device, save_policy, to_runtime
-from agents.training import Settings, policy_metadata
+from agents.training import Settings, trained
 from offload_gym.demonstrations import Demonstrations, generate_demonstrations
 from offload_gym.interop.minari import SEQUENTIAL, load_minari_dataset
 from offload_gym.observation import row_size, state_size
@@ -23,7 +23,6 @@ from offload_gym.policy_file import Network
 from offload_gym.sampling import sample_instances
 from offload_gym.scenario import Scenario
 from offload_gym.seeds import seed_for
-from offload_gym.trained_range import range_metadata
 
 if TYPE_CHECKING:
     from minari import MinariDataset
@@ -87,8 +86,7 @@ def clone(
             best = gap, network
     if path is not None and best is not None:
         drawn = sample_instances(scenario, len(cloned.rows), seed_for("training", settings.seed, 11))
-        metadata = policy_metadata(settings) | range_metadata(drawn) | {"dataset": dataset_id}
-        save_policy(path, best[1]._replace(metadata=metadata))
+        save_policy(path, trained(best[1]._replace(metadata={"dataset": dataset_id}), settings, drawn))
     for run in range(num_runs):
         labels = draw("training", len(cloned.rows), run)
         labelled = make_samples(labels, "sequential", scenario.dependent, cloned.rows.device)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from offload_gym.files import replacing
 from offload_gym.observation import row_size, state_size
-from offload_gym.policy_file import FORMAT, Network
+from offload_gym.policy_file import Network, metadata_of
 
 
 def pick_device(device: str = "auto") -> torch.device:
@@ -149,15 +149,5 @@ def save_policy(path: str | Path, network: Network) -> None:
         for i, (weight, bias) in enumerate(layers):
             tensors[f"{part}.{i}.weight"] = np.ascontiguousarray(weight, dtype=np.float32)
             tensors[f"{part}.{i}.bias"] = np.ascontiguousarray(bias, dtype=np.float32)
-    metadata = {
-        **network.metadata,
-        "format": FORMAT,
-        "form": network.form,
-        "activation": network.activation,
-        "cores": ",".join(str(count) for count in network.cores),
-        "num_tasks": str(network.num_tasks),
-        "dependent": str(int(network.dependent)),
-        "roll_outs": str(int(network.roll_outs)),
-    }
     with replacing(path) as temporary:
-        temporary.write_bytes(save(tensors, metadata))
+        temporary.write_bytes(save(tensors, metadata_of(network)))

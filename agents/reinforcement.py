@@ -242,8 +242,8 @@ def train_agent(
 
     The ``labels`` are for "ppo-cloned" alone.
 
-    Returns its policy as the compiled runtime reads it, at the check that was best on validation; its metadata hold the
-    "learning_curve": seconds of training and validation gap of each check.
+    Returns its policy as the compiled runtime reads it, at the check that was best on validation, with its learning
+    curve.
     """
     start = time.perf_counter()
     agent = make_agent(name, scenario, objective, seed, observation_noise)
@@ -255,8 +255,8 @@ def train_agent(
     keeper = KeepBest(steps, name, scenario, validation)
     agent.learn(steps, callback=keeper)
     assert keeper.best is not None  # the last check comes at the end of training
-    curve = ";".join(f"{cloning_s + seconds:.1f} {gap:.5f}" for seconds, gap in keeper.curve)
-    return keeper.best._replace(metadata={"learning_curve": curve})
+    curve = tuple((round(cloning_s + seconds, 1), round(float(gap), 5)) for seconds, gap in keeper.curve)
+    return keeper.best._replace(learning_curve=curve)
 
 
 def to_runtime(agent: BaseAlgorithm, scenario: Scenario) -> Network:

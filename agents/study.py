@@ -22,7 +22,7 @@ from agents.networks import TaskNetwork, from_runtime, pick_device, to_runtime
 from offload_gym.delay import latency, optimality_gap
 from offload_gym.demonstrations import Demonstrations, generate_demonstrations
 from offload_gym.files import keep_settings, replacing
-from offload_gym.policy_file import Network, load_network
+from offload_gym.policy_file import Network, load_network, other_training
 from offload_gym.runtime import ROLL_OUT, NetworkPolicy
 from offload_gym.scenario import make_scenario
 from offload_gym.seeds import seed_for
@@ -85,6 +85,8 @@ def study(folder: Path, teacher_path: Path, seed: int) -> list[dict[str, Any]]:
     network = load_network(teacher_path)
     if network.form != "sequential" or network.cores != scenario.cores or not network.encoder:
         raise ValueError(f"{teacher_path} must be a sequential network with an encoder for cores {scenario.cores}")
+    if other := other_training(network, scenario, "makespan"):
+        raise ValueError(f"{teacher_path} was trained for {other}")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
     settings = {

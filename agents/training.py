@@ -22,11 +22,11 @@ from offload_gym.delay import objective_code
 from offload_gym.demonstrations import Demonstrations, generate_demonstrations, load_demonstrations, save_demonstrations
 from offload_gym.estimates import check_noise
 from offload_gym.files import keep_settings
-from offload_gym.instances import check_count
+from offload_gym.instances import Instances, check_count
 from offload_gym.policy_file import Network, load_network
-from offload_gym.scenario import Scenario, make_scenario
+from offload_gym.scenario import Scenario, described, make_scenario
 from offload_gym.seeds import check_seed, seed_for
-from offload_gym.trained_range import range_metadata
+from offload_gym.trained_range import range_of
 
 SUFFIX = ".safetensors"
 PREFIXES = {"sequential": "sequential", "joint": "multilabel"}  # form of a network: how its files begin
@@ -123,7 +123,6 @@ def train_all(
             continue
         steps[name] = partial(_train_rl_agent, name, train_labels, validation, settings)
 
-    trained_on = range_metadata(train_labels.seen)
     chosen = [name for name in steps if not only or name in only]
     paths = {name: folder / f"{name}{SUFFIX}" for name in chosen}
     for number, name in enumerate(chosen, start=1):
@@ -133,7 +132,7 @@ def train_all(
         report(f"training {name}, policy {number} of {len(chosen)}")
         start = time.perf_counter()
         network = steps[name]()
-        save_policy(paths[name], network._replace(metadata=network.metadata | policy_metadata(settings) | trained_on))
+        save_policy(paths[name], trained(network, settings, train_labels.seen))
         report(f"{name}: {network.num_parameters:,} parameters, trained in {time.perf_counter() - start:.0f} s")
     return paths
 
@@ -165,17 +164,18 @@ def _demonstrations(
     return demonstrations
 
 
-def policy_metadata(settings: Settings) -> dict[str, str]:
-    """What a policy file says of its training."""
+def trained(network: Network, settings: Settings, seen: Instances) -> Network:
+    """The network with what its file says of its training, on instances as they were ``seen``."""
     scenario = settings.scenario
-    return {
-        "scenario": scenario.label,
-        "trained_num_tasks": str(scenario.most_tasks),
-        "trained_fewest_tasks": str(scenario.num_tasks if scenario.max_tasks else scenario.most_tasks),
-        "objective": settings.objective,
-        "observation_noise": str(settings.observation_noise),
-        "seed": str(settings.seed),
-    }
+    return network._replace(
+        objective=settings.objective,
+        observation_noise=settings.observation_noise,
+        trained_tasks=(scenario.num_tasks if scenario.max_tasks else scenario.most_tasks, scenario.most_tasks),
+        trained_range=range_of(seen),
+        scenario=scenario.label,
+        scenario_fields=described(scenario),
+        metadata=network.metadata | {"seed": str(settings.seed)},
+    )
 
 
 def _train_teacher(form: str, labels: Demonstrations, validation: Demonstrations, settings: Settings) -> Network:

@@ -17,7 +17,7 @@ from rich.table import Table
 from benchmarks.measurement import Measurement
 from offload_gym.delay import optimality_gap
 from offload_gym.files import replacing
-from offload_gym.scenario import Scenario
+from offload_gym.scenario import Scenario, described, digest_of
 
 BOOTSTRAP_SAMPLES = 2000
 QUANTILES = 41  # of the gap, at 0 %, 2.5 %, ..., 100 % of the instances
@@ -47,6 +47,7 @@ def summarise(
     return {
         "policy": measurement.name,
         "scenario": scenario.label,
+        "scenario_digest": digest_of(described(scenario)),
         "num_tasks": scenario.most_tasks,
         "num_edges": scenario.num_edges,
         "objective": objective,

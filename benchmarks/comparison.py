@@ -107,9 +107,9 @@ def draw(
     folder.mkdir(parents=True, exist_ok=True)
     gap_against_delay(folder / "gap_against_delay.png", rows)
     learned = {
-        contender.name: contender.policy.network.metadata["learning_curve"]
+        contender.name: contender.policy.network.learning_curve
         for contender in listed
-        if isinstance(contender.policy, NetworkPolicy) and "learning_curve" in contender.policy.network.metadata
+        if isinstance(contender.policy, NetworkPolicy) and contender.policy.network.learning_curve
     }
     if learned:
         lines = {row["policy"]: row["gap_mean"] for row in rows if row["policy"] in BESIDE_CURVES}  # on test instances

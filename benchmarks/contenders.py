@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from offload_gym.instances import Instances
 from offload_gym.policies import POLICY_NAMES, SHIPPED, Policy, load_policy, make_policy
+from offload_gym.policy_file import other_training
 from offload_gym.runtime import ROLL_OUT, NetworkPolicy
 from offload_gym.scenario import Scenario
 from offload_gym.solvers.local_search import MOVES
@@ -41,7 +42,9 @@ def contenders(
     transfer: bool = False,
     observation_noise: float | str | None = 0.0,
 ) -> list[Contender]:
-    """All policies that were made for this scenario and objective; prints which were left out, and why.
+    """All policies that were made for this scenario, in any number of tasks, and objective.
+
+    Prints which were left out, and why.
 
     With ``transfer`` those that were trained for another scenario or objective take part, too, and with None as the
     observation noise those that were trained with any.
@@ -85,15 +88,10 @@ def _trained_for_something_else(
     policy: Policy, scenario: Scenario, objective: str, observation_noise: float | str | None
 ) -> str:
     """What a policy was trained for, where that is not this scenario and objective; empty where it is."""
+    what = ""
     if isinstance(policy, NetworkPolicy):
-        metadata = policy.network.metadata
-        wanted = {"scenario": scenario.label, "objective": objective}
-        if observation_noise is not None and "observation_noise" in metadata:
-            wanted["observation_noise"] = str(observation_noise)
-        for name, value in wanted.items():
-            if metadata.get(name) != value:
-                return f"it was trained for the {name} {metadata.get(name)!r}, not {value!r} (--transfer takes it in)"
-    return ""
+        what = other_training(policy.network, scenario, objective, observation_noise)
+    return what and f"it was trained for {what} (--transfer takes it in)"
 
 
 def _refusal(policy: Policy, instances: Instances) -> str:

@@ -114,12 +114,14 @@ def _draw_front(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
     axes.grid(which="major", color="#DADADA", linewidth=0.6)
 
 
-def learning_curves(path: str | Path, curves: Mapping[str, str], lines: Mapping[str, float]) -> None:
-    """Gap against seconds of training; ``curves`` maps an agent to its curve, ``lines`` a policy to its gap."""
+def learning_curves(
+    path: str | Path, curves: Mapping[str, Sequence[tuple[float, float]]], lines: Mapping[str, float]
+) -> None:
+    """Gap against seconds of training; ``curves`` maps an agent to its points, ``lines`` a policy to its gap."""
     figure = Figure(figsize=(7, 4.5), dpi=120, layout="constrained")
     axes = figure.subplots()
-    for index, (name, text) in enumerate(curves.items()):
-        seconds, gaps = zip(*(map(float, point.split()) for point in text.split(";")), strict=True)
+    for index, (name, points) in enumerate(curves.items()):
+        seconds, gaps = zip(*points, strict=True)
         axes.plot(seconds, 100 * np.array(gaps), marker=".", label=name, color=f"C{index}")
     for name, gap in lines.items():
         axes.axhline(100 * gap, color=STYLES[family(name)][0], linestyle="--", linewidth=1)

@@ -43,7 +43,7 @@ def export_c(policy: NetworkPolicy, path: str | Path, max_tasks: int = 32, name:
     if not (name.isascii() and name.isidentifier()):
         raise ValueError(f"name is {name!r}; it must be letters, digits and underscores, and not begin with a digit")
     network = exportable_network(policy)
-    metadata, cores = network.metadata, network.cores
+    cores = network.cores
     joint = network.form == "joint"
     num_locations, code = len(cores), len(network.encoder[-1][1])
     features, state = row_size(num_locations) - 1, state_size(sum(cores), num_locations, False, network.roll_outs)
@@ -55,7 +55,7 @@ def export_c(policy: NetworkPolicy, path: str | Path, max_tasks: int = 32, name:
     floats = max_tasks * features + (max_tasks + 1) * code + 2 * widest + state + max(outputs)
     ram = 8 * doubles + 4 * floats + 4 * (1 + tried) * max_tasks
     flash = 4 * network.num_parameters
-    objective = metadata.get("objective", "makespan")
+    objective = network.objective
     defines = {
         "MAX_TASKS": max_tasks,
         "NUM_LOCATIONS": num_locations,
@@ -75,7 +75,7 @@ def export_c(policy: NetworkPolicy, path: str | Path, max_tasks: int = 32, name:
     last = len(network.head) - 1
     layers += [_layer(f"head_{i}", *layer, i < last) for i, layer in enumerate(network.head)]
     text = _HEADER.format(
-        scenario=_comment(metadata.get("scenario", "unknown")),
+        scenario=_comment(network.scenario),
         objective=objective,
         cores=", ".join(map(str, cores)),
         parameters=network.num_parameters,

@@ -27,7 +27,7 @@ def draw_epoch(
     numbers = stream(key, episode, epoch)
     if epoch == 0:
         fill_uniform(numbers, 0, u[: sizes.machines])
-        draw_machines(parameters.ranges, parameters.cores, u, machines, rates)
+        draw_machines(parameters.ranges[0], parameters.cores, u, machines, rates)
         time_s = math.floor(u[3 * len(machines)] * len(parameters.trace)) * 1.0
         fill_normal(numbers, sizes.machines, latent)
     else:

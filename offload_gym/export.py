@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from offload_gym.files import replacing
 from offload_gym.instances import check_count
 from offload_gym.observation import row_size, state_size
-from offload_gym.policy_file import Network
+from offload_gym.policy_file import Network, metadata_of
 from offload_gym.runtime import ROLL_OUT, NetworkPolicy
 
 Layers = Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]
@@ -113,11 +113,7 @@ def export_onnx(policy: NetworkPolicy, path: str | Path, num_tasks: int) -> None
         constants,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    properties = network.metadata | {
-        "form": network.form,
-        "cores": ",".join(map(str, network.cores)),
-        "num_tasks": str(num_tasks),
-    }
+    properties = metadata_of(network) | {"num_tasks": str(num_tasks)}
     helper.set_model_props(model, properties)
     onnx.checker.check_model(model)
     with replacing(path) as temporary:

@@ -12,21 +12,27 @@ the same for ``head``; its metadata say how the network is used:
   too, but not the other way round.
 - roll_outs "1" (also where it is missing) or "0": whether the head reads the whole state, or what comes before the
   roll-outs, which then need not be made.
+- all that ``Network`` says of its training, where the file says so.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from offload_gym.delay import OBJECTIVES
+from offload_gym.estimates import MAX_NOISE, check_noise
 from offload_gym.observation import row_size, state_size
 from offload_gym.observation_layout import observation_size
+from offload_gym.scenario import Scenario, difference
+from offload_gym.trained_range import Bounds, TrainedRange
 
 FORMAT = "offload_gym.policy/1"
 FORMS = ("sequential", "joint")
@@ -46,11 +52,42 @@ class Network(NamedTuple):
     metadata: dict[str, str]  # everything else the file says of itself
     dependent: bool = False  # whether rows and states are those for dependent tasks
     roll_outs: bool = True  # whether the head reads the roll-outs in the state
+    # What it was trained for and on. Where a file does not say so, it was the makespan and the truth, as at the time
+    # when there was nothing else, and the rest is not known.
+    objective: str = "makespan"
+    observation_noise: float | str = 0.0
+    trained_tasks: tuple[int, int] | None = None  # the fewest and the most tasks of an instance
+    trained_range: TrainedRange = TrainedRange()
+    scenario: str = "unknown"  # its short name, for people: scenarios of one name may differ
+    scenario_fields: dict[str, Any] | None = None  # as ``offload_gym.scenario.described`` gives them
+    learning_curve: tuple[tuple[float, float], ...] = ()  # (seconds of training, gap on validation) of each check
 
     @property
     def num_parameters(self) -> int:
         """Weights and biases."""
         return sum(weight.size + bias.size for weight, bias in self.encoder + self.head)
+
+
+def other_training(
+    network: Network, scenario: Scenario, objective: str, observation_noise: float | str | None = None
+) -> str:
+    """What a network was trained for, where that is not this scenario in any number of tasks, and this objective.
+
+    None as the observation noise: any. Empty where it was trained for this; a network whose file does not say all
+    fields of its scenario was trained for another one, whatever its name.
+    """
+    if network.scenario != scenario.label:
+        return f"the scenario {network.scenario!r}, not {scenario.label!r}"
+    if network.scenario_fields is None:
+        return f"a scenario {network.scenario!r} whose fields its file does not say"
+    if found := difference(network.scenario_fields, scenario, but=("num_tasks", "max_tasks")):
+        name, there, here = found
+        return f"the {name} {there!r}, not {here!r}"
+    if network.objective != objective:
+        return f"the objective {network.objective!r}, not {objective!r}"
+    if observation_noise not in (None, network.observation_noise):
+        return f"the observation_noise {network.observation_noise!r}, not {observation_noise!r}"
+    return ""
 
 
 def layer_sizes(network: Network) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -125,31 +162,135 @@ def read_safetensors(path: str | Path) -> tuple[dict[str, NDArray[np.float32]], 
     return tensors, metadata
 
 
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError
+    return int(text)
+
+
+def _noise(text: str) -> float | str:
+    noise = text if text == "last" else float(text)
+    check_noise("observation_noise", noise)
+    return noise
+
+
+def _bounds(text: str) -> Bounds:
+    low, high = map(float, text.split())
+    if not low <= high:
+        raise ValueError
+    return Bounds(low, high)
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError
+    return value
+
+
+def _curve(text: str) -> tuple[tuple[float, float], ...]:
+    points = []
+    for point in text.split(";"):
+        seconds, gap = map(float, point.split())
+        if not (math.isfinite(seconds) and math.isfinite(gap)):
+            raise ValueError
+        points.append((seconds, gap))
+    return tuple(points)
+
+
+def _one_of(choices: Sequence[str]) -> tuple[Callable[[str], str], str]:
+    return {choice: choice for choice in choices}.__getitem__, f"one of {', '.join(choices)}"
+
+
+_RANGE = "trained_range_"  # what the names of its bounds begin with
+_FLAG = {"0": False, "1": True}.__getitem__, "0 or 1"
+_COUNT = _count, "a whole number"
+# By the name of what a file may say: how it is read, with a KeyError or ValueError where it is something else, and what
+# it must be.
+_FIELDS: dict[str, tuple[Callable[[str], Any], str]] = {
+    "form": _one_of(FORMS),
+    "activation": _one_of(ACTIVATIONS),
+    "cores": (lambda text: tuple(map(_count, text.split(","))), "whole numbers with commas between them"),
+    "num_tasks": _COUNT,
+    "dependent": _FLAG,
+    "roll_outs": _FLAG,
+    "objective": _one_of(OBJECTIVES),
+    "observation_noise": (_noise, f"a number from 0 to {MAX_NOISE:g}, or last"),
+    "trained_fewest_tasks": _COUNT,
+    "trained_num_tasks": _COUNT,
+    **{f"{_RANGE}{name}": (_bounds, "two numbers, low and high") for name in TrainedRange._fields},
+    "scenario": (str, "a name"),
+    "scenario_fields": (_json_object, "a JSON object"),
+    "learning_curve": (_curve, "pairs of seconds and a gap, with semicolons between them"),
+}
+_NEEDED = ("form", "activation", "cores", "num_tasks")
+
+
+def _read_fields(path: str | Path, metadata: dict[str, str]) -> dict[str, Any]:
+    """The fields of ``Network`` that the metadata say, which are taken out of them."""
+    fields: dict[str, Any] = {}
+    for name, (read, wanted) in _FIELDS.items():
+        if name in metadata:
+            text = metadata.pop(name)
+            try:
+                fields[name] = read(text)
+            except (KeyError, RecursionError, ValueError):
+                raise ValueError(f"{path} has the {name} {text[:100]!r}; it must be {wanted}") from None
+    for name in _NEEDED:
+        if name not in fields:
+            raise ValueError(f"{path} is not a complete policy file: {name!r} is missing")
+    bounds = {name: fields.pop(_RANGE + name) for name in TrainedRange._fields if _RANGE + name in fields}
+    fields["trained_range"] = TrainedRange(**bounds)
+    most = fields.pop("trained_num_tasks", None)
+    fewest = fields.pop("trained_fewest_tasks", most)
+    if fewest is not None:
+        if most is None or fewest > most:
+            raise ValueError(
+                f"{path} has the trained_fewest_tasks {fewest}; it must be at most its trained_num_tasks, {most}"
+            )
+        fields["trained_tasks"] = fewest, most
+    return fields
+
+
+def metadata_of(network: Network) -> dict[str, str]:
+    """All that a policy file says of a network beside its weights, as ``load_network`` reads it."""
+    said = network.metadata | {
+        "format": FORMAT,
+        "form": network.form,
+        "activation": network.activation,
+        "cores": ",".join(map(str, network.cores)),
+        "num_tasks": str(network.num_tasks),
+        "dependent": str(int(network.dependent)),
+        "roll_outs": str(int(network.roll_outs)),
+        "objective": network.objective,
+        "observation_noise": str(network.observation_noise),
+        "scenario": network.scenario,
+    }
+    if network.trained_tasks is not None:
+        said["trained_fewest_tasks"], said["trained_num_tasks"] = map(str, network.trained_tasks)
+    for name, bounds in zip(TrainedRange._fields, network.trained_range, strict=True):
+        if bounds != Bounds():
+            said[_RANGE + name] = f"{bounds.low} {bounds.high}"
+    if network.scenario_fields is not None:
+        said["scenario_fields"] = json.dumps(network.scenario_fields)
+    if network.learning_curve:
+        said["learning_curve"] = ";".join(f"{seconds} {gap}" for seconds, gap in network.learning_curve)
+    return said
+
+
 def load_network(path: str | Path) -> Network:
     """Read a policy file; ValueError where it is something else."""
     tensors, metadata = read_safetensors(path)
     if metadata.get("format") != FORMAT:
         raise ValueError(f"{path} has the format {metadata.get('format')!r}; a policy file has {FORMAT!r}")
+    fields = _read_fields(path, metadata)
     layers: dict[str, list[tuple[NDArray[np.float32], NDArray[np.float32]]]] = {"encoder": [], "head": []}
-    try:
-        for part, found in layers.items():
-            while f"{part}.{len(found)}.weight" in tensors:
-                at = f"{part}.{len(found)}"
-                found.append((tensors.pop(f"{at}.weight"), tensors.pop(f"{at}.bias")))
-        if tensors:  # such as a later layer whose turn never came because one before it is missing
-            raise ValueError(f"the tensors {sorted(tensors)} have no place in it")
-        return Network(
-            form=metadata.pop("form"),
-            activation=metadata.pop("activation"),
-            cores=tuple(int(count) for count in metadata.pop("cores").split(",")),
-            num_tasks=int(metadata.pop("num_tasks")),
-            dependent=bool(int(metadata.pop("dependent", "0"))),
-            roll_outs=bool(int(metadata.pop("roll_outs", "1"))),
-            encoder=tuple(layers["encoder"]),
-            head=tuple(layers["head"]),
-            metadata=metadata,
-        )
-    except KeyError as error:
-        raise ValueError(f"{path} is not a complete policy file: {error} is missing") from None
-    except ValueError as error:
-        raise ValueError(f"{path} is not a complete policy file: {error}") from None
+    for part, found in layers.items():
+        while f"{part}.{len(found)}.weight" in tensors:
+            at = f"{part}.{len(found)}"
+            if f"{at}.bias" not in tensors:
+                raise ValueError(f"{path} is not a complete policy file: '{at}.bias' is missing")
+            found.append((tensors.pop(f"{at}.weight"), tensors.pop(f"{at}.bias")))
+    if tensors:  # such as a later layer whose turn never came because one before it is missing
+        raise ValueError(f"{path} is not a complete policy file: the tensors {sorted(tensors)} have no place in it")
+    return Network(encoder=tuple(layers["encoder"]), head=tuple(layers["head"]), metadata=metadata, **fields)

@@ -64,7 +64,7 @@ class NetworkPolicy:
         weights, cores = np.concatenate(parts).astype(np.float32), np.array(network.cores, dtype=np.float64)
         tanh, joint = network.activation == "tanh", network.form == "joint"
         self._nets = tuple(Nets(encoder_sizes, head_sizes, weights, cores, tanh, joint))
-        trained_for = network.metadata.get("objective", "makespan")
+        trained_for = network.objective
         moves = moves_code(None if refine == ROLL_OUT else refine)
         self._search = objective_code(trained_for if objective is None else objective), moves
         tries = not (network.dependent or tanh) and trained_for != "cost"
@@ -74,7 +74,7 @@ class NetworkPolicy:
                 "and the objective makespan or mean"
             )
         if keep_best is None:
-            keep_best = tries and network.metadata.get("observation_noise", "0.0") in ("0", "0.0")
+            keep_best = tries and network.observation_noise == 0
         elif keep_best and not tries:
             raise ValueError("keep_best is True; it must be False or None for this network, which tries no schedules")
         if refine == ROLL_OUT and (network.roll_outs or not keep_best):
@@ -85,11 +85,7 @@ class NetworkPolicy:
         self.roll_outs = SHOWN if network.roll_outs else TRIED if keep_best and refine else NOT_TRIED
         self._num_tasks = network.num_tasks
         # Unlimited where the file does not say what the network was trained on, or once that was told.
-        self._fewest_tasks, self._most_tasks = 0, sys.maxsize
-        most = network.metadata.get("trained_num_tasks", "")
-        if most.isdigit():
-            fewest = network.metadata.get("trained_fewest_tasks", most)
-            self._fewest_tasks, self._most_tasks = int(fewest) if fewest.isdigit() else int(most), int(most)
+        self._fewest_tasks, self._most_tasks = network.trained_tasks or (0, sys.maxsize)
         # The largest batch that was compared with the instances of the training; looking at each would take longer than
         # deciding does.
         self._looked_at = 0
@@ -111,7 +107,7 @@ class NetworkPolicy:
             self._tell_range(num_tasks)
         if size > self._looked_at:
             self._looked_at = size
-            if outside := unlike_trained(self.network.metadata, instances):
+            if outside := unlike_trained(self.network.trained_range, instances):
                 self._looked_at = sys.maxsize
                 warnings.warn(f"the policy was trained on {outside}; it may decide worse here", stacklevel=2)
         decisions = np.empty((size, num_tasks), INTEGER)

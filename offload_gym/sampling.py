@@ -36,29 +36,7 @@ from offload_gym.instances import (
     check_count,
 )
 from offload_gym.radio import cached_trace
-from offload_gym.scenario import (
-    R_CCR,
-    R_CLOUD_HZ,
-    R_CLOUD_PROPAGATION_S,
-    R_CLOUD_WIRED_BPS,
-    R_CYCLES_PER_BIT,
-    R_DATA_SCALE,
-    R_DEVICE_HZ,
-    R_DOWNLINK_RATIO,
-    R_EDGE_HZ,
-    R_EDGE_PROPAGATION_S,
-    R_FURTHER_EDGE_PROPAGATION_S,
-    R_FURTHER_EDGE_RATE_RATIO,
-    R_FURTHER_EDGE_WIRED_BPS,
-    R_GRAPH_DENSITY,
-    R_GRAPH_FAT,
-    R_INPUT_BITS,
-    R_OUTPUT_RATIO,
-    R_UPLINK_BPS,
-    R_WORKLOAD_SCALE,
-    Scenario,
-    as_scenario,
-)
+from offload_gym.scenario import Scenario, as_scenario
 from offload_gym.seeds import check_seed
 
 UNIFORMS_A_TASK = 3
@@ -68,7 +46,7 @@ UNIFORMS_AN_EPOCH = 4  # where applications or numbers of tasks are drawn: which
 class Parameters(NamedTuple):
     """A scenario as the arrays that the kernels read. A applications of up to n tasks and E edges; T task types."""
 
-    ranges: NDArray[np.float64]  # (len(RANGE_FIELDS), 2)
+    ranges: NDArray[np.void]  # (1,), of the dtype RANGES
     task_types: NDArray[np.float64]  # (T, 3)
     cores: NDArray[np.int64]  # (K,)
     mean_backlog_s: NDArray[np.float64]  # (K,)
@@ -92,8 +70,8 @@ class Sizes(NamedTuple):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _between(ranges, row, u):
-    return ranges[row, 0] + u * (ranges[row, 1] - ranges[row, 0])
+def _between(bounds, u):
+    return bounds.low + u * (bounds.high - bounds.low)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -110,28 +88,28 @@ def draw_machines(ranges, cores, u, locations, rates):
     num_locations = len(cores)
     for k in range(num_locations):
         locations[k, CORES] = cores[k]
-    locations[0, CPU] = _between(ranges, R_DEVICE_HZ, u[0])
+    locations[0, CPU] = _between(ranges.device_hz, u[0])
     for column in (UPLINK, DOWNLINK, WIRED):
         locations[0, column] = np.inf
     locations[0, PROPAGATION] = 0.0
-    base_s = _between(ranges, R_EDGE_PROPAGATION_S, u[1])
+    base_s = _between(ranges.edge_propagation_s, u[1])
     for k in range(num_locations):
         rates[k, 0] = 1.0
     for k in range(1, num_locations):
         speed, wired, further = u[3 * k], u[3 * k + 1], u[3 * k + 2]
         locations[k, PROPAGATION] = base_s
         if k == num_locations - 1:
-            locations[k, CPU] = _between(ranges, R_CLOUD_HZ, speed)
-            locations[k, WIRED] = _between(ranges, R_CLOUD_WIRED_BPS, wired)
-            locations[k, PROPAGATION] += _between(ranges, R_CLOUD_PROPAGATION_S, further)
+            locations[k, CPU] = _between(ranges.cloud_hz, speed)
+            locations[k, WIRED] = _between(ranges.cloud_wired_bps, wired)
+            locations[k, PROPAGATION] += _between(ranges.cloud_propagation_s, further)
         else:
-            locations[k, CPU] = _between(ranges, R_EDGE_HZ, speed)
+            locations[k, CPU] = _between(ranges.edge_hz, speed)
             locations[k, WIRED] = np.inf
             if k > 1:
-                locations[k, WIRED] = _between(ranges, R_FURTHER_EDGE_WIRED_BPS, wired)
-                locations[k, PROPAGATION] += _between(ranges, R_FURTHER_EDGE_PROPAGATION_S, further)
-                rates[k, 0] = _between(ranges, R_FURTHER_EDGE_RATE_RATIO, u[3 * num_locations + k - 1])
-    downlink_ratio = _between(ranges, R_DOWNLINK_RATIO, u[2])
+                locations[k, WIRED] = _between(ranges.further_edge_wired_bps, wired)
+                locations[k, PROPAGATION] += _between(ranges.further_edge_propagation_s, further)
+                rates[k, 0] = _between(ranges.further_edge_rate_ratio, u[3 * num_locations + k - 1])
+    downlink_ratio = _between(ranges.downlink_ratio, u[2])
     for k in range(num_locations):
         rates[k, 1] = rates[k, 0] * downlink_ratio
 
@@ -142,7 +120,7 @@ def draw_tasks(parameters, u, tasks, edge_start, edge_parent, edge_bits, has_edg
 
     ``has_edge`` (n, n) is scratch space, where the scenario has random graphs.
     """
-    ranges, task_types = parameters.ranges, parameters.task_types
+    ranges, task_types = parameters.ranges[0], parameters.task_types
     n, num_edges = len(tasks), edge_parent.shape[0]
     num_applications = len(parameters.application_counts)
     for i in range(n + 1):
@@ -157,12 +135,12 @@ def draw_tasks(parameters, u, tasks, edge_start, edge_parent, edge_bits, has_edg
         for i in range(n):
             for column in range(3):
                 tasks[i, column] = parameters.application_tasks[a, i, column]
-            tasks[i, INPUT] *= _between(ranges, R_DATA_SCALE, u[UNIFORMS_A_TASK * i])
-            tasks[i, WORKLOAD] *= _between(ranges, R_WORKLOAD_SCALE, u[UNIFORMS_A_TASK * i + 1])
-            tasks[i, OUTPUT] *= _between(ranges, R_DATA_SCALE, u[UNIFORMS_A_TASK * i + 2])
+            tasks[i, INPUT] *= _between(ranges.data_scale, u[UNIFORMS_A_TASK * i])
+            tasks[i, WORKLOAD] *= _between(ranges.workload_scale, u[UNIFORMS_A_TASK * i + 1])
+            tasks[i, OUTPUT] *= _between(ranges.data_scale, u[UNIFORMS_A_TASK * i + 2])
         for e in range(num_edges):
             edge_parent[e] = parameters.application_parent[a, e]
-            factor = _between(ranges, R_DATA_SCALE, u[at + UNIFORMS_AN_EPOCH + e])
+            factor = _between(ranges.data_scale, u[at + UNIFORMS_AN_EPOCH + e])
             edge_bits[e] = parameters.application_bits[a, e] * factor
         return count
     if parameters.fewest_tasks < n:
@@ -174,14 +152,14 @@ def draw_tasks(parameters, u, tasks, edge_start, edge_parent, edge_bits, has_edg
             for column in range(3):
                 tasks[i, column] = task_types[kind, column]
         else:
-            input_bits = _between(ranges, R_INPUT_BITS, v[0])
+            input_bits = _between(ranges.input_bits, v[0])
             tasks[i, INPUT] = input_bits
-            tasks[i, WORKLOAD] = input_bits * _between(ranges, R_CYCLES_PER_BIT, v[1])
-            tasks[i, OUTPUT] = input_bits * _between(ranges, R_OUTPUT_RATIO, v[2])
+            tasks[i, WORKLOAD] = input_bits * _between(ranges.cycles_per_bit, v[1])
+            tasks[i, OUTPUT] = input_bits * _between(ranges.output_ratio, v[2])
     if parameters.graph_jump > 0:
-        fat = _between(ranges, R_GRAPH_FAT, u[at + 1])
-        density = _between(ranges, R_GRAPH_DENSITY, u[at + 2])
-        bits_a_cycle = _between(ranges, R_CCR, u[at + 3]) * CCR_BPS / CCR_HZ
+        fat = _between(ranges.graph_fat, u[at + 1])
+        density = _between(ranges.graph_density, u[at + 2])
+        bits_a_cycle = _between(ranges.ccr, u[at + 3]) * CCR_BPS / CCR_HZ
         for_bits = u[at + UNIFORMS_AN_EPOCH : at + UNIFORMS_AN_EPOCH + num_edges]
         graph = has_edge[:count, :count]
         random_edges(u[at + UNIFORMS_AN_EPOCH + num_edges :], fat, density, parameters.graph_jump, graph)
@@ -201,14 +179,14 @@ def draw_tasks(parameters, u, tasks, edge_start, edge_parent, edge_bits, has_edg
 @njit(cache=True, nogil=True, error_model="numpy")
 def set_state(parameters, latent, time_s, rates, locations, backlog_s):
     """Set rates and backlogs from the latent vector (1 + K) or the trace; returns the radio's backlog in seconds."""
-    ranges, trace, mean_backlog_s = parameters.ranges, parameters.trace, parameters.mean_backlog_s
+    ranges, trace, mean_backlog_s = parameters.ranges[0], parameters.trace, parameters.mean_backlog_s
     radio_backlog_s = 0.0
     if len(trace) > 0:
         second = int(time_s)
         uplink_bps, outage_s = trace[second % len(trace)]
         radio_backlog_s = max(0.0, outage_s - (time_s - second))
     else:
-        low, high = ranges[R_UPLINK_BPS, 0], ranges[R_UPLINK_BPS, 1]
+        low, high = ranges.uplink_bps.low, ranges.uplink_bps.high
         uplink_bps = low * (high / low) ** _gaussian_cdf(latent[0])
     for k in range(len(mean_backlog_s)):
         if k > 0:
@@ -229,7 +207,7 @@ def _draw_independent(
     rates = np.empty((num_locations, 2))
     has_edge = np.empty((n, n) if parameters.graph_jump > 0 else (0, 0), dtype=np.bool_)
     for b in range(len(tasks)):
-        draw_machines(parameters.ranges, parameters.cores, u[b], locations[b], rates)
+        draw_machines(parameters.ranges[0], parameters.cores, u[b], locations[b], rates)
         time_s = math.floor(u[b, 3 * num_locations] * len(parameters.trace)) + later_s
         task_counts[b] = draw_tasks(
             parameters, u[b, num_machines:], tasks[b], edge_start[b], edge_parent[b], edge_bits[b], has_edge

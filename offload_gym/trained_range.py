@@ -6,16 +6,32 @@ compare. The range of each ratio over the training instances is written into the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from offload_gym.instances import Instances
 
-PREFIX = "trained_range_"  # of the keys in the metadata of a policy file
-ROUNDING = 1e-3  # of the numbers there
+ROUNDING = 1e-3  # of the bounds, which have four digits
 FEW = 0.01  # share of instances outside the range that says nothing: a range is that of a sample
+
+
+class Bounds(NamedTuple):
+    """The least and the greatest value; all values, where that is not known."""
+
+    low: float = -math.inf
+    high: float = math.inf
+
+
+class TrainedRange(NamedTuple):
+    """The bounds of each ratio in the training of a network; ``_ratios`` says what each is."""
+
+    send: Bounds = Bounds()
+    speed: Bounds = Bounds()
+    propagation: Bounds = Bounds()
+    backlog: Bounds = Bounds()
 
 
 def _ratios(instances: Instances) -> dict[str, tuple[str, NDArray[np.float64]]]:
@@ -36,19 +52,20 @@ def _ratios(instances: Instances) -> dict[str, tuple[str, NDArray[np.float64]]]:
     }
 
 
-def range_metadata(instances: Instances) -> dict[str, str]:
-    """The range of each ratio, for the metadata of a policy file."""
-    return {f"{PREFIX}{name}": f"{v.min():.4g} {v.max():.4g}" for name, (_, v) in _ratios(instances).items()}
+def range_of(instances: Instances) -> TrainedRange:
+    """The bounds of each ratio over B instances, at least one, in four digits."""
+    rounded = {
+        name: Bounds(*(float(f"{value:.4g}") for value in (values.min(), values.max())))
+        for name, (_, values) in _ratios(instances).items()
+    }
+    return TrainedRange(**rounded)
 
 
-def unlike_trained(metadata: Mapping[str, str], instances: Instances) -> str:
-    """Which ratios lie outside the range that the metadata name, in more than ``FEW`` of the instances; empty: none."""
+def unlike_trained(trained: TrainedRange, instances: Instances) -> str:
+    """Which ratios lie outside their bounds in more than ``FEW`` of the instances, in words; empty: none."""
     parts = []
     for name, (what, values) in _ratios(instances).items():
-        try:
-            low, high = map(float, metadata.get(f"{PREFIX}{name}", "-inf inf").split())
-        except ValueError:  # written by another program
-            continue
+        low, high = getattr(trained, name)
         share = np.mean((values < low * (1 - ROUNDING)) | (values > high * (1 + ROUNDING)))
         if share > FEW:
             parts.append(f"{what} from {low:g} to {high:g} (outside it: {share:.0%} of these instances)")

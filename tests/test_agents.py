@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import sys
 from dataclasses import asdict, replace
@@ -33,7 +34,7 @@ from offload_gym.policies import load_policy, make_policy
 from offload_gym.policy_file import load_network
 from offload_gym.runtime import NetworkPolicy
 from offload_gym.sampling import sample_instances
-from offload_gym.scenario import make_scenario
+from offload_gym.scenario import described, make_scenario
 from offload_gym.seeds import seed_for
 from offload_gym.shards import load_shards
 from offload_gym.solvers.exact import solve
@@ -437,7 +438,10 @@ def test_training_of_chosen_policies_on_graphs_with_estimates(tmp_path, capsys):
     assert made == ["sequential-student.safetensors", "sequential-teacher.safetensors"]
     network = load_network(tmp_path / made[0])
     assert network.dependent
-    assert network.metadata["observation_noise"] == "last"
+    assert (network.observation_noise, network.objective, network.trained_tasks) == ("last", "makespan", (3, 3))
+    assert (network.scenario, network.scenario_fields) == ("dag", described(make_scenario("dag", num_tasks=3)))
+    assert all(0 <= low < high < np.inf for low, high in network.trained_range)
+    assert network.metadata["seed"] == "1"
 
 
 def label(*arguments):
@@ -506,7 +510,9 @@ def test_the_study_of_distillation_goes_on_where_it_stopped(tmp_path, monkeypatc
     monkeypatch.setattr(study, "FEW_LABELS", (20,))
     monkeypatch.setattr(study, "SEEDS", range(2))
     teacher = tmp_path / "teacher.safetensors"
-    save_policy(teacher, to_runtime(TaskNetwork("sequential", (1, 2, 8), (4,), (6,))))
+    network, scenario = to_runtime(TaskNetwork("sequential", (1, 2, 8), (4,), (6,))), make_scenario()
+    network = network._replace(scenario="default", scenario_fields=described(scenario))
+    save_policy(teacher, network)
     # GIVEN a study that is interrupted
     train, trained = study._train, []
 
@@ -528,6 +534,9 @@ def test_the_study_of_distillation_goes_on_where_it_stopped(tmp_path, monkeypatc
         study.study(tmp_path / "results", teacher, seed=2)
     save_policy(teacher, to_runtime(TaskNetwork("joint", (1, 2, 8), (4,), (6,))))
     with pytest.raises(ValueError, match="must be a sequential network"):
+        study.study(tmp_path / "other", teacher, seed=1)
+    save_policy(teacher, network._replace(scenario_fields=described(dataclasses.replace(scenario, edge_cores=3))))
+    with pytest.raises(ValueError, match=r"teacher\.safetensors was trained for the edge_cores 3, not 2"):
         study.study(tmp_path / "other", teacher, seed=1)
 
 

@@ -87,6 +87,7 @@ def test_clone_learns_and_is_saved(folder, capsys):
     # AND the best clone is the one that is saved
     policy = load_policy(folder / "clone.safetensors", keep_best=False)
     assert policy.network.metadata["dataset"] == "small-v0"
+    assert policy.network.scenario_fields["num_tasks"] == 3
     gap = optimality_gap(latency(fresh.instances, policy.decide(fresh.instances)), fresh.latency_s).mean()
     assert 100 * gap == pytest.approx(gaps[0], rel=0.3)
 

@@ -10,6 +10,7 @@ from benchmarks.__main__ import main
 from benchmarks.report import explorer
 from benchmarks.report.page import page, read_comparisons, read_curves
 from offload_gym import Instances, latency, make_policy, make_scenario, schedule, solve
+from offload_gym.scenario import described, digest_of
 
 SEED = 3
 CURVE = "0.5 0.4;3.0 0.05;9.0 0.02"
@@ -30,10 +31,10 @@ def row(policy, gap, us, **changes):
 ROWS = [row("greedy", 0.11, 2.6), row("student", 0.01, 5.5), row("slow", 0.3, 40.0), row("exact", 0.0, 19.6)]
 
 
-def small_agent(path, curve=CURVE):
+def small_agent(path, curve=CURVE, scenario_fields=None):
     network = to_runtime(TaskNetwork("joint", make_scenario().cores, (4,), (4,)))
-    metadata = {"scenario": "default", "objective": "makespan", "trained_num_tasks": "8", "learning_curve": curve}
-    save_policy(path, network._replace(metadata=metadata))
+    said = {"scenario": "default", "trained_tasks": (8, 8), "scenario_fields": scenario_fields}
+    save_policy(path, network._replace(metadata={"learning_curve": curve}, **said))
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +156,10 @@ def test_other_folders_give_one_sentence(tmp_path, capsys):
     for arguments, sentence in (
         ([str(path)], "rows.json is a file; it must be a folder"),
         ([str(tmp_path / "out"), "--agents", str(tmp_path / "nowhere")], "nowhere is not a folder"),
-        ([str(tmp_path / "out"), "--agents", str(tmp_path)], "its learning_curve is not a list of seconds and gaps"),
+        (
+            [str(tmp_path / "out"), "--agents", str(tmp_path)],
+            "; it must be pairs of seconds and a gap, with semicolons",
+        ),
         ([str(tmp_path / "out"), "--seed", "-1"], "seed is -1; it must be at least 0"),
     ):
         assert main(["report", "--policies", str(path), *arguments]) == 2
@@ -350,3 +354,22 @@ def test_comparison_columns_and_policies_are_chosen(browser, written):
     )
     assert texts(browser, "#table tbody th") == ["greedy"]
     assert browser.get_log("browser") == []
+
+
+def test_a_curve_stands_beside_the_comparison_of_its_own_scenario_only(tmp_path):
+    # GIVEN agents of the preset and of one with its name and another uplink, and a comparison of each
+    scenarios = [make_scenario(), make_scenario(uplink_bps=(1e6, 2e6))]
+    rows = []
+    for number, scenario in enumerate(scenarios, start=1):
+        small_agent(tmp_path / f"{number}.safetensors", scenario_fields=described(scenario))
+        digest = digest_of(described(scenario))
+        rows += [
+            row("greedy", number / 10, 2.6, scenario_digest=digest),
+            row("exact", 0.0, 9.0, scenario_digest=digest),
+        ]
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    # THEN they are two tables and two figures, each beside its own
+    comparisons = read_comparisons(tmp_path / "rows.json")
+    assert [len(comparison["rows"]) for comparison in comparisons] == [2, 2]
+    curves = read_curves(tmp_path, comparisons)
+    assert [curve["beside"][0] for curve in curves] == [{"policy": "greedy", "gap": gap} for gap in (0.1, 0.2)]

@@ -1,4 +1,5 @@
 import json
+import math
 import struct
 import subprocess
 import sys
@@ -18,9 +19,11 @@ import offload_gym
 from agents.networks import TaskNetwork, save_policy, to_runtime
 from offload_gym.inference import NOT_TRIED, _run, make_plan
 from offload_gym.observation import epoch_observations, row_size, state_size
-from offload_gym.policy_file import Network, load_network, read_safetensors
+from offload_gym.policy_file import Network, load_network, metadata_of, read_safetensors
 from offload_gym.runtime import CHUNK, NetworkPolicy
+from offload_gym.scenario import described
 from offload_gym.solvers.local_search import NO_MOVES
+from offload_gym.trained_range import Bounds, TrainedRange
 
 CORES = (1, 2, 8)  # of the default scenario
 TWO_EDGES = {"name": "default", "num_edges": 2}  # cores 1, 2, 2, 8
@@ -46,16 +49,16 @@ def random_layers(rng, *sizes):
 
 
 def random_network(
-    form="sequential", activation="relu", encoded=True, cores=CORES, num_tasks=5, roll_outs=True, **metadata
+    form="sequential", activation="relu", encoded=True, cores=CORES, num_tasks=5, roll_outs=True, **further
 ):
     rng = np.random.default_rng(1)
     row, state, K = row_size(len(cores)), state_size(sum(cores), len(cores), roll_outs=roll_outs), len(cores)
     if encoded:
         encoder = random_layers(rng, row - 1, 40, 6, 6)
         head = random_layers(rng, 6 * (2 if form == "joint" else 1) + row - 1 + state, 12, 7, K)
-        return Network(form, activation, cores, 0, encoder, head, metadata, roll_outs=roll_outs)
+        return Network(form, activation, cores, 0, encoder, head, **{"metadata": {}, "roll_outs": roll_outs} | further)
     head = random_layers(rng, num_tasks * row + state, 12, 30, K * (num_tasks if form == "joint" else 1))
-    return Network(form, activation, cores, num_tasks, (), head, metadata)
+    return Network(form, activation, cores, num_tasks, (), head, **{"metadata": {}} | further)
 
 
 def forward(layers, x, activation, last_linear=False):
@@ -157,7 +160,7 @@ def test_decisions_are_those_of_the_torch_network(form, roll_outs):
 @both_forms
 def test_a_policy_survives_its_file(form, encoded, tmp_path):
     kind = {"activation": "relu", "roll_outs": False} if encoded else {"activation": "tanh"}
-    network = random_network(form, encoded=encoded, **kind, teacher="none", note="å")
+    network = random_network(form, encoded=encoded, **kind, metadata={"teacher": "none", "note": "å"})
     save_policy(tmp_path / "a.policy", network)
     policy = offload_gym.load_policy(tmp_path / "a.policy")
     np.testing.assert_equal(policy.network.encoder, network.encoder)
@@ -170,12 +173,86 @@ def test_a_policy_survives_its_file(form, encoded, tmp_path):
     np.testing.assert_array_equal(policy.decide(sample()), NetworkPolicy(network).decide(sample()))
 
 
+TRAINING = {
+    "objective": "mean",
+    "observation_noise": "last",
+    "trained_tasks": (2, 9),
+    "trained_range": TrainedRange(Bounds(0.01895, 3.73), Bounds(7.5, 50.0), Bounds(0.001, 0.09), Bounds(0.0, math.inf)),
+    "scenario": "default, trace.csv",
+    "scenario_fields": described(offload_gym.make_scenario("vision", num_tasks=2, max_tasks=9)),
+    "learning_curve": ((0.5, 0.4), (3.0, 0.05)),
+}
+OLD = ("roll_outs", "dependent", "objective", "observation_noise", "trained_num_tasks", "trained_fewest_tasks")
+OLD += (*(f"trained_range_{name}" for name in TrainedRange._fields), "scenario", "scenario_fields", "learning_curve")
+
+
+def rewritten(path, **changes):
+    """The policy file with these metadata, without those that are None."""
+    tensors, metadata = read_safetensors(path)
+    path.write_bytes(save(tensors, {name: text for name, text in (metadata | changes).items() if text is not None}))
+
+
+def test_what_a_file_says_of_the_training_is_read_once_into_fields(tmp_path):
+    network = random_network(**TRAINING)
+    save_policy(tmp_path / "a.policy", network)
+    loaded = load_network(tmp_path / "a.policy")
+    assert {name: getattr(loaded, name) for name in TRAINING} == TRAINING
+    assert loaded.metadata == {"format": "offload_gym.policy/1"}
+    assert metadata_of(loaded) == metadata_of(network)
+    save_policy(tmp_path / "b.policy", random_network(observation_noise=0.3))
+    assert load_network(tmp_path / "b.policy").observation_noise == 0.3
+
+
+def test_a_file_of_an_older_version_is_read_and_what_it_lacks_is_not_known(tmp_path):
+    path = tmp_path / "a.policy"
+    save_policy(path, random_network(**TRAINING))
+    rewritten(path, trained_fewest_tasks=None)
+    assert load_network(path).trained_tasks == (9, 9)
+    rewritten(path, trained_range_speed=None)
+    assert load_network(path).trained_range == TRAINING["trained_range"]._replace(speed=Bounds())
+    rewritten(path, **dict.fromkeys(OLD))
+    old, unknown = load_network(path), random_network()
+    assert {name: getattr(old, name) for name in TRAINING} == {name: getattr(unknown, name) for name in TRAINING}
+    assert (old.objective, old.observation_noise, old.trained_tasks, old.scenario_fields) == ("makespan", 0, None, None)
+    np.testing.assert_array_equal(NetworkPolicy(old).decide(sample()), NetworkPolicy(unknown).decide(sample()))
+
+
+MALFORMED = [
+    ("form", "other"), ("activation", "gelu"), ("cores", "1,x"), ("cores", "1,-2,8"), ("num_tasks", "many"),
+    ("dependent", "7"), ("roll_outs", ""), ("objective", "speed"), ("observation_noise", "high"),
+    ("observation_noise", "nan"), ("observation_noise", "-1"), ("trained_num_tasks", "8.0"),
+    ("trained_fewest_tasks", "-3"), ("trained_range_send", "from here to there"), ("trained_range_speed", "3"),
+    ("trained_range_propagation", "2 1"), ("trained_range_backlog", "0 nan"), ("scenario_fields", "default"),
+    ("scenario_fields", "[1]"), ("scenario_fields", "[" * 100_000), ("learning_curve", "1 2;3"),
+    ("learning_curve", "1 nan"), ("learning_curve", ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "text"), MALFORMED, ids=[f"{name} {text[:20]}" for name, text in MALFORMED])
+def test_a_malformed_field_is_named_with_its_value(name, text, tmp_path):
+    path = tmp_path / "a.policy"
+    save_policy(path, random_network(**TRAINING))
+    rewritten(path, **{name: text})
+    with pytest.raises(ValueError, match="must be") as error:
+        load_network(path)
+    start = f"{path} has the {name} {text[:100]!r}; it must be "
+    assert str(error.value).startswith(start)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < len(start) + 60
+
+
+@pytest.mark.parametrize("most", ["3", None])
+def test_the_fewest_tasks_are_no_more_than_the_most(most, tmp_path):
+    save_policy(tmp_path / "a.policy", random_network())
+    rewritten(tmp_path / "a.policy", trained_fewest_tasks="4", trained_num_tasks=most)
+    with pytest.raises(ValueError, match=f"a.policy has the trained_fewest_tasks 4; .* trained_num_tasks, {most}$"):
+        load_network(tmp_path / "a.policy")
+
+
 def test_a_file_that_does_not_speak_of_roll_outs_is_of_a_network_that_reads_them(tmp_path):
     path = tmp_path / "a.policy"
     save_policy(path, random_network())
-    tensors, metadata = read_safetensors(path)
-    del metadata["roll_outs"]
-    path.write_bytes(save(tensors, metadata))
+    rewritten(path, roll_outs=None)
     assert load_network(path).roll_outs
 
 
@@ -335,7 +412,7 @@ def test_a_network_that_tries_no_schedules_keeps_none():
     assert not NetworkPolicy(network).keep_best
     with pytest.raises(ValueError, match="keep_best is True"):
         NetworkPolicy(network, keep_best=True)
-    assert not NetworkPolicy(random_network(observation_noise="0.3")).keep_best
+    assert not NetworkPolicy(random_network(observation_noise=0.3)).keep_best
 
 
 @pytest.mark.parametrize("refine", [(None, None), ("flip", "makespan"), ("swap", "mean")])
@@ -353,7 +430,7 @@ def test_the_fast_runtime_decides_as_the_general_one(form, encoded, refine):
 
 
 def test_instances_unlike_those_of_the_training_are_told_once():
-    policy = NetworkPolicy(random_network(trained_num_tasks="7", trained_fewest_tasks="5"))
+    policy = NetworkPolicy(random_network(trained_tasks=(5, 7)))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         policy.decide(sample(5)), policy.decide(sample(7))

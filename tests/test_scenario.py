@@ -1,12 +1,16 @@
+import copy
 import dataclasses
 import json
+import pickle
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
 from offload_gym import Scenario, latency, make_scenario, sample_instances, solve
+from offload_gym.application_presets import random_application
 from offload_gym.cnns import CNN_NAMES, cnn_task
-from offload_gym.scenario import PRESETS, RANGE_FIELDS, as_scenario
+from offload_gym.scenario import PRESETS, RANGE_FIELDS, RANGES, as_scenario, described, difference
 from offload_gym.solvers.greedy import greedy
 
 SAMPLES = 20_000
@@ -110,17 +114,15 @@ def test_changes():
     assert dataclasses.replace(scenario, num_tasks=8, num_edges=1, edge_hz=(4e9, 12e9), correlation=0.9) == Scenario()
 
 
-def test_unknown_preset():
-    with pytest.raises(ValueError, match=r"scenario is 'urban'; the presets are default, vision"):
-        make_scenario("urban")
-
-
-def test_unknown_field():
-    with pytest.raises(ValueError, match=r"no field 'num_task'; its fields are .*num_tasks"):
-        make_scenario("default", num_task=3)
-
-
 BAD_RANGES = [(2.0, 1.0), (-1.0, 1.0), (1.0, np.inf), (np.nan, 1.0), (1.0, np.nan), (1.0,), 3.0, (1.0, 2.0, 3.0), "ab"]
+
+
+def test_the_record_of_the_ranges_has_each_under_its_name():
+    given = {name: ((1 + i) / 100, (2 + i) / 100) for i, name in enumerate(RANGE_FIELDS)}
+    (record,) = make_scenario(**given).ranges()
+    assert {name: (record[name]["low"], record[name]["high"]) for name in RANGES.names} == given
+    pairs = [field.name for field in dataclasses.fields(Scenario) if np.shape(field.default) == (2,)]
+    assert pairs == list(RANGE_FIELDS)  # each field that is a pair is a range, by its type
 
 
 @pytest.mark.parametrize("field", RANGE_FIELDS)
@@ -193,6 +195,35 @@ def test_round_trip(scenario):
     assert make_scenario(**json.loads(json.dumps(scenario.to_dict()))) == scenario
 
 
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_scenario_of_a_presets_name_is_that_preset(name):
+    preset = make_scenario(name)
+    assert Scenario(name) == Scenario(name=name) == preset
+    assert all(getattr(preset, field) == value for field, value in PRESETS[name].items())
+    changed = make_scenario(name, transmit_w=0.7)
+    assert Scenario(name, transmit_w=0.7) == dataclasses.replace(preset, transmit_w=0.7) == changed != preset
+    for kept in (copy.copy(changed), copy.deepcopy(changed), pickle.loads(pickle.dumps(changed))):
+        assert kept == changed
+        assert kept.graphs == changed.graphs
+
+
+def test_a_scenario_in_an_environments_specification_survives_json():
+    scenario = {"name": "vision", "num_tasks": 3, "uplink_bps": (1e6, 2e6)}
+    spec = gym.make("offload_gym/Joint-v0", scenario=scenario).unwrapped.spec
+    again = gym.make(gym.envs.registration.EnvSpec.from_json(spec.to_json()))
+    assert again.unwrapped.scenario == make_scenario("vision", num_tasks=3, uplink_bps=(1e6, 2e6))
+
+
+@pytest.mark.parametrize("make", [Scenario, make_scenario])
+def test_a_scenario_of_another_name_or_field_is_refused(make):
+    with pytest.raises(ValueError, match=r"^scenario is 'urban'; the presets are default, vision[^\n]*$"):
+        make("urban")
+    with pytest.raises(ValueError, match=r"^scenario is \['vision'\]; the presets are"):
+        make(["vision"])
+    with pytest.raises(ValueError, match=r"^a scenario has no field 'num_task'; its fields are name, num_tasks[^\n]*$"):
+        make("default", num_task=3)
+
+
 def test_what_stands_for_a_scenario():
     vision = make_scenario("vision")
     assert as_scenario("vision") == vision
@@ -205,3 +236,31 @@ def test_what_stands_for_a_scenario():
 def test_what_does_not_stand_for_a_scenario(value):
     with pytest.raises(ValueError, match=r"^scenario is .*; it must be a preset's name, a dict .*, or a Scenario$"):
         as_scenario(value)
+
+
+def test_scenarios_are_compared_field_by_field_as_a_file_describes_them(tmp_path):
+    vision = make_scenario("vision")
+    kept = json.loads(json.dumps(described(vision)))
+    assert difference(kept, vision) is None
+    assert difference(kept, dataclasses.replace(vision, edge_cores=3)) == ("edge_cores", 2, 3)
+    assert difference(kept, make_scenario()) == ("name", "vision", "default")
+    assert difference(kept, dataclasses.replace(vision, num_tasks=3), but=("num_tasks",)) is None
+    # A field that an older version did not know had its default value; of a newer one nothing is known.
+    del kept["transmit_w"]
+    assert difference(kept, vision) is None
+    assert difference(kept, dataclasses.replace(vision, transmit_w=0.7)) == ("transmit_w", 0.5, 0.7)
+    assert difference(kept | {"humidity": 0.3}, vision) == ("humidity", 0.3, None)
+
+
+def test_long_fields_and_traces_are_described_by_a_digest_of_what_is_in_them(tmp_path):
+    own = [make_scenario(applications=(random_application(60, seed=seed),)) for seed in (1, 1, 2)]
+    assert len(json.dumps(described(own[0]))) < 4_000
+    assert difference(described(own[0]), own[1]) is None
+    assert difference(described(own[0]), own[2])[0] == "applications"
+    paths = [tmp_path / name for name in ("a.csv", "copy.csv", "b.csv")]
+    for path, rate in zip(paths, (3, 3, 4), strict=True):
+        path.write_text(f"mbps\n{rate}\n7\n")
+    traces = [make_scenario(radio="trace", trace_path=path) for path in paths]
+    assert difference(described(traces[0]), traces[1]) is None
+    assert difference(described(traces[0]), traces[2])[0] == "trace_path"
+    assert str(tmp_path) not in json.dumps(described(traces[0]))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import offload_gym
-from offload_gym.trained_range import PREFIX, range_metadata, unlike_trained
+from offload_gym.trained_range import Bounds, TrainedRange, range_of, unlike_trained
 
 
 def sample(num_instances=200, **changes):
@@ -22,17 +22,22 @@ def test_ratios_by_hand():
         propagation_s=[[0, 0.01, 0.04]],
     )  # fmt: skip
     # The device runs 4e9 cycles on 2 cores of 1e9 in 2 s; the faster uplink sends 4e6 bits in 2 s.
-    expected = {"send": "1 1", "speed": "10 10", "propagation": "0.02 0.02", "backlog": "0.25 0.25"}
-    assert range_metadata(instances) == {PREFIX + name: text for name, text in expected.items()}
+    found = range_of(instances)
+    assert found == TrainedRange(Bounds(1, 1), Bounds(10, 10), Bounds(0.02, 0.02), Bounds(0.25, 0.25))
+
+
+def test_bounds_have_four_digits():
+    assert all(float(f"{value:.4g}") == value for bounds in range_of(sample()) for value in bounds)
+    assert all(bounds.low < bounds.high for bounds in range_of(sample()))
 
 
 def test_instances_are_inside_their_own_range_and_others_are_told_apart():
-    metadata = range_metadata(sample())
-    assert unlike_trained(metadata, sample()) == ""
-    assert unlike_trained({}, sample()) == ""
-    assert unlike_trained({PREFIX + "send": "from here to there"}, sample()) == ""
+    trained = range_of(sample())
+    assert unlike_trained(trained, sample()) == ""
+    assert unlike_trained(TrainedRange(), sample()) == ""
+    assert unlike_trained(trained._replace(send=Bounds()), sample()) == ""
     slow = sample(uplink_bps=(1e4, 1e5))
-    message = unlike_trained(metadata, slow)
+    message = unlike_trained(trained, slow)
     assert message.startswith("the time to send all tasks over the time to run all tasks on the device from 0.0")
     assert message.endswith("(outside it: 100% of these instances)")
 
@@ -45,7 +50,7 @@ def test_a_shipped_network_warns_once_and_only_where_it_should():
         student.decide(sample(2000))
         for seed in range(10):
             instances = offload_gym.sample_instances("default", 10_000, seed)
-            assert unlike_trained(student.network.metadata, instances) == ""
+            assert unlike_trained(student.network.trained_range, instances) == ""
         slow = sample(uplink_bps=(1e4, 1e5))
         student.decide(slow)  # no larger than those that were looked at: each would take longer than deciding
     student = offload_gym.make_policy("student")

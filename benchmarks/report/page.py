@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.analysis import NOTE, front
 from benchmarks.comparison import BESIDE_CURVES
@@ -17,6 +17,7 @@ from benchmarks.report.explorer import explorer
 from offload_gym import __version__
 from offload_gym.files import replacing
 from offload_gym.policy_file import load_network
+from offload_gym.scenario import digest_of
 
 HERE = Path(__file__).parent
 SCRIPTS = ("chart.js", "comparison.js", "explorer.js", "page.js")
@@ -27,7 +28,7 @@ GAPS = ("gap_mean", "gap_p95", "gap_max", "exact_match", "label_accuracy")
 NUMBERS = ("num_tasks", "num_edges", *GAPS, "decide_us_p50", "decide_us_p99", "num_parameters")
 WITH_DELAY = ("gap_with_delay", "gap_with_delay_on_slow_device")
 FURTHER = ("num_instances", "gap_mean_low", "gap_mean_high", "optimal_share", *WITH_DELAY)
-QUANTILES, NOISE = "gap_quantiles", "observation_noise"
+QUANTILES, NOISE, DIGEST = "gap_quantiles", "observation_noise", "scenario_digest"
 
 
 def write_report(folder: Path, policy_files: Sequence[Path], agents_folder: Path | None, seed: int) -> Path:
@@ -84,24 +85,23 @@ def read_comparisons(path: Path) -> list[dict[str, Any]]:
     wanted = "it must hold the rows that `python -m benchmarks policies --json` writes"
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise ValueError(f"{path} holds no list of rows; {wanted}")
-    together: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    together: dict[Key, list[dict[str, Any]]] = {}
     for number, row in enumerate(rows):
         for name in (*TEXTS, *NUMBERS):
             if name not in row:
                 raise ValueError(f"{path} has no {name} in row {number}; {wanted}")
         # Nothing else of the row comes onto the page.
-        row = {name: row[name] for name in (*TEXTS, *NUMBERS, *FURTHER, QUANTILES, NOISE) if name in row}
+        row = {name: row[name] for name in (*TEXTS, *NUMBERS, *FURTHER, QUANTILES, NOISE, DIGEST) if name in row}
         for name, value in row.items():
             if not _fits(name, value):
                 raise ValueError(f"{path} has {value!r} as {name} in row {number}; {wanted}")
-        key = row["scenario"], row["num_tasks"], row["num_edges"], row["objective"], row.get(NOISE, 0.0)
-        together.setdefault(key, []).append(row)
+        together.setdefault(_key(row), []).append(row)
     return [_comparison(path, rows) for rows in together.values()]
 
 
 def _fits(name: str, value: object) -> bool:
     """Whether a field of a row is what the page can show."""
-    if name in TEXTS:
+    if name in (*TEXTS, DIGEST):
         return isinstance(value, str)
     if name == NOISE:
         return value == "last" or _is_number(value)
@@ -118,11 +118,10 @@ def _is_number(value: object) -> bool:
 
 def _comparison(path: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
     first = rows[0]
-    key = first["scenario"], first["objective"], first["num_tasks"], first["num_edges"] + 2, first.get(NOISE, 0.0)
     infinite = [row | {"gap_mean": math.inf} if row["gap_mean"] is None else row for row in rows]
     return {
-        "title": _title(*key),
-        "key": [str(part) for part in key],
+        "title": _title(_key(first)),
+        "key": _key(first),
         "file": path.name,
         "num_instances": first.get("num_instances"),
         "front": front(infinite),
@@ -130,9 +129,31 @@ def _comparison(path: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _title(scenario: object, objective: object, num_tasks: object, num_locations: object, noise: object) -> str:
-    title = f"{scenario}, n = {num_tasks}, K = {num_locations}, {objective}"
-    return title if str(noise) in ("0", "0.0") else f"{title}, observation noise {noise}"
+class Key(NamedTuple):
+    """What the policies of one table or figure have in common."""
+
+    scenario: str
+    objective: str
+    num_tasks: int | None  # at most; None where it is not known
+    num_locations: int
+    noise: float | str
+    digest: str  # of all fields of the scenario; empty where they are not known
+
+
+def _key(row: dict[str, Any]) -> Key:
+    return Key(
+        scenario=row["scenario"],
+        objective=row["objective"],
+        num_tasks=row["num_tasks"],
+        num_locations=row["num_edges"] + 2,
+        noise=row.get(NOISE, 0.0),
+        digest=row.get(DIGEST, ""),
+    )
+
+
+def _title(key: Key) -> str:
+    title = f"{key.scenario}, n = {key.num_tasks or 'unknown'}, K = {key.num_locations}, {key.objective}"
+    return f"{title}, observation noise {key.noise}" if key.noise else title
 
 
 def read_curves(folder: Path, comparisons: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -142,31 +163,30 @@ def read_curves(folder: Path, comparisons: Sequence[dict[str, Any]]) -> list[dic
     """
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder; it must be one of policies that `python -m agents` trained")
-    together: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    together: dict[Key, list[dict[str, Any]]] = {}
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         network = load_network(path)
-        metadata = network.metadata
-        if "learning_curve" not in metadata:
+        if not network.learning_curve:
             continue
-        try:
-            points = [[float(number) for number in point.split()] for point in metadata["learning_curve"].split(";")]
-            if not all(len(point) == 2 and all(map(math.isfinite, point)) for point in points):
-                raise ValueError
-        except ValueError:
-            raise ValueError(f"{path}: its learning_curve is not a list of seconds and gaps") from None
-        agent = {"policy": path.name.removesuffix(SUFFIX), "points": points}
-        names = ("scenario", "objective", "trained_num_tasks")
-        key = *(metadata.get(name, "") for name in names), str(len(network.cores)), metadata.get(NOISE, "0.0")
+        agent = {"policy": path.name.removesuffix(SUFFIX), "points": [list(point) for point in network.learning_curve]}
+        key = Key(
+            scenario=network.scenario,
+            objective=network.objective,
+            num_tasks=network.trained_tasks and network.trained_tasks[1],
+            num_locations=len(network.cores),
+            noise=network.observation_noise,
+            digest="" if network.scenario_fields is None else digest_of(network.scenario_fields),
+        )
         together.setdefault(key, []).append(agent)
     return [
-        {"title": _title(*key), "agents": agents, "beside": _beside(comparisons, key)}
+        {"title": _title(key), "agents": agents, "beside": _beside(comparisons, key)}
         for key, agents in together.items()
     ]
 
 
-def _beside(comparisons: Sequence[dict[str, Any]], key: tuple[str, ...]) -> list[dict[str, Any]]:
+def _beside(comparisons: Sequence[dict[str, Any]], key: Key) -> list[dict[str, Any]]:
     for comparison in comparisons:
-        if tuple(comparison["key"]) == key:
+        if comparison["key"] == key:
             return [
                 {"policy": row["policy"], "gap": row["gap_mean"]}
                 for row in comparison["rows"]
