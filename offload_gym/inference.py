@@ -98,6 +98,24 @@ def _layer(typing_context, weights, at, inputs, outputs, values, source, target,
     return signature, generate
 
 
+@intrinsic
+def _lent(typing_context, array):
+    """The same array without a count of references, which costs time wherever a named tuple is read in a loop.
+
+    The caller must keep the array itself until the last use.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        given, lent = (context.make_array(array)(context, builder, *value) for value in (arguments, ()))
+        for field in ("nitems", "itemsize", "data", "shape", "strides"):
+            setattr(lent, field, getattr(given, field))
+        for field in ("meminfo", "parent"):
+            setattr(lent, field, cgutils.get_null_value(getattr(given, field).type))
+        return lent._getvalue()
+
+    return array(array), generate
+
+
 def _padded(size: int, multiple: int) -> int:
     return -(-size // multiple) * multiple
 
@@ -164,9 +182,9 @@ def unpack_plan(numbers, weights):
         numbers[6],
         numbers[7],
         numbers[8],
-        numbers[CORE_AT:layers_at],
-        numbers[layers_at:],
-        weights,
+        _lent(numbers[CORE_AT:layers_at]),
+        _lent(numbers[layers_at:]),
+        _lent(weights),
     )
 
 
@@ -184,11 +202,13 @@ class Layout(NamedTuple):
 
 
 class Room(NamedTuple):
-    """Memory for one instance of up to n tasks; C cores at K locations, times in terms of the scale once it is known.
+    """What the phases fill for one instance of up to n tasks; C cores at K locations.
 
-    A location is the ascending times at which its cores are free.
+    A location is the ascending times at which its cores are free. Times are in seconds until ``_start`` divides them by
+    the scale.
     """
 
+    count: int  # tasks of the instance
     layout: Layout
     values: NDArray[np.float32]  # all that layers read and write
     times: NDArray[np.float64]  # (n, K, 4)
@@ -211,15 +231,18 @@ class Ends(NamedTuple):
 
 
 class SoFar(NamedTuple):
-    """The tasks that are placed; when the cores are free is in ``Room.free_s``."""
+    """The schedule of the tasks that are placed; when cores are free then is in ``Room.free_s``."""
 
     radio_s: float
     largest_s: float
     total_s: float
+    greedy: Ends  # of the schedule in which greedy earliest completion places the later tasks
+    best_value: float  # of all whole schedules that were tried
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _value(largest_s, total_s, plan):
+    """What is minimised: the makespan, or the sum of completions."""
     return total_s if plan.objective == MEAN else largest_s
 
 
@@ -241,21 +264,27 @@ def _lay_out(n, plan):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _new_room(n, plan):
-    layout = _lay_out(n, plan)
+def _allocate(n, layout, plan):
+    """The arrays of a ``Room``: few, since it takes as long to make a small one as a large one."""
     widest = 0  # inputs or outputs of a layer
     for layer in range(plan.encoder_layers + plan.head_layers):
         widest = max(widest, plan.layers[3 * layer + 1], plan.layers[3 * layer + 2])
     values = np.zeros(layout.scratch + 2 * (-(-widest // LANES) * LANES), dtype=np.float32)
-    times = np.empty((n, plan.num_locations, 4))
-    # As rows of few arrays, since it takes as long to make a small array as a large one.
-    free_s = np.empty((3, plan.core_at[plan.num_locations]))
-    choices = np.empty((2, n), dtype=np.int64)
-    options_s = np.empty((3, plan.num_locations))
+    times, options_s = np.empty((n, plan.num_locations, 4)), np.empty((3, plan.num_locations))
+    free_s, choices = np.empty((3, plan.core_at[plan.num_locations])), np.empty((2, n), dtype=np.int64)
+    return values, times, free_s, choices, options_s
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _new_room(count, layout, memory):
+    """The ``Room`` of an instance of ``count`` tasks in the arrays of ``_allocate``, which the caller keeps."""
+    values, times, free_s, choices, options_s = memory
+    free_s, choices, options_s = _lent(free_s), _lent(choices), _lent(options_s)
     return Room(
+        count,
         layout,
-        values,
-        times,
+        _lent(values),
+        _lent(times),
         free_s[0],
         free_s[1],
         free_s[2],
@@ -325,7 +354,7 @@ def _complete(times, first, count, core_at, radio_s, free_s, decision):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _open(task, location, backlog_s, count, plan, room):
+def _open(task, location, backlog_s, plan, room):
     """Fill the stage times of one instance and the times at which its cores are free.
 
     Returns whether its locations have the cores that the network knows.
@@ -343,7 +372,7 @@ def _open(task, location, backlog_s, count, plan, room):
                 at -= 1
             start_s[at] = value_s
         pace = paces(location, k)
-        for i in range(count):
+        for i in range(room.count):
             times[i, k, SEND], times[i, k, PATH], times[i, k, RUN], times[i, k, RETURN] = stage_times(
                 task, i, k, pace, True, True
             )
@@ -351,12 +380,12 @@ def _open(task, location, backlog_s, count, plan, room):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _start(count, radio_s, best, plan, room):
+def _start(radio_s, best, plan, room):
     """Fill ``best`` with greedy earliest completion, and divide all times by its makespan, the scale.
 
-    Returns the ends of that schedule and one over the scale.
+    Returns what is ``SoFar`` before the first task.
     """
-    times, start_s, free_s = room.times, room.start_s, room.free_s
+    times, start_s, free_s, count = room.times, room.start_s, room.free_s, room.count
     for i in range(count, len(best)):
         best[i] = 0  # padding
     _copy(start_s, free_s)
@@ -369,13 +398,15 @@ def _start(count, radio_s, best, plan, room):
     for c in range(len(start_s)):
         start_s[c] *= per_s
         free_s[c] = start_s[c]
-    return Ends(makespan_s * per_s, total_s * per_s), per_s
+    greedy = Ends(makespan_s * per_s, total_s * per_s)
+    return SoFar(radio_s * per_s, 0.0, 0.0, greedy, _value(greedy.largest_s, greedy.total_s, plan))
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _encode(count, plan, room):
+def _encode(plan, room):
     """Fill the task rows and the sums of the encodings from each task on."""
     layout, values, times, code = room.layout, room.values, room.times, plan.code
+    count = room.count
     for e in range(code):
         values[np.uint64(layout.later + count * code) + np.uint64(e)] = 0.0
     for i in range(count - 1, -1, -1):
@@ -393,13 +424,13 @@ def _encode(count, plan, room):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _write_state(i, count, so_far, room):
-    """Fill the state before task ``i`` of ``count`` is placed, up to the options."""
+def _write_state(i, so_far, room):
+    """Fill the state before task ``i`` is placed, up to the options."""
     values, free_s = room.values, room.free_s
     at = np.uint64(room.layout.state_at)
     values[at] = squash(so_far.radio_s)
     values[at + np.uint64(1)] = squash(so_far.largest_s)
-    values[at + np.uint64(2)] = (count - i) / count
+    values[at + np.uint64(2)] = (room.count - i) / room.count
     for c in range(np.uint64(len(free_s))):
         values[at + np.uint64(3) + c] = squash(free_s[c])
 
@@ -426,47 +457,49 @@ def _try_next(i, so_far, plan, room):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _roll_out(i, k, count, so_far, plan, room):
+def _roll_out(i, k, so_far, plan, room):
     """The ends of the schedule where task ``i`` goes to ``k`` and greedy earliest completion places the later tasks."""
     times, free_s = room.times, room.trial_free_s
     _copy(room.free_s, free_s)
     take_sorted(free_s, plan.core_at[k], plan.core_at[k + 1], room.finishes_s[k])
     radio_s = so_far.radio_s + times[i, k, SEND]
-    later_s, later_total_s = _complete(times, i + 1, count, plan.core_at, radio_s, free_s, room.trial)
+    later_s, later_total_s = _complete(times, i + 1, room.count, plan.core_at, radio_s, free_s, room.trial)
     return Ends(max(room.largest_s[k], later_s), room.totals_s[k] + later_total_s)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _try_choices(i, count, so_far, greedy_k, greedy, best, best_value, plan, room):
+def _try_choices(i, soonest_k, best, so_far, plan, room):
     """Try each location for task ``i`` with greedy earliest completion behind it; returns the best value so far.
 
-    What placing it at ``greedy_k`` leads to is known. Replaces the ends of the options, and shows them to the network.
+    What placing it at ``soonest_k`` leads to is known. Replaces the ends of the options, and shows them to the network.
     """
     at, num_locations = np.uint64(room.layout.options_at), np.uint64(plan.num_locations)
+    best_value = so_far.best_value
     for k in range(plan.num_locations):
-        ends = greedy
-        if k != greedy_k:
-            ends = _roll_out(i, k, count, so_far, plan, room)
+        ends = so_far.greedy
+        if k != soonest_k:
+            ends = _roll_out(i, k, so_far, plan, room)
             value = _value(ends.largest_s, ends.total_s, plan)
             if plan.keep_best and value < best_value:
                 best_value = value
                 for j in range(i):
                     best[j] = room.decision[j]
                 best[i] = k
-                for j in range(i + 1, count):
+                for j in range(i + 1, room.count):
                     best[j] = room.trial[j]
         room.largest_s[k], room.totals_s[k] = ends
         if plan.roll_outs == SHOWN:
             shown_at = at + num_locations + np.uint64(k)
             room.values[shown_at] = squash(ends.largest_s)
-            room.values[shown_at + num_locations] = squash(ends.total_s / count)
+            room.values[shown_at + num_locations] = squash(ends.total_s / room.count)
     return best_value
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _show(i, count, n, room):
+def _show(i, room):
     """Fill the rows of the plain observation: those of the tasks from ``i`` on, with a leading 1, then zeros."""
     values, features, target = room.values, room.layout.features, room.layout.head
+    count, n = room.count, len(room.decision)
     for j in range(i, count):
         at = target + (j - i) * (1 + features)
         values[np.uint64(at)] = 1.0
@@ -477,7 +510,7 @@ def _show(i, count, n, room):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _score(i, count, scores, plan, room):
+def _score(i, scores, plan, room):
     """Run the head for task ``i``; returns where its scores begin in the values, given where those before it did."""
     layout, values, code = room.layout, room.values, plan.code
     if plan.encoder_layers > 0:
@@ -488,7 +521,7 @@ def _score(i, count, scores, plan, room):
     elif plan.is_joint and i > 0:  # one pass gave the scores of all tasks
         return scores + np.uint64(plan.num_locations)
     else:
-        _show(i, count, len(room.decision), room)
+        _show(i, room)
     last = plan.encoder_layers + plan.head_layers
     return np.uint64(run_layers(plan, plan.encoder_layers, last, False, values, layout.head, layout.scratch))
 
@@ -514,56 +547,57 @@ def _lowest(values):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _extend(i, k, so_far, plan, room):
-    """Place task ``i`` at ``k``; returns what is ``SoFar`` then."""
+def _extend(i, k, so_far, greedy, best_value, plan, room):
+    """Place task ``i`` at ``k``; returns what is ``SoFar`` then, with these ``greedy`` and ``best_value``."""
     first = plan.core_at[k]
     radio_s, finish_s, completion_s = try_sorted(room.times, i, k, so_far.radio_s, room.free_s[first])
     take_sorted(room.free_s, first, plan.core_at[k + 1], finish_s)
-    return SoFar(radio_s, max(so_far.largest_s, completion_s), so_far.total_s + completion_s)
+    largest_s, total_s = max(so_far.largest_s, completion_s), so_far.total_s + completion_s
+    return SoFar(radio_s, largest_s, total_s, greedy, best_value)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _choose(count, so_far, greedy, best, plan, room):
-    """Fill ``Room.decision``, and ``best`` with the best schedule that was tried, where it is kept.
+def _choose(best, so_far, plan, room):
+    """Fill ``Room.decision`` with the choices of the network, and keep the best schedule that is tried in ``best``.
 
-    ``greedy`` are the ends of the schedule in ``best``. Returns what is ``SoFar`` then, in the sequential form, and the
-    best value.
+    Returns what is ``SoFar`` then. In the joint form no task is placed.
     """
-    best_value = _value(greedy.largest_s, greedy.total_s, plan)
     scores = np.uint64(0)
-    for i in range(count):
+    for i in range(room.count):
+        best_value = so_far.best_value
         if i == 0 or not plan.is_joint:
             if plan.head_layers > 0:
-                _write_state(i, count, so_far, room)
-            greedy_k = _try_next(i, so_far, plan, room)
+                _write_state(i, so_far, room)
+            soonest_k = _try_next(i, so_far, plan, room)
             if i == 0:  # times in other units may break a tie in another way
-                greedy_k = best[0]
+                soonest_k = best[0]
             if plan.roll_outs != NOT_TRIED:
-                best_value = _try_choices(i, count, so_far, greedy_k, greedy, best, best_value, plan, room)
+                best_value = _try_choices(i, soonest_k, best, so_far, plan, room)
         if plan.head_layers > 0:
-            scores = _score(i, count, scores, plan, room)
+            scores = _score(i, scores, plan, room)
             k = _highest(room.values, scores, plan.num_locations)
         else:
             k = _lowest(room.totals_s if plan.objective == MEAN else room.largest_s)
         room.decision[i] = k
-        if not plan.is_joint:
-            greedy = Ends(room.largest_s[k], room.totals_s[k])
-            so_far = _extend(i, k, so_far, plan, room)
-    return so_far, best_value
+        if plan.is_joint:
+            so_far = SoFar(so_far.radio_s, so_far.largest_s, so_far.total_s, so_far.greedy, best_value)
+        else:
+            so_far = _extend(i, k, so_far, Ends(room.largest_s[k], room.totals_s[k]), best_value, plan, room)
+    return so_far
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _commit(count, so_far, best, best_value, plan, room):
-    """What the network chose becomes ``best``, unless a better schedule was tried and is kept."""
+def _commit(best, so_far, plan, room):
+    """Put what the network chose into ``best``, unless the best schedule is kept and another one is better."""
     takes = not plan.keep_best
     # In the sequential form, with roll-outs, it is one of those of the last choice.
     if plan.keep_best and (plan.is_joint or plan.roll_outs == NOT_TRIED):
         if plan.is_joint:
-            for i in range(count):
-                so_far = _extend(i, room.decision[i], so_far, plan, room)
-        takes = _value(so_far.largest_s, so_far.total_s, plan) < best_value
+            for i in range(room.count):
+                so_far = _extend(i, room.decision[i], so_far, so_far.greedy, so_far.best_value, plan, room)
+        takes = _value(so_far.largest_s, so_far.total_s, plan) < so_far.best_value
     if takes:
-        for i in range(count):
+        for i in range(room.count):
             best[i] = room.decision[i]
 
 
@@ -608,18 +642,20 @@ def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts
     plan = unpack_plan(plan, weights)
     if plan.num_locations != locations.shape[1]:
         return False
-    room = _new_room(n, plan)
+    layout = _lay_out(n, plan)
+    memory = _allocate(n, layout, plan)
     for b in range(len(tasks)):
-        count, best = task_counts[b], decisions[b]
-        if not _open(tasks[b], locations[b], backlog_s[b], count, plan, room):
+        # Made here, so that the memory is needed, and not freed, as long as there may be a next instance.
+        room = _new_room(task_counts[b], layout, memory)
+        if not _open(_lent(tasks[b]), _lent(locations[b]), _lent(backlog_s[b]), plan, room):
             return False
-        greedy, per_s = _start(count, radio_backlog_s[b], best, plan, room)
-        radio_s = radio_backlog_s[b] * per_s
+        best = _lent(decisions[b])
+        start = _start(radio_backlog_s[b], best, plan, room)
         if plan.head_layers > 0:
-            _encode(count, plan, room)
-        so_far, best_value = _choose(count, SoFar(radio_s, 0.0, 0.0), greedy, best, plan, room)
-        _commit(count, so_far, best, best_value, plan, room)
+            _encode(plan, room)
+        so_far = _choose(best, start, plan, room)
+        _commit(best, so_far, plan, room)
         if plan.refine != NO_REFINEMENT:
-            times, own = room.times[:count], room.decision[:count]
-            _refine(times, own, best[:count], radio_s, room.start_s, plan.core_at, plan.refine)
+            times, own = room.times[: room.count], room.decision[: room.count]
+            _refine(times, own, best[: room.count], start.radio_s, room.start_s, plan.core_at, plan.refine)
     return True
