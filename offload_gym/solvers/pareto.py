@@ -21,10 +21,13 @@ starts from a better incumbent.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
-from offload_gym.delay import COST, MEAN, PATH, RETURN, RUN, SEND, energy_price, send_input
+from offload_gym.delay import COST, MEAN, PATH, RETURN, RUN, SEND, energy_price, take_sorted, try_sorted
 from offload_gym.solvers.bounds import TOLERANCE, least_prices, least_sum, tabulate_sums
 
 FIRST_WIDTH = 64
@@ -34,11 +37,16 @@ WEIGHT_ROUNDS = 8
 RADIO, VALUE, PRICE, FIRST_CORE = range(4)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _soonest(times, j, k, radio_s, core_s):
-    """When task ``j`` would be complete at ``k`` if it came next."""
-    _, ready_s = send_input(times[j, k, SEND], times[j, k, PATH], k, radio_s)
-    return max(ready_s, core_s) + times[j, k, RUN] + times[j, k, RETURN]
+class Limits(NamedTuple):
+    """What a pass leaves out of its frontier; n tasks, K locations, states of ``size`` numbers."""
+
+    objective: int
+    limit_s: float  # values from here on are no better than the incumbent
+    price_s: NDArray[np.float64]  # (n + 1,) least price of the energy of the tasks from i on
+    sums_s: NDArray[np.float64]  # (n + 1, n + 1) what ``least_sum`` reads; empty but for the objective mean
+    arrival_s: NDArray[np.float64]  # (n + 1, K) and the next one: as ``_tabulate_arrivals`` fills them
+    tail_s: NDArray[np.float64]
+    weights: NDArray[np.float64]  # (size,) of a state's numbers in the sum that says which states are kept
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -54,7 +62,8 @@ def _tabulate_arrivals(times, first, root, core_at, limit_s, arrival_s, tail_s):
     for i in range(n - 1, first - 1, -1):
         for k in range(num_locations):
             arrival_s[i, k], tail_s[i, k] = arrival_s[i + 1, k], tail_s[i + 1, k]
-            if _soonest(times, i, k, root[RADIO], root[core_at[k]]) < limit_s:
+            _, _, completion_s = try_sorted(times, i, k, root[RADIO], root[core_at[k]])
+            if completion_s < limit_s:
                 arrival_s[i, k] = min(arrival_s[i, k], times[i, k, SEND] + times[i, k, PATH])
                 tail_s[i, k] = min(tail_s[i, k], times[i, k, RUN] + times[i, k, RETURN])
 
@@ -69,7 +78,8 @@ def _can_beat(times, i, state, core_at, limit_s, objective, sums_s):
     for j in range(i, n):
         soonest_s = np.inf
         for k in range(num_locations):
-            soonest_s = min(soonest_s, _soonest(times, j, k, state[RADIO], state[core_at[k]]))
+            _, _, completion_s = try_sorted(times, j, k, state[RADIO], state[core_at[k]])
+            soonest_s = min(soonest_s, completion_s)
         value_s = value_s + soonest_s if objective == MEAN else max(value_s, soonest_s)
         if value_s >= limit_s:
             return False
@@ -88,18 +98,6 @@ def _dominated(states, kept, child):
         if dominates:
             return True
     return False
-
-
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _occupy(state, core_at, k, end_s, child):
-    """Fill the cores of ``child`` with those of ``state``, where the first one of ``k`` becomes free at ``end_s``."""
-    for c in range(FIRST_CORE, len(state)):
-        child[c] = state[c]
-    at = core_at[k]
-    while at + 1 < core_at[k + 1] and child[at + 1] < end_s:
-        child[at] = child[at + 1]
-        at += 1
-    child[at] = end_s
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
@@ -213,7 +211,8 @@ def pareto_search(problem, first, radio_s, free_s, value_s, objective, max_nodes
         for j in range(first, n):
             soonest_s = np.inf
             for k in range(num_locations):
-                soonest_s = min(soonest_s, _soonest(times, j, k, radio_s, root[core_at[k]]))
+                _, _, completion_s = try_sorted(times, j, k, radio_s, root[core_at[k]])
+                soonest_s = min(soonest_s, completion_s)
             root[VALUE] = max(root[VALUE], soonest_s)
     arrival_s, tail_s = np.empty((n + 1, num_locations)), np.empty((n + 1, num_locations))
     nodes = 1
@@ -227,10 +226,8 @@ def pareto_search(problem, first, radio_s, free_s, value_s, objective, max_nodes
         left_s = limit_s - (root[VALUE] if objective == MEAN else price_s[first])
         _tabulate_arrivals(times, first, root, core_at, left_s, arrival_s, tail_s)
         weights = _weights(times, first, root, core_at, best_s)
-        best_s, made, complete = _pass(
-            problem, first, root, core_at, objective, limit_s, price_s, sums_s, arrival_s, tail_s, weights, width, best,
-            best_s,
-        )  # fmt: skip
+        limits = Limits(objective, limit_s, price_s, sums_s, arrival_s, tail_s, weights)
+        best_s, made, complete = _pass(problem, first, root, core_at, limits, width, best, best_s)
         nodes += made
         if complete:
             return best_s, nodes, True
@@ -238,14 +235,13 @@ def pareto_search(problem, first, radio_s, free_s, value_s, objective, max_nodes
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _pass(
-    problem, first, root, core_at, objective, limit_s, price_s, sums_s, arrival_s, tail_s, weights, width, best, best_s
-):  # fmt: skip
+def _pass(problem, first, root, core_at, limits, width, best, best_s):
     """One pass over the frontier; returns the best value, the number of schedules made, and whether none was dropped.
 
     ``best`` is improved in place.
     """
     times = problem.times
+    objective, limit_s, price_s, sums_s, arrival_s, tail_s, weights = limits
     n, num_locations = times.shape[:2]
     size = len(root)
     states, new_states = np.empty((width, size)), np.empty((width, size))
@@ -262,9 +258,7 @@ def _pass(
             state = states[s]
             for k in range(num_locations):
                 nodes += 1
-                radio_s, ready_s = send_input(times[i, k, SEND], times[i, k, PATH], k, state[RADIO])
-                end_s = max(ready_s, state[core_at[k]]) + times[i, k, RUN]
-                value_s = end_s + times[i, k, RETURN]
+                radio_s, finish_s, value_s = try_sorted(times, i, k, state[RADIO], state[core_at[k]])
                 value_s = state[VALUE] + value_s if objective == MEAN else max(state[VALUE], value_s)
                 paid_s = state[PRICE] + (energy_price(problem, i, k, best) if objective == COST else 0.0)
                 if value_s + paid_s + price_s[i + 1] >= limit_s:
@@ -272,7 +266,9 @@ def _pass(
                 child = children[made]
                 child[RADIO], child[VALUE], child[PRICE] = radio_s, value_s, paid_s
                 if i + 1 < n:
-                    _occupy(state, core_at, k, end_s, child)
+                    for c in range(FIRST_CORE, size):
+                        child[c] = state[c]
+                    take_sorted(child, core_at[k], core_at[k + 1], finish_s)
                     left_s = limit_s - (value_s if objective == MEAN else paid_s + price_s[i + 1])
                     used_s = _level(
                         child, core_at, n - i - 1, arrival_s[i + 1], tail_s[i + 1], left_s, limit_s, weights
