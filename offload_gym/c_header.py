@@ -7,7 +7,6 @@ A header is ``_HEADER`` with the layers and sizes of one network. Its functions 
 from __future__ import annotations
 
 import zlib
-from itertools import accumulate
 from pathlib import Path
 from string import Template
 
@@ -67,7 +66,8 @@ def _sizes(policy: NetworkPolicy, max_tasks: int) -> dict[str, int]:
     return {
         "MAX_TASKS": max_tasks,
         "NUM_LOCATIONS": num_locations,
-        "CORES": sum(network.cores),
+        "MAX_CORES": max(network.cores),
+        "OPTIONS_AT": 3 + sum(network.cores),  # in the state
         "CODE": code,
         "FEATURES": features,
         "STATE": state,
@@ -87,7 +87,7 @@ def _widest_output(network: Network) -> int:
 def _ram(network: Network, sizes: dict[str, int]) -> int:
     """Bytes of the arrays on the stack: those of ``offload_gym_room``, of a roll-out, and the sums of a layer."""
     n, num_locations, tried = sizes["MAX_TASKS"], sizes["NUM_LOCATIONS"], sizes["TRIED"]
-    doubles = 4 * n * num_locations + (2 + tried) * sizes["CORES"] + 3 * num_locations
+    doubles = 4 * n * num_locations + (2 + tried) * num_locations * sizes["MAX_CORES"] + 3 * num_locations
     floats = n * sizes["FEATURES"] + (n + 1) * sizes["CODE"] + sizes["STATE"] + 2 * sizes["WIDEST"]
     return 8 * doubles + 4 * (floats + _widest_output(network)) + 4 * (1 + tried) * n
 
@@ -97,15 +97,14 @@ def _fill(network: Network, sizes: dict[str, int], memory: dict[str, int]) -> st
     last = len(network.head) - 1
     layers = [_layer(f"encoder_{i}", *layer, True) for i, layer in enumerate(network.encoder)]
     layers += [_layer(f"head_{i}", *layer, i < last) for i, layer in enumerate(network.head)]
-    core_at = ", ".join(map(str, accumulate(network.cores, initial=0)))
+    cores = ", ".join(map(str, network.cores))
     # Equal for equal networks only, whatever their files say of where they come from.
-    content = "\n".join((*map(str, sizes.items()), core_at, *layers))
+    content = "\n".join((*map(str, sizes.items()), cores, *layers))
     return Template(_HEADER).substitute(
         memory,
         scenario=_comment(network.metadata.get("scenario", "unknown")),
         objective=network.metadata.get("objective", "makespan"),
-        cores=", ".join(map(str, network.cores)),
-        core_at=core_at,
+        cores=cores,
         parameters=network.num_parameters,
         max_tasks=sizes["MAX_TASKS"],
         defines="\n".join(f"#define OFFLOAD_GYM_{name} {value}" for name, value in sizes.items()),
@@ -186,20 +185,23 @@ typedef struct {
     double backlog_s; /* until its cores are free, the same for all of them */
 } offload_gym_location;
 
-/* The cores of location k are core_at[k], ..., core_at[k + 1] - 1; the times at which they are free ascend. */
-static const int offload_gym_core_at[OFFLOAD_GYM_NUM_LOCATIONS + 1] = {$core_at};
+static const int offload_gym_cores[OFFLOAD_GYM_NUM_LOCATIONS] = {$cores};
+
+/* Ascending times at which the cores of each location are free. A row has room for the most cores that one has: where
+ * it begins is then known without a look at a table, on which greedy earliest completion would wait at every task. */
+typedef double offload_gym_free[OFFLOAD_GYM_NUM_LOCATIONS][OFFLOAD_GYM_MAX_CORES];
 
 /* What the phases fill for one instance. Times are in seconds until offload_gym_start divides them by the scale. */
 typedef struct {
-    int count;                                                      /* tasks of the instance */
+    int count;                                                         /* tasks of the instance */
     double times[OFFLOAD_GYM_MAX_TASKS][OFFLOAD_GYM_NUM_LOCATIONS][4]; /* send, path, run and return time */
-    double start_s[OFFLOAD_GYM_CORES];                              /* when cores are free before the first task */
-    double free_s[OFFLOAD_GYM_CORES];                               /* after the tasks that are placed */
+    offload_gym_free start_s;                                          /* before the first task */
+    offload_gym_free free_s;                                           /* after the tasks that are placed */
     float rows[OFFLOAD_GYM_MAX_TASKS][OFFLOAD_GYM_FEATURES];
-    float later[OFFLOAD_GYM_MAX_TASKS + 1][OFFLOAD_GYM_CODE];       /* sums of the encodings from each task on */
+    float later[OFFLOAD_GYM_MAX_TASKS + 1][OFFLOAD_GYM_CODE]; /* sums of the encodings from each task on */
     float state[OFFLOAD_GYM_STATE];
-    float buffers[2][OFFLOAD_GYM_WIDEST];                           /* what layers read and write */
-    int decision[OFFLOAD_GYM_MAX_TASKS];                            /* what the network itself chose */
+    float buffers[2][OFFLOAD_GYM_WIDEST];                     /* what layers read and write */
+    int decision[OFFLOAD_GYM_MAX_TASKS];                      /* what the network itself chose */
     /* Of each location, if the next task goes there: */
     double finishes_s[OFFLOAD_GYM_NUM_LOCATIONS];
     double largest_s[OFFLOAD_GYM_NUM_LOCATIONS]; /* makespan so far, once roll-outs are tried of the whole schedule */
@@ -235,11 +237,12 @@ static double offload_gym_value(offload_gym_ends ends)
     return OFFLOAD_GYM_MEAN ? ends.total_s : ends.largest_s;
 }
 
-static void offload_gym_copy(const double *source, double *target)
+static void offload_gym_copy(offload_gym_free source, offload_gym_free target)
 {
-    int c;
-    for (c = 0; c < OFFLOAD_GYM_CORES; c++)
-        target[c] = source[c];
+    int k, m;
+    for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS; k++)
+        for (m = 0; m < offload_gym_cores[k]; m++)
+            target[k][m] = source[k][m];
 }
 
 /* Finish of a task of these times if it is placed at k next, where the first core is free at core_s. */
@@ -250,19 +253,19 @@ static double offload_gym_try_sorted(const double *times, int k, double radio_s,
 }
 
 /* The first core of k is taken until finish_s; its times stay ascending. */
-static void offload_gym_take_sorted(double *free_s, int k, double finish_s)
+static void offload_gym_take_sorted(offload_gym_free free_s, int k, double finish_s)
 {
-    int at = offload_gym_core_at[k];
-    while (at + 1 < offload_gym_core_at[k + 1] && free_s[at + 1] < finish_s) {
-        free_s[at] = free_s[at + 1];
-        at++;
+    int m = 0;
+    while (m + 1 < offload_gym_cores[k] && free_s[k][m + 1] < finish_s) {
+        free_s[k][m] = free_s[k][m + 1];
+        m++;
     }
-    free_s[at] = finish_s;
+    free_s[k][m] = finish_s;
 }
 
 /* Greedy earliest completion from task `first` on. */
-static offload_gym_ends offload_gym_complete(const offload_gym_room *room, int first, double radio_s, double *free_s,
-                                             int *decision)
+static offload_gym_ends offload_gym_complete(const offload_gym_room *room, int first, double radio_s,
+                                             offload_gym_free free_s, int *decision)
 {
     offload_gym_ends ends = {0.0, 0.0};
     int i, k;
@@ -271,7 +274,7 @@ static offload_gym_ends offload_gym_complete(const offload_gym_room *room, int f
         double best_s = 0.0, best_finish_s = 0.0;
         for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS; k++) {
             const double *times = room->times[i][k];
-            double finish_s = offload_gym_try_sorted(times, k, radio_s, free_s[offload_gym_core_at[k]]);
+            double finish_s = offload_gym_try_sorted(times, k, radio_s, free_s[k][0]);
             double completion_s = finish_s + times[3];
             if (k == 0 || completion_s < best_s) {
                 best_s = completion_s;
@@ -292,7 +295,7 @@ static offload_gym_ends offload_gym_complete(const offload_gym_room *room, int f
 static void offload_gym_open(const offload_gym_task *tasks, const offload_gym_location *locations,
                              offload_gym_room *room)
 {
-    int i, k, c;
+    int i, k, m;
     for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS; k++) {
         const offload_gym_location *here = &locations[k];
         double cycle_s = 1.0 / here->cpu_hz;
@@ -303,8 +306,8 @@ static void offload_gym_open(const offload_gym_task *tasks, const offload_gym_lo
             wired_s = 1.0 / here->wired_bps;
             propagation_s = here->propagation_s;
         }
-        for (c = offload_gym_core_at[k]; c < offload_gym_core_at[k + 1]; c++)
-            room->start_s[c] = here->backlog_s;
+        for (m = 0; m < offload_gym_cores[k]; m++)
+            room->start_s[k][m] = here->backlog_s;
         for (i = 0; i < room->count; i++) {
             const offload_gym_task *task = &tasks[i];
             double *times = room->times[i][k];
@@ -321,7 +324,7 @@ static offload_gym_so_far offload_gym_start(double radio_s, int *best, offload_g
 {
     offload_gym_so_far so_far;
     double per_s;
-    int i, k, c, stage;
+    int i, k, m, stage;
     offload_gym_copy(room->start_s, room->free_s);
     so_far.greedy = offload_gym_complete(room, 0, radio_s, room->free_s, best);
     per_s = so_far.greedy.largest_s > 0.0 ? 1.0 / so_far.greedy.largest_s : 1.0;
@@ -329,8 +332,9 @@ static offload_gym_so_far offload_gym_start(double radio_s, int *best, offload_g
         for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS; k++)
             for (stage = 0; stage < 4; stage++)
                 room->times[i][k][stage] *= per_s;
-    for (c = 0; c < OFFLOAD_GYM_CORES; c++)
-        room->free_s[c] = room->start_s[c] *= per_s;
+    for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS; k++)
+        for (m = 0; m < offload_gym_cores[k]; m++)
+            room->free_s[k][m] = room->start_s[k][m] *= per_s;
     so_far.radio_s = radio_s * per_s;
     so_far.largest_s = so_far.total_s = 0.0;
     so_far.greedy.largest_s *= per_s;
@@ -362,23 +366,24 @@ static void offload_gym_encode(offload_gym_room *room)
 /* Fills the state before task i is placed, up to the options. */
 static void offload_gym_write_state(int i, const offload_gym_so_far *so_far, offload_gym_room *room)
 {
-    int c;
+    int at = 3, k, m;
     room->state[0] = offload_gym_squash(so_far->radio_s);
     room->state[1] = offload_gym_squash(so_far->largest_s);
     room->state[2] = (float)((double)(room->count - i) / room->count);
-    for (c = 0; c < OFFLOAD_GYM_CORES; c++)
-        room->state[3 + c] = offload_gym_squash(room->free_s[c]);
+    for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS; k++)
+        for (m = 0; m < offload_gym_cores[k]; m++)
+            room->state[at++] = offload_gym_squash(room->free_s[k][m]);
 }
 
 /* Tries task i at each location next; returns where it is complete first. Fills the ends of the schedules up to i, and
  * shows the completions to the network. */
 static int offload_gym_try_next(int i, const offload_gym_so_far *so_far, offload_gym_room *room)
 {
-    float *shown = room->state + 3 + OFFLOAD_GYM_CORES;
+    float *shown = room->state + OFFLOAD_GYM_OPTIONS_AT;
     double soonest_s = 0.0;
     int soonest_k = 0, k;
     for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS; k++) {
-        const double *times = room->times[i][k], core_s = room->free_s[offload_gym_core_at[k]];
+        const double *times = room->times[i][k], core_s = room->free_s[k][0];
         double finish_s = offload_gym_try_sorted(times, k, so_far->radio_s, core_s);
         double completion_s = finish_s + times[3];
         room->finishes_s[k] = finish_s;
@@ -395,9 +400,9 @@ static int offload_gym_try_next(int i, const offload_gym_so_far *so_far, offload
 
 /* The ends of the schedule where task i goes to k and greedy earliest completion places the later tasks by `trial`. */
 static offload_gym_ends offload_gym_roll_out(int i, int k, const offload_gym_so_far *so_far, int *trial,
-                                             const offload_gym_room *room)
+                                             offload_gym_room *room)
 {
-    double free_s[OFFLOAD_GYM_CORES];
+    offload_gym_free free_s;
     offload_gym_ends ends;
     offload_gym_copy(room->free_s, free_s);
     offload_gym_take_sorted(free_s, k, room->finishes_s[k]);
@@ -431,7 +436,7 @@ static double offload_gym_try_choices(int i, int soonest_k, int *best, const off
         room->largest_s[k] = ends.largest_s;
         room->totals_s[k] = ends.total_s;
         if (OFFLOAD_GYM_SHOWN) {
-            float *shown = room->state + 3 + OFFLOAD_GYM_CORES + OFFLOAD_GYM_NUM_LOCATIONS;
+            float *shown = room->state + OFFLOAD_GYM_OPTIONS_AT + OFFLOAD_GYM_NUM_LOCATIONS;
             shown[k] = offload_gym_squash(ends.largest_s);
             shown[OFFLOAD_GYM_NUM_LOCATIONS + k] = offload_gym_squash(ends.total_s / room->count);
         }
@@ -470,7 +475,7 @@ static int offload_gym_highest(const float *scores)
 /* Places task i at k. */
 static void offload_gym_extend(int i, int k, offload_gym_so_far *so_far, offload_gym_room *room)
 {
-    const double *times = room->times[i][k], core_s = room->free_s[offload_gym_core_at[k]];
+    const double *times = room->times[i][k], core_s = room->free_s[k][0];
     double finish_s = offload_gym_try_sorted(times, k, so_far->radio_s, core_s);
     double completion_s = finish_s + times[3];
     offload_gym_take_sorted(room->free_s, k, finish_s);
