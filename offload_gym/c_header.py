@@ -193,7 +193,7 @@ typedef double offload_gym_free[OFFLOAD_GYM_NUM_LOCATIONS][OFFLOAD_GYM_MAX_CORES
 
 /* What the phases fill for one instance. Times are in seconds until offload_gym_start divides them by the scale. */
 typedef struct {
-    int count;                                                         /* tasks of the instance */
+    int num_tasks;                                                     /* of the instance */
     double times[OFFLOAD_GYM_MAX_TASKS][OFFLOAD_GYM_NUM_LOCATIONS][4]; /* send, path, run and return time */
     offload_gym_free start_s;                                          /* before the first task */
     offload_gym_free free_s;                                           /* after the tasks that are placed */
@@ -269,7 +269,7 @@ static offload_gym_ends offload_gym_complete(const offload_gym_room *room, int f
 {
     offload_gym_ends ends = {0.0, 0.0};
     int i, k;
-    for (i = first; i < room->count; i++) {
+    for (i = first; i < room->num_tasks; i++) {
         int best_k = 0;
         double best_s = 0.0, best_finish_s = 0.0;
         for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS; k++) {
@@ -308,7 +308,7 @@ static void offload_gym_open(const offload_gym_task *tasks, const offload_gym_lo
         }
         for (m = 0; m < offload_gym_cores[k]; m++)
             room->start_s[k][m] = here->backlog_s;
-        for (i = 0; i < room->count; i++) {
+        for (i = 0; i < room->num_tasks; i++) {
             const offload_gym_task *task = &tasks[i];
             double *times = room->times[i][k];
             times[0] = task->input_bits * uplink_s;
@@ -328,7 +328,7 @@ static offload_gym_so_far offload_gym_start(double radio_s, int *best, offload_g
     offload_gym_copy(room->start_s, room->free_s);
     so_far.greedy = offload_gym_complete(room, 0, radio_s, room->free_s, best);
     per_s = so_far.greedy.largest_s > 0.0 ? 1.0 / so_far.greedy.largest_s : 1.0;
-    for (i = 0; i < room->count; i++)
+    for (i = 0; i < room->num_tasks; i++)
         for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS; k++)
             for (stage = 0; stage < 4; stage++)
                 room->times[i][k][stage] *= per_s;
@@ -348,8 +348,8 @@ static void offload_gym_encode(offload_gym_room *room)
 {
     int i, k, e, stage;
     for (e = 0; e < OFFLOAD_GYM_CODE; e++)
-        room->later[room->count][e] = 0.0f;
-    for (i = room->count - 1; i >= 0; i--) {
+        room->later[room->num_tasks][e] = 0.0f;
+    for (i = room->num_tasks - 1; i >= 0; i--) {
         float *a = room->buffers[0], *b = room->buffers[1], *row = room->rows[i];
         row[0] = offload_gym_squash(room->times[i][0][2]);
         for (k = 1; k < OFFLOAD_GYM_NUM_LOCATIONS; k++)
@@ -369,7 +369,7 @@ static void offload_gym_write_state(int i, const offload_gym_so_far *so_far, off
     int at = 3, k, m;
     room->state[0] = offload_gym_squash(so_far->radio_s);
     room->state[1] = offload_gym_squash(so_far->largest_s);
-    room->state[2] = (float)((double)(room->count - i) / room->count);
+    room->state[2] = (float)((double)(room->num_tasks - i) / room->num_tasks);
     for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS; k++)
         for (m = 0; m < offload_gym_cores[k]; m++)
             room->state[at++] = offload_gym_squash(room->free_s[k][m]);
@@ -429,7 +429,7 @@ static double offload_gym_try_choices(int i, int soonest_k, int *best, const off
                 for (j = 0; j < i; j++)
                     best[j] = room->decision[j];
                 best[i] = k;
-                for (j = i + 1; j < room->count; j++)
+                for (j = i + 1; j < room->num_tasks; j++)
                     best[j] = trial[j];
             }
         }
@@ -438,7 +438,7 @@ static double offload_gym_try_choices(int i, int soonest_k, int *best, const off
         if (OFFLOAD_GYM_SHOWN) {
             float *shown = room->state + OFFLOAD_GYM_OPTIONS_AT + OFFLOAD_GYM_NUM_LOCATIONS;
             shown[k] = offload_gym_squash(ends.largest_s);
-            shown[OFFLOAD_GYM_NUM_LOCATIONS + k] = offload_gym_squash(ends.total_s / room->count);
+            shown[OFFLOAD_GYM_NUM_LOCATIONS + k] = offload_gym_squash(ends.total_s / room->num_tasks);
         }
     }
     return best_value;
@@ -489,7 +489,7 @@ static void offload_gym_extend(int i, int k, offload_gym_so_far *so_far, offload
 static void offload_gym_choose(int *best, offload_gym_so_far *so_far, offload_gym_room *room)
 {
     int i;
-    for (i = 0; i < room->count; i++) {
+    for (i = 0; i < room->num_tasks; i++) {
         int k;
         if (i == 0 || !OFFLOAD_GYM_JOINT) {
             int soonest_k;
@@ -517,11 +517,11 @@ static void offload_gym_commit(int *best, offload_gym_so_far *so_far, offload_gy
     /* In the sequential form, with roll-outs, it is one of those of the last choice. */
     if (OFFLOAD_GYM_KEEP_BEST && (OFFLOAD_GYM_JOINT || !OFFLOAD_GYM_TRIED)) {
         if (OFFLOAD_GYM_JOINT)
-            for (i = 0; i < room->count; i++)
+            for (i = 0; i < room->num_tasks; i++)
                 offload_gym_extend(i, room->decision[i], so_far, room);
         takes = (OFFLOAD_GYM_MEAN ? so_far->total_s : so_far->largest_s) < so_far->best_value;
     }
-    for (i = 0; takes && i < room->count; i++)
+    for (i = 0; takes && i < room->num_tasks; i++)
         best[i] = room->decision[i];
 }
 
@@ -534,7 +534,7 @@ static int offload_gym_decide(int num_tasks, const offload_gym_task *tasks, cons
     offload_gym_so_far so_far;
     if (num_tasks < 1 || num_tasks > OFFLOAD_GYM_MAX_TASKS)
         return -1;
-    room.count = num_tasks;
+    room.num_tasks = num_tasks;
     offload_gym_open(tasks, locations, &room);
     so_far = offload_gym_start(radio_backlog_s, decision, &room);
     offload_gym_encode(&room);

@@ -208,7 +208,7 @@ class Room(NamedTuple):
     the scale.
     """
 
-    count: int  # tasks of the instance
+    num_tasks: int  # of the instance
     layout: Layout
     values: NDArray[np.float32]  # all that layers read and write
     times: NDArray[np.float64]  # (n, K, 4)
@@ -276,12 +276,12 @@ def _allocate(n, layout, plan):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _new_room(count, layout, memory):
-    """The ``Room`` of an instance of ``count`` tasks in the arrays of ``_allocate``, which the caller keeps."""
+def _new_room(num_tasks, layout, memory):
+    """The ``Room`` of an instance of ``num_tasks`` tasks in the arrays of ``_allocate``, which the caller keeps."""
     values, times, free_s, choices, options_s = memory
     free_s, choices, options_s = _lent(free_s), _lent(choices), _lent(options_s)
     return Room(
-        count,
+        num_tasks,
         layout,
         _lent(values),
         _lent(times),
@@ -372,7 +372,7 @@ def _open(task, location, backlog_s, plan, room):
                 at -= 1
             start_s[at] = value_s
         pace = paces(location, k)
-        for i in range(room.count):
+        for i in range(room.num_tasks):
             times[i, k, SEND], times[i, k, PATH], times[i, k, RUN], times[i, k, RETURN] = stage_times(
                 task, i, k, pace, True, True
             )
@@ -385,7 +385,7 @@ def _start(radio_s, best, plan, room):
 
     Returns what is ``SoFar`` before the first task.
     """
-    times, start_s, free_s, count = room.times, room.start_s, room.free_s, room.count
+    times, start_s, free_s, count = room.times, room.start_s, room.free_s, room.num_tasks
     for i in range(count, len(best)):
         best[i] = 0  # padding
     _copy(start_s, free_s)
@@ -406,7 +406,7 @@ def _start(radio_s, best, plan, room):
 def _encode(plan, room):
     """Fill the task rows and the sums of the encodings from each task on."""
     layout, values, times, code = room.layout, room.values, room.times, plan.code
-    count = room.count
+    count = room.num_tasks
     for e in range(code):
         values[np.uint64(layout.later + count * code) + np.uint64(e)] = 0.0
     for i in range(count - 1, -1, -1):
@@ -430,7 +430,7 @@ def _write_state(i, so_far, room):
     at = np.uint64(room.layout.state_at)
     values[at] = squash(so_far.radio_s)
     values[at + np.uint64(1)] = squash(so_far.largest_s)
-    values[at + np.uint64(2)] = (room.count - i) / room.count
+    values[at + np.uint64(2)] = (room.num_tasks - i) / room.num_tasks
     for c in range(np.uint64(len(free_s))):
         values[at + np.uint64(3) + c] = squash(free_s[c])
 
@@ -463,7 +463,7 @@ def _roll_out(i, k, so_far, plan, room):
     _copy(room.free_s, free_s)
     take_sorted(free_s, plan.core_at[k], plan.core_at[k + 1], room.finishes_s[k])
     radio_s = so_far.radio_s + times[i, k, SEND]
-    later_s, later_total_s = _complete(times, i + 1, room.count, plan.core_at, radio_s, free_s, room.trial)
+    later_s, later_total_s = _complete(times, i + 1, room.num_tasks, plan.core_at, radio_s, free_s, room.trial)
     return Ends(max(room.largest_s[k], later_s), room.totals_s[k] + later_total_s)
 
 
@@ -485,13 +485,13 @@ def _try_choices(i, soonest_k, best, so_far, plan, room):
                 for j in range(i):
                     best[j] = room.decision[j]
                 best[i] = k
-                for j in range(i + 1, room.count):
+                for j in range(i + 1, room.num_tasks):
                     best[j] = room.trial[j]
         room.largest_s[k], room.totals_s[k] = ends
         if plan.roll_outs == SHOWN:
             shown_at = at + num_locations + np.uint64(k)
             room.values[shown_at] = squash(ends.largest_s)
-            room.values[shown_at + num_locations] = squash(ends.total_s / room.count)
+            room.values[shown_at + num_locations] = squash(ends.total_s / room.num_tasks)
     return best_value
 
 
@@ -499,7 +499,7 @@ def _try_choices(i, soonest_k, best, so_far, plan, room):
 def _show(i, room):
     """Fill the rows of the plain observation: those of the tasks from ``i`` on, with a leading 1, then zeros."""
     values, features, target = room.values, room.layout.features, room.layout.head
-    count, n = room.count, len(room.decision)
+    count, n = room.num_tasks, len(room.decision)
     for j in range(i, count):
         at = target + (j - i) * (1 + features)
         values[np.uint64(at)] = 1.0
@@ -563,7 +563,7 @@ def _choose(best, so_far, plan, room):
     Returns what is ``SoFar`` then. In the joint form no task is placed.
     """
     scores = np.uint64(0)
-    for i in range(room.count):
+    for i in range(room.num_tasks):
         best_value = so_far.best_value
         if i == 0 or not plan.is_joint:
             if plan.head_layers > 0:
@@ -593,11 +593,11 @@ def _commit(best, so_far, plan, room):
     # In the sequential form, with roll-outs, it is one of those of the last choice.
     if plan.keep_best and (plan.is_joint or plan.roll_outs == NOT_TRIED):
         if plan.is_joint:
-            for i in range(room.count):
+            for i in range(room.num_tasks):
                 so_far = _extend(i, room.decision[i], so_far, so_far.greedy, so_far.best_value, plan, room)
         takes = _value(so_far.largest_s, so_far.total_s, plan) < so_far.best_value
     if takes:
-        for i in range(room.count):
+        for i in range(room.num_tasks):
             best[i] = room.decision[i]
 
 
@@ -656,6 +656,6 @@ def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts
         so_far = _choose(best, start, plan, room)
         _commit(best, so_far, plan, room)
         if plan.refine != NO_REFINEMENT:
-            times, own = room.times[: room.count], room.decision[: room.count]
-            _refine(times, own, best[: room.count], start.radio_s, room.start_s, plan.core_at, plan.refine)
+            times, own = room.times[: room.num_tasks], room.decision[: room.num_tasks]
+            _refine(times, own, best[: room.num_tasks], start.radio_s, room.start_s, plan.core_at, plan.refine)
     return True
