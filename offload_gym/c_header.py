@@ -1,10 +1,14 @@
-"""Trained networks as C99 headers for the device."""
+"""Trained networks as C99 headers for the device.
+
+A header is ``_HEADER`` with the layers and sizes of one network. Its functions are the phases of
+``offload_gym.inference`` under the same names, in the same order.
+"""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
 from pathlib import Path
+from string import Template
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +19,8 @@ from offload_gym.files import replacing
 from offload_gym.inference import CHAINS, NOT_TRIED, SHOWN
 from offload_gym.instances import check_count
 from offload_gym.observation import row_size, state_size
+from offload_gym.policy_file import Network
 from offload_gym.runtime import NetworkPolicy
-
-Layers = Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]
 
 
 def export_c(policy: NetworkPolicy, path: str | Path, max_tasks: int = 32, name: str = "offload_gym") -> dict[str, int]:
@@ -43,55 +46,73 @@ def export_c(policy: NetworkPolicy, path: str | Path, max_tasks: int = 32, name:
     if not (name.isascii() and name.isidentifier()):
         raise ValueError(f"name is {name!r}; it must be letters, digits and underscores, and not begin with a digit")
     network = exportable_network(policy)
-    cores = network.cores
-    joint = network.form == "joint"
-    num_locations, code = len(cores), len(network.encoder[-1][1])
-    features, state = row_size(num_locations) - 1, state_size(sum(cores), num_locations, False, network.roll_outs)
-    inputs = (1 + joint) * code + features + state
-    outputs = [len(bias) for _, bias in (*network.encoder, *network.head)]
-    widest = max(inputs, *outputs)
-    tried = int(policy.roll_outs != NOT_TRIED)
-    doubles = 4 * max_tasks * num_locations + (2 + tried) * num_locations * max(cores) + 3 * num_locations
-    floats = max_tasks * features + (max_tasks + 1) * code + 2 * widest + state + max(outputs)
-    ram = 8 * doubles + 4 * floats + 4 * (1 + tried) * max_tasks
-    flash = 4 * network.num_parameters
-    objective = network.objective
-    defines = {
-        "MAX_TASKS": max_tasks,
-        "NUM_LOCATIONS": num_locations,
-        "MAX_CORES": max(cores),
-        "CODE": code,
-        "FEATURES": features,
-        "STATE": state,
-        "INPUTS": inputs,
-        "WIDEST": widest,
-        "JOINT": int(joint),
-        "KEEP_BEST": int(policy.keep_best),
-        "TRIED": tried,
-        "SHOWN": int(policy.roll_outs == SHOWN),
-        "MEAN": int(objective_code(objective) == MEAN),
-    }
-    layers = [_layer(f"encoder_{i}", *layer, True) for i, layer in enumerate(network.encoder)]
-    last = len(network.head) - 1
-    layers += [_layer(f"head_{i}", *layer, i < last) for i, layer in enumerate(network.head)]
-    text = _HEADER.format(
-        scenario=_comment(network.scenario),
-        objective=objective,
-        cores=", ".join(map(str, cores)),
-        parameters=network.num_parameters,
-        flash=flash,
-        ram=ram,
-        max_tasks=max_tasks,
-        defines="\n".join(f"#define OFFLOAD_GYM_{name} {value}" for name, value in defines.items()),
-        layers="\n".join(layers),
-        checksum=f"{zlib.crc32(chr(10).join((*map(str, defines.items()), *layers)).encode())}u",
-        encoder=_calls("encoder", len(network.encoder)),
-        head=_calls("head", len(network.head)),
-    )
+    sizes = _sizes(policy, max_tasks)
+    memory = {"flash": 4 * network.num_parameters, "ram": _ram(network, sizes)}
+    text = _fill(network, sizes, memory)
     text = text.replace("offload_gym_", f"{name}_").replace("OFFLOAD_GYM_", f"{name.upper()}_")
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="ascii")
-    return {"flash": flash, "ram": ram}
+    return memory
+
+
+def _sizes(policy: NetworkPolicy, max_tasks: int) -> dict[str, int]:
+    """What the header defines as numbers."""
+    network = policy.network
+    num_locations, code = len(network.cores), len(network.encoder[-1][1])
+    joint = network.form == "joint"
+    features = row_size(num_locations) - 1
+    state = state_size(sum(network.cores), num_locations, False, network.roll_outs)
+    inputs = (1 + joint) * code + features + state  # of the head
+    return {
+        "MAX_TASKS": max_tasks,
+        "NUM_LOCATIONS": num_locations,
+        "MAX_CORES": max(network.cores),
+        "OPTIONS_AT": 3 + sum(network.cores),  # in the state
+        "CODE": code,
+        "FEATURES": features,
+        "STATE": state,
+        "WIDEST": max(inputs, _widest_output(network)),
+        "JOINT": int(joint),
+        "KEEP_BEST": int(policy.keep_best),
+        "TRIED": int(policy.roll_outs != NOT_TRIED),
+        "SHOWN": int(policy.roll_outs == SHOWN),
+        "MEAN": int(objective_code(network.objective) == MEAN),
+    }
+
+
+def _widest_output(network: Network) -> int:
+    return max(len(bias) for _, bias in (*network.encoder, *network.head))
+
+
+def _ram(network: Network, sizes: dict[str, int]) -> int:
+    """Bytes of the arrays on the stack: those of ``offload_gym_room``, of a roll-out, and the sums of a layer."""
+    n, num_locations, tried = sizes["MAX_TASKS"], sizes["NUM_LOCATIONS"], sizes["TRIED"]
+    doubles = 4 * n * num_locations + (2 + tried) * num_locations * sizes["MAX_CORES"] + 3 * num_locations
+    floats = n * sizes["FEATURES"] + (n + 1) * sizes["CODE"] + sizes["STATE"] + 2 * sizes["WIDEST"]
+    return 8 * doubles + 4 * (floats + _widest_output(network)) + 4 * (1 + tried) * n
+
+
+def _fill(network: Network, sizes: dict[str, int], memory: dict[str, int]) -> str:
+    """The header of a network."""
+    last = len(network.head) - 1
+    layers = [_layer(f"encoder_{i}", *layer, True) for i, layer in enumerate(network.encoder)]
+    layers += [_layer(f"head_{i}", *layer, i < last) for i, layer in enumerate(network.head)]
+    cores = ", ".join(map(str, network.cores))
+    # Equal for equal networks only, whatever their files say of where they come from.
+    content = "\n".join((*map(str, sizes.items()), cores, *layers))
+    return Template(_HEADER).substitute(
+        memory,
+        scenario=_comment(network.scenario),
+        objective=network.objective,
+        cores=cores,
+        parameters=network.num_parameters,
+        max_tasks=sizes["MAX_TASKS"],
+        defines="\n".join(f"#define OFFLOAD_GYM_{name} {value}" for name, value in sizes.items()),
+        layers="\n".join(layers),
+        checksum=f"{zlib.crc32(content.encode())}u",
+        encoder=_calls("encoder", len(network.encoder), 8),
+        head=_calls("head", len(network.head), 4),
+    )
 
 
 def _comment(text: str) -> str:
@@ -128,280 +149,399 @@ static void offload_gym_{name}(const float *x, float *y)
 }}"""
 
 
-def _calls(part: str, count: int) -> str:
+def _calls(part: str, count: int, indent: int) -> str:
     """Calls of the layers in turn between ``a``, where the input and in the end the result is, and ``b``."""
     lines = []
     for i in range(count):
         lines.append(f"offload_gym_{part}_{i}({'a, b' if i % 2 == 0 else 'b, a'});")
     if count % 2:
-        lines.append("{ float *swapped = a; a = b; b = swapped; }")
-    return "\n            ".join(lines)
+        lines.append("a = b;")
+    return f"\n{' ' * indent}".join(lines)
 
 
 _HEADER = """\
 /* Task offloading decisions of a trained network. Written by offload_gym.export_c; do not edit.
  *
- * Scenario: {scenario}; objective: {objective}; cores of the locations: {cores}; {parameters} parameters.
- * Memory: {flash} bytes of weights, {ram} bytes of arrays on the stack for up to {max_tasks} tasks; no allocation.
+ * Scenario: $scenario; objective: $objective; cores of the locations: $cores; $parameters parameters.
+ * Memory: $flash bytes of weights, $ram bytes of arrays on the stack for up to $max_tasks tasks; no allocation.
  * C99, no other header is needed. Compile with -std=c99 or -ffp-contract=off: fused products round in another way.
  */
 #ifdef OFFLOAD_GYM_POLICY_H
-#if OFFLOAD_GYM_POLICY_H != {checksum}
+#if OFFLOAD_GYM_POLICY_H != $checksum
 #error "two policies have the same names: give export_c another name for one of them"
 #endif
 #else
-#define OFFLOAD_GYM_POLICY_H {checksum}
+#define OFFLOAD_GYM_POLICY_H $checksum
 
-{defines}
+$defines
 
-typedef struct {{
+typedef struct {
     double input_bits, output_bits, workload_cycles;
-}} offload_gym_task;
+} offload_gym_task;
 
 /* Location 0 is the device: its rates and its propagation time are not read. A rate may be infinite. */
-typedef struct {{
+typedef struct {
     double cpu_hz, uplink_bps, downlink_bps, wired_bps, propagation_s;
     double backlog_s; /* until its cores are free, the same for all of them */
-}} offload_gym_location;
+} offload_gym_location;
 
-static const int offload_gym_cores[OFFLOAD_GYM_NUM_LOCATIONS] = {{{cores}}};
+static const int offload_gym_cores[OFFLOAD_GYM_NUM_LOCATIONS] = {$cores};
 
-/* Send, path, run and return time of each task at each location. */
-typedef double offload_gym_times[OFFLOAD_GYM_NUM_LOCATIONS][4];
-/* Ascending times at which the cores of each location are free. */
+/* Ascending times at which the cores of each location are free. A row has room for the most cores that one has: where
+ * it begins is then known without a look at a table, on which greedy earliest completion would wait at every task. */
 typedef double offload_gym_free[OFFLOAD_GYM_NUM_LOCATIONS][OFFLOAD_GYM_MAX_CORES];
-{layers}
+
+/* What the phases fill for one instance. Times are in seconds until offload_gym_start divides them by the scale. */
+typedef struct {
+    int num_tasks;                                                     /* of the instance */
+    double times[OFFLOAD_GYM_MAX_TASKS][OFFLOAD_GYM_NUM_LOCATIONS][4]; /* send, path, run and return time */
+    offload_gym_free start_s;                                          /* before the first task */
+    offload_gym_free free_s;                                           /* after the tasks that are placed */
+    float rows[OFFLOAD_GYM_MAX_TASKS][OFFLOAD_GYM_FEATURES];
+    float later[OFFLOAD_GYM_MAX_TASKS + 1][OFFLOAD_GYM_CODE]; /* sums of the encodings from each task on */
+    float state[OFFLOAD_GYM_STATE];
+    float buffers[2][OFFLOAD_GYM_WIDEST];                     /* what layers read and write */
+    int decision[OFFLOAD_GYM_MAX_TASKS];                      /* what the network itself chose */
+    /* Of each location, if the next task goes there: */
+    double finishes_s[OFFLOAD_GYM_NUM_LOCATIONS];
+    double largest_s[OFFLOAD_GYM_NUM_LOCATIONS]; /* makespan so far, once roll-outs are tried of the whole schedule */
+    double totals_s[OFFLOAD_GYM_NUM_LOCATIONS];  /* the same for the sum of completions */
+} offload_gym_room;
+
+/* A schedule in two numbers: largest completion, and sum of completions. */
+typedef struct {
+    double largest_s, total_s;
+} offload_gym_ends;
+
+/* The schedule of the tasks that are placed. */
+typedef struct {
+    double radio_s, largest_s, total_s;
+    offload_gym_ends greedy; /* of the schedule in which greedy earliest completion places the later tasks */
+    double best_value;       /* of all whole schedules that were tried */
+} offload_gym_so_far;
+$layers
 
 static float offload_gym_squash(double x)
-{{
+{
     return (float)(x <= 2.0 ? x : 3.0 - 1.0 / (x - 1.0));
-}}
+}
 
-/* Finish of a task if it is placed at k next. */
-static double offload_gym_try(const double *times, int k, double radio_s, double free_s)
-{{
-    double ready_s = k > 0 ? (radio_s + times[0]) + times[1] : 0.0;
-    return (ready_s > free_s ? ready_s : free_s) + times[2];
-}}
+static double offload_gym_max(double a, double b)
+{
+    return a > b ? a : b;
+}
 
-static void offload_gym_take(double *free_s, int cores, double finish_s)
-{{
-    int m = 1;
-    while (m < cores && free_s[m] < finish_s) {{
-        free_s[m - 1] = free_s[m];
-        m++;
-    }}
-    free_s[m - 1] = finish_s;
-}}
+/* What is minimised. */
+static double offload_gym_value(offload_gym_ends ends)
+{
+    return OFFLOAD_GYM_MEAN ? ends.total_s : ends.largest_s;
+}
 
 static void offload_gym_copy(offload_gym_free source, offload_gym_free target)
-{{
+{
     int k, m;
     for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS; k++)
         for (m = 0; m < offload_gym_cores[k]; m++)
             target[k][m] = source[k][m];
-}}
+}
+
+/* Finish of a task of these times if it is placed at k next, where the first core is free at core_s. */
+static double offload_gym_try_sorted(const double *times, int k, double radio_s, double core_s)
+{
+    double ready_s = k > 0 ? (radio_s + times[0]) + times[1] : 0.0;
+    return offload_gym_max(ready_s, core_s) + times[2];
+}
+
+/* The first core of k is taken until finish_s; its times stay ascending. */
+static void offload_gym_take_sorted(offload_gym_free free_s, int k, double finish_s)
+{
+    int m = 0;
+    while (m + 1 < offload_gym_cores[k] && free_s[k][m + 1] < finish_s) {
+        free_s[k][m] = free_s[k][m + 1];
+        m++;
+    }
+    free_s[k][m] = finish_s;
+}
 
 /* Greedy earliest completion from task `first` on. */
-static void offload_gym_complete(offload_gym_times *times, int first, int num_tasks, double radio_s,
-                                 offload_gym_free free_s, int *decision, double *largest_s, double *total_s)
-{{
+static offload_gym_ends offload_gym_complete(const offload_gym_room *room, int first, double radio_s,
+                                             offload_gym_free free_s, int *decision)
+{
+    offload_gym_ends ends = {0.0, 0.0};
     int i, k;
-    *largest_s = *total_s = 0.0;
-    for (i = first; i < num_tasks; i++) {{
+    for (i = first; i < room->num_tasks; i++) {
         int best_k = 0;
         double best_s = 0.0, best_finish_s = 0.0;
-        for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS; k++) {{
-            double finish_s = offload_gym_try(times[i][k], k, radio_s, free_s[k][0]);
-            double completion_s = finish_s + times[i][k][3];
-            if (k == 0 || completion_s < best_s) {{
+        for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS; k++) {
+            const double *times = room->times[i][k];
+            double finish_s = offload_gym_try_sorted(times, k, radio_s, free_s[k][0]);
+            double completion_s = finish_s + times[3];
+            if (k == 0 || completion_s < best_s) {
                 best_s = completion_s;
                 best_finish_s = finish_s;
                 best_k = k;
-            }}
-        }}
-        radio_s += times[i][best_k][0];
-        offload_gym_take(free_s[best_k], offload_gym_cores[best_k], best_finish_s);
+            }
+        }
+        radio_s += room->times[i][best_k][0];
+        offload_gym_take_sorted(free_s, best_k, best_finish_s);
         decision[i] = best_k;
-        *largest_s = *largest_s > best_s ? *largest_s : best_s;
-        *total_s += best_s;
-    }}
-}}
+        ends.largest_s = offload_gym_max(ends.largest_s, best_s);
+        ends.total_s += best_s;
+    }
+    return ends;
+}
+
+/* Fills the stage times of one instance and the times at which its cores are free. */
+static void offload_gym_open(const offload_gym_task *tasks, const offload_gym_location *locations,
+                             offload_gym_room *room)
+{
+    int i, k, m;
+    for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS; k++) {
+        const offload_gym_location *here = &locations[k];
+        double cycle_s = 1.0 / here->cpu_hz;
+        double uplink_s = 0.0, downlink_s = 0.0, wired_s = 0.0, propagation_s = 0.0;
+        if (k > 0) {
+            uplink_s = 1.0 / here->uplink_bps;
+            downlink_s = 1.0 / here->downlink_bps;
+            wired_s = 1.0 / here->wired_bps;
+            propagation_s = here->propagation_s;
+        }
+        for (m = 0; m < offload_gym_cores[k]; m++)
+            room->start_s[k][m] = here->backlog_s;
+        for (i = 0; i < room->num_tasks; i++) {
+            const offload_gym_task *task = &tasks[i];
+            double *times = room->times[i][k];
+            times[0] = task->input_bits * uplink_s;
+            times[1] = task->input_bits * wired_s + propagation_s;
+            times[2] = task->workload_cycles * cycle_s;
+            times[3] = task->output_bits * downlink_s + (task->output_bits * wired_s + propagation_s);
+        }
+    }
+}
+
+/* Fills `best` with greedy earliest completion, and divides all times by its makespan, the scale. */
+static offload_gym_so_far offload_gym_start(double radio_s, int *best, offload_gym_room *room)
+{
+    offload_gym_so_far so_far;
+    double per_s;
+    int i, k, m, stage;
+    offload_gym_copy(room->start_s, room->free_s);
+    so_far.greedy = offload_gym_complete(room, 0, radio_s, room->free_s, best);
+    per_s = so_far.greedy.largest_s > 0.0 ? 1.0 / so_far.greedy.largest_s : 1.0;
+    for (i = 0; i < room->num_tasks; i++)
+        for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS; k++)
+            for (stage = 0; stage < 4; stage++)
+                room->times[i][k][stage] *= per_s;
+    for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS; k++)
+        for (m = 0; m < offload_gym_cores[k]; m++)
+            room->free_s[k][m] = room->start_s[k][m] *= per_s;
+    so_far.radio_s = radio_s * per_s;
+    so_far.largest_s = so_far.total_s = 0.0;
+    so_far.greedy.largest_s *= per_s;
+    so_far.greedy.total_s *= per_s;
+    so_far.best_value = offload_gym_value(so_far.greedy);
+    return so_far;
+}
+
+/* Fills the task rows and the sums of the encodings from each task on. */
+static void offload_gym_encode(offload_gym_room *room)
+{
+    int i, k, e, stage;
+    for (e = 0; e < OFFLOAD_GYM_CODE; e++)
+        room->later[room->num_tasks][e] = 0.0f;
+    for (i = room->num_tasks - 1; i >= 0; i--) {
+        float *a = room->buffers[0], *b = room->buffers[1], *row = room->rows[i];
+        row[0] = offload_gym_squash(room->times[i][0][2]);
+        for (k = 1; k < OFFLOAD_GYM_NUM_LOCATIONS; k++)
+            for (stage = 0; stage < 4; stage++)
+                row[4 * k - 3 + stage] = offload_gym_squash(room->times[i][k][stage]);
+        for (e = 0; e < OFFLOAD_GYM_FEATURES; e++)
+            a[e] = row[e];
+        $encoder
+        for (e = 0; e < OFFLOAD_GYM_CODE; e++)
+            room->later[i][e] = room->later[i + 1][e] + a[e];
+    }
+}
+
+/* Fills the state before task i is placed, up to the options. */
+static void offload_gym_write_state(int i, const offload_gym_so_far *so_far, offload_gym_room *room)
+{
+    int at = 3, k, m;
+    room->state[0] = offload_gym_squash(so_far->radio_s);
+    room->state[1] = offload_gym_squash(so_far->largest_s);
+    room->state[2] = (float)((double)(room->num_tasks - i) / room->num_tasks);
+    for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS; k++)
+        for (m = 0; m < offload_gym_cores[k]; m++)
+            room->state[at++] = offload_gym_squash(room->free_s[k][m]);
+}
+
+/* Tries task i at each location next; returns where it is complete first. Fills the ends of the schedules up to i, and
+ * shows the completions to the network. */
+static int offload_gym_try_next(int i, const offload_gym_so_far *so_far, offload_gym_room *room)
+{
+    float *shown = room->state + OFFLOAD_GYM_OPTIONS_AT;
+    double soonest_s = 0.0;
+    int soonest_k = 0, k;
+    for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS; k++) {
+        const double *times = room->times[i][k], core_s = room->free_s[k][0];
+        double finish_s = offload_gym_try_sorted(times, k, so_far->radio_s, core_s);
+        double completion_s = finish_s + times[3];
+        room->finishes_s[k] = finish_s;
+        room->largest_s[k] = offload_gym_max(so_far->largest_s, completion_s);
+        room->totals_s[k] = so_far->total_s + completion_s;
+        shown[k] = offload_gym_squash(completion_s);
+        if (k == 0 || completion_s < soonest_s) {
+            soonest_s = completion_s;
+            soonest_k = k;
+        }
+    }
+    return soonest_k;
+}
+
+/* The ends of the schedule where task i goes to k and greedy earliest completion places the later tasks by `trial`. */
+static offload_gym_ends offload_gym_roll_out(int i, int k, const offload_gym_so_far *so_far, int *trial,
+                                             offload_gym_room *room)
+{
+    offload_gym_free free_s;
+    offload_gym_ends ends;
+    offload_gym_copy(room->free_s, free_s);
+    offload_gym_take_sorted(free_s, k, room->finishes_s[k]);
+    ends = offload_gym_complete(room, i + 1, so_far->radio_s + room->times[i][k][0], free_s, trial);
+    ends.largest_s = offload_gym_max(room->largest_s[k], ends.largest_s);
+    ends.total_s = room->totals_s[k] + ends.total_s;
+    return ends;
+}
+
+/* Tries each location for task i with greedy earliest completion behind it; returns the best value so far. What placing
+ * it at soonest_k leads to is known. Replaces the ends of the options, and shows them to the network. */
+static double offload_gym_try_choices(int i, int soonest_k, int *best, const offload_gym_so_far *so_far,
+                                      offload_gym_room *room)
+{
+    int trial[OFFLOAD_GYM_MAX_TASKS];
+    double best_value = so_far->best_value;
+    int k, j;
+    for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS; k++) {
+        offload_gym_ends ends = so_far->greedy;
+        if (k != soonest_k) {
+            ends = offload_gym_roll_out(i, k, so_far, trial, room);
+            if (OFFLOAD_GYM_KEEP_BEST && offload_gym_value(ends) < best_value) {
+                best_value = offload_gym_value(ends);
+                for (j = 0; j < i; j++)
+                    best[j] = room->decision[j];
+                best[i] = k;
+                for (j = i + 1; j < room->num_tasks; j++)
+                    best[j] = trial[j];
+            }
+        }
+        room->largest_s[k] = ends.largest_s;
+        room->totals_s[k] = ends.total_s;
+        if (OFFLOAD_GYM_SHOWN) {
+            float *shown = room->state + OFFLOAD_GYM_OPTIONS_AT + OFFLOAD_GYM_NUM_LOCATIONS;
+            shown[k] = offload_gym_squash(ends.largest_s);
+            shown[OFFLOAD_GYM_NUM_LOCATIONS + k] = offload_gym_squash(ends.total_s / room->num_tasks);
+        }
+    }
+    return best_value;
+}
+
+/* Runs the head for task i; returns its scores. */
+static const float *offload_gym_score(int i, offload_gym_room *room)
+{
+    float *a = room->buffers[0], *b = room->buffers[1];
+    int e, at = 0;
+    if (OFFLOAD_GYM_JOINT)
+        for (e = 0; e < OFFLOAD_GYM_CODE; e++)
+            a[at++] = room->later[0][e] - room->later[i][e];
+    for (e = 0; e < OFFLOAD_GYM_CODE; e++)
+        a[at++] = room->later[i + 1][e];
+    for (e = 0; e < OFFLOAD_GYM_FEATURES; e++)
+        a[at++] = room->rows[i][e];
+    for (e = 0; e < OFFLOAD_GYM_STATE; e++)
+        a[at++] = room->state[e];
+    $head
+    return a;
+}
+
+/* Which score is highest, the first on a tie. */
+static int offload_gym_highest(const float *scores)
+{
+    int chosen = 0, k;
+    for (k = 1; k < OFFLOAD_GYM_NUM_LOCATIONS; k++)
+        if (scores[k] > scores[chosen])
+            chosen = k;
+    return chosen;
+}
+
+/* Places task i at k. */
+static void offload_gym_extend(int i, int k, offload_gym_so_far *so_far, offload_gym_room *room)
+{
+    const double *times = room->times[i][k], core_s = room->free_s[k][0];
+    double finish_s = offload_gym_try_sorted(times, k, so_far->radio_s, core_s);
+    double completion_s = finish_s + times[3];
+    offload_gym_take_sorted(room->free_s, k, finish_s);
+    so_far->radio_s += times[0];
+    so_far->largest_s = offload_gym_max(so_far->largest_s, completion_s);
+    so_far->total_s += completion_s;
+}
+
+/* Fills the decision of the network, and keeps the best schedule that is tried in `best`. In the joint form no task is
+ * placed. */
+static void offload_gym_choose(int *best, offload_gym_so_far *so_far, offload_gym_room *room)
+{
+    int i;
+    for (i = 0; i < room->num_tasks; i++) {
+        int k;
+        if (i == 0 || !OFFLOAD_GYM_JOINT) {
+            int soonest_k;
+            offload_gym_write_state(i, so_far, room);
+            soonest_k = offload_gym_try_next(i, so_far, room);
+            if (i == 0) /* times in other units may break a tie in another way */
+                soonest_k = best[0];
+            if (OFFLOAD_GYM_TRIED)
+                so_far->best_value = offload_gym_try_choices(i, soonest_k, best, so_far, room);
+        }
+        k = offload_gym_highest(offload_gym_score(i, room));
+        room->decision[i] = k;
+        if (!OFFLOAD_GYM_JOINT) {
+            so_far->greedy.largest_s = room->largest_s[k];
+            so_far->greedy.total_s = room->totals_s[k];
+            offload_gym_extend(i, k, so_far, room);
+        }
+    }
+}
+
+/* Puts what the network chose into `best`, unless the best schedule is kept and another one is better. */
+static void offload_gym_commit(int *best, offload_gym_so_far *so_far, offload_gym_room *room)
+{
+    int takes = !OFFLOAD_GYM_KEEP_BEST, i;
+    /* In the sequential form, with roll-outs, it is one of those of the last choice. */
+    if (OFFLOAD_GYM_KEEP_BEST && (OFFLOAD_GYM_JOINT || !OFFLOAD_GYM_TRIED)) {
+        if (OFFLOAD_GYM_JOINT)
+            for (i = 0; i < room->num_tasks; i++)
+                offload_gym_extend(i, room->decision[i], so_far, room);
+        takes = (OFFLOAD_GYM_MEAN ? so_far->total_s : so_far->largest_s) < so_far->best_value;
+    }
+    for (i = 0; takes && i < room->num_tasks; i++)
+        best[i] = room->decision[i];
+}
 
 /* Fills decision[0], ..., decision[num_tasks - 1] with locations. num_tasks must be from 1 to OFFLOAD_GYM_MAX_TASKS;
  * returns 0, or -1 where it is not, and then decides nothing. */
 static int offload_gym_decide(int num_tasks, const offload_gym_task *tasks, const offload_gym_location *locations,
                               double radio_backlog_s, int *decision)
-{{
-    offload_gym_times times[OFFLOAD_GYM_MAX_TASKS];
-    offload_gym_free start_s, free_s, trial_free_s;
-    double finishes_s[OFFLOAD_GYM_NUM_LOCATIONS], largest_s[OFFLOAD_GYM_NUM_LOCATIONS];
-    double totals_s[OFFLOAD_GYM_NUM_LOCATIONS];
-    float rows[OFFLOAD_GYM_MAX_TASKS][OFFLOAD_GYM_FEATURES], later[OFFLOAD_GYM_MAX_TASKS + 1][OFFLOAD_GYM_CODE];
-    float buffers[2][OFFLOAD_GYM_WIDEST], state[OFFLOAD_GYM_STATE];
-    int chosen[OFFLOAD_GYM_MAX_TASKS], trial[OFFLOAD_GYM_MAX_TASKS];
-    double makespan_s, total_s, per_s, greedy_largest_s, greedy_total_s, best_value, radio_s;
-    int i, j, k, m, e, at, stage;
-
+{
+    offload_gym_room room;
+    offload_gym_so_far so_far;
     if (num_tasks < 1 || num_tasks > OFFLOAD_GYM_MAX_TASKS)
         return -1;
-    for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS; k++) {{
-        const offload_gym_location *here = &locations[k];
-        double cycle_s = 1.0 / here->cpu_hz;
-        double uplink_s = 0.0, downlink_s = 0.0, wired_s = 0.0, propagation_s = 0.0;
-        if (k > 0) {{
-            uplink_s = 1.0 / here->uplink_bps;
-            downlink_s = 1.0 / here->downlink_bps;
-            wired_s = 1.0 / here->wired_bps;
-            propagation_s = here->propagation_s;
-        }}
-        for (m = 0; m < offload_gym_cores[k]; m++)
-            start_s[k][m] = here->backlog_s;
-        for (i = 0; i < num_tasks; i++) {{
-            const offload_gym_task *task = &tasks[i];
-            times[i][k][0] = task->input_bits * uplink_s;
-            times[i][k][1] = task->input_bits * wired_s + propagation_s;
-            times[i][k][2] = task->workload_cycles * cycle_s;
-            times[i][k][3] = task->output_bits * downlink_s + (task->output_bits * wired_s + propagation_s);
-        }}
-    }}
-    offload_gym_copy(start_s, free_s);
-    offload_gym_complete(times, 0, num_tasks, radio_backlog_s, free_s, decision, &makespan_s, &total_s);
-
-    /* From here on times are in terms of the makespan of greedy earliest completion. */
-    per_s = makespan_s > 0.0 ? 1.0 / makespan_s : 1.0;
-    greedy_largest_s = makespan_s * per_s;
-    greedy_total_s = total_s * per_s;
-    best_value = OFFLOAD_GYM_MEAN ? greedy_total_s : greedy_largest_s;
-    for (i = 0; i < num_tasks; i++)
-        for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS; k++)
-            for (stage = 0; stage < 4; stage++)
-                times[i][k][stage] *= per_s;
-    for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS; k++)
-        for (m = 0; m < offload_gym_cores[k]; m++)
-            free_s[k][m] = start_s[k][m] * per_s;
-
-    for (e = 0; e < OFFLOAD_GYM_CODE; e++)
-        later[num_tasks][e] = 0.0f;
-    for (i = num_tasks - 1; i >= 0; i--) {{
-        float *a = buffers[0], *b = buffers[1];
-        rows[i][0] = offload_gym_squash(times[i][0][2]);
-        for (k = 1; k < OFFLOAD_GYM_NUM_LOCATIONS; k++)
-            for (stage = 0; stage < 4; stage++)
-                rows[i][4 * k - 3 + stage] = offload_gym_squash(times[i][k][stage]);
-        for (e = 0; e < OFFLOAD_GYM_FEATURES; e++)
-            a[e] = rows[i][e];
-        {{
-            {encoder}
-        }}
-        for (e = 0; e < OFFLOAD_GYM_CODE; e++)
-            later[i][e] = later[i + 1][e] + a[e];
-    }}
-
-    radio_s = radio_backlog_s * per_s;
-    makespan_s = total_s = 0.0;
-    for (i = 0; i < num_tasks; i++) {{
-        float *a = buffers[0], *b = buffers[1];
-        int best_k = 0;
-        if (i == 0 || !OFFLOAD_GYM_JOINT) {{
-            int greedy_k = 0;
-            double least_s = 0.0;
-            state[0] = offload_gym_squash(radio_s);
-            state[1] = offload_gym_squash(makespan_s);
-            state[2] = (float)((double)(num_tasks - i) / num_tasks);
-            at = 3;
-            for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS; k++)
-                for (m = 0; m < offload_gym_cores[k]; m++)
-                    state[at++] = offload_gym_squash(free_s[k][m]);
-            for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS; k++) {{
-                double completion_s;
-                finishes_s[k] = offload_gym_try(times[i][k], k, radio_s, free_s[k][0]);
-                completion_s = finishes_s[k] + times[i][k][3];
-                largest_s[k] = makespan_s > completion_s ? makespan_s : completion_s;
-                totals_s[k] = total_s + completion_s;
-                state[at++] = offload_gym_squash(completion_s);
-                if (k == 0 || completion_s < least_s) {{
-                    least_s = completion_s;
-                    greedy_k = k;
-                }}
-            }}
-            if (i == 0) /* times in other units may break a tie in another way */
-                greedy_k = decision[0];
-            for (k = 0; OFFLOAD_GYM_TRIED && k < OFFLOAD_GYM_NUM_LOCATIONS; k++) {{
-                double reached_s = greedy_largest_s, reached_total_s = greedy_total_s;
-                if (k != greedy_k) {{
-                    double value;
-                    offload_gym_copy(free_s, trial_free_s);
-                    offload_gym_take(trial_free_s[k], offload_gym_cores[k], finishes_s[k]);
-                    offload_gym_complete(times, i + 1, num_tasks, radio_s + times[i][k][0], trial_free_s, trial,
-                                         &reached_s, &reached_total_s);
-                    reached_s = reached_s > largest_s[k] ? reached_s : largest_s[k];
-                    reached_total_s = totals_s[k] + reached_total_s;
-                    value = OFFLOAD_GYM_MEAN ? reached_total_s : reached_s;
-                    if (OFFLOAD_GYM_KEEP_BEST && value < best_value) {{
-                        best_value = value;
-                        for (j = 0; j < i; j++)
-                            decision[j] = chosen[j];
-                        decision[i] = k;
-                        for (j = i + 1; j < num_tasks; j++)
-                            decision[j] = trial[j];
-                    }}
-                }}
-                largest_s[k] = reached_s;
-                totals_s[k] = reached_total_s;
-                if (OFFLOAD_GYM_SHOWN) {{
-                    state[at + k] = offload_gym_squash(reached_s);
-                    state[at + OFFLOAD_GYM_NUM_LOCATIONS + k] = offload_gym_squash(reached_total_s / num_tasks);
-                }}
-            }}
-        }}
-        at = 0;
-        if (OFFLOAD_GYM_JOINT)
-            for (e = 0; e < OFFLOAD_GYM_CODE; e++)
-                a[at++] = later[0][e] - later[i][e];
-        for (e = 0; e < OFFLOAD_GYM_CODE; e++)
-            a[at++] = later[i + 1][e];
-        for (e = 0; e < OFFLOAD_GYM_FEATURES; e++)
-            a[at++] = rows[i][e];
-        for (e = 0; e < OFFLOAD_GYM_STATE; e++)
-            a[at++] = state[e];
-        {{
-            {head}
-        }}
-        for (k = 1; k < OFFLOAD_GYM_NUM_LOCATIONS; k++)
-            if (a[k] > a[best_k])
-                best_k = k;
-        chosen[i] = best_k;
-        if (!OFFLOAD_GYM_JOINT) {{
-            double finish_s = offload_gym_try(times[i][best_k], best_k, radio_s, free_s[best_k][0]);
-            double completion_s = finish_s + times[i][best_k][3];
-            greedy_largest_s = largest_s[best_k];
-            greedy_total_s = totals_s[best_k];
-            radio_s += times[i][best_k][0];
-            makespan_s = makespan_s > completion_s ? makespan_s : completion_s;
-            total_s += completion_s;
-            offload_gym_take(free_s[best_k], offload_gym_cores[best_k], finish_s);
-        }}
-    }}
-    if (OFFLOAD_GYM_JOINT && OFFLOAD_GYM_KEEP_BEST) {{
-        for (i = 0; i < num_tasks; i++) {{
-            double finish_s, completion_s;
-            k = chosen[i];
-            finish_s = offload_gym_try(times[i][k], k, radio_s, free_s[k][0]);
-            completion_s = finish_s + times[i][k][3];
-            radio_s += times[i][k][0];
-            makespan_s = makespan_s > completion_s ? makespan_s : completion_s;
-            total_s += completion_s;
-            offload_gym_take(free_s[k], offload_gym_cores[k], finish_s);
-        }}
-    }}
-    /* What the network chose is one of the roll-outs of its last choice. */
-    if (!OFFLOAD_GYM_KEEP_BEST ||
-        ((OFFLOAD_GYM_JOINT || !OFFLOAD_GYM_TRIED) && (OFFLOAD_GYM_MEAN ? total_s : makespan_s) < best_value))
-        for (i = 0; i < num_tasks; i++)
-            decision[i] = chosen[i];
+    room.num_tasks = num_tasks;
+    offload_gym_open(tasks, locations, &room);
+    so_far = offload_gym_start(radio_backlog_s, decision, &room);
+    offload_gym_encode(&room);
+    offload_gym_choose(decision, &so_far, &room);
+    offload_gym_commit(decision, &so_far, &room);
     return 0;
-}}
+}
 
 #endif
 """

@@ -411,6 +411,30 @@ def take(room, i, k, placed):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def try_sorted(times, i, k, radio_s, core_s):
+    """(radio free, finish, completion) of an independent task ``i`` if it is placed at ``k`` next.
+
+    The rule of ``place`` where cores need no names: a location is the ascending times at which its cores are free, of
+    which only the first, ``core_s``, counts.
+    """
+    radio_s, ready_s = send_input(times[i, k, SEND], times[i, k, PATH], k, radio_s)
+    finish_s = max(ready_s, core_s) + times[i, k, RUN]
+    return radio_s, finish_s, finish_s + times[i, k, RETURN]
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def take_sorted(free_s, first, last, finish_s):
+    """The first core of a location is taken until ``finish_s``; its times stay ascending.
+
+    Its cores are ``first``, ..., ``last - 1`` of ``free_s``, a row of the cores of all locations.
+    """
+    while first + 1 < last and free_s[first + 1] < finish_s:
+        free_s[first] = free_s[first + 1]
+        first += 1
+    free_s[first] = finish_s
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def device_times(problem, decision, i, k):
     """How long task ``i`` at ``k`` takes the device's CPU, and how long its radio: (run, send) in seconds."""
     if k == 0:

@@ -8,8 +8,9 @@ would make is known from the step before; and layers are written in vector instr
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -18,7 +19,20 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from offload_gym.delay import PATH, RETURN, RUN, SEND, Problem, Room, Start, paces, stage_times, value_of
+from offload_gym.delay import (
+    PATH,
+    RETURN,
+    RUN,
+    SEND,
+    Problem,
+    Room,
+    Start,
+    paces,
+    stage_times,
+    take_sorted,
+    try_sorted,
+    value_of,
+)
 from offload_gym.instances import CORES
 from offload_gym.observation import squash, state_size
 from offload_gym.solvers.local_search import NO_MOVES, refine_decision
@@ -26,11 +40,6 @@ from offload_gym.solvers.local_search import NO_MOVES, refine_decision
 LANES = 8  # outputs of a layer that are computed at a time; its outputs are padded to a multiple
 CHAINS = 4  # sums that are kept apart, as an addition has to wait for the one before; inputs are padded to a multiple
 
-# A plan is a network as integers: how it is used (0 or 1: one pass decides all tasks; the best schedule is kept; codes
-# of roll-outs and objective, and of the objective and the moves of local search), the numbers of an encoding and of
-# layers, then the cores of each location, then for each layer where its weights begin, its padded inputs and outputs.
-NUM_LOCATIONS, IS_JOINT, KEEP_BEST, ROLL_OUTS, OBJECTIVE, SEARCHED, MOVES = range(7)
-CODE, ENCODER_LAYERS, HEAD_LAYERS, FIRST_CORES = range(7, 11)
 NOT_TRIED, TRIED, SHOWN = range(3)  # roll-outs: TRIED ones may be kept, the network reads those that are SHOWN
 
 Layers = Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]
@@ -91,8 +100,47 @@ def _layer(typing_context, weights, at, inputs, outputs, values, source, target,
     return signature, generate
 
 
+@intrinsic
+def _lent(typing_context, array):
+    """The same array without a count of references, which costs time wherever a named tuple is read in a loop.
+
+    The caller must keep the array itself until the last use.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        given, lent = (context.make_array(array)(context, builder, *value) for value in (arguments, ()))
+        for field in ("nitems", "itemsize", "data", "shape", "strides"):
+            setattr(lent, field, getattr(given, field))
+        for field in ("meminfo", "parent"):
+            setattr(lent, field, cgutils.get_null_value(getattr(given, field).type))
+        return lent._getvalue()
+
+    return array(array), generate
+
+
 def _padded(size: int, multiple: int) -> int:
     return -(-size // multiple) * multiple
+
+
+class Plan(NamedTuple):
+    """A network and how it is used; K locations, L layers. The kernels unpack it from what ``make_plan`` returns."""
+
+    num_locations: int
+    is_joint: bool  # one pass decides all tasks
+    keep_best: bool  # the decision is the best of all schedules that were tried
+    roll_outs: int  # NOT_TRIED, TRIED or SHOWN
+    objective: int
+    search_objective: int  # of local search behind it
+    search_moves: int
+    code: int  # numbers in an encoding
+    encoder_layers: int
+    head_layers: int
+    core_at: NDArray[np.int64]  # (K + 1,) the cores of location k are core_at[k], ..., core_at[k + 1] - 1
+    layers: NDArray[np.int64]  # (3 L,) of each: where its weights begin, its padded inputs, its padded outputs
+    weights: NDArray[np.float32]
+
+
+CORE_AT = Plan._fields.index("core_at")  # where it begins in the array: one number for each field before it
 
 
 def make_plan(
@@ -105,27 +153,150 @@ def make_plan(
     search: tuple[int, int],
     roll_outs: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """A network as two arrays, what ``decide_independent`` takes: integers and padded weights.
+    """A network as two arrays, what ``decide_independent`` takes: the integers of a ``Plan`` and padded weights.
 
-    ``search`` is the objective of local search behind it and its moves. Without layers each task goes where the
-    roll-out is best.
+    ``search`` is the objective and the moves of local search behind it. Without layers each task goes where the
+    roll-out is best. An array of integers reaches a kernel in a fraction of the
+    time that a named tuple takes.
     """
-    code = len(encoder[-1][1]) if encoder else 0
-    plan = [len(cores), joint, keep_best, roll_outs, objective, *search, code, len(encoder), len(head), *cores]
-    parts: list[NDArray[np.float32]] = [np.empty(0, dtype=np.float32)]
-    at = 0
+    layers, parts, at = [], [np.empty(0, dtype=np.float32)], 0
     for weight, bias in (*encoder, *head):
         outputs, inputs = weight.shape
         padded = np.zeros((_padded(inputs, CHAINS) + 1, _padded(outputs, LANES)), dtype=np.float32)
         padded[:inputs, :outputs], padded[-1, :outputs] = weight.T, bias
-        plan += [at, len(padded) - 1, padded.shape[1]]
+        layers += [at, len(padded) - 1, padded.shape[1]]
         parts.append(padded.ravel())
         at += padded.size
-    return np.array(plan, dtype=np.int64), np.concatenate(parts)
+    code = len(encoder[-1][1]) if encoder else 0
+    numbers = [len(cores), joint, keep_best, roll_outs, objective, *search, code, len(encoder), len(head)]
+    return np.array([*numbers, *itertools.accumulate(cores, initial=0), *layers], dtype=np.int64), np.concatenate(parts)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _run(plan, first, last, rectify_last, weights, values, source, scratch):
+def unpack_plan(numbers, weights):
+    """The ``Plan`` that ``make_plan`` wrote."""
+    layers_at = CORE_AT + numbers[0] + 1
+    return Plan(
+        numbers[0],
+        numbers[1] > 0,
+        numbers[2] > 0,
+        numbers[3],
+        numbers[4],
+        numbers[5],
+        numbers[6],
+        numbers[7],
+        numbers[8],
+        numbers[9],
+        _lent(numbers[CORE_AT:layers_at]),
+        _lent(numbers[layers_at:]),
+        _lent(weights),
+    )
+
+
+class Layout(NamedTuple):
+    """Where things are in ``Memory.values``: the plan's integers that need the number of tasks n."""
+
+    features: int  # numbers that the network reads of a task
+    row: int  # numbers from one task row to the next; the rows come first
+    later: int  # (n + 1, code) sums of the encodings from each task on
+    head: int  # the input of the head: sums, row and state, or without an encoder the plain observation
+    row_at: int  # the row in the input of the head
+    state_at: int
+    options_at: int  # in the state: (3, K) completion, makespan and mean; the last two where roll-outs are shown
+    scratch: int  # two layers of the same size
+
+
+class Memory(NamedTuple):
+    """What the phases fill for one instance of up to n tasks; C cores at K locations.
+
+    A location is the ascending times at which its cores are free. Times are in seconds until ``_start`` divides them by
+    the scale.
+    """
+
+    num_tasks: int  # of the instance
+    layout: Layout
+    values: NDArray[np.float32]  # all that layers read and write
+    times: NDArray[np.float64]  # (n, K, 4)
+    core_s: NDArray[np.float64]  # (C,) when cores are free before the first task
+    free_s: NDArray[np.float64]  # (C,) after the tasks that are placed
+    trial_free_s: NDArray[np.float64]  # (C,) the same in a roll-out
+    decision: NDArray[np.int64]  # (n,) what the network itself chose
+    trial: NDArray[np.int64]  # (n,) what a roll-out chose
+    # Of each location (K,), if the next task goes there:
+    finishes_s: NDArray[np.float64]
+    largest_s: NDArray[np.float64]  # the makespan so far, once roll-outs are tried that of the whole schedule
+    totals_s: NDArray[np.float64]  # the same for the sum of completions
+
+
+class Ends(NamedTuple):
+    """A schedule in two numbers."""
+
+    largest_s: float  # largest completion
+    total_s: float  # sum of completions
+
+
+class SoFar(NamedTuple):
+    """The schedule of the tasks that are placed; when cores are free then is in ``Memory.free_s``."""
+
+    radio_s: float
+    largest_s: float
+    total_s: float
+    greedy: Ends  # of the schedule in which greedy earliest completion places the later tasks
+    best_value: float  # of all whole schedules that were tried
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _lay_out(n, plan):
+    """The ``Layout`` for n tasks. Where rows and inputs are padded there are zeros for good."""
+    num_locations = plan.num_locations
+    features = 1 + 4 * (num_locations - 1)
+    row = -(-features // CHAINS) * CHAINS
+    later = n * row
+    head = later + (n + 1) * plan.code
+    row_at = head + (2 if plan.is_joint else 1) * plan.code
+    state_at = row_at + features if plan.encoder_layers > 0 or plan.head_layers == 0 else head + n * (1 + features)
+    total_cores = plan.core_at[num_locations]
+    scratch = state_at + state_size(total_cores, num_locations, False, plan.roll_outs == SHOWN) + CHAINS
+    # Vectors that lie across two cache lines are slow.
+    scratch = -(-scratch // LANES) * LANES
+    return Layout(features, row, later, head, row_at, state_at, state_at + 3 + total_cores, scratch)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _allocate(n, layout, plan):
+    """The arrays of a ``Memory``: few, since it takes as long to make a small one as a large one."""
+    widest = 0  # inputs or outputs of a layer
+    for layer in range(plan.encoder_layers + plan.head_layers):
+        widest = max(widest, plan.layers[3 * layer + 1], plan.layers[3 * layer + 2])
+    values = np.zeros(layout.scratch + 2 * (-(-widest // LANES) * LANES), dtype=np.float32)
+    times, options_s = np.empty((n, plan.num_locations, 4)), np.empty((3, plan.num_locations))
+    free_s, choices = np.empty((3, plan.core_at[plan.num_locations])), np.empty((2, n), dtype=np.int64)
+    return values, times, free_s, choices, options_s
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _new_memory(num_tasks, layout, arrays):
+    """The ``Memory`` of an instance of ``num_tasks`` tasks in the arrays of ``_allocate``, which the caller keeps."""
+    values, times, free_s, choices, options_s = arrays
+    free_s, choices, options_s = _lent(free_s), _lent(choices), _lent(options_s)
+    return Memory(
+        num_tasks,
+        layout,
+        _lent(values),
+        _lent(times),
+        free_s[0],
+        free_s[1],
+        free_s[2],
+        choices[0],
+        choices[1],
+        options_s[0],
+        options_s[1],
+        options_s[2],
+    )
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def run_layers(plan, first, last, rectify_last, values, source, scratch):
     """Run the layers ``first``, ..., ``last - 1`` on ``values[source:]``; returns where the result begins.
 
     From ``scratch`` on there is room for two layers.
@@ -133,9 +304,8 @@ def _run(plan, first, last, rectify_last, weights, values, source, scratch):
     both = 2 * scratch + (len(values) - scratch) // 2  # where one begins plus where the other begins
     target = scratch
     for layer in range(first, last):
-        at = FIRST_CORES + plan[NUM_LOCATIONS] + 3 * layer
-        rectified = rectify_last or layer < last - 1
-        _layer(weights, plan[at], plan[at + 1], plan[at + 2], values, source, target, rectified)
+        at, inputs, outputs = plan.layers[3 * layer], plan.layers[3 * layer + 1], plan.layers[3 * layer + 2]
+        _layer(plan.weights, at, inputs, outputs, values, source, target, rectify_last or layer < last - 1)
         source, target = target, both - target
     return source
 
@@ -149,76 +319,6 @@ def _move(values, source, target, count):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _try(times, i, k, radio_s, free_s):
-    """Finish and completion of task ``i`` if it is placed at ``k`` next."""
-    ready_s = (radio_s + times[i, k, SEND]) + times[i, k, PATH] if k > 0 else 0.0
-    finish_s = max(ready_s, free_s[k, 0]) + times[i, k, RUN]
-    return finish_s, finish_s + times[i, k, RETURN]
-
-
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _take(free_s, k, cores, finish_s):
-    """The core of ``k`` that is free first is taken until ``finish_s``; the times stay ascending."""
-    m = 1
-    while m < cores and free_s[k, m] < finish_s:
-        free_s[k, m - 1] = free_s[k, m]
-        m += 1
-    free_s[k, m - 1] = finish_s
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _complete(times, first, count, plan, radio_s, free_s, decision):
-    """Greedy earliest completion from task ``first`` on; returns the largest completion and the sum of them."""
-    if first < 0:
-        return 0.0, 0.0
-    largest_s = total_s = 0.0
-    for i in range(first, count):
-        best_s, best_k, best_finish_s = np.inf, 0, 0.0
-        for k in range(times.shape[1]):
-            finish_s, completion_s = _try(times, i, k, radio_s, free_s)
-            if completion_s < best_s:
-                best_s, best_k, best_finish_s = completion_s, k, finish_s
-        radio_s += times[i, best_k, SEND]
-        _take(free_s, best_k, plan[FIRST_CORES + best_k], best_finish_s)
-        decision[i] = best_k
-        largest_s = max(largest_s, best_s)
-        total_s += best_s
-    return largest_s, total_s
-
-
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _copy_free(source, target, plan):
-    for k in range(len(source)):
-        for m in range(plan[FIRST_CORES + k]):
-            target[k, m] = source[k, m]
-
-
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _open(task, location, backlog_s, count, plan, times, start_s):
-    """Fill the stage ``times`` of one instance and the ascending times ``start_s`` at which its cores are free.
-
-    Returns whether its locations have the cores that the network knows.
-    """
-    for k in range(len(location)):
-        cores = plan[FIRST_CORES + k]
-        if location[k, CORES] != cores:
-            return False
-        for m in range(cores):
-            value_s = backlog_s[k, m if backlog_s.shape[1] > 1 else 0]
-            at = m
-            while at > 0 and start_s[k, at - 1] > value_s:
-                start_s[k, at] = start_s[k, at - 1]
-                at -= 1
-            start_s[k, at] = value_s
-        pace = paces(location, k)
-        for i in range(count):
-            times[i, k, SEND], times[i, k, PATH], times[i, k, RUN], times[i, k, RETURN] = stage_times(
-                task, i, k, pace, True, True
-            )
-    return True
-
-
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _subtract(values, from_at, what_at, target, count):
     """Fill ``count`` of the values with differences of others."""
     from_at, what_at, target = np.uint64(from_at), np.uint64(what_at), np.uint64(target)
@@ -227,54 +327,305 @@ def _subtract(values, from_at, what_at, target, count):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _show(values, row, features, i, count, n, target):
+def _copy(source, target):
+    for c in range(len(source)):
+        target[c] = source[c]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _complete(times, first, count, core_at, radio_s, free_s, decision):
+    """Greedy earliest completion from task ``first`` on; returns the largest completion and the sum of them."""
+    if first < 0:
+        return 0.0, 0.0
+    largest_s = total_s = 0.0
+    for i in range(first, count):
+        best_s, best_k, best_finish_s = np.inf, 0, 0.0
+        for k in range(times.shape[1]):
+            _, finish_s, completion_s = try_sorted(times, i, k, radio_s, free_s[core_at[k]])
+            if completion_s < best_s:
+                best_s, best_k, best_finish_s = completion_s, k, finish_s
+        radio_s += times[i, best_k, SEND]
+        take_sorted(free_s, core_at[best_k], core_at[best_k + 1], best_finish_s)
+        decision[i] = best_k
+        largest_s = max(largest_s, best_s)
+        total_s += best_s
+    return largest_s, total_s
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _open(task, location, backlog_s, plan, memory):
+    """Fill the stage times of one instance and the times at which its cores are free.
+
+    Returns whether its locations have the cores that the network knows.
+    """
+    times, core_s = memory.times, memory.core_s
+    for k in range(plan.num_locations):
+        first, last = plan.core_at[k], plan.core_at[k + 1]
+        if location[k, CORES] != last - first:
+            return False
+        for c in range(first, last):
+            value_s = backlog_s[k, c - first if backlog_s.shape[1] > 1 else 0]
+            at = c
+            while at > first and core_s[at - 1] > value_s:
+                core_s[at] = core_s[at - 1]
+                at -= 1
+            core_s[at] = value_s
+        pace = paces(location, k)
+        for i in range(memory.num_tasks):
+            times[i, k, SEND], times[i, k, PATH], times[i, k, RUN], times[i, k, RETURN] = stage_times(
+                task, i, k, pace, True, True
+            )
+    return True
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _start(radio_s, best, plan, memory):
+    """Fill ``best`` with greedy earliest completion, and divide all times by its makespan, the scale.
+
+    Returns what is ``SoFar`` before the first task.
+    """
+    times, core_s, free_s, count = memory.times, memory.core_s, memory.free_s, memory.num_tasks
+    for i in range(count, len(best)):
+        best[i] = 0  # padding
+    _copy(core_s, free_s)
+    makespan_s, total_s = _complete(times, 0, count, plan.core_at, radio_s, free_s, best)
+    per_s = 1.0 / makespan_s if makespan_s > 0.0 else 1.0
+    for i in range(count):
+        for k in range(plan.num_locations):
+            for stage in range(4):
+                times[i, k, stage] *= per_s
+    for c in range(len(core_s)):
+        core_s[c] *= per_s
+        free_s[c] = core_s[c]
+    greedy = Ends(makespan_s * per_s, total_s * per_s)
+    return SoFar(radio_s * per_s, 0.0, 0.0, greedy, value_of(plan.objective, greedy.largest_s, greedy.total_s))
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _encode(plan, memory):
+    """Fill the task rows and the sums of the encodings from each task on."""
+    layout, values, times, code = memory.layout, memory.values, memory.times, plan.code
+    count = memory.num_tasks
+    for e in range(code):
+        values[np.uint64(layout.later + count * code) + np.uint64(e)] = 0.0
+    for i in range(count - 1, -1, -1):
+        at = np.uint64(i * layout.row)
+        values[at] = squash(times[i, 0, RUN])
+        for k in range(1, plan.num_locations):
+            for stage in range(4):
+                at += np.uint64(1)
+                values[at] = squash(times[i, k, stage])
+        source = i * layout.row
+        encoding = np.uint64(run_layers(plan, 0, plan.encoder_layers, True, values, source, layout.scratch))
+        here, next_one = np.uint64(layout.later + i * code), np.uint64(layout.later + (i + 1) * code)
+        for e in range(np.uint64(code)):
+            values[here + e] = values[next_one + e] + values[encoding + e]
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _write_state(i, so_far, memory):
+    """Fill the state before task ``i`` is placed, up to the options."""
+    values, free_s = memory.values, memory.free_s
+    at = np.uint64(memory.layout.state_at)
+    values[at] = squash(so_far.radio_s)
+    values[at + np.uint64(1)] = squash(so_far.largest_s)
+    values[at + np.uint64(2)] = (memory.num_tasks - i) / memory.num_tasks
+    for c in range(np.uint64(len(free_s))):
+        values[at + np.uint64(3) + c] = squash(free_s[c])
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _try_next(i, so_far, plan, memory):
+    """Try task ``i`` at each location next; returns where it is complete first.
+
+    Fills the ends of the schedules up to ``i``, and shows the completions to the network.
+    """
+    at = np.uint64(memory.layout.options_at)
+    soonest_k, soonest_s = 0, np.inf
+    for k in range(plan.num_locations):
+        core_s = memory.free_s[plan.core_at[k]]
+        _, memory.finishes_s[k], completion_s = try_sorted(memory.times, i, k, so_far.radio_s, core_s)
+        memory.largest_s[k] = max(so_far.largest_s, completion_s)
+        memory.totals_s[k] = so_far.total_s + completion_s
+        if plan.head_layers > 0:
+            memory.values[at] = squash(completion_s)
+            at += np.uint64(1)
+        if completion_s < soonest_s:
+            soonest_k, soonest_s = k, completion_s
+    return soonest_k
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _roll_out(i, k, so_far, plan, memory):
+    """The ends of the schedule where task ``i`` goes to ``k`` and greedy earliest completion places the later tasks."""
+    times, free_s = memory.times, memory.trial_free_s
+    _copy(memory.free_s, free_s)
+    take_sorted(free_s, plan.core_at[k], plan.core_at[k + 1], memory.finishes_s[k])
+    radio_s = so_far.radio_s + times[i, k, SEND]
+    later_s, later_total_s = _complete(times, i + 1, memory.num_tasks, plan.core_at, radio_s, free_s, memory.trial)
+    return Ends(max(memory.largest_s[k], later_s), memory.totals_s[k] + later_total_s)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _try_choices(i, soonest_k, best, so_far, plan, memory):
+    """Try each location for task ``i`` with greedy earliest completion behind it; returns the best value so far.
+
+    What placing it at ``soonest_k`` leads to is known. Replaces the ends of the options, and shows them to the network.
+    """
+    at, num_locations = np.uint64(memory.layout.options_at), np.uint64(plan.num_locations)
+    best_value = so_far.best_value
+    for k in range(plan.num_locations):
+        ends = so_far.greedy
+        if k != soonest_k:
+            ends = _roll_out(i, k, so_far, plan, memory)
+            value = value_of(plan.objective, ends.largest_s, ends.total_s)
+            if plan.keep_best and value < best_value:
+                best_value = value
+                for j in range(i):
+                    best[j] = memory.decision[j]
+                best[i] = k
+                for j in range(i + 1, memory.num_tasks):
+                    best[j] = memory.trial[j]
+        memory.largest_s[k], memory.totals_s[k] = ends
+        if plan.roll_outs == SHOWN:
+            shown_at = at + num_locations + np.uint64(k)
+            memory.values[shown_at] = squash(ends.largest_s)
+            memory.values[shown_at + num_locations] = squash(ends.total_s / memory.num_tasks)
+    return best_value
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _show(i, memory):
     """Fill the rows of the plain observation: those of the tasks from ``i`` on, with a leading 1, then zeros."""
+    values, features, target = memory.values, memory.layout.features, memory.layout.head
+    count, n = memory.num_tasks, len(memory.decision)
     for j in range(i, count):
         at = target + (j - i) * (1 + features)
         values[np.uint64(at)] = 1.0
-        _move(values, j * row, at + 1, features)
+        _move(values, j * memory.layout.row, at + 1, features)
     end = np.uint64(target + n * (1 + features))
     for f in range(np.uint64(target + (count - i) * (1 + features)), end):
         values[f] = 0.0
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _encode(times, count, plan, weights, values, row, later, scratch):
-    """Fill the task rows, of ``row`` values each, and the sums of the encodings from each task on."""
-    code = plan[CODE]
-    for e in range(code):
-        values[np.uint64(later + count * code) + np.uint64(e)] = 0.0
-    for i in range(count - 1, -1, -1):
-        at = np.uint64(i * row)
-        values[at] = squash(times[i, 0, RUN])
-        for k in range(1, times.shape[1]):
-            for stage in range(4):
-                at += np.uint64(1)
-                values[at] = squash(times[i, k, stage])
-        encoding = np.uint64(_run(plan, 0, plan[ENCODER_LAYERS], True, weights, values, i * row, scratch))
-        here, next_one = np.uint64(later + i * code), np.uint64(later + (i + 1) * code)
-        for e in range(np.uint64(code)):
-            values[here + e] = values[next_one + e] + values[encoding + e]
+def _score(i, scores, plan, memory):
+    """Run the head for task ``i``; returns where its scores begin in the values, given where those before it did."""
+    layout, values, code = memory.layout, memory.values, plan.code
+    if plan.encoder_layers > 0:
+        if plan.is_joint:
+            _subtract(values, layout.later, layout.later + i * code, layout.head, code)
+        _move(values, layout.later + (i + 1) * code, layout.row_at - code, code)
+        _move(values, i * layout.row, layout.row_at, layout.features)
+    elif plan.is_joint and i > 0:  # one pass gave the scores of all tasks
+        return scores + np.uint64(plan.num_locations)
+    else:
+        _show(i, memory)
+    last = plan.encoder_layers + plan.head_layers
+    return np.uint64(run_layers(plan, plan.encoder_layers, last, False, values, layout.head, layout.scratch))
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _highest(values, at, count):
+    """Which of the ``count`` values from ``at`` on is highest, the first on a tie."""
+    chosen, highest = 0, values[at]
+    for k in range(1, count):
+        value = values[at + np.uint64(k)]
+        if value > highest:
+            chosen, highest = k, value
+    return chosen
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _lowest(values):
+    chosen = 0
+    for k in range(1, len(values)):
+        if values[k] < values[chosen]:
+            chosen = k
+    return chosen
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _extend(i, k, so_far, greedy, best_value, plan, memory):
+    """Place task ``i`` at ``k``; returns what is ``SoFar`` then, with these ``greedy`` and ``best_value``."""
+    first = plan.core_at[k]
+    radio_s, finish_s, completion_s = try_sorted(memory.times, i, k, so_far.radio_s, memory.free_s[first])
+    take_sorted(memory.free_s, first, plan.core_at[k + 1], finish_s)
+    largest_s, total_s = max(so_far.largest_s, completion_s), so_far.total_s + completion_s
+    return SoFar(radio_s, largest_s, total_s, greedy, best_value)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _choose(best, so_far, plan, memory):
+    """Fill ``Memory.decision`` with the choices of the network, and keep the best schedule that is tried in ``best``.
+
+    Returns what is ``SoFar`` then. In the joint form no task is placed.
+    """
+    scores = np.uint64(0)
+    for i in range(memory.num_tasks):
+        best_value = so_far.best_value
+        if i == 0 or not plan.is_joint:
+            if plan.head_layers > 0:
+                _write_state(i, so_far, memory)
+            soonest_k = _try_next(i, so_far, plan, memory)
+            if i == 0:  # times in other units may break a tie in another way
+                soonest_k = best[0]
+            if plan.roll_outs != NOT_TRIED:
+                best_value = _try_choices(i, soonest_k, best, so_far, plan, memory)
+        if plan.head_layers > 0:
+            scores = _score(i, scores, plan, memory)
+            k = _highest(memory.values, scores, plan.num_locations)
+        else:
+            k = _lowest(value_of(plan.objective, memory.largest_s, memory.totals_s))
+        memory.decision[i] = k
+        if plan.is_joint:
+            so_far = SoFar(so_far.radio_s, so_far.largest_s, so_far.total_s, so_far.greedy, best_value)
+        else:
+            so_far = _extend(i, k, so_far, Ends(memory.largest_s[k], memory.totals_s[k]), best_value, plan, memory)
+    return so_far
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _commit(best, so_far, plan, memory):
+    """Put what the network chose into ``best``, unless the best schedule is kept and another one is better."""
+    takes = not plan.keep_best
+    # In the sequential form, with roll-outs, it is one of those of the last choice.
+    if plan.keep_best and (plan.is_joint or plan.roll_outs == NOT_TRIED):
+        if plan.is_joint:
+            for i in range(memory.num_tasks):
+                so_far = _extend(i, memory.decision[i], so_far, so_far.greedy, so_far.best_value, plan, memory)
+        takes = value_of(plan.objective, so_far.largest_s, so_far.total_s) < so_far.best_value
+    if takes:
+        for i in range(memory.num_tasks):
+            best[i] = memory.decision[i]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _refine(times, plan, radio_s, start_s, free_s, own, best):
+def _refine(times, own, best, radio_s, core_s, plan):
     """Improve the decision ``best`` by local search, and ``own`` where it is another; the better one is in ``best``."""
-    num_locations, count = times.shape[1], len(best)
-    own_differs = False
+    count, num_locations, core_at = len(best), plan.num_locations, plan.core_at
+    own_differs, max_cores = False, 0
     for i in range(count):
         own_differs = own_differs or best[i] != own[i]
     for k in range(num_locations):
-        for m in range(plan[FIRST_CORES + k], start_s.shape[1]):
-            start_s[k, m] = np.inf
+        max_cores = max(max_cores, core_at[k + 1] - core_at[k])
+    table_s, free_s = np.empty((num_locations, max_cores)), np.empty((num_locations, max_cores))
+    for k in range(num_locations):
+        for m in range(max_cores):
+            table_s[k, m] = core_s[core_at[k] + m] if core_at[k] + m < core_at[k + 1] else np.inf
     problem = Problem(
-        times, np.zeros(count + 1, dtype=np.int64), np.empty(0, dtype=np.int64), np.zeros(count, dtype=np.bool_),
-        np.empty((0, num_locations, num_locations, 2)), np.zeros(2),
-    )  # fmt: skip
-    start, room = Start(0, radio_s, 0.0, start_s), Room(np.empty(count), free_s)
-    value = refine_decision(problem, best, start, plan[SEARCHED], plan[MOVES], room)
+        times,
+        np.zeros(count + 1, dtype=np.int64),
+        np.empty(0, dtype=np.int64),
+        np.zeros(count, dtype=np.bool_),
+        np.empty((0, num_locations, num_locations, 2)),
+        np.zeros(2),
+    )
+    start, room = Start(0, radio_s, 0.0, table_s), Room(np.empty(count), free_s)
+    objective, moves = plan.search_objective, plan.search_moves
+    value = refine_decision(problem, best, start, objective, moves, room)
     # From the worse start the better end may be reached.
-    if own_differs and refine_decision(problem, own, start, plan[SEARCHED], plan[MOVES], room) < value:
+    if own_differs and refine_decision(problem, own, start, objective, moves, room) < value:
         best[:] = own
 
 
@@ -282,169 +633,29 @@ def _refine(times, plan, radio_s, start_s, free_s, own, best):
 def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts, plan, weights, decisions):
     """Fill ``decisions`` (B, n); returns whether all instances have the cores that the network knows.
 
-    A network of the sequential form is asked once a task. With ``KEEP_BEST`` the decision is the best of all schedules
-    that were tried: greedy's, what the choices of the network lead to, and the greedy completions of all choices where
-    they are made ("fortified" roll-outs, Bertsekas, Tsitsiklis and Wu 1997), so that it is never worse than greedy.
+    ``plan`` and ``weights`` come from ``make_plan``. A network of the sequential form is asked once a task. Where the
+    best schedule is kept, it is the best of all that were tried: greedy's, what the choices of the network lead to, and
+    the greedy completions of all choices where they are made ("fortified" roll-outs, Bertsekas, Tsitsiklis and Wu
+    1997), so that it is never worse than greedy.
     """
-    num_locations, n = locations.shape[1], tasks.shape[1]
-    if plan[NUM_LOCATIONS] != num_locations:
+    n = tasks.shape[1]
+    plan = unpack_plan(plan, weights)
+    if plan.num_locations != locations.shape[1]:
         return False
-    joint, keep_best, objective = plan[IS_JOINT] > 0, plan[KEEP_BEST] > 0, plan[OBJECTIVE]
-    has_head = plan[HEAD_LAYERS] > 0
-    flat = has_head and plan[ENCODER_LAYERS] == 0
-    tried, shown = plan[ROLL_OUTS] != NOT_TRIED, plan[ROLL_OUTS] == SHOWN
-    widest = 0  # inputs or outputs of a layer
-    for layer in range(plan[ENCODER_LAYERS] + plan[HEAD_LAYERS]):
-        at = FIRST_CORES + num_locations + 3 * layer
-        widest = max(widest, plan[at + 1], plan[at + 2])
-    max_cores, total_cores = 0, 0
-    for k in range(num_locations):
-        max_cores = max(max_cores, plan[FIRST_CORES + k])
-        total_cores += plan[FIRST_CORES + k]
-
-    times = np.empty((n, num_locations, 4))
-    all_free_s = np.empty((3, num_locations, max_cores))
-    start_s, free_s, trial_free_s = all_free_s[0], all_free_s[1], all_free_s[2]
-    # What layers read begins with the task rows, then come the sums of encodings from each task on, the input of the
-    # head (sums, row, state; without an encoder the plain observation), and room for two layers. Where rows and input
-    # are padded there are zeros for good.
-    code, features = plan[CODE], 1 + 4 * (num_locations - 1)
-    row = -(-features // CHAINS) * CHAINS
-    later = n * row
-    head = later + (n + 1) * code
-    row_at = head + (2 if joint else 1) * code
-    state_at = head + n * (1 + features) if flat else row_at + features
-    scratch = state_at + state_size(total_cores, num_locations, False, shown) + CHAINS
-    # Vectors that lie across two cache lines are slow.
-    scratch, widest = -(-scratch // LANES) * LANES, -(-widest // LANES) * LANES
-    values = np.zeros(scratch + 2 * widest, dtype=np.float32)
-    choices = np.empty((2, n), dtype=np.int64)
-    decision, trial = choices[0], choices[1]
-    finishes_s, largest_s, totals_s = np.empty((3, num_locations))
-
+    layout = _lay_out(n, plan)
+    arrays = _allocate(n, layout, plan)
     for b in range(len(tasks)):
-        count = task_counts[b]
-        if not _open(tasks[b], locations[b], backlog_s[b], count, plan, times, start_s):
+        # Made here, so that the memory is needed, and not freed, as long as there may be a next instance.
+        memory = _new_memory(task_counts[b], layout, arrays)
+        if not _open(_lent(tasks[b]), _lent(locations[b]), _lent(backlog_s[b]), plan, memory):
             return False
-        best = decisions[b]
-        for i in range(count, n):
-            best[i] = 0  # padding
-        _copy_free(start_s, free_s, plan)
-        makespan_s, total_s = _complete(times, 0, count, plan, radio_backlog_s[b], free_s, best)
-
-        # From here on times are in terms of the scale.
-        per_s = 1.0 / makespan_s if makespan_s > 0.0 else 1.0
-        greedy_largest_s, greedy_total_s = makespan_s * per_s, total_s * per_s
-        best_value = value_of(objective, greedy_largest_s, greedy_total_s)
-        for i in range(count):
-            for k in range(num_locations):
-                for stage in range(4):
-                    times[i, k, stage] *= per_s
-        for k in range(num_locations):
-            for m in range(plan[FIRST_CORES + k]):
-                start_s[k, m] *= per_s
-                free_s[k, m] = start_s[k, m]
-
-        if has_head:
-            _encode(times, count, plan, weights, values, row, later, scratch)
-        radio_s = radio_backlog_s[b] * per_s
-        makespan_s = total_s = 0.0
-        scores = np.uint64(0)
-        for i in range(count):
-            if i == 0 or not joint:
-                at = np.uint64(state_at)
-                if has_head:
-                    values[at] = squash(radio_s)
-                    values[at + np.uint64(1)] = squash(makespan_s)
-                    values[at + np.uint64(2)] = (count - i) / count
-                    at += np.uint64(3)
-                    for k in range(num_locations):
-                        for m in range(plan[FIRST_CORES + k]):
-                            values[at] = squash(free_s[k, m])
-                            at += np.uint64(1)
-                greedy_k, least_s = 0, np.inf
-                for k in range(num_locations):
-                    finishes_s[k], completion_s = _try(times, i, k, radio_s, free_s)
-                    largest_s[k], totals_s[k] = max(makespan_s, completion_s), total_s + completion_s
-                    if has_head:
-                        values[at] = squash(completion_s)
-                        at += np.uint64(1)
-                    if completion_s < least_s:
-                        greedy_k, least_s = k, completion_s
-                if i == 0:  # times in other units may break a tie in another way
-                    greedy_k = best[0]
-                for k in range(num_locations if tried else 0):
-                    placed_largest_s, placed_total_s = largest_s[k], totals_s[k]
-                    if k == greedy_k:
-                        reached_s, reached_total_s = greedy_largest_s, greedy_total_s
-                    else:
-                        _copy_free(free_s, trial_free_s, plan)
-                        _take(trial_free_s, k, plan[FIRST_CORES + k], finishes_s[k])
-                        later_s, later_total_s = _complete(
-                            times, i + 1, count, plan, radio_s + times[i, k, SEND], trial_free_s, trial
-                        )
-                        reached_s, reached_total_s = max(placed_largest_s, later_s), placed_total_s + later_total_s
-                        value = value_of(objective, reached_s, reached_total_s)
-                        if keep_best and value < best_value:
-                            best_value = value
-                            for j in range(i):
-                                best[j] = decision[j]
-                            best[i] = k
-                            for j in range(i + 1, count):
-                                best[j] = trial[j]
-                    largest_s[k], totals_s[k] = reached_s, reached_total_s
-                    if shown:
-                        values[at] = squash(reached_s)
-                        values[at + np.uint64(num_locations)] = squash(reached_total_s / count)
-                        at += np.uint64(1)
-
-            chosen = 0
-            if has_head:
-                if i == 0 or not (joint and flat):
-                    if flat:
-                        _show(values, row, features, i, count, n, head)
-                    else:
-                        if joint:
-                            _subtract(values, later, later + i * code, head, code)
-                        _move(values, later + (i + 1) * code, row_at - code, code)
-                        _move(values, i * row, row_at, features)
-                    first = plan[ENCODER_LAYERS]
-                    last = first + plan[HEAD_LAYERS]
-                    scores = np.uint64(_run(plan, first, last, False, weights, values, head, scratch))
-                else:  # one pass gives the scores of all tasks
-                    scores += np.uint64(num_locations)
-                highest = values[scores]
-                for k in range(1, num_locations):
-                    score = values[scores + np.uint64(k)]
-                    if score > highest:
-                        chosen, highest = k, score
-            else:
-                reached = value_of(objective, largest_s, totals_s)
-                for k in range(1, num_locations):
-                    if reached[k] < reached[chosen]:
-                        chosen = k
-            decision[i] = chosen
-            if not joint:
-                greedy_largest_s, greedy_total_s = largest_s[chosen], totals_s[chosen]
-                finish_s, completion_s = _try(times, i, chosen, radio_s, free_s)
-                radio_s += times[i, chosen, SEND]
-                makespan_s = max(makespan_s, completion_s)
-                total_s += completion_s
-                _take(free_s, chosen, plan[FIRST_CORES + chosen], finish_s)
-        if joint and keep_best:  # not known yet
-            radio_s = radio_backlog_s[b] * per_s
-            for i in range(count):
-                k = decision[i]
-                finish_s, completion_s = _try(times, i, k, radio_s, free_s)
-                radio_s += times[i, k, SEND]
-                makespan_s = max(makespan_s, completion_s)
-                total_s += completion_s
-                _take(free_s, k, plan[FIRST_CORES + k], finish_s)
-        # What the network chose is one of the roll-outs of its last choice.
-        if not keep_best or ((joint or not tried) and value_of(objective, makespan_s, total_s) < best_value):
-            for i in range(count):
-                best[i] = decision[i]
-        if plan[MOVES] != NO_MOVES:
-            radio_s = radio_backlog_s[b] * per_s
-            _refine(times[:count], plan, radio_s, start_s, trial_free_s, decision[:count], best[:count])
+        best = _lent(decisions[b])
+        start = _start(radio_backlog_s[b], best, plan, memory)
+        if plan.head_layers > 0:
+            _encode(plan, memory)
+        so_far = _choose(best, start, plan, memory)
+        _commit(best, so_far, plan, memory)
+        if plan.search_moves != NO_MOVES:
+            times, own = memory.times[: memory.num_tasks], memory.decision[: memory.num_tasks]
+            _refine(times, own, best[: memory.num_tasks], start.radio_s, memory.core_s, plan)
     return True

@@ -17,7 +17,7 @@ from safetensors.numpy import save, save_file
 
 import offload_gym
 from agents.networks import TaskNetwork, save_policy, to_runtime
-from offload_gym.inference import NOT_TRIED, _run, make_plan
+from offload_gym.inference import NOT_TRIED, make_plan, run_layers, unpack_plan
 from offload_gym.observation import epoch_observations, row_size, state_size
 from offload_gym.policy_file import Network, load_network, metadata_of, read_safetensors
 from offload_gym.runtime import CHUNK, NetworkPolicy
@@ -450,14 +450,14 @@ def test_layers_of_any_size(sizes):
     source, scratch = 8, 32
     values = np.full(scratch + 2 * 32, 7.0, dtype=np.float32)  # what stands elsewhere must not count
     values[source : source + sizes[0]], values[source + sizes[0] : source + 20] = inputs, 0
-    at = run_layers(plan, weights, values, len(layers), source, scratch)
+    at = run_encoder(plan, weights, values, len(layers), source, scratch)
     expected = forward(layers, inputs, "relu", last_linear=True)
     np.testing.assert_allclose(values[at : at + sizes[-1]], expected, rtol=1e-5)
 
 
 @njit
-def run_layers(plan, weights, values, count, source, scratch):
-    return _run(plan, 0, count, False, weights, values, source, scratch)
+def run_encoder(plan, weights, values, count, source, scratch):
+    return run_layers(unpack_plan(plan, weights), 0, count, False, values, source, scratch)
 
 
 @pytest.mark.parametrize("encoded", [True, False])

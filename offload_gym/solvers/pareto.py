@@ -39,7 +39,8 @@ from offload_gym.delay import (
     energy_price,
     is_priced,
     latest_completion,
-    send_input,
+    take_sorted,
+    try_sorted,
 )
 from offload_gym.solvers.bounds import TOLERANCE, least_prices, least_sum, tabulate_sums
 
@@ -70,13 +71,6 @@ class Limits(NamedTuple):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _soonest(times, j, k, radio_s, core_s):
-    """When task ``j`` would be complete at ``k`` if it came next."""
-    _, ready_s = send_input(times[j, k, SEND], times[j, k, PATH], k, radio_s)
-    return max(ready_s, core_s) + times[j, k, RUN] + times[j, k, RETURN]
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
 def _tabulate_arrivals(times, first, root, core_at, limit_s, arrival_s, tail_s):
     """Fill ``arrival_s`` (n + 1, K) and ``tail_s`` (n + 1, K) for the tasks from i on that can still be at k.
 
@@ -89,7 +83,8 @@ def _tabulate_arrivals(times, first, root, core_at, limit_s, arrival_s, tail_s):
     for i in range(n - 1, first - 1, -1):
         for k in range(num_locations):
             arrival_s[i, k], tail_s[i, k] = arrival_s[i + 1, k], tail_s[i + 1, k]
-            if _soonest(times, i, k, root[RADIO], root[core_at[k]]) < limit_s:
+            _, _, completion_s = try_sorted(times, i, k, root[RADIO], root[core_at[k]])
+            if completion_s < limit_s:
                 arrival_s[i, k] = min(arrival_s[i, k], times[i, k, SEND] + times[i, k, PATH])
                 tail_s[i, k] = min(tail_s[i, k], times[i, k, RUN] + times[i, k, RETURN])
 
@@ -104,7 +99,8 @@ def _can_beat(times, i, state, core_at, limit_s, objective, sums_s):
     for j in range(i, n):
         soonest_s = np.inf
         for k in range(num_locations):
-            soonest_s = min(soonest_s, _soonest(times, j, k, state[RADIO], state[core_at[k]]))
+            _, _, completion_s = try_sorted(times, j, k, state[RADIO], state[core_at[k]])
+            soonest_s = min(soonest_s, completion_s)
         value_s = accumulate(objective, value_s, soonest_s)
         if value_s >= limit_s:
             return False
@@ -123,18 +119,6 @@ def _dominated(states, kept, child):
         if dominates:
             return True
     return False
-
-
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _occupy(state, core_at, k, end_s, child):
-    """Fill the cores of ``child`` with those of ``state``, where the first one of ``k`` becomes free at ``end_s``."""
-    for c in range(FIRST_CORE, len(state)):
-        child[c] = state[c]
-    at = core_at[k]
-    while at + 1 < core_at[k + 1] and child[at + 1] < end_s:
-        child[at] = child[at + 1]
-        at += 1
-    child[at] = end_s
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
@@ -239,7 +223,8 @@ def pareto_search(problem, best, best_s, start, objective, max_nodes, width):
         for j in range(first, n):
             soonest_s = np.inf
             for k in range(num_locations):
-                soonest_s = min(soonest_s, _soonest(times, j, k, start.radio_s, state[core_at[k]]))
+                _, _, completion_s = try_sorted(times, j, k, start.radio_s, state[core_at[k]])
+                soonest_s = min(soonest_s, completion_s)
             state[VALUE] = max(state[VALUE], soonest_s)
     arrival_s, tail_s = np.empty((n + 1, num_locations)), np.empty((n + 1, num_locations))
     nodes = 1
@@ -303,17 +288,17 @@ def _pass(problem, best, best_s, root, objective, limits, width):
             state = states[s]
             for k in range(num_locations):
                 nodes += 1
-                radio_s, ready_s = send_input(times[i, k, SEND], times[i, k, PATH], k, state[RADIO])
-                end_s = max(ready_s, state[core_at[k]]) + times[i, k, RUN]
-                value_s = end_s + times[i, k, RETURN]
-                value_s = accumulate(objective, state[VALUE], value_s)
+                radio_s, finish_s, completion_s = try_sorted(times, i, k, state[RADIO], state[core_at[k]])
+                value_s = accumulate(objective, state[VALUE], completion_s)
                 paid_s = state[PRICE] + (energy_price(problem, best, i, k) if is_priced(objective) else 0.0)
                 if value_s + paid_s + price_s[i + 1] >= limit_s:
                     continue
                 child = children[made]
                 child[RADIO], child[VALUE], child[PRICE] = radio_s, value_s, paid_s
                 if i + 1 < n:
-                    _occupy(state, core_at, k, end_s, child)
+                    for c in range(FIRST_CORE, size):
+                        child[c] = state[c]
+                    take_sorted(child, core_at[k], core_at[k + 1], finish_s)
                     left_s = latest_completion(objective, limit_s - (paid_s + price_s[i + 1]), value_s)
                     used_s = _level(
                         child, core_at, n - i - 1, arrival_s[i + 1], tail_s[i + 1], left_s, limit_s, weights
