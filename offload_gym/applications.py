@@ -162,10 +162,17 @@ class Application:
 
     @classmethod
     def from_torch(cls, model: torch.nn.Module, example_input: Any, name: str | None = None) -> Application:
-        """The application of one inference of a torch model; see ``offload_gym.tracing.trace_application``."""
-        from offload_gym.tracing import trace_application
+        """The application of one inference of a torch model; see ``offload_gym.tracing.trace``.
 
-        return trace_application(model, example_input, name)
+        Args:
+            model: any module that ``torch.export`` can trace.
+            example_input: the tensor, or the tuple of arguments, that ``model`` is called with.
+            name: name of the application; by default that of the model's class.
+        """
+        from offload_gym.tracing import trace
+
+        parts = trace(model, example_input)
+        return cls(name=type(model).__name__ if name is None else name, **parts)
 
 
 def load_application(path: str | Path) -> Application:

@@ -85,7 +85,7 @@ def _widest_output(network: Network) -> int:
 
 
 def _ram(network: Network, sizes: dict[str, int]) -> int:
-    """Bytes of the arrays on the stack: those of ``offload_gym_room``, of a roll-out, and the sums of a layer."""
+    """Bytes of the arrays on the stack: those of ``offload_gym_memory``, of a roll-out, and the sums of a layer."""
     n, num_locations, tried = sizes["MAX_TASKS"], sizes["NUM_LOCATIONS"], sizes["TRIED"]
     doubles = 4 * n * num_locations + (2 + tried) * num_locations * sizes["MAX_CORES"] + 3 * num_locations
     floats = n * sizes["FEATURES"] + (n + 1) * sizes["CODE"] + sizes["STATE"] + 2 * sizes["WIDEST"]
@@ -187,7 +187,7 @@ typedef struct {
 
 static const int offload_gym_cores[OFFLOAD_GYM_NUM_LOCATIONS] = {$cores};
 
-/* Ascending times at which the cores of each location are free. A row has room for the most cores that one has: where
+/* Ascending times at which the cores of each location are free. A row has memory for the most cores that one has: where
  * it begins is then known without a look at a table, on which greedy earliest completion would wait at every task. */
 typedef double offload_gym_free[OFFLOAD_GYM_NUM_LOCATIONS][OFFLOAD_GYM_MAX_CORES];
 
@@ -195,7 +195,7 @@ typedef double offload_gym_free[OFFLOAD_GYM_NUM_LOCATIONS][OFFLOAD_GYM_MAX_CORES
 typedef struct {
     int num_tasks;                                                     /* of the instance */
     double times[OFFLOAD_GYM_MAX_TASKS][OFFLOAD_GYM_NUM_LOCATIONS][4]; /* send, path, run and return time */
-    offload_gym_free start_s;                                          /* before the first task */
+    offload_gym_free core_s;                                          /* before the first task */
     offload_gym_free free_s;                                           /* after the tasks that are placed */
     float rows[OFFLOAD_GYM_MAX_TASKS][OFFLOAD_GYM_FEATURES];
     float later[OFFLOAD_GYM_MAX_TASKS + 1][OFFLOAD_GYM_CODE]; /* sums of the encodings from each task on */
@@ -206,7 +206,7 @@ typedef struct {
     double finishes_s[OFFLOAD_GYM_NUM_LOCATIONS];
     double largest_s[OFFLOAD_GYM_NUM_LOCATIONS]; /* makespan so far, once roll-outs are tried of the whole schedule */
     double totals_s[OFFLOAD_GYM_NUM_LOCATIONS];  /* the same for the sum of completions */
-} offload_gym_room;
+} offload_gym_memory;
 
 /* A schedule in two numbers: largest completion, and sum of completions. */
 typedef struct {
@@ -264,16 +264,16 @@ static void offload_gym_take_sorted(offload_gym_free free_s, int k, double finis
 }
 
 /* Greedy earliest completion from task `first` on. */
-static offload_gym_ends offload_gym_complete(const offload_gym_room *room, int first, double radio_s,
+static offload_gym_ends offload_gym_complete(const offload_gym_memory *memory, int first, double radio_s,
                                              offload_gym_free free_s, int *decision)
 {
     offload_gym_ends ends = {0.0, 0.0};
     int i, k;
-    for (i = first; i < room->num_tasks; i++) {
+    for (i = first; i < memory->num_tasks; i++) {
         int best_k = 0;
         double best_s = 0.0, best_finish_s = 0.0;
         for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS; k++) {
-            const double *times = room->times[i][k];
+            const double *times = memory->times[i][k];
             double finish_s = offload_gym_try_sorted(times, k, radio_s, free_s[k][0]);
             double completion_s = finish_s + times[3];
             if (k == 0 || completion_s < best_s) {
@@ -282,7 +282,7 @@ static offload_gym_ends offload_gym_complete(const offload_gym_room *room, int f
                 best_k = k;
             }
         }
-        radio_s += room->times[i][best_k][0];
+        radio_s += memory->times[i][best_k][0];
         offload_gym_take_sorted(free_s, best_k, best_finish_s);
         decision[i] = best_k;
         ends.largest_s = offload_gym_max(ends.largest_s, best_s);
@@ -293,7 +293,7 @@ static offload_gym_ends offload_gym_complete(const offload_gym_room *room, int f
 
 /* Fills the stage times of one instance and the times at which its cores are free. */
 static void offload_gym_open(const offload_gym_task *tasks, const offload_gym_location *locations,
-                             offload_gym_room *room)
+                             offload_gym_memory *memory)
 {
     int i, k, m;
     for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS; k++) {
@@ -307,10 +307,10 @@ static void offload_gym_open(const offload_gym_task *tasks, const offload_gym_lo
             propagation_s = here->propagation_s;
         }
         for (m = 0; m < offload_gym_cores[k]; m++)
-            room->start_s[k][m] = here->backlog_s;
-        for (i = 0; i < room->num_tasks; i++) {
+            memory->core_s[k][m] = here->backlog_s;
+        for (i = 0; i < memory->num_tasks; i++) {
             const offload_gym_task *task = &tasks[i];
-            double *times = room->times[i][k];
+            double *times = memory->times[i][k];
             times[0] = task->input_bits * uplink_s;
             times[1] = task->input_bits * wired_s + propagation_s;
             times[2] = task->workload_cycles * cycle_s;
@@ -320,21 +320,21 @@ static void offload_gym_open(const offload_gym_task *tasks, const offload_gym_lo
 }
 
 /* Fills `best` with greedy earliest completion, and divides all times by its makespan, the scale. */
-static offload_gym_so_far offload_gym_start(double radio_s, int *best, offload_gym_room *room)
+static offload_gym_so_far offload_gym_start(double radio_s, int *best, offload_gym_memory *memory)
 {
     offload_gym_so_far so_far;
     double per_s;
     int i, k, m, stage;
-    offload_gym_copy(room->start_s, room->free_s);
-    so_far.greedy = offload_gym_complete(room, 0, radio_s, room->free_s, best);
+    offload_gym_copy(memory->core_s, memory->free_s);
+    so_far.greedy = offload_gym_complete(memory, 0, radio_s, memory->free_s, best);
     per_s = so_far.greedy.largest_s > 0.0 ? 1.0 / so_far.greedy.largest_s : 1.0;
-    for (i = 0; i < room->num_tasks; i++)
+    for (i = 0; i < memory->num_tasks; i++)
         for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS; k++)
             for (stage = 0; stage < 4; stage++)
-                room->times[i][k][stage] *= per_s;
+                memory->times[i][k][stage] *= per_s;
     for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS; k++)
         for (m = 0; m < offload_gym_cores[k]; m++)
-            room->free_s[k][m] = room->start_s[k][m] *= per_s;
+            memory->free_s[k][m] = memory->core_s[k][m] *= per_s;
     so_far.radio_s = radio_s * per_s;
     so_far.largest_s = so_far.total_s = 0.0;
     so_far.greedy.largest_s *= per_s;
@@ -344,51 +344,51 @@ static offload_gym_so_far offload_gym_start(double radio_s, int *best, offload_g
 }
 
 /* Fills the task rows and the sums of the encodings from each task on. */
-static void offload_gym_encode(offload_gym_room *room)
+static void offload_gym_encode(offload_gym_memory *memory)
 {
     int i, k, e, stage;
     for (e = 0; e < OFFLOAD_GYM_CODE; e++)
-        room->later[room->num_tasks][e] = 0.0f;
-    for (i = room->num_tasks - 1; i >= 0; i--) {
-        float *a = room->buffers[0], *b = room->buffers[1], *row = room->rows[i];
-        row[0] = offload_gym_squash(room->times[i][0][2]);
+        memory->later[memory->num_tasks][e] = 0.0f;
+    for (i = memory->num_tasks - 1; i >= 0; i--) {
+        float *a = memory->buffers[0], *b = memory->buffers[1], *row = memory->rows[i];
+        row[0] = offload_gym_squash(memory->times[i][0][2]);
         for (k = 1; k < OFFLOAD_GYM_NUM_LOCATIONS; k++)
             for (stage = 0; stage < 4; stage++)
-                row[4 * k - 3 + stage] = offload_gym_squash(room->times[i][k][stage]);
+                row[4 * k - 3 + stage] = offload_gym_squash(memory->times[i][k][stage]);
         for (e = 0; e < OFFLOAD_GYM_FEATURES; e++)
             a[e] = row[e];
         $encoder
         for (e = 0; e < OFFLOAD_GYM_CODE; e++)
-            room->later[i][e] = room->later[i + 1][e] + a[e];
+            memory->later[i][e] = memory->later[i + 1][e] + a[e];
     }
 }
 
 /* Fills the state before task i is placed, up to the options. */
-static void offload_gym_write_state(int i, const offload_gym_so_far *so_far, offload_gym_room *room)
+static void offload_gym_write_state(int i, const offload_gym_so_far *so_far, offload_gym_memory *memory)
 {
     int at = 3, k, m;
-    room->state[0] = offload_gym_squash(so_far->radio_s);
-    room->state[1] = offload_gym_squash(so_far->largest_s);
-    room->state[2] = (float)((double)(room->num_tasks - i) / room->num_tasks);
+    memory->state[0] = offload_gym_squash(so_far->radio_s);
+    memory->state[1] = offload_gym_squash(so_far->largest_s);
+    memory->state[2] = (float)((double)(memory->num_tasks - i) / memory->num_tasks);
     for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS; k++)
         for (m = 0; m < offload_gym_cores[k]; m++)
-            room->state[at++] = offload_gym_squash(room->free_s[k][m]);
+            memory->state[at++] = offload_gym_squash(memory->free_s[k][m]);
 }
 
 /* Tries task i at each location next; returns where it is complete first. Fills the ends of the schedules up to i, and
  * shows the completions to the network. */
-static int offload_gym_try_next(int i, const offload_gym_so_far *so_far, offload_gym_room *room)
+static int offload_gym_try_next(int i, const offload_gym_so_far *so_far, offload_gym_memory *memory)
 {
-    float *shown = room->state + OFFLOAD_GYM_OPTIONS_AT;
+    float *shown = memory->state + OFFLOAD_GYM_OPTIONS_AT;
     double soonest_s = 0.0;
     int soonest_k = 0, k;
     for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS; k++) {
-        const double *times = room->times[i][k], core_s = room->free_s[k][0];
+        const double *times = memory->times[i][k], core_s = memory->free_s[k][0];
         double finish_s = offload_gym_try_sorted(times, k, so_far->radio_s, core_s);
         double completion_s = finish_s + times[3];
-        room->finishes_s[k] = finish_s;
-        room->largest_s[k] = offload_gym_max(so_far->largest_s, completion_s);
-        room->totals_s[k] = so_far->total_s + completion_s;
+        memory->finishes_s[k] = finish_s;
+        memory->largest_s[k] = offload_gym_max(so_far->largest_s, completion_s);
+        memory->totals_s[k] = so_far->total_s + completion_s;
         shown[k] = offload_gym_squash(completion_s);
         if (k == 0 || completion_s < soonest_s) {
             soonest_s = completion_s;
@@ -400,22 +400,22 @@ static int offload_gym_try_next(int i, const offload_gym_so_far *so_far, offload
 
 /* The ends of the schedule where task i goes to k and greedy earliest completion places the later tasks by `trial`. */
 static offload_gym_ends offload_gym_roll_out(int i, int k, const offload_gym_so_far *so_far, int *trial,
-                                             offload_gym_room *room)
+                                             offload_gym_memory *memory)
 {
     offload_gym_free free_s;
     offload_gym_ends ends;
-    offload_gym_copy(room->free_s, free_s);
-    offload_gym_take_sorted(free_s, k, room->finishes_s[k]);
-    ends = offload_gym_complete(room, i + 1, so_far->radio_s + room->times[i][k][0], free_s, trial);
-    ends.largest_s = offload_gym_max(room->largest_s[k], ends.largest_s);
-    ends.total_s = room->totals_s[k] + ends.total_s;
+    offload_gym_copy(memory->free_s, free_s);
+    offload_gym_take_sorted(free_s, k, memory->finishes_s[k]);
+    ends = offload_gym_complete(memory, i + 1, so_far->radio_s + memory->times[i][k][0], free_s, trial);
+    ends.largest_s = offload_gym_max(memory->largest_s[k], ends.largest_s);
+    ends.total_s = memory->totals_s[k] + ends.total_s;
     return ends;
 }
 
 /* Tries each location for task i with greedy earliest completion behind it; returns the best value so far. What placing
  * it at soonest_k leads to is known. Replaces the ends of the options, and shows them to the network. */
 static double offload_gym_try_choices(int i, int soonest_k, int *best, const offload_gym_so_far *so_far,
-                                      offload_gym_room *room)
+                                      offload_gym_memory *memory)
 {
     int trial[OFFLOAD_GYM_MAX_TASKS];
     double best_value = so_far->best_value;
@@ -423,41 +423,41 @@ static double offload_gym_try_choices(int i, int soonest_k, int *best, const off
     for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS; k++) {
         offload_gym_ends ends = so_far->greedy;
         if (k != soonest_k) {
-            ends = offload_gym_roll_out(i, k, so_far, trial, room);
+            ends = offload_gym_roll_out(i, k, so_far, trial, memory);
             if (OFFLOAD_GYM_KEEP_BEST && offload_gym_value(ends) < best_value) {
                 best_value = offload_gym_value(ends);
                 for (j = 0; j < i; j++)
-                    best[j] = room->decision[j];
+                    best[j] = memory->decision[j];
                 best[i] = k;
-                for (j = i + 1; j < room->num_tasks; j++)
+                for (j = i + 1; j < memory->num_tasks; j++)
                     best[j] = trial[j];
             }
         }
-        room->largest_s[k] = ends.largest_s;
-        room->totals_s[k] = ends.total_s;
+        memory->largest_s[k] = ends.largest_s;
+        memory->totals_s[k] = ends.total_s;
         if (OFFLOAD_GYM_SHOWN) {
-            float *shown = room->state + OFFLOAD_GYM_OPTIONS_AT + OFFLOAD_GYM_NUM_LOCATIONS;
+            float *shown = memory->state + OFFLOAD_GYM_OPTIONS_AT + OFFLOAD_GYM_NUM_LOCATIONS;
             shown[k] = offload_gym_squash(ends.largest_s);
-            shown[OFFLOAD_GYM_NUM_LOCATIONS + k] = offload_gym_squash(ends.total_s / room->num_tasks);
+            shown[OFFLOAD_GYM_NUM_LOCATIONS + k] = offload_gym_squash(ends.total_s / memory->num_tasks);
         }
     }
     return best_value;
 }
 
 /* Runs the head for task i; returns its scores. */
-static const float *offload_gym_score(int i, offload_gym_room *room)
+static const float *offload_gym_score(int i, offload_gym_memory *memory)
 {
-    float *a = room->buffers[0], *b = room->buffers[1];
+    float *a = memory->buffers[0], *b = memory->buffers[1];
     int e, at = 0;
     if (OFFLOAD_GYM_JOINT)
         for (e = 0; e < OFFLOAD_GYM_CODE; e++)
-            a[at++] = room->later[0][e] - room->later[i][e];
+            a[at++] = memory->later[0][e] - memory->later[i][e];
     for (e = 0; e < OFFLOAD_GYM_CODE; e++)
-        a[at++] = room->later[i + 1][e];
+        a[at++] = memory->later[i + 1][e];
     for (e = 0; e < OFFLOAD_GYM_FEATURES; e++)
-        a[at++] = room->rows[i][e];
+        a[at++] = memory->rows[i][e];
     for (e = 0; e < OFFLOAD_GYM_STATE; e++)
-        a[at++] = room->state[e];
+        a[at++] = memory->state[e];
     $head
     return a;
 }
@@ -473,12 +473,12 @@ static int offload_gym_highest(const float *scores)
 }
 
 /* Places task i at k. */
-static void offload_gym_extend(int i, int k, offload_gym_so_far *so_far, offload_gym_room *room)
+static void offload_gym_extend(int i, int k, offload_gym_so_far *so_far, offload_gym_memory *memory)
 {
-    const double *times = room->times[i][k], core_s = room->free_s[k][0];
+    const double *times = memory->times[i][k], core_s = memory->free_s[k][0];
     double finish_s = offload_gym_try_sorted(times, k, so_far->radio_s, core_s);
     double completion_s = finish_s + times[3];
-    offload_gym_take_sorted(room->free_s, k, finish_s);
+    offload_gym_take_sorted(memory->free_s, k, finish_s);
     so_far->radio_s += times[0];
     so_far->largest_s = offload_gym_max(so_far->largest_s, completion_s);
     so_far->total_s += completion_s;
@@ -486,43 +486,43 @@ static void offload_gym_extend(int i, int k, offload_gym_so_far *so_far, offload
 
 /* Fills the decision of the network, and keeps the best schedule that is tried in `best`. In the joint form no task is
  * placed. */
-static void offload_gym_choose(int *best, offload_gym_so_far *so_far, offload_gym_room *room)
+static void offload_gym_choose(int *best, offload_gym_so_far *so_far, offload_gym_memory *memory)
 {
     int i;
-    for (i = 0; i < room->num_tasks; i++) {
+    for (i = 0; i < memory->num_tasks; i++) {
         int k;
         if (i == 0 || !OFFLOAD_GYM_JOINT) {
             int soonest_k;
-            offload_gym_write_state(i, so_far, room);
-            soonest_k = offload_gym_try_next(i, so_far, room);
+            offload_gym_write_state(i, so_far, memory);
+            soonest_k = offload_gym_try_next(i, so_far, memory);
             if (i == 0) /* times in other units may break a tie in another way */
                 soonest_k = best[0];
             if (OFFLOAD_GYM_TRIED)
-                so_far->best_value = offload_gym_try_choices(i, soonest_k, best, so_far, room);
+                so_far->best_value = offload_gym_try_choices(i, soonest_k, best, so_far, memory);
         }
-        k = offload_gym_highest(offload_gym_score(i, room));
-        room->decision[i] = k;
+        k = offload_gym_highest(offload_gym_score(i, memory));
+        memory->decision[i] = k;
         if (!OFFLOAD_GYM_JOINT) {
-            so_far->greedy.largest_s = room->largest_s[k];
-            so_far->greedy.total_s = room->totals_s[k];
-            offload_gym_extend(i, k, so_far, room);
+            so_far->greedy.largest_s = memory->largest_s[k];
+            so_far->greedy.total_s = memory->totals_s[k];
+            offload_gym_extend(i, k, so_far, memory);
         }
     }
 }
 
 /* Puts what the network chose into `best`, unless the best schedule is kept and another one is better. */
-static void offload_gym_commit(int *best, offload_gym_so_far *so_far, offload_gym_room *room)
+static void offload_gym_commit(int *best, offload_gym_so_far *so_far, offload_gym_memory *memory)
 {
     int takes = !OFFLOAD_GYM_KEEP_BEST, i;
     /* In the sequential form, with roll-outs, it is one of those of the last choice. */
     if (OFFLOAD_GYM_KEEP_BEST && (OFFLOAD_GYM_JOINT || !OFFLOAD_GYM_TRIED)) {
         if (OFFLOAD_GYM_JOINT)
-            for (i = 0; i < room->num_tasks; i++)
-                offload_gym_extend(i, room->decision[i], so_far, room);
+            for (i = 0; i < memory->num_tasks; i++)
+                offload_gym_extend(i, memory->decision[i], so_far, memory);
         takes = (OFFLOAD_GYM_MEAN ? so_far->total_s : so_far->largest_s) < so_far->best_value;
     }
-    for (i = 0; takes && i < room->num_tasks; i++)
-        best[i] = room->decision[i];
+    for (i = 0; takes && i < memory->num_tasks; i++)
+        best[i] = memory->decision[i];
 }
 
 /* Fills decision[0], ..., decision[num_tasks - 1] with locations. num_tasks must be from 1 to OFFLOAD_GYM_MAX_TASKS;
@@ -530,16 +530,16 @@ static void offload_gym_commit(int *best, offload_gym_so_far *so_far, offload_gy
 static int offload_gym_decide(int num_tasks, const offload_gym_task *tasks, const offload_gym_location *locations,
                               double radio_backlog_s, int *decision)
 {
-    offload_gym_room room;
+    offload_gym_memory memory;
     offload_gym_so_far so_far;
     if (num_tasks < 1 || num_tasks > OFFLOAD_GYM_MAX_TASKS)
         return -1;
-    room.num_tasks = num_tasks;
-    offload_gym_open(tasks, locations, &room);
-    so_far = offload_gym_start(radio_backlog_s, decision, &room);
-    offload_gym_encode(&room);
-    offload_gym_choose(decision, &so_far, &room);
-    offload_gym_commit(decision, &so_far, &room);
+    memory.num_tasks = num_tasks;
+    offload_gym_open(tasks, locations, &memory);
+    so_far = offload_gym_start(radio_backlog_s, decision, &memory);
+    offload_gym_encode(&memory);
+    offload_gym_choose(decision, &so_far, &memory);
+    offload_gym_commit(decision, &so_far, &memory);
     return 0;
 }
 

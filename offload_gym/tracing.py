@@ -1,11 +1,9 @@
-"""The application of one inference of a torch model."""
+"""What one inference of a torch model computes, as tasks and edges; ``Application.from_torch`` makes an application."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING, Any
-
-from offload_gym.applications import Application
 
 if TYPE_CHECKING:
     import torch
@@ -17,8 +15,8 @@ BITS_PER_BYTE = 8
 NOT_COUNTED = ("aten.lstm.", "aten.gru.", "aten.rnn_")  # torch has no formula for these and would count no work
 
 
-def trace_application(model: torch.nn.Module, example_input: Any, name: str | None = None) -> Application:
-    """The application of one inference of a torch model, traced by ``torch.export`` without computing it.
+def trace(model: torch.nn.Module, example_input: Any) -> dict[str, Any]:
+    """The fields of the application of one inference of a torch model, traced by ``torch.export`` without computing it.
 
     A task is an operation that multiplies and accumulates (MACs), or one that joins the data of several tasks, such as
     a residual addition, which has no work. Every other operation (activation, pooling, normalisation, reshaping)
@@ -35,7 +33,9 @@ def trace_application(model: torch.nn.Module, example_input: Any, name: str | No
     Args:
         model: any module that ``torch.export`` can trace. It is traced in evaluation mode and left as it was.
         example_input: the tensor, or the tuple of arguments, that ``model`` is called with.
-        name: name of the application; by default that of the model's class.
+
+    Returns:
+        The fields of an ``Application`` by their names, but for its own name.
 
     Raises:
         ImportError: torch is not installed.
@@ -79,15 +79,14 @@ def trace_application(model: torch.nn.Module, example_input: Any, name: str | No
     if not tasks:
         raise ValueError(f"the model {type(model).__name__} does nothing with its input; it has no task")
     number = {task: i for i, task in enumerate(tasks)}
-    return Application(
-        name=type(model).__name__ if name is None else name,
-        input_bits=tuple(_bits(sent.get(task, ())) for task in tasks),
-        output_bits=tuple(_bits(outputs.get(task, ())) for task in tasks),
-        workload_cycles=tuple(macs[task] for task in tasks),
-        edges=tuple((number[parent], number[child]) for parent, child in reads),
-        edge_bits=tuple(_bits(nodes) for nodes in reads.values()),
-        task_names=_names(tasks),
-    )
+    return {
+        "input_bits": tuple(_bits(sent.get(task, ())) for task in tasks),
+        "output_bits": tuple(_bits(outputs.get(task, ())) for task in tasks),
+        "workload_cycles": tuple(macs[task] for task in tasks),
+        "edges": tuple((number[parent], number[child]) for parent, child in reads),
+        "edge_bits": tuple(_bits(nodes) for nodes in reads.values()),
+        "task_names": _names(tasks),
+    }
 
 
 def _export(model: torch.nn.Module, arguments: tuple) -> ExportedProgram:
