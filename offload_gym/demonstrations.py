@@ -52,7 +52,7 @@ class Demonstrations(NamedTuple):
 
     Attributes:
         instances: B instances, as they are.
-        objective: "makespan", "mean" or "cost".
+        objective: one of ``offload_gym.OBJECTIVES``.
         decisions: (B, n) optimal decisions.
         latency_s: (B,) seconds of the optimal decisions under the objective.
         prefixes: (B, n) decisions, see above.
@@ -178,7 +178,7 @@ def label(
 
     Args:
         instances: B instances of n tasks and K locations.
-        objective: "makespan", "mean" or "cost".
+        objective: one of ``offload_gym.OBJECTIVES``.
         exploration: (B, n) a location to force at a step, or -1 to follow the best choice; None follows it throughout.
         num_threads: threads that share the instances; None takes one a core.
         progress: show a progress bar on a terminal (needs the package tqdm).
@@ -244,7 +244,7 @@ def generate_demonstrations(
         scenario: what to draw from.
         num_instances: B, at least 1.
         seed: of the instances and the exploration; the result does not depend on the number of threads.
-        objective: "makespan", "mean" or "cost".
+        objective: one of ``offload_gym.OBJECTIVES``.
         explored_share: share of the instances whose prefixes contain random choices; the others follow the expert.
         exploration_rate: probability of a random choice at a step of those.
         num_threads: threads that share the work; None takes one a core.

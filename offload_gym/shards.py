@@ -65,7 +65,7 @@ def generate_shards(
         scenario: what to draw from.
         num_instances: of all shards together, at least 1.
         seed: shard i has that of its child i; a plain number is a stream of its own (``offload_gym.seeds``).
-        objective: "makespan", "mean" or "cost".
+        objective: one of ``offload_gym.OBJECTIVES``.
         shard_size: instances in a shard; the last one may have fewer.
         explored_share: as in ``generate_demonstrations``, like the next three.
         exploration_rate: of the shares above.

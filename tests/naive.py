@@ -6,7 +6,8 @@ It is slow on purpose and shares no code with the package. One instance is a dic
 - locations, lists of K: `cpu_hz`, `cores`, `uplink_bps`, `downlink_bps`, `wired_bps`, `propagation_s`;
 - `backlog_s`, a list of K: a float (all cores of the location) or a list of floats (one a core);
 - `radio_backlog_s`, a float, 0 if left out;
-- `edges`, (parent, child) pairs, and `edge_bits`, one float an edge, both empty if left out.
+- `edges`, (parent, child) pairs, and `edge_bits`, one float an edge, both empty if left out;
+- `kappa`, `transmit_w`, `idle_w`, `energy_weight_s_per_j`, floats, 0 if left out.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Any, Literal
 
-Objective = Literal["makespan", "mean"]
+Objective = Literal["makespan", "mean", "cost"]
 
 
 def core_free_times(instance: dict[str, Any], k: int) -> list[float]:
@@ -105,13 +106,32 @@ def completion_times(instance: dict[str, Any], decision: Sequence[int]) -> list[
     return completion
 
 
+def energy(instance: dict[str, Any], decision: Sequence[int]) -> float:
+    """What a decision takes of the device: joules of its CPU, of its radio while it sends, and of being idle."""
+    parents = parents_of_each_task(instance, len(decision))
+    transmit_w, kappa = instance.get("transmit_w", 0.0), instance.get("kappa", 0.0)
+    joules = instance.get("idle_w", 0.0) * max(completion_times(instance, decision))
+    for i, k in enumerate(decision):
+        if k == 0:
+            joules += kappa * instance["cpu_hz"][0] ** 2 * instance["workload_cycles"][i]
+            continue
+        if not parents[i]:
+            joules += transmit_w * instance["input_bits"][i] / instance["uplink_bps"][k]
+        for parent, bits in parents[i]:
+            if decision[parent] == 0:
+                joules += transmit_w * bits / instance["uplink_bps"][k]
+    return joules
+
+
 def latency(instance: dict[str, Any], decision: Sequence[int], objective: Objective = "makespan") -> float:
-    """The cost of a decision: the largest or the mean completion over the tasks."""
+    """The objective of a decision: the largest or the mean completion, or the largest one and the weighted energy."""
     completion = completion_times(instance, decision)
     if objective == "makespan":
         return max(completion)
     if objective == "mean":
         return sum(completion) / len(completion)
+    if objective == "cost":
+        return max(completion) + instance.get("energy_weight_s_per_j", 0.0) * energy(instance, decision)
     raise ValueError(f"unknown objective {objective!r}")
 
 
@@ -136,6 +156,8 @@ def from_instances(instances: Any, b: int) -> dict[str, Any]:
         instance[name] = getattr(instances, name)[b, :count].tolist()
     for name in ("cpu_hz", "cores", "uplink_bps", "downlink_bps", "wired_bps", "propagation_s", "backlog_s"):
         instance[name] = getattr(instances, name)[b].tolist()
+    for name in ("kappa", "transmit_w", "idle_w", "energy_weight_s_per_j"):
+        instance[name] = float(getattr(instances, name)[b])
     return instance
 
 

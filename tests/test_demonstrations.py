@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from offload_gym import (
+    OBJECTIVES,
     Demonstrations,
     Instances,
     generate_demonstrations,
@@ -20,8 +21,6 @@ from offload_gym.demonstrations import label
 
 LABELS = ("decisions", "latency_s", "prefixes", "alternative_s")
 SMALL = {"name": "default", "num_tasks": 4}
-
-OBJECTIVES = ("makespan", "mean")
 
 
 def random_exploration(shape: tuple[int, int], num_locations: int, seed: int) -> np.ndarray:

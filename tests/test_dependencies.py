@@ -4,7 +4,7 @@ import naive
 import numpy as np
 import pytest
 
-from offload_gym import Instances, completion_times, latency, make_policy, sample_instances, schedule, solve
+from offload_gym import OBJECTIVES, Instances, completion_times, latency, make_policy, sample_instances, schedule, solve
 from offload_gym.demonstrations import label, load_demonstrations, save_demonstrations
 from offload_gym.instances import LOCATION_FIELDS, TASK_FIELDS
 from offload_gym.observation import epoch_observations
@@ -12,8 +12,6 @@ from offload_gym.scenario import make_scenario
 from offload_gym.solvers.beam import beam_search
 from offload_gym.solvers.greedy import greedy
 from offload_gym.solvers.local_search import local_search
-
-OBJECTIVES = ("makespan", "mean")
 
 
 def with_edges(instances, edges, rng, share_empty=0.2):

@@ -5,7 +5,7 @@ import naive
 import numpy as np
 import pytest
 
-from offload_gym import Instances, latency, make_policy, sample_instances, solve
+from offload_gym import OBJECTIVES, Instances, latency, make_policy, sample_instances, solve
 from offload_gym.solvers.beam import beam_search
 from offload_gym.solvers.greedy import greedy
 from offload_gym.solvers.local_search import local_search
@@ -25,8 +25,6 @@ SIZES = [
 ]
 
 ALIKE = 1 + 1e-11  # the solver takes latencies within 1e-12 of each other as equal
-
-OBJECTIVES = ("makespan", "mean")
 
 
 def all_decisions(instances: Instances) -> np.ndarray:

@@ -42,7 +42,7 @@ class EpochEnv(gym.Env):
 
     Args:
         scenario: a preset's name, a dict with "name" and what to change in it, or a ``Scenario``.
-        objective: "makespan", "mean" or "cost".
+        objective: one of ``offload_gym.OBJECTIVES``.
         num_epochs: epochs of an episode, or None for episodes without end.
         carry_over: whether work that is left when an epoch ends stays in the queues of the radio and the cores.
         observation_noise: what the policy knows of rates and backlogs. 0: the truth; a larger number: estimates, see

@@ -101,7 +101,7 @@ class JointEnv(EpochEnv):
 
     ## Arguments
     - ``scenario="default"``: a preset's name, a dict with "name" and what to change, or a ``Scenario``.
-    - ``objective="makespan"``: "makespan", "mean" or "cost".
+    - ``objective="makespan"``: one of ``offload_gym.OBJECTIVES``.
     - ``num_epochs=10``: epochs of an episode, or None.
     - ``carry_over=False``: whether work that is left stays in the queues.
     - ``observation_noise=0.0``: what the policy sees of rates and backlogs; the delay is always that of the truth.

@@ -57,7 +57,7 @@ def charts_of(
     Args:
         instances: one epoch.
         decision: (n,) the location of each task, -1 where it is not placed.
-        objective: "makespan", "mean" or "cost".
+        objective: one of ``offload_gym.OBJECTIVES``.
         task_names: names of the tasks, or none.
         optimum: what ``solve`` makes of the epoch, or None.
     """
@@ -86,7 +86,7 @@ class Viewer:
 
     Args:
         fps: frames a second of the window.
-        objective: "makespan", "mean" or "cost".
+        objective: one of ``offload_gym.OBJECTIVES``.
     """
 
     def __init__(self, fps: float, objective: str) -> None:

@@ -80,7 +80,7 @@ def make_minari_dataset(
         seed: of the episodes' seeds, the random choices and the random policy.
         scenario: as in the environments, like the next four. A ``Scenario`` or a dict is kept with all its fields, a
             trace by the absolute path of its file.
-        objective: "makespan", "mean" or "cost".
+        objective: one of ``offload_gym.OBJECTIVES``.
         num_epochs: epochs of an episode.
         carry_over: whether work that is left when an epoch ends stays in the queues.
         observation_noise: what the policy knows of rates and backlogs.
@@ -209,7 +209,7 @@ def load_minari_dataset(
         dataset_id: of the data set, which this package need not have made.
         env_id: of the environment that it must be of, like the next three.
         scenario: a preset's name, a dict with its name and what to change in it, or a ``Scenario``.
-        objective: "makespan", "mean" or "cost".
+        objective: one of ``offload_gym.OBJECTIVES``.
         observation_noise: what the policy knew of rates and backlogs.
 
     Raises:

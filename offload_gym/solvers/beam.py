@@ -161,7 +161,7 @@ def beam_search(
     Args:
         instances: B instances of n tasks.
         width: partial schedules kept, at least 1.
-        objective: "makespan", "mean" or "cost".
+        objective: one of ``offload_gym.OBJECTIVES``.
         moves: local search behind it, as in ``offload_gym.solvers.greedy.greedy``.
     """
     code, kind = objective_code(objective), moves_code(moves)

@@ -126,7 +126,7 @@ def solve(
 
     Args:
         instances: B instances of n tasks and K locations.
-        objective: "makespan", "mean" or "cost".
+        objective: one of ``offload_gym.OBJECTIVES``.
         max_nodes: how many partial schedules may be made for each instance; None searches until optimality is proven,
             which the time and the memory for it must allow. An instance that reaches the limit keeps the best decision
             found, and ``optimal`` is False; ``python -m benchmarks large-n`` shows how far it then is from the bound.

@@ -188,7 +188,7 @@ def local_search(
     Args:
         instances: B instances of n tasks.
         decisions: (B, n) where to start; left as they are.
-        objective: "makespan", "mean" or "cost".
+        objective: one of ``offload_gym.OBJECTIVES``.
         moves: "flip": one task moves; "swap": two tasks trade places, too, where no flip helps.
         num_threads: threads that share the instances; None takes one a core.
 
