@@ -15,35 +15,32 @@ from offload_gym.streams import fill_normal, fill_uniform, stream
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def draw_epoch(
-    parameters, sizes, correlation, epoch_s, key, episode, epoch, time_s, u, latent, machines, rates, tasks, locations,
-    backlog_s, edge_start, edge_parent, edge_bits, has_edge,
-):  # fmt: skip
-    """Fill the arrays of one epoch; returns its number of tasks, the radio's backlog, and where the trace stands.
+def draw_epoch(parameters, rules, state, batch, b, scratch):
+    """Fill epoch ``b`` of a ``Batch`` with the epoch that the progress of ``state`` says; returns the radio's backlog.
 
-    ``machines`` (K, 6), ``rates`` and ``latent`` are drawn at epoch 0 and carried along by the caller; ``u`` is scratch
-    space.
+    Machines, rates and the latent vector are drawn at epoch 0 and stay, or go on, until the next one. For ``rules``,
+    ``state`` and ``scratch`` see ``offload_gym.envs.fleet``.
     """
-    numbers = stream(key, episode, epoch)
-    if epoch == 0:
-        fill_uniform(numbers, 0, u[: sizes.machines])
-        draw_machines(parameters.ranges[0], parameters.cores, u, machines, rates)
-        time_s = math.floor(u[3 * len(machines)] * len(parameters.trace)) * 1.0
-        fill_normal(numbers, sizes.machines, latent)
+    progress, u = state.progress[b], scratch.u
+    latent, rates = state.latent[b], state.rates[b]
+    num_machines = rules.num_machine_uniforms
+    numbers = stream(progress.key, progress.episode, progress.epoch)
+    if progress.epoch == 0:
+        fill_uniform(numbers, 0, u[:num_machines])
+        draw_machines(parameters.ranges[0], parameters.cores, u, batch.locations[b], rates)
+        progress.time_s = math.floor(u[3 * len(rates)] * len(parameters.trace)) * 1.0
+        fill_normal(numbers, num_machines, latent)
     else:
         innovation = u[: len(latent)]
-        fill_normal(numbers, sizes.machines, innovation)
-        scale = math.sqrt(1.0 - correlation**2)
+        fill_normal(numbers, num_machines, innovation)
+        scale = math.sqrt(1.0 - rules.correlation**2)
         for j in range(len(latent)):
-            latent[j] = correlation * latent[j] + scale * innovation[j]
-        time_s += epoch_s
+            latent[j] = rules.correlation * latent[j] + scale * innovation[j]
+        progress.time_s += rules.epoch_s
     # One more than the latent variables are many, as normal numbers take uniform ones in pairs.
-    fill_uniform(numbers, sizes.machines + len(latent) + 1, u[: sizes.tasks])
-    for k in range(locations.shape[0]):
-        for column in range(locations.shape[1]):
-            locations[k, column] = machines[k, column]
-    count = draw_tasks(parameters, u, tasks, edge_start, edge_parent, edge_bits, has_edge)
-    return count, set_state(parameters, latent, time_s, rates, locations, backlog_s), time_s
+    fill_uniform(numbers, num_machines + len(latent) + 1, u[: rules.num_task_uniforms])
+    batch.task_counts[b] = draw_tasks(parameters, u, batch, b, scratch.has_edge)
+    return set_state(parameters, latent, progress.time_s, rates, batch, b)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

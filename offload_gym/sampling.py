@@ -115,11 +115,13 @@ def draw_machines(ranges, cores, u, locations, rates):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def draw_tasks(parameters, u, tasks, edge_start, edge_parent, edge_bits, has_edge):
-    """Fill the tasks (n, 3) and the graph of one epoch from uniform numbers; returns the number of tasks.
+def draw_tasks(parameters, u, batch, b, has_edge):
+    """Fill the tasks and the graph of epoch ``b`` of a ``Batch`` from uniform numbers; returns the number of tasks.
 
-    ``has_edge`` (n, n) is scratch space, where the scenario has random graphs.
+    ``has_edge`` is scratch space; see ``new_has_edge``.
     """
+    tasks, edge_start = batch.tasks[b], batch.edge_start[b]
+    edge_parent, edge_bits = batch.edge_parent[b], batch.edge_bits[b]
     ranges, task_types = parameters.ranges[0], parameters.task_types
     n, num_edges = len(tasks), edge_parent.shape[0]
     num_applications = len(parameters.application_counts)
@@ -177,8 +179,12 @@ def draw_tasks(parameters, u, tasks, edge_start, edge_parent, edge_bits, has_edg
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def set_state(parameters, latent, time_s, rates, locations, backlog_s):
-    """Set rates and backlogs from the latent vector (1 + K) or the trace; returns the radio's backlog in seconds."""
+def set_state(parameters, latent, time_s, rates, batch, b):
+    """Set rates and backlogs of epoch ``b`` of a ``Batch`` from the latent vector (1 + K) or the trace.
+
+    The first core of each location has its backlog. Returns the radio's backlog in seconds.
+    """
+    locations, backlog_s = batch.locations[b], batch.core_backlog_s[b]
     ranges, trace, mean_backlog_s = parameters.ranges[0], parameters.trace, parameters.mean_backlog_s
     radio_backlog_s = 0.0
     if len(trace) > 0:
@@ -199,20 +205,23 @@ def set_state(parameters, latent, time_s, rates, locations, backlog_s):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _draw_independent(
-    parameters, num_machines, later_s, u, latent, tasks, locations, backlog_s, radio_backlog_s, task_counts, edge_start,
-    edge_parent, edge_bits,
-):  # fmt: skip
-    n, num_locations = tasks.shape[1], locations.shape[1]
+def new_has_edge(parameters, n):
+    """Scratch space of ``draw_tasks``: (n, n) where the scenario has random graphs, else (0, 0)."""
+    return np.empty((n, n) if parameters.graph_jump > 0 else (0, 0), dtype=np.bool_)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _draw_independent(parameters, num_machines, later_s, u, latent, arrays):
+    """Fill the ``Batch`` of ``arrays`` from u (B, num_machines + those of the tasks) and latent (B, 1 + K)."""
+    parameters, batch = Parameters(*parameters), Batch(*arrays)
+    n, num_locations = batch.tasks.shape[1], batch.locations.shape[1]
     rates = np.empty((num_locations, 2))
-    has_edge = np.empty((n, n) if parameters.graph_jump > 0 else (0, 0), dtype=np.bool_)
-    for b in range(len(tasks)):
-        draw_machines(parameters.ranges[0], parameters.cores, u[b], locations[b], rates)
+    has_edge = new_has_edge(parameters, n)
+    for b in range(len(batch.tasks)):
+        draw_machines(parameters.ranges[0], parameters.cores, u[b], batch.locations[b], rates)
         time_s = math.floor(u[b, 3 * num_locations] * len(parameters.trace)) + later_s
-        task_counts[b] = draw_tasks(
-            parameters, u[b, num_machines:], tasks[b], edge_start[b], edge_parent[b], edge_bits[b], has_edge
-        )
-        radio_backlog_s[b] = set_state(parameters, latent[b], time_s, rates, locations[b], backlog_s[b])
+        batch.task_counts[b] = draw_tasks(parameters, u[b, num_machines:], batch, b, has_edge)
+        batch.radio_backlog_s[b] = set_state(parameters, latent[b], time_s, rates, batch, b)
 
 
 def scenario_parameters(scenario: Scenario) -> tuple[Parameters, Sizes]:
@@ -234,9 +243,19 @@ def scenario_parameters(scenario: Scenario) -> tuple[Parameters, Sizes]:
         parent[a, : len(order)] = [graph.edges[e][0] for e in order]
         bits[a, : len(order)] = [graph.edge_bits[e] for e in order]
     parameters = Parameters(
-        scenario.ranges(), task_types, np.array(scenario.cores), np.array(scenario.mean_backlog_s), trace,
-        scenario.num_tasks, scenario.graph_jump if scenario.random_graph else 0, tasks, counts, start, parent, bits,
-    )  # fmt: skip
+        ranges=scenario.ranges(),
+        task_types=task_types,
+        cores=np.array(scenario.cores),
+        mean_backlog_s=np.array(scenario.mean_backlog_s),
+        trace=trace,
+        fewest_tasks=scenario.num_tasks,
+        graph_jump=scenario.graph_jump if scenario.random_graph else 0,
+        application_tasks=tasks,
+        application_counts=counts,
+        application_start=start,
+        application_parent=parent,
+        application_bits=bits,
+    )
     machines = 3 * scenario.num_locations + 1 + max(scenario.num_edges - 1, 0)
     num_uniforms = n * UNIFORMS_A_TASK
     if scenario.random_graph:
@@ -316,7 +335,7 @@ def _from_draws(
     """Instances from uniform numbers (B, machines + tasks) and latent vectors (B, 1 + K), ``later_s`` into a trace."""
     parameters, sizes = scenario_parameters(scenario)
     batch = empty_batch(scenario, sizes, len(u))
-    _draw_independent(parameters, sizes.machines, later_s, u, latent, *batch[:8])
+    _draw_independent(tuple(parameters), sizes.machines, later_s, u, latent, tuple(batch))
     return as_instances(batch)
 
 

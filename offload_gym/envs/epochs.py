@@ -10,25 +10,10 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from offload_gym.delay import is_priced
-from offload_gym.envs.fleet import (
-    BEGIN,
-    OVER,
-    STEP,
-    Buffers,
-    Fleet,
-    action_masks_of,
-    as_fleet,
-    as_settings,
-    check_arguments,
-    epochs_of,
-    fleet_of,
-    new_buffers,
-    step_fleet,
-)
+from offload_gym.envs.fleet import BEGIN, RESULT, STEP, Fleet
 from offload_gym.instances import Instances
 from offload_gym.observation_layout import Observation, observed, shown
-from offload_gym.sampling import drawn_application, scenario_parameters
+from offload_gym.sampling import drawn_application
 from offload_gym.scenario import Scenario, as_scenario
 
 if TYPE_CHECKING:
@@ -69,7 +54,6 @@ class EpochEnv(gym.Env):
         observation: str = "flat",
         render_optimum: bool = False,
     ) -> None:
-        check_arguments(num_epochs, carry_over, observation_noise)
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise ValueError(f"render_mode is {render_mode!r}; it must be None, 'ansi', 'rgb_array' or 'human'")
         if not isinstance(render_optimum, bool):
@@ -78,27 +62,17 @@ class EpochEnv(gym.Env):
         self.objective, self.num_epochs, self.carry_over = objective, num_epochs, carry_over
         self.observation_noise = observation_noise
         self.render_mode, self.render_optimum = render_mode, render_optimum
-        parameters, sizes = scenario_parameters(self.scenario)
-        rules, shape = fleet_of(self.scenario, 1, objective, num_epochs, carry_over, observation_noise, self.joint)
-        buffers = new_buffers(shape, self.scenario.dependent)
-        self._rules, self._shape = rules, shape
-        self._kernel_arguments = (parameters, *as_settings(sizes, shape, rules), *buffers, 0, 1)
-        self.observation_space, self._views, size = observed(self.scenario, is_priced(rules.objective), observation)
+        self._fleet = Fleet(self.scenario, 1, objective, num_epochs, carry_over, observation_noise, self.joint)
+        self.observation_space, self._views, size = observed(self.scenario, self._fleet.priced, observation)
         self._observation_shape = (1, size)
         self.action_space = self._make_action_space()
         rows = self.scenario.most_tasks
         self._action_shape = (rows,) if self.joint else ()
         self._action = np.zeros((1, rows if self.joint else 1), dtype=np.int64)
-        self._results = np.zeros((1, OVER + 1))
+        self._results = np.zeros(1, dtype=RESULT)
         self._started = self._over = False
         self._shown: tuple[Instances, NDArray[np.int64]] | None = None  # what render() draws
         self._viewer: Viewer | None = None
-
-    @property
-    def _fleet(self) -> Fleet:
-        # Made anew each time: views that are kept would not follow the buffers into a copy of the environment.
-        fleet: Fleet = as_fleet(self._shape, Buffers(*self._kernel_arguments[3:8]))
-        return fleet
 
     @abstractmethod
     def _make_action_space(self) -> gym.Space:
@@ -108,15 +82,13 @@ class EpochEnv(gym.Env):
     def instances(self) -> Instances:
         """The epoch to be decided as the policy sees it, as a batch of one instance: what ``Policy.decide`` takes."""
         self._check_started("instances")
-        fleet = self._fleet
-        return epochs_of(fleet, fleet.seen, self._rules.power)
+        return self._fleet.instances(seen=True)
 
     @property
     def true_instances(self) -> Instances:
         """The epoch to be decided as it is, where ``observation_noise`` lets the policy see something else."""
         self._check_started("true_instances")
-        fleet = self._fleet
-        return epochs_of(fleet, fleet.true, self._rules.power)
+        return self._fleet.instances(seen=False)
 
     @property
     def scale_s(self) -> float:
@@ -133,7 +105,7 @@ class EpochEnv(gym.Env):
             left. A location is never out of reach: where the radio has an outage, tasks sent there wait.
         """
         self._check_started("action_masks()")
-        masks: NDArray[np.bool_] = action_masks_of(self._fleet, self.joint)[0]
+        masks: NDArray[np.bool_] = self._fleet.action_masks()[0]
         return masks
 
     def reset(
@@ -141,16 +113,13 @@ class EpochEnv(gym.Env):
     ) -> tuple[Observation, dict[str, Any]]:
         """Draw new machines and the first epoch."""
         super().reset(seed=seed)
-        fleet = self._fleet
         if seed is not None or not self._started:
-            fleet.key[0] = self.np_random.integers(2**64, dtype=np.uint64)
-            fleet.episode[0] = -1
-        fleet.episode[0] += 1
+            self._fleet.seed(0, self.np_random.integers(2**64, dtype=np.uint64))
         observations = np.empty(self._observation_shape, dtype=np.float32)
-        step_fleet(*self._kernel_arguments, _BEGIN, self._action, observations, self._results)
+        self._fleet.step(_BEGIN, self._action, observations, self._results)
         self._started, self._over = True, False
         if self.render_mode is not None:
-            self._shown = self.true_instances, fleet.decision[0].copy()
+            self._shown = self.true_instances, self._fleet.state.decision[0].copy()
             if self._viewer is not None:
                 self._viewer.begin_episode(self.scale_s)
             if self.render_mode == "human":
@@ -176,27 +145,26 @@ class EpochEnv(gym.Env):
         self._action[0] = array
         before = None if self.render_mode is None else self._with_action()
         observations = np.empty(self._observation_shape, dtype=np.float32)
-        if step_fleet(*self._kernel_arguments, _STEP, self._action, observations, self._results) >= 0:
+        if self._fleet.step(_STEP, self._action, observations, self._results) >= 0:
             raise self._bad(action)
         if before is not None:
             self._shown = before
             if self.render_mode == "human":
                 self.render()
-        reward, value_s, makespan_s, energy_j, ended, over = self._results[0].tolist()
-        self._over = over > 0
-        info = {"latency_s": value_s, "makespan_s": makespan_s, "energy_j": energy_j} if ended else {}
+        reward, latency_s, makespan_s, energy_j, ended, over = self._results.item()
+        self._over = bool(over)
+        info = {"latency_s": latency_s, "makespan_s": makespan_s, "energy_j": energy_j} if ended else {}
         return shown(observations[0], self._views), reward, self._over, False, info
 
     def _with_action(self) -> tuple[Instances, NDArray[np.int64]]:
         """The epoch in progress with the tasks of the action placed as well."""
-        fleet = self._fleet
-        first, decision = int(fleet.task[0]), fleet.decision[0].copy()
+        state = self._fleet.state
+        first, decision = int(state.progress["task"][0]), state.decision[0].copy()
         decision[first : first + self._action.shape[1]] = self._action[0]
         if self._shown is not None:
             instances, before = self._shown
-            if (
-                before[: instances.task_counts[0]] < 0
-            ).any():  # the same epoch: its instances also stand for its optimum
+            # The same epoch: its instances also stand for its optimum.
+            if (before[: instances.task_counts[0]] < 0).any():
                 return instances, decision
         return self.true_instances, decision
 

@@ -16,32 +16,10 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from offload_gym.delay import is_priced
 from offload_gym.envs.epochs import NUM_EPOCHS
-from offload_gym.envs.fleet import (
-    BEGIN,
-    ENDED,
-    ENERGY_J,
-    LEAVE,
-    MAKESPAN_S,
-    OVER,
-    REACHED_S,
-    REWARD,
-    STEP,
-    Buffers,
-    Fleet,
-    action_masks_of,
-    as_fleet,
-    as_settings,
-    check_arguments,
-    epochs_of,
-    fleet_of,
-    new_buffers,
-    step_fleet,
-)
+from offload_gym.envs.fleet import BEGIN, LEAVE, RESULT, STEP, Fleet
 from offload_gym.instances import Instances, check_count
 from offload_gym.observation_layout import Observation, observed, shown
-from offload_gym.sampling import scenario_parameters
 from offload_gym.scenario import Scenario, as_scenario
 
 MIN_ROWS = 128  # environments that are worth a thread
@@ -81,7 +59,6 @@ class VectorEpochEnv(VectorEnv):
         check_count("num_envs", num_envs)
         if num_threads is not None:
             check_count("num_threads", num_threads)
-        check_arguments(num_epochs, carry_over, observation_noise)
         try:
             self.autoreset_mode = AutoresetMode(autoreset_mode)
         except ValueError:
@@ -92,19 +69,11 @@ class VectorEpochEnv(VectorEnv):
         self.objective, self.num_epochs, self.carry_over = objective, num_epochs, carry_over
         self.observation_noise = observation_noise
         self.num_envs = num_envs
-        parameters, sizes = scenario_parameters(self.scenario)
-        self._rules, shape = fleet_of(
-            self.scenario, num_envs, objective, num_epochs, carry_over, observation_noise, self.joint
+        self._fleet = Fleet(self.scenario, num_envs, objective, num_epochs, carry_over, observation_noise, self.joint)
+        n, num_locations = self.scenario.most_tasks, self.scenario.num_locations
+        self.single_observation_space, self._views, self._size = observed(
+            self.scenario, self._fleet.priced, observation
         )
-        buffers = new_buffers(shape, self.scenario.dependent)
-        self._shape = shape
-        self._kernel_arguments = (parameters, *as_settings(sizes, shape, self._rules), *buffers)
-        n, num_locations, priced = (
-            self.scenario.most_tasks,
-            self.scenario.num_locations,
-            is_priced(self._rules.objective),
-        )
-        self.single_observation_space, self._views, self._size = observed(self.scenario, priced, observation)
         self.single_action_space: gym.Space = Discrete(num_locations)
         if self.joint:
             self.single_action_space = MultiDiscrete([num_locations] * n)
@@ -120,34 +89,27 @@ class VectorEpochEnv(VectorEnv):
         self._parts = list(pairwise(ends))
 
     @property
-    def _fleet(self) -> Fleet:
-        fleet: Fleet = as_fleet(self._shape, Buffers(*self._kernel_arguments[3:8]))
-        return fleet
-
-    @property
     def instances(self) -> Instances:
         """The epochs to be decided as the policies see them, as a batch of N, what ``Policy.decide`` takes."""
         self._check_started("instances")
-        fleet = self._fleet
-        return epochs_of(fleet, fleet.seen, self._rules.power)
+        return self._fleet.instances(seen=True)
 
     @property
     def true_instances(self) -> Instances:
         """The epochs to be decided as they are, where ``observation_noise`` lets the policies see something else."""
         self._check_started("true_instances")
-        fleet = self._fleet
-        return epochs_of(fleet, fleet.true, self._rules.power)
+        return self._fleet.instances(seen=False)
 
     @property
     def scale_s(self) -> NDArray[np.float64]:
         """(N,) seconds that 1 stands for in each observation."""
         self._check_started("scale_s")
-        return self._fleet.scale_s.copy()
+        return self._fleet.scale_s
 
     def action_masks(self) -> NDArray[np.bool_]:
         """(N, K) in Sequential, (N, n * K) in Joint: ``action_masks()`` of each environment."""
         self._check_started("action_masks()")
-        return action_masks_of(self._fleet, self.joint)
+        return self._fleet.action_masks()
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -177,10 +139,8 @@ class VectorEpochEnv(VectorEnv):
             for b, number in given.items()
             if number is not None or not self._started
         }
-        fleet = self._fleet
-        fleet.episode[chosen] += 1
         for b, key in keys.items():
-            fleet.key[b], fleet.episode[b] = key, 0
+            self._fleet.seed(b, key)
         observations = np.empty((self.num_envs, self._size), dtype=np.float32)
         if len(chosen) < self.num_envs:
             observations[:] = self._last
@@ -206,10 +166,8 @@ class VectorEpochEnv(VectorEnv):
             )
         size = self.num_envs
         observations = np.empty((size, self._size), dtype=np.float32)
-        if self._over.any():
-            self._fleet.episode[self._over] += 1
         results = self._run(np.where(self._over, BEGIN, STEP), chosen, observations)
-        terminated, ended = results[:, OVER] > 0, results[:, ENDED] > 0
+        terminated, ended = results["over"].copy(), results["ended"].copy()
         infos: dict[str, Any] = {}
         if self.autoreset_mode == AutoresetMode.SAME_STEP and terminated.any():
             final = np.full(size, None, dtype=object)
@@ -217,7 +175,6 @@ class VectorEpochEnv(VectorEnv):
                 final[b] = shown(observations[b].copy(), self._views)
             infos |= {"final_obs": final, "_final_obs": terminated.copy()}
             infos |= {"final_info": _infos(results, terminated), "_final_info": terminated.copy()}
-            self._fleet.episode[terminated] += 1
             self._run(np.where(terminated, BEGIN, LEAVE), chosen, observations)
             ended &= ~terminated
         if ended.any():
@@ -225,16 +182,16 @@ class VectorEpochEnv(VectorEnv):
         self._over = terminated & (self.autoreset_mode != AutoresetMode.SAME_STEP)
         self._keep(observations)
         seen, truncated = shown(observations, self._views), np.zeros(size, dtype=np.bool_)
-        return seen, results[:, REWARD].copy(), terminated, truncated, infos
+        return seen, results["reward"].copy(), terminated, truncated, infos
 
     def _run(
         self, orders: NDArray[np.int64], actions: NDArray[np.int64], observations: NDArray[np.float32]
-    ) -> NDArray[np.float64]:
-        """What ``step_fleet`` returns of all environments; ``observations`` are filled."""
-        results = np.empty((self.num_envs, OVER + 1))
+    ) -> NDArray[np.void]:
+        """The results of all environments; ``observations`` are filled."""
+        results = np.empty(self.num_envs, dtype=RESULT)
 
         def work(part: tuple[int, int]) -> None:
-            step_fleet(*self._kernel_arguments, *part, orders, actions, observations, results)
+            self._fleet.step(orders, actions, observations, results, part)
 
         if self._pool is None:
             work(self._parts[0])
@@ -277,10 +234,10 @@ class VectorSequentialEnv(VectorEpochEnv):
     joint = False
 
 
-def _infos(results: NDArray[np.float64], ended: NDArray[np.bool_]) -> dict[str, Any]:
+def _infos(results: NDArray[np.void], ended: NDArray[np.bool_]) -> dict[str, Any]:
     """Gymnasium's form: an array for each name, and a mask of the environments that have it."""
     infos: dict[str, Any] = {}
-    for column, name in ((REACHED_S, "latency_s"), (MAKESPAN_S, "makespan_s"), (ENERGY_J, "energy_j")):
-        infos[name] = np.where(ended, results[:, column], 0.0)
+    for name in ("latency_s", "makespan_s", "energy_j"):
+        infos[name] = np.where(ended, results[name], 0.0)
         infos[f"_{name}"] = ended.copy()
     return infos
