@@ -95,10 +95,11 @@ test-wheel: $(STAMP)
 		$$bin/mypy --strict --config-file= tests/public_types.py && \
 		$$bin/python -m pytest $(WHEEL_TESTS:%=tests/test_%.py) && rm -rf $$outside
 
-check: $(STAMP)
+check: $(STAMP)  ## lint, types, and the bounds of the structure
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python tests/structure.py
 
 docs: .venv/installed-docs .venv/kernels  ## the site, into docs/_build/html; warnings are errors
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --fresh-env docs docs/_build/html

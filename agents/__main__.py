@@ -119,7 +119,7 @@ def _label(arguments: list[str]) -> None:
 
 
 def _distillation(arguments: list[str]) -> None:
-    from agents.study import study
+    from agents.distillation import study
 
     parser = argparse.ArgumentParser(
         prog="python -m agents distillation",
@@ -139,7 +139,7 @@ def _distillation(arguments: list[str]) -> None:
 
 
 def _ablation(arguments: list[str]) -> None:
-    from agents.study import ablation
+    from agents.ablation import ablation
 
     parser = argparse.ArgumentParser(
         prog="python -m agents ablation",
@@ -151,7 +151,7 @@ def _ablation(arguments: list[str]) -> None:
 
 
 def _tune(arguments: list[str]) -> None:
-    from agents.tuning import TUNABLE, tune
+    from agents.tune import TUNABLE, tune
 
     parser = argparse.ArgumentParser(
         prog="python -m agents tune",
@@ -247,7 +247,7 @@ def _clone(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     scenario = chosen_scenario(options)
     check_count("num_runs", options.num_runs)
-    from agents.cloning import clone, markdown_table
+    from agents.clone import clone, markdown_table
     from agents.training import Settings
 
     settings = Settings(

@@ -19,7 +19,7 @@ from torch import nn
 from agents.reinforcement import HIDDEN, to_runtime
 from offload_gym.instances import check_count
 from offload_gym.interop.pettingzoo import CellEnv
-from offload_gym.runtime import NetworkPolicy
+from offload_gym.networks.policy import NetworkPolicy
 from offload_gym.scenario import Scenario, as_scenario
 from offload_gym.seeds import check_seed
 

@@ -19,9 +19,9 @@ from tqdm import tqdm
 from agents.networks import TaskNetwork, to_runtime
 from offload_gym.delay import latency, optimality_gap
 from offload_gym.demonstrations import Demonstrations
+from offload_gym.networks.policy import NetworkPolicy
+from offload_gym.networks.policy_file import Network
 from offload_gym.observation import epoch_observations
-from offload_gym.policy_file import Network
-from offload_gym.runtime import NetworkPolicy
 
 LABEL_TEMPERATURE = 0.02  # of the regret: a choice that costs 2 % more gets 1/e of the weight of the best
 NUM_CHOICES = 8  # decisions drawn for one instance in the latency loss
@@ -110,7 +110,7 @@ def fit(
     Args:
         network: trained in place, on the device of the samples.
         samples: what to learn from.
-        loss: ``teacher_loss`` or ``agents.distillation.student_loss``, made of the same samples.
+        loss: ``teacher_loss`` or ``agents.student_loss.student_loss``, made of the same samples.
         validation: instances that were not trained on; the mean gap is measured on them during the second half. None:
             nothing is measured.
         epochs: passes over the samples.

@@ -12,8 +12,8 @@ from safetensors.numpy import save
 from torch import Tensor, nn
 
 from offload_gym.files import replacing
+from offload_gym.networks.policy_file import Network, metadata_of
 from offload_gym.observation import row_size, state_size
-from offload_gym.policy_file import Network, metadata_of
 
 
 def pick_device(device: str = "auto") -> torch.device:
@@ -35,7 +35,7 @@ class TaskNetwork(nn.Module):
 
     An encoder reads each task row by itself; sums of the encodings stand for the tasks that are not being decided. The
     head reads those sums, the row of the task it decides and the state. See ``offload_gym.observation`` for rows and
-    states, and ``offload_gym.policy_file`` for the compiled form.
+    states, and ``offload_gym.networks.policy_file`` for the compiled form.
 
     Args:
         form: "sequential" (the state is the schedule so far; later tasks are summed) or "joint" (the multi-label form:

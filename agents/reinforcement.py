@@ -29,8 +29,8 @@ from agents.networks import linear_layers
 from offload_gym.demonstrations import Demonstrations
 from offload_gym.envs.vector import VectorJointEnv, VectorSequentialEnv
 from offload_gym.interop.sb3 import SB3VecEnv
+from offload_gym.networks.policy_file import Network
 from offload_gym.observation import epoch_observations
-from offload_gym.policy_file import Network
 from offload_gym.scenario import Scenario
 
 CLONED = "ppo-cloned"  # behaviour cloning of the labels, improved by PPO; for independent tasks

@@ -14,19 +14,19 @@ from pathlib import Path
 
 import torch
 
-from agents.distillation import student_loss
 from agents.imitation import fit, make_samples, teacher_loss
 from agents.networks import TaskNetwork, from_runtime, pick_device, save_policy, to_runtime
 from agents.reinforcement import CLONED, HYPERPARAMETERS, RL_AGENTS, train_agent
+from agents.student_loss import student_loss
 from offload_gym.delay import objective_code
 from offload_gym.demonstrations import Demonstrations, generate_demonstrations, load_demonstrations, save_demonstrations
 from offload_gym.estimates import check_noise
 from offload_gym.files import keep_settings
 from offload_gym.instances import Instances, check_count
-from offload_gym.policy_file import Network, load_network
+from offload_gym.networks.policy_file import Network, load_network
+from offload_gym.networks.trained_range import range_of
 from offload_gym.scenario import Scenario, described, make_scenario
 from offload_gym.seeds import check_seed, seed_for
-from offload_gym.trained_range import range_of
 
 SUFFIX = ".safetensors"
 PREFIXES = {"sequential": "sequential", "joint": "multilabel"}  # form of a network: how its files begin

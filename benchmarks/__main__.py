@@ -10,15 +10,15 @@ from typing import Any
 
 from agents.job_options import add_job_options, chosen_backend
 from benchmarks.applications import compare_applications, compare_large_graphs
+from benchmarks.carry_over import compare_carry_over
 from benchmarks.cell import compare_cell
-from benchmarks.comparison import MAX_NODES, Outputs, compare
-from benchmarks.episodes import compare_carry_over
-from benchmarks.fronts import compare_sizes
+from benchmarks.front import compare_sizes
 from benchmarks.information import compare_information
-from benchmarks.large import compare_large_n
+from benchmarks.large_n import compare_large_n
+from benchmarks.policies import MAX_NODES, Outputs, compare
 from benchmarks.report.page import NAME, write_report
 from benchmarks.speed.command import GROUPS, measure_speed
-from benchmarks.tuning import tune_beam
+from benchmarks.tune_beam import tune_beam
 from offload_gym.command_line.exit_codes import exit_code_of
 from offload_gym.command_line.scenario_options import add_scenario_options, chosen_scenario
 from offload_gym.instances import check_count

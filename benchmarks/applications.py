@@ -14,8 +14,8 @@ from rich.table import Table
 from tqdm import tqdm
 
 from benchmarks.contenders import SUFFIX
-from offload_gym.applications import Application
-from offload_gym.cnns import CNN_NAMES
+from offload_gym.applications.application import Application
+from offload_gym.applications.cnns import CNN_NAMES
 from offload_gym.delay import latency, optimality_gap, schedule
 from offload_gym.envs.rendering import draw_application, draw_schedule
 from offload_gym.files import replacing

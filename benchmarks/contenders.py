@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from offload_gym.instances import Instances
+from offload_gym.networks.policy import ROLL_OUT, NetworkPolicy
+from offload_gym.networks.policy_file import other_training
 from offload_gym.policies import POLICY_NAMES, SHIPPED, Policy, load_policy, make_policy
-from offload_gym.policy_file import other_training
-from offload_gym.runtime import ROLL_OUT, NetworkPolicy
 from offload_gym.scenario import Scenario
 from offload_gym.solvers.local_search import MOVES
 

@@ -21,13 +21,13 @@ from rich.table import Table
 from agents.networks import from_runtime, linear_layers
 from agents.reinforcement import make_agent
 from benchmarks.measurement import time_calls
-from offload_gym.c_header import export_c
 from offload_gym.envs.vector import VectorSequentialEnv
-from offload_gym.export import export_onnx
 from offload_gym.instances import CPU, DOWNLINK, PROPAGATION, UPLINK, WIRED, Instances
+from offload_gym.networks.c_header import export_c
+from offload_gym.networks.onnx_model import export_onnx
+from offload_gym.networks.policy import NetworkPolicy
+from offload_gym.networks.policy_file import load_network
 from offload_gym.observation import row_size
-from offload_gym.policy_file import load_network
-from offload_gym.runtime import NetworkPolicy
 from offload_gym.sampling import sample_instances
 from offload_gym.scenario import make_scenario
 from offload_gym.seeds import seed_for

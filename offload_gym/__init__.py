@@ -5,9 +5,8 @@
 
 from gymnasium.envs.registration import register
 
-from offload_gym.application_presets import random_application
-from offload_gym.applications import Application, load_application, save_application
-from offload_gym.c_header import export_c
+from offload_gym.applications.application import Application, load_application, save_application
+from offload_gym.applications.presets import random_application
 from offload_gym.delay import OBJECTIVES, Schedule, completion_times, energy, latency, schedule
 from offload_gym.demonstrations import (
     Demonstrations,
@@ -16,8 +15,9 @@ from offload_gym.demonstrations import (
     save_demonstrations,
 )
 from offload_gym.estimates import estimate_instances
-from offload_gym.export import export_onnx
 from offload_gym.instances import Instances
+from offload_gym.networks.c_header import export_c
+from offload_gym.networks.onnx_model import export_onnx
 from offload_gym.policies import POLICY_NAMES, Policy, load_policy, make_policy
 from offload_gym.sampling import sample_consecutive, sample_instances
 from offload_gym.scenario import Scenario, make_scenario

@@ -26,12 +26,10 @@ Other devices never make a device faster for the same decisions: its latency alo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
-from numpy.random import Generator, SeedSequence
 from numpy.typing import ArrayLike, NDArray
 
 from offload_gym.delay import (
@@ -48,9 +46,7 @@ from offload_gym.delay import (
     start_schedule,
     value_of,
 )
-from offload_gym.instances import CORES, CPU, LOCATION_FIELDS, PROPAGATION, WIRED, Instances, check_count
-from offload_gym.sampling import sample_instances
-from offload_gym.scenario import Scenario, as_scenario
+from offload_gym.instances import CORES, CPU, LOCATION_FIELDS, Instances
 
 OBJECTIVES = ("makespan", "mean")
 STAGES = ("send", "path", "run", "return")  # of stage times, in their order
@@ -290,39 +286,3 @@ def cell_latency(instances: Instances, decisions: ArrayLike, objective: str = "m
     value_s = value_of(code, np.nanmax(completion_s, axis=1), np.nansum(completion_s, axis=1))
     latency_s: NDArray[np.float64] = outcome(code, value_s, instances.task_counts, 0.0)
     return latency_s
-
-
-def cell_scenario(scenario: str | Mapping[str, Any] | Scenario) -> Scenario:
-    """A scenario that cells are drawn from; ValueError where its tasks depend on each other."""
-    scenario = as_scenario(scenario)
-    if scenario.dependent:
-        raise ValueError(
-            f"scenario is {scenario.label!r}, whose tasks depend on each other; a cell is for independent tasks"
-        )
-    return scenario
-
-
-def sample_cell(
-    scenario: str | Mapping[str, Any] | Scenario, num_devices: int, seed: int | SeedSequence | Generator = 0
-) -> Instances:
-    """Draw one cell: tasks, CPU, own backlog and link rates for each device, the servers once.
-
-    Args:
-        scenario: a preset's name, a dict with its name and changes, or a ``Scenario`` of independent tasks.
-        num_devices: m, at least 1.
-        seed: anything that ``numpy.random.default_rng`` takes.
-
-    Returns:
-        m instances, one a device. Speed, backlog, wired path and propagation delay of every server are those that were
-        drawn for device 0. With one device it is what ``sample_instances`` draws.
-
-    Raises:
-        ValueError: the tasks of the scenario depend on each other, or an argument is out of its bounds.
-    """
-    scenario = cell_scenario(scenario)
-    check_count("num_devices", num_devices)
-    instances = sample_instances(scenario, num_devices, seed)
-    for column in (CPU, WIRED, PROPAGATION):
-        instances.locations[1:, 1:, column] = instances.locations[:1, 1:, column]
-    instances.core_backlog_s[1:, 1:] = instances.core_backlog_s[:1, 1:]
-    return instances

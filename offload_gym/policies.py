@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from offload_gym.delay import objective_code
 from offload_gym.instances import Instances
-from offload_gym.policy_file import load_network
-from offload_gym.runtime import ROLL_OUT, NetworkPolicy
+from offload_gym.networks.policy import ROLL_OUT, NetworkPolicy
+from offload_gym.networks.policy_file import load_network
+from offload_gym.networks.roll_out import roll_out
 from offload_gym.scenario import Scenario
 from offload_gym.seeds import check_seed
 from offload_gym.solvers.beam import beam_search
@@ -20,7 +21,6 @@ from offload_gym.solvers.exact import exact
 from offload_gym.solvers.greedy import greedy
 from offload_gym.solvers.heft import heft
 from offload_gym.solvers.local_search import MOVES, local_search
-from offload_gym.solvers.roll_out import roll_out
 
 
 class Policy(Protocol):
@@ -169,8 +169,7 @@ def load_policy(
 
     Args:
         path: a policy file.
-        refine: what is done behind the network, as in ``offload_gym.runtime.NetworkPolicy``: "roll-out", "flip",
-            "swap", or None.
+        refine: what is done behind the network, as in ``NetworkPolicy``: "roll-out", "flip", "swap", or None.
         keep_best: whether the decision is the best of all schedules that were tried on the way, as there; None: where
             that is possible. False: the network's own choices.
         objective: of local search behind it; None: the one that the network was trained for.

@@ -16,10 +16,10 @@ from numba import njit
 from numpy.random import Generator, SeedSequence
 from numpy.typing import NDArray
 
-from offload_gym.application_presets import CCR_BPS, CCR_HZ
-from offload_gym.applications import Application
+from offload_gym.applications.application import Application
+from offload_gym.applications.presets import CCR_BPS, CCR_HZ
+from offload_gym.applications.random_graphs import num_graph_uniforms, random_edges
 from offload_gym.estimates import as_last_measured, check_noise, estimate_instances
-from offload_gym.graphs import num_graph_uniforms, random_edges
 from offload_gym.instances import (
     CORES,
     CPU,

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from offload_gym.application_presets import APPLICATIONS, application_named
-from offload_gym.applications import Application
-from offload_gym.cnns import CNN_NAMES, cnn_task
+from offload_gym.applications.application import Application
+from offload_gym.applications.cnns import CNN_NAMES, cnn_task
+from offload_gym.applications.presets import APPLICATIONS, application_named
 from offload_gym.instances import POWER_FIELDS
 from offload_gym.radio import cached_trace
 
@@ -46,12 +46,12 @@ class Scenario:
         cycles_per_bit: CPU cycles per input bit.
         output_ratio: result bits per input bit.
         task_types: rows (input_bits, output_bits, workload_cycles), each equally likely; empty: use the ranges above.
-        applications: applications, each equally likely to be an epoch's: names of ``offload_gym.application_presets``,
+        applications: applications, each equally likely to be an epoch's: names of ``offload_gym.applications.presets``,
             ``Application`` objects, or dicts of their fields. Empty: independent tasks, or random graphs.
         workload_scale: factor on the workload of each task of an application; ignored without ``applications``.
         data_scale: factor on each amount of data of an application; ignored without ``applications``.
         random_graph: whether the tasks drawn from the ranges above depend on each other as a random graph says (see
-            ``offload_gym.graphs``). The next four are ignored without it.
+            ``offload_gym.applications.random_graphs``). The next four are ignored without it.
         graph_fat: from 0 (chains) to 1 (one or two layers): a layer has about ``n ** graph_fat`` tasks.
         graph_density: share of the possible parents in the layer before that a task has.
         graph_jump: how many layers an edge spans at most.

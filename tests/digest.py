@@ -21,15 +21,15 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 from numba import njit
-from test_export import in_c
-from test_runtime import random_network
+from test_exports import in_c
+from test_networks import random_network
 
 import offload_gym
 from offload_gym.demonstrations import label
 from offload_gym.interop.pettingzoo import CellEnv
+from offload_gym.networks.policy import NetworkPolicy
 from offload_gym.observation import epoch_observations
 from offload_gym.policies import SHIPPED, SHIPPED_PRESETS
-from offload_gym.runtime import NetworkPolicy
 from offload_gym.scenario import PRESETS
 
 RECORD = Path(__file__).with_name("digests.json")

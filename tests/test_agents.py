@@ -11,7 +11,6 @@ from torch.nn import functional
 
 from agents import study, training, tuning
 from agents.__main__ import main as agents_main
-from agents.distillation import distillation_loss, student_loss, teacher_scores
 from agents.imitation import fit, latency_loss, make_samples, mean_gap, soft_labels, teacher_loss
 from agents.networks import TaskNetwork, from_runtime, num_parameters, save_policy, to_runtime
 from agents.reinforcement import (
@@ -24,15 +23,16 @@ from agents.reinforcement import (
     train_agent,
 )
 from agents.reinforcement import to_runtime as agent_to_runtime
+from agents.student_loss import distillation_loss, student_loss, teacher_scores
 from offload_gym.delay import latency, optimality_gap
 from offload_gym.demonstrations import generate_demonstrations
 from offload_gym.envs.vector import VectorJointEnv
 from offload_gym.files import keep_settings
 from offload_gym.instances import Instances
 from offload_gym.interop.sb3 import SB3VecEnv
+from offload_gym.networks.policy import NetworkPolicy
+from offload_gym.networks.policy_file import load_network
 from offload_gym.policies import load_policy, make_policy
-from offload_gym.policy_file import load_network
-from offload_gym.runtime import NetworkPolicy
 from offload_gym.sampling import sample_instances
 from offload_gym.scenario import described, make_scenario
 from offload_gym.seeds import seed_for

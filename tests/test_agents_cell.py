@@ -7,7 +7,8 @@ from stable_baselines3.common.vec_env import VecMonitor
 
 from agents import cell as agents_cell
 from agents.cell import CellVecEnv, train_shared_policy
-from offload_gym.cell import cell_latency, sample_cell
+from offload_gym.cell import cell_latency
+from offload_gym.envs.cell import sample_cell
 from offload_gym.interop.pettingzoo import CellEnv
 
 SCENARIO = {"name": "default", "num_tasks": 3}

@@ -1,6 +1,8 @@
 import pytest
 
-from offload_gym.application_presets import (
+from offload_gym.applications.application import Application
+from offload_gym.applications.cnns import CNN_NAMES, cnn_layers, cnn_task
+from offload_gym.applications.presets import (
     APPLICATIONS,
     application_named,
     augmented_reality,
@@ -9,8 +11,6 @@ from offload_gym.application_presets import (
     face_recognition,
     fork_join,
 )
-from offload_gym.applications import Application
-from offload_gym.cnns import CNN_NAMES, cnn_layers, cnn_task
 
 
 def test_chain():

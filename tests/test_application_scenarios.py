@@ -10,14 +10,14 @@ from gymnasium.utils.env_checker import check_env
 
 from agents.networks import TaskNetwork, to_runtime
 from offload_gym import Instances, latency, make_policy, make_scenario, sample_instances
-from offload_gym.application_presets import cnn_application, random_application
-from offload_gym.applications import Application
+from offload_gym.applications.application import Application
+from offload_gym.applications.presets import cnn_application, random_application
 from offload_gym.delay import new_workspace, open_instance
 from offload_gym.estimates import as_last_measured
 from offload_gym.instances import OUTPUT, WORKLOAD
+from offload_gym.networks.policy import NetworkPolicy
 from offload_gym.observation import epoch_observations, row_size, squash
 from offload_gym.policies import POLICY_NAMES, SHIPPED
-from offload_gym.runtime import NetworkPolicy
 from offload_gym.scenario import PRESETS
 from offload_gym.solvers.heft import upward_ranks
 

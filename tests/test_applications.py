@@ -7,8 +7,8 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from offload_gym.application_presets import CCR_BPS, CCR_HZ, face_recognition, random_application
-from offload_gym.applications import Application, load_application, save_application
+from offload_gym.applications.application import Application, load_application, save_application
+from offload_gym.applications.presets import CCR_BPS, CCR_HZ, face_recognition, random_application
 
 
 def diamond(**changes) -> Application:

@@ -11,15 +11,15 @@ from agents.networks import TaskNetwork, save_policy, to_runtime
 from benchmarks.__main__ import main
 from benchmarks.analysis import bootstrap_interval, front, markdown_table, summarise, write_json
 from benchmarks.applications import compare_applications
-from benchmarks.comparison import with_uplink
+from benchmarks.carry_over import WEIGHTS, compare_carry_over
 from benchmarks.contenders import BUILT_IN, contenders
-from benchmarks.episodes import WEIGHTS, compare_carry_over
 from benchmarks.information import compare_information
 from benchmarks.measurement import Measurement, measure
 from benchmarks.plots import fronts, learning_curves
+from benchmarks.policies import with_uplink
 from offload_gym import policies
-from offload_gym.application_presets import random_application
-from offload_gym.applications import save_application
+from offload_gym.applications.application import save_application
+from offload_gym.applications.presets import random_application
 from offload_gym.policies import POLICY_NAMES, SHIPPED
 from offload_gym.sampling import sample_instances
 from offload_gym.scenario import described, make_scenario

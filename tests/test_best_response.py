@@ -5,8 +5,9 @@ import naive_cell
 import numpy as np
 import pytest
 
-from offload_gym.cell import cell_latency, sample_cell
+from offload_gym.cell import cell_latency
 from offload_gym.delay import latency
+from offload_gym.envs.cell import sample_cell
 from offload_gym.policies import make_policy
 from offload_gym.solvers.best_response import best_response
 

@@ -5,8 +5,9 @@ import pytest
 from conftest import KINDS
 
 from offload_gym import Instances, sample_instances
-from offload_gym.cell import cell_completion_times, cell_latency, sample_cell
+from offload_gym.cell import cell_completion_times, cell_latency
 from offload_gym.delay import completion_times, latency
+from offload_gym.envs.cell import sample_cell
 from offload_gym.instances import CORES, CPU
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from offload_gym.cnns import CNN_NAMES, CnnTask, Layer, cnn_layers, cnn_task
+from offload_gym.applications.cnns import CNN_NAMES, CnnTask, Layer, cnn_layers, cnn_task
 
 RECORDED = Path(__file__).parents[2] / "shared/data/dnn_profiles/dnn_profiles.csv"
 

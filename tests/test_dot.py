@@ -1,6 +1,6 @@
 import pytest
 
-from offload_gym.applications import Application
+from offload_gym.applications.application import Application
 
 pytest.importorskip("pydot")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what pydot calls

@@ -12,7 +12,7 @@ HEAVY = ("torch", "stable_baselines3", "pandas", "matplotlib", "networkx", "pydo
 HEAVY += ("pettingzoo", "pygame", "distributed", "minari", "h5py", "pyarrow", "agents", "benchmarks")
 REQUIRED = {"gymnasium", "llvmlite", "numba", "numpy"}
 OPTIONAL = {"torch", "stable_baselines3", "pandas"}  # nowhere in offload_gym, but for:
-ALLOWED = {"offload_gym/tracing.py": {"torch"}}  # reads a torch model, for those who have one
+ALLOWED = {"offload_gym/applications/tracing.py": {"torch"}}  # reads a torch model, for those who have one
 # What offload_gym/interop/NAME.py adapts to, where NAME is not its library.
 ADAPTED = {"parquet": "pyarrow", "sb3": "stable_baselines3"}
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from pettingzoo.test import parallel_api_test, parallel_seed_test
 
-from offload_gym.cell import cell_latency, sample_cell
+from offload_gym.cell import cell_latency
 from offload_gym.delay import latency
+from offload_gym.envs.cell import sample_cell
 from offload_gym.interop.pettingzoo import CellEnv, parallel_env
 from offload_gym.observation import epoch_observations
 from offload_gym.policies import make_policy

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import offload_gym
+from offload_gym.networks.policy import NetworkPolicy
+from offload_gym.networks.policy_file import load_network
 from offload_gym.policies import SHIPPED, SHIPPED_PRESETS
-from offload_gym.policy_file import load_network
-from offload_gym.runtime import NetworkPolicy
 from offload_gym.solvers.beam import beam_search
 from offload_gym.solvers.greedy import greedy
 from offload_gym.solvers.local_search import MOVES, local_search

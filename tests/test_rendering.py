@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from offload_gym.applications import Application
+from offload_gym.applications.application import Application
 from offload_gym.envs import rendering, viewer
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from offload_gym import Scenario, latency, make_scenario, sample_instances, solve
-from offload_gym.application_presets import random_application
-from offload_gym.cnns import CNN_NAMES, cnn_task
+from offload_gym.applications.cnns import CNN_NAMES, cnn_task
+from offload_gym.applications.presets import random_application
 from offload_gym.scenario import PRESETS, RANGE_FIELDS, RANGES, as_scenario, described, difference
 from offload_gym.solvers.greedy import greedy
 

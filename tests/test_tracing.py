@@ -2,8 +2,8 @@
 
 import pytest
 
-from offload_gym.application_presets import cnn_application
-from offload_gym.applications import Application
+from offload_gym.applications.application import Application
+from offload_gym.applications.presets import cnn_application
 
 torch = pytest.importorskip("torch")
 nn = torch.nn

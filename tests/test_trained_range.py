@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import offload_gym
-from offload_gym.trained_range import Bounds, TrainedRange, range_of, unlike_trained
+from offload_gym.networks.trained_range import Bounds, TrainedRange, range_of, unlike_trained
 
 
 def sample(num_instances=200, **changes):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.comparison import first_tasks, with_uplink
+from benchmarks.policies import first_tasks, with_uplink
 from offload_gym.delay import Schedule, latency, optimality_gap, schedule
 from offload_gym.instances import Instances
 from offload_gym.policies import Policy, make_policy

@@ -10,13 +10,13 @@ from string import Template
 from typing import Any, NamedTuple
 
 from benchmarks.analysis import NOTE, front
-from benchmarks.comparison import BESIDE_CURVES
 from benchmarks.contenders import SUFFIX
 from benchmarks.plots import STYLES, family
+from benchmarks.policies import BESIDE_CURVES
 from benchmarks.report.explorer import explorer
 from offload_gym import __version__
 from offload_gym.files import replacing
-from offload_gym.policy_file import load_network
+from offload_gym.networks.policy_file import load_network
 from offload_gym.scenario import digest_of
 
 HERE = Path(__file__).parent

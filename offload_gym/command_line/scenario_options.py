@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from offload_gym.applications import application_from
+from offload_gym.applications.application import application_from
 from offload_gym.command_line.text_files import parse_json, read_text
 from offload_gym.delay import OBJECTIVES
 from offload_gym.scenario import PRESETS, Scenario, make_scenario

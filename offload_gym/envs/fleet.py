@@ -1,7 +1,7 @@
 """N environments as arrays, and the kernel that steps them: the one implementation behind all environments.
 
 A single environment is a fleet of one, so the steps of a batch are those of as many single environments with the same
-seeds and actions. Everything random is drawn by position (``offload_gym.streams``).
+seeds and actions. Everything random is drawn by position (``offload_gym.envs.random_numbers``).
 
 A kernel takes its arrays as plain tuples and names them in its first lines. A fleet has some forty arrays, and numba
 looks at each for 0.07 µs in a plain tuple, which is less than as an argument of its own and a third of what it takes in
@@ -33,7 +33,7 @@ from offload_gym.delay import (
     outcome,
     place_tasks,
 )
-from offload_gym.epoch_process import draw_epoch, draw_noise
+from offload_gym.envs.epoch_process import draw_epoch, draw_noise
 from offload_gym.estimates import LAST, check_noise
 from offload_gym.instances import (
     CPU,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
-    from offload_gym.applications import Application
+    from offload_gym.applications.application import Application
     from offload_gym.delay import Schedule
 
 RADIO = -1  # stands for the radio where a row asks for a location

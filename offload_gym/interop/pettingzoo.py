@@ -11,13 +11,11 @@ from gymnasium.spaces import Box, MultiDiscrete
 from gymnasium.utils import seeding
 from numpy.typing import NDArray
 
-from offload_gym.cell import cell_latency, cell_objective, cell_scenario, sample_cell
-from offload_gym.delay import latency
+from offload_gym.cell import cell_latency, cell_objective
+from offload_gym.envs.cell import cell_scenario, observe_cell, sample_cell
 from offload_gym.instances import Instances, check_count
-from offload_gym.observation import epoch_observations
 from offload_gym.observation_layout import HIGH, observation_space
 from offload_gym.scenario import Scenario
-from offload_gym.solvers.greedy import greedy
 
 try:
     from pettingzoo import ParallelEnv
@@ -209,11 +207,7 @@ class CellEnv(ParallelEnv):  # type: ignore[misc]
         return self._observe()
 
     def _observe(self) -> dict[str, NDArray[np.float32]]:
-        first = greedy(self._cell)
-        scale_s = latency(self._cell, first)
-        self._scale_s = np.where(scale_s > 0, scale_s, 1.0)
-        rows, states = epoch_observations(self._cell, first)
-        self._observations = np.concatenate([rows.reshape(len(rows), -1), states[:, 0]], axis=1)
+        self._observations, self._scale_s = observe_cell(self._cell)
         return dict(zip(self.possible_agents, self._observations.copy(), strict=True))
 
     def _checked(self, agent: str, actions: dict[str, Any]) -> NDArray[np.int64]:

@@ -1,6 +1,6 @@
 """Decisions of any network: for dependent tasks, other activations, and with or without an encoder.
 
-``offload_gym.inference`` makes the same decisions in less time where tasks are independent.
+``offload_gym.networks.independent_kernel`` makes the same decisions in less time where tasks are independent.
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.random import SeedSequence
 from numpy.typing import NDArray
 
-from offload_gym.applications import Application, Edge, Task, check_number, numbered
-from offload_gym.cnns import CNN_NAMES, TENSOR_BITS_PER_ELEMENT, cnn_layers, cnn_task
-from offload_gym.graphs import num_graph_uniforms, random_edges
+from offload_gym.applications.application import Application, Edge, Task, check_number, numbered
+from offload_gym.applications.cnns import CNN_NAMES, TENSOR_BITS_PER_ELEMENT, cnn_layers, cnn_task
+from offload_gym.applications.random_graphs import num_graph_uniforms, random_edges
 from offload_gym.instances import check_count
 from offload_gym.seeds import check_seed
 
@@ -35,7 +35,7 @@ def random_application(
     output_bits: Range = (8e3, 1.2e6),
     seed: int | SeedSequence = 0,
 ) -> Application:
-    """A random application; ``offload_gym.graphs.random_edges`` says how its graph is drawn.
+    """A random application; ``offload_gym.applications.random_graphs.random_edges`` says how its graph is drawn.
 
     An edge carries ``ccr * workload_cycles[parent] * CCR_BPS / CCR_HZ`` bits times a uniform factor between 0.5 and
     1.5: sending it at 20 Mbit/s takes on average ``ccr`` times as long as running its parent at 8 GHz.
@@ -216,12 +216,12 @@ def augmented_reality() -> Application:
 def cnn_application(name: str, num_tasks: int | None = None) -> Application:
     """One inference of a published network, cut between its layers into a chain of tasks.
 
-    A task is a layer of ``offload_gym.cnns`` with the layers without work, such as pooling, that follow it; one
-    multiply-accumulate is one cycle. The image comes in with 8 bits an element; a tensor between tasks and the result
+    A task is a layer of ``offload_gym.applications.cnns`` with the layers without work, such as pooling, that follow it;
+    one multiply-accumulate is one cycle. The image comes in with 8 bits an element; a tensor between tasks and the result
     have 32 (float32).
 
     Args:
-        name: one of ``offload_gym.cnns.CNN_NAMES``.
+        name: one of ``offload_gym.applications.cnns.CNN_NAMES``.
         num_tasks: into how many tasks to cut; by default as many as possible. Of the possible cuts, the one with the
             largest tensor is dropped first, and of equal ones the later.
 

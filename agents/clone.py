@@ -18,8 +18,8 @@ from agents.networks import TaskNetwork, pick_device, save_policy, to_runtime
 from agents.training import Settings, trained
 from offload_gym.demonstrations import Demonstrations, generate_demonstrations
 from offload_gym.interop.minari import SEQUENTIAL, load_minari_dataset
+from offload_gym.networks.policy_file import Network
 from offload_gym.observation import row_size, state_size
-from offload_gym.policy_file import Network
 from offload_gym.sampling import sample_instances
 from offload_gym.scenario import Scenario
 from offload_gym.seeds import seed_for

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.analysis import front, write_json
-from benchmarks.comparison import compare
 from benchmarks.plots import fronts
+from benchmarks.policies import compare
 from offload_gym.scenario import make_scenario
 
 SIZES = (8, 12, 16)

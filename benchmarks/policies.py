@@ -15,8 +15,8 @@ from benchmarks.measurement import measure
 from benchmarks.plots import gantt_charts, gap_against_delay, latency_lines, learning_curves
 from offload_gym.delay import latency
 from offload_gym.instances import TASK_FIELDS, Instances
+from offload_gym.networks.policy import NetworkPolicy
 from offload_gym.policies import Policy
-from offload_gym.runtime import NetworkPolicy
 from offload_gym.sampling import sample_estimated, sample_instances
 from offload_gym.scenario import Scenario
 from offload_gym.seeds import seed_for

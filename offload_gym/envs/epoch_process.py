@@ -10,8 +10,8 @@ import math
 
 from numba import njit
 
+from offload_gym.envs.random_numbers import fill_normal, fill_uniform, stream
 from offload_gym.sampling import draw_machines, draw_tasks, set_state
-from offload_gym.streams import fill_normal, fill_uniform, stream
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")

@@ -9,11 +9,11 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 import pytest
-from test_runtime import balanced, both_forms, random_network
+from test_networks import balanced, both_forms, random_network
 
 import offload_gym
 from offload_gym.instances import CORES, CPU, DOWNLINK, PROPAGATION, UPLINK, WIRED
-from offload_gym.runtime import NetworkPolicy
+from offload_gym.networks.policy import NetworkPolicy
 
 COMPILER = shutil.which("gcc") or shutil.which("cc")
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="there is no C compiler")

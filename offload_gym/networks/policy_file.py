@@ -29,10 +29,10 @@ from numpy.typing import NDArray
 
 from offload_gym.delay import OBJECTIVES
 from offload_gym.estimates import MAX_NOISE, check_noise
+from offload_gym.networks.trained_range import Bounds, TrainedRange
 from offload_gym.observation import row_size, state_size
 from offload_gym.observation_layout import observation_size
 from offload_gym.scenario import Scenario, difference
-from offload_gym.trained_range import Bounds, TrainedRange
 
 FORMAT = "offload_gym.policy/1"
 FORMS = ("sequential", "joint")

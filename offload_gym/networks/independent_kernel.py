@@ -1,8 +1,8 @@
 """Decisions of a network for independent tasks, as fast as this package can make them.
 
-``offload_gym.general_inference`` builds on the functions that all kernels share. Here the same decisions are made with
-less work: cores that are alike need no names, so a location is the ascending times at which its cores are free; all
-times are divided by the scale once, not when they are shown to the network; the roll-out of the choice that greedy
+``offload_gym.networks.general_kernel`` builds on the functions that all kernels share. Here the same decisions are made
+with less work: cores that are alike need no names, so a location is the ascending times at which its cores are free;
+all times are divided by the scale once, not when they are shown to the network; the roll-out of the choice that greedy
 would make is known from the step before; and layers are written in vector instructions.
 """
 

@@ -150,7 +150,7 @@ class Application:
             ImportError: pydot is not installed.
             ValueError: the file is not what is said above, or a value is out of its bounds.
         """
-        from offload_gym.dot import read_dot
+        from offload_gym.applications.dot import read_dot
 
         path = Path(path)
         tasks, edges = read_dot(path, cycles_per_flop)
@@ -162,14 +162,14 @@ class Application:
 
     @classmethod
     def from_torch(cls, model: torch.nn.Module, example_input: Any, name: str | None = None) -> Application:
-        """The application of one inference of a torch model; see ``offload_gym.tracing.trace``.
+        """The application of one inference of a torch model; see ``offload_gym.applications.tracing.trace``.
 
         Args:
             model: any module that ``torch.export`` can trace.
             example_input: the tensor, or the tuple of arguments, that ``model`` is called with.
             name: name of the application; by default that of the model's class.
         """
-        from offload_gym.tracing import trace
+        from offload_gym.applications.tracing import trace
 
         parts = trace(model, example_input)
         return cls(name=type(model).__name__ if name is None else name, **parts)

@@ -17,13 +17,13 @@ from safetensors.numpy import save, save_file
 
 import offload_gym
 from agents.networks import TaskNetwork, save_policy, to_runtime
-from offload_gym.inference import NOT_TRIED, make_plan, run_layers, unpack_plan
+from offload_gym.networks.independent_kernel import NOT_TRIED, make_plan, run_layers, unpack_plan
+from offload_gym.networks.policy import CHUNK, NetworkPolicy
+from offload_gym.networks.policy_file import Network, load_network, metadata_of, read_safetensors
+from offload_gym.networks.trained_range import Bounds, TrainedRange
 from offload_gym.observation import epoch_observations, row_size, state_size
-from offload_gym.policy_file import Network, load_network, metadata_of, read_safetensors
-from offload_gym.runtime import CHUNK, NetworkPolicy
 from offload_gym.scenario import described
 from offload_gym.solvers.local_search import NO_MOVES
-from offload_gym.trained_range import Bounds, TrainedRange
 
 CORES = (1, 2, 8)  # of the default scenario
 TWO_EDGES = {"name": "default", "num_edges": 2}  # cores 1, 2, 2, 8

@@ -1,7 +1,7 @@
 """Trained networks as C99 headers for the device.
 
 A header is ``_HEADER`` with the layers and sizes of one network. Its functions are the phases of
-``offload_gym.inference`` under the same names, in the same order.
+``offload_gym.networks.independent_kernel`` under the same names, in the same order.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offload_gym.delay import MEAN, objective_code
-from offload_gym.export import exportable_network
 from offload_gym.files import replacing
-from offload_gym.inference import CHAINS, NOT_TRIED, SHOWN
 from offload_gym.instances import check_count
+from offload_gym.networks.independent_kernel import CHAINS, NOT_TRIED, SHOWN
+from offload_gym.networks.onnx_model import exportable_network
+from offload_gym.networks.policy import NetworkPolicy
+from offload_gym.networks.policy_file import Network
 from offload_gym.observation import row_size, state_size
-from offload_gym.policy_file import Network
-from offload_gym.runtime import NetworkPolicy
 
 
 def export_c(policy: NetworkPolicy, path: str | Path, max_tasks: int = 32, name: str = "offload_gym") -> dict[str, int]:

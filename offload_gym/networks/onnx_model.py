@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from offload_gym.files import replacing
 from offload_gym.instances import check_count
+from offload_gym.networks.policy import ROLL_OUT, NetworkPolicy
+from offload_gym.networks.policy_file import Network, metadata_of
 from offload_gym.observation import row_size, state_size
-from offload_gym.policy_file import Network, metadata_of
-from offload_gym.runtime import ROLL_OUT, NetworkPolicy
 
 Layers = Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]
 

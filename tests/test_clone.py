@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from agents.__main__ import main
-from agents.cloning import samples_of
+from agents.clone import samples_of
 from offload_gym import generate_demonstrations, latency, load_policy, make_policy, make_scenario
 from offload_gym.delay import optimality_gap
 from offload_gym.instances import Instances

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offload_gym.delay import objective_code
-from offload_gym.general_inference import Nets, decide_kernel
-from offload_gym.inference import NOT_TRIED, SHOWN, TRIED, decide_independent, make_plan
 from offload_gym.instances import Instances
+from offload_gym.networks.general_kernel import Nets, decide_kernel
+from offload_gym.networks.independent_kernel import NOT_TRIED, SHOWN, TRIED, decide_independent, make_plan
+from offload_gym.networks.policy_file import Network, layer_sizes
+from offload_gym.networks.trained_range import unlike_trained
 from offload_gym.observation import check_independent, new_links
-from offload_gym.policy_file import Network, layer_sizes
 from offload_gym.solvers.local_search import MOVES, moves_code
 from offload_gym.solvers.parallel import for_each_chunk
-from offload_gym.trained_range import unlike_trained
 
 CHUNK = 1024  # instances that a thread decides at a time
 INTEGER = np.dtype(np.int64)  # made once: np.empty then takes half the time

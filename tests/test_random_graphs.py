@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from offload_gym.graphs import num_graph_uniforms, random_edges
+from offload_gym.applications.random_graphs import num_graph_uniforms, random_edges
 
 
 def drawn_graph(n: int, fat: float, density: float, jump: int, seed: int) -> np.ndarray:

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offload_gym.delay import objective_code
-from offload_gym.inference import TRIED, decide_independent, make_plan
 from offload_gym.instances import CORES, Instances
+from offload_gym.networks.independent_kernel import TRIED, decide_independent, make_plan
 from offload_gym.observation import check_independent
 from offload_gym.solvers.local_search import moves_code
 

@@ -1,0 +1,1 @@
+"""Applications: tasks that depend on each other, as data, from presets, files and models."""
