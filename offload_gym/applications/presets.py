@@ -216,9 +216,9 @@ def augmented_reality() -> Application:
 def cnn_application(name: str, num_tasks: int | None = None) -> Application:
     """One inference of a published network, cut between its layers into a chain of tasks.
 
-    A task is a layer of ``offload_gym.applications.cnns`` with the layers without work, such as pooling, that follow it;
-    one multiply-accumulate is one cycle. The image comes in with 8 bits an element; a tensor between tasks and the result
-    have 32 (float32).
+    A task is a layer of ``offload_gym.applications.cnns`` with the layers without work, such as pooling, that follow
+    it; one multiply-accumulate is one cycle. The image comes in with 8 bits an element; a tensor between tasks and the
+    result have 32 (float32).
 
     Args:
         name: one of ``offload_gym.applications.cnns.CNN_NAMES``.
