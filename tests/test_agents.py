@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from agents import study, training, tuning
+from agents import ablation, distillation, training, tune
 from agents.__main__ import main as agents_main
 from agents.imitation import fit, latency_loss, make_samples, mean_gap, soft_labels, teacher_loss
 from agents.networks import TaskNetwork, from_runtime, num_parameters, save_policy, to_runtime
@@ -323,7 +323,7 @@ def test_an_agent_is_made_with_its_hyperparameters():
 
 def test_tuning_goes_on_where_it_stopped_and_finds_the_best_trial(tmp_path, capsys):
     def tuned(num_trials, num_tasks=3, name="qrdqn-sequential"):
-        return tuning.tune(
+        return tune.tune(
             name, tmp_path, make_scenario(num_tasks=num_tasks), "makespan", num_trials, num_placements=2048, seed=1
         )
 
@@ -345,22 +345,22 @@ def test_a_trial_that_is_behind_is_stopped(tmp_path, monkeypatch):
             return trial.number > 0
 
     monkeypatch.setattr(optuna.pruners, "MedianPruner", lambda *_: Always())
-    study = tuning.tune("dqn-sequential", tmp_path, make_scenario(num_tasks=3), "makespan", 2, 2048, seed=1)
+    study = tune.tune("dqn-sequential", tmp_path, make_scenario(num_tasks=3), "makespan", 2, 2048, seed=1)
     assert [trial.state.name for trial in study.trials] == ["COMPLETE", "PRUNED"]
     assert len(study.trials[1].intermediate_values) == 1
 
 
 def test_tuning_sees_what_the_agents_will_see(tmp_path, monkeypatch):
-    monkeypatch.setattr(tuning, "NUM_VALIDATION", 20)
+    monkeypatch.setattr(tune, "NUM_VALIDATION", 20)
     arguments = ["--num-tasks", "3", "--num-trials", "1", "--num-placements", "1024", "--output", str(tmp_path)]
     assert agents_main(["tune", "--agent", "ppo-joint", "--observation-noise", "0.3", *arguments]) == 0
     assert agents_main(["tune", "--agent", "ppo-joint", *arguments]) == 2
 
 
-@pytest.mark.parametrize("name", tuning.TUNABLE)
+@pytest.mark.parametrize("name", tune.TUNABLE)
 def test_every_hyperparameter_is_looked_for(name):
     given = optuna.trial.FixedTrial(HYPERPARAMETERS[name])
-    assert tuning.suggest(name, given) == HYPERPARAMETERS[name]
+    assert tune.suggest(name, given) == HYPERPARAMETERS[name]
 
 
 def test_a_check_can_end_the_training():
@@ -504,17 +504,17 @@ def test_with_estimates_the_teacher_weighs_what_a_choice_costs():
 
 
 def test_the_study_of_distillation_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(study, "NUM_LABELS", 60)
-    monkeypatch.setattr(study, "NUM_TEST", 40)
-    monkeypatch.setattr(study, "SIZES", tuple(((size,), (size,)) for size in (2, 3, 4, 5)))
-    monkeypatch.setattr(study, "FEW_LABELS", (20,))
-    monkeypatch.setattr(study, "SEEDS", range(2))
+    monkeypatch.setattr(distillation, "NUM_LABELS", 60)
+    monkeypatch.setattr(distillation, "NUM_TEST", 40)
+    monkeypatch.setattr(distillation, "SIZES", tuple(((size,), (size,)) for size in (2, 3, 4, 5)))
+    monkeypatch.setattr(distillation, "FEW_LABELS", (20,))
+    monkeypatch.setattr(distillation, "SEEDS", range(2))
     teacher = tmp_path / "teacher.safetensors"
     network, scenario = to_runtime(TaskNetwork("sequential", (1, 2, 8), (4,), (6,))), make_scenario()
     network = network._replace(scenario="default", scenario_fields=described(scenario))
     save_policy(teacher, network)
     # GIVEN a study that is interrupted
-    train, trained = study._train, []
+    train, trained = distillation._train, []
 
     def interrupted(run, *rest):
         trained.append(run)
@@ -522,29 +522,29 @@ def test_the_study_of_distillation_goes_on_where_it_stopped(tmp_path, monkeypatc
             raise KeyboardInterrupt
         return train(run, *rest)
 
-    monkeypatch.setattr(study, "_train", interrupted)
+    monkeypatch.setattr(distillation, "_train", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        study.study(tmp_path / "results", teacher, seed=1)
+        distillation.study(tmp_path / "results", teacher, seed=1)
     # WHEN it goes on THEN what is done is not done again, and every student is in the table
-    results = study.study(tmp_path / "results", teacher, seed=1)
+    results = distillation.study(tmp_path / "results", teacher, seed=1)
     assert len(results) == len(set(trained)) == len(trained) - 1 == 2 * 14
     assert "| 228 | 20 | labels | 1 |" in capsys.readouterr().out
     # AND another seed or teacher is refused
     with pytest.raises(ValueError, match="seed"):
-        study.study(tmp_path / "results", teacher, seed=2)
+        distillation.study(tmp_path / "results", teacher, seed=2)
     save_policy(teacher, to_runtime(TaskNetwork("joint", (1, 2, 8), (4,), (6,))))
     with pytest.raises(ValueError, match="must be a sequential network"):
-        study.study(tmp_path / "other", teacher, seed=1)
+        distillation.study(tmp_path / "other", teacher, seed=1)
     save_policy(teacher, network._replace(scenario_fields=described(dataclasses.replace(scenario, edge_cores=3))))
     with pytest.raises(ValueError, match=r"teacher\.safetensors was trained for the edge_cores 3, not 2"):
-        study.study(tmp_path / "other", teacher, seed=1)
+        distillation.study(tmp_path / "other", teacher, seed=1)
 
 
 def test_the_ablation_changes_one_thing_at_a_time(monkeypatch, capsys):
-    monkeypatch.setattr(study, "NUM_LABELS", 60)
-    monkeypatch.setattr(study, "NUM_TEST", 40)
-    results = study.ablation(seed=1, seeds=range(2))
-    assert {variant: len(rows) for variant, rows in results.items()} == dict.fromkeys(study.VARIANTS, 2)
+    monkeypatch.setattr(ablation, "NUM_LABELS", 60)
+    monkeypatch.setattr(ablation, "NUM_TEST", 40)
+    results = ablation.ablation(seed=1, seeds=range(2))
+    assert {variant: len(rows) for variant, rows in results.items()} == dict.fromkeys(ablation.VARIANTS, 2)
     gaps = [tuple(row["gap"] for row in rows) for rows in results.values()]
-    assert len(set(gaps)) == len(study.VARIANTS)
-    assert capsys.readouterr().out.count("|\n") == len(study.VARIANTS) + 2
+    assert len(set(gaps)) == len(ablation.VARIANTS)
+    assert capsys.readouterr().out.count("|\n") == len(ablation.VARIANTS) + 2

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import structure
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "stable_baselines3", "pandas", "matplotlib", "networkx", "pydot", "tqdm", "joblib", "ray", "dask")
@@ -96,6 +97,20 @@ def run_at_import(tree: ast.Module) -> ast.Module:
 
 def is_for_type_checkers(node: ast.stmt) -> bool:
     return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
+def test_the_picture_of_the_house_is_true():
+    text = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    picture = text.split("```text\n")[1].split("```")[0]
+    floors = {name: int(line.split()[0]) for line in picture.splitlines() for name in line.split()[1:]}
+    texts = {path: text for path, text in structure.sources().items() if path.startswith("offload_gym/")}
+    drawn = {path: structure.room(path).removeprefix("offload_gym/").removesuffix(".py") for path in texts}
+    faces = {"__init__", "__main__"}
+    assert set(drawn.values()) - faces == floors.keys()
+    for source, target in structure.arrows(texts):
+        above, below = drawn[source], drawn[target]
+        if above != below and above not in faces:
+            assert floors[above] > floors[below], f"{source} imports {target}"
 
 
 def test_imports_are_found_wherever_they_stand():

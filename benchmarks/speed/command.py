@@ -8,6 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from benchmarks.analysis import write_json
+from benchmarks.speed.calls import measure_calls
 from benchmarks.speed.environments import measure_environments
 from benchmarks.speed.exact import measure_makespan, measure_mean
 from benchmarks.speed.growth import measure_growth
@@ -23,6 +24,7 @@ from offload_gym.seeds import check_seed
 
 GROUPS: dict[str, Callable[[Effort, int], list[Row]]] = {
     "kernel": measure_kernel,
+    "calls": measure_calls,
     "environments": measure_environments,
     "step": measure_steps,
     "exact": measure_makespan,
