@@ -53,8 +53,8 @@ def objective_code(objective: str) -> int:
     return OBJECTIVES.index(objective)
 
 
-# The rules of the objectives take numbers alone, so a call costs nothing; Python can call them, too. Numba must not
-# inline them: its inlining of registered functions mixes up their variables.
+# The rules of the objectives take numbers alone, so a call costs nothing; Python can call them, too. Not
+# ``register_jitable(inline="always")``: after it numba drops what a kernel stores in arrays that it found in a tuple.
 @register_jitable
 def adds(objective):
     """Whether the value of a schedule is the sum of its completions, else the largest one."""

@@ -3,10 +3,10 @@
 A single environment is a fleet of one, so the steps of a batch are those of as many single environments with the same
 seeds and actions. Everything random is drawn by position (``offload_gym.envs.random_numbers``).
 
-A kernel takes its arrays as plain tuples and names them in its first lines. A fleet has some forty arrays, and numba
-looks at each in less time in a plain tuple than as an argument of its own, and in a third of what it takes in a tuple
-with names (``python -m benchmarks speed --only calls``); for a single environment all of that is part of every step. Numbers of one environment are records
-of a few dtypes, which do not depend on the scenario: for another dtype the kernel would be compiled anew.
+A kernel takes its arrays as plain tuples and names them in its first lines. A fleet has some forty arrays, and looking
+at each is a part of every step; numba takes two to three times as long to look at a tuple with names
+(``python -m benchmarks speed --only calls``). Numbers of one environment are records of a few dtypes, which do not
+depend on the scenario: for another dtype the kernel would be compiled anew.
 """
 
 from __future__ import annotations
