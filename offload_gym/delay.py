@@ -38,19 +38,22 @@ from offload_gym.instances import (
     Batch,
     Instances,
 )
+from offload_gym.lending import lent
 
 SEND, PATH, RUN, RETURN = range(4)
 
 #: What can be minimised; ``latency`` says what each is.
 OBJECTIVES = ("makespan", "mean", "cost")
 MAKESPAN, MEAN, COST = range(3)
+_CODES = {objective: code for code, objective in enumerate(OBJECTIVES)}
 
 
 def objective_code(objective: str) -> int:
     """The kernels' number of an objective; ValueError where the name is unknown."""
-    if objective not in OBJECTIVES:
-        raise ValueError(f"objective is {objective!r}; it must be one of {', '.join(OBJECTIVES)}")
-    return OBJECTIVES.index(objective)
+    try:
+        return _CODES[objective]
+    except (KeyError, TypeError):
+        raise ValueError(f"objective is {objective!r}; it must be one of {', '.join(OBJECTIVES)}") from None
 
 
 # The rules of the objectives take numbers alone, so a call costs nothing; Python can call them, too. Not
@@ -311,7 +314,7 @@ def fill_decided(task, locations, edge_bits, decision, i, problem):
         move_times(edge_bits[e], locations, source, k, problem.moves[e, source, k])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def open_problem(batch, b, blank):
     """Instance ``b`` of a batch as a ``Problem`` in the room of ``blank``."""
     problem = view_problem(batch.task_counts[b], batch.edge_start[b], batch.edge_parent[b], blank)
@@ -343,7 +346,7 @@ def most_cores(locations):
     return cores
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def new_workspace(batch):
     """A ``Workspace`` for the instances of a ``Batch``."""
     n, num_locations, cores = batch.tasks.shape[1], batch.locations.shape[1], most_cores(batch.locations)
@@ -352,7 +355,7 @@ def new_workspace(batch):
     return Workspace(problem, core_s, Room(np.empty(n), np.empty_like(core_s)))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def open_instance(batch, b, work):
     """Instance ``b`` of a batch in a workspace: its ``Problem``, and the ``Start`` before its first task."""
     start_schedule(batch.locations[b], batch.core_backlog_s[b], work.core_s)
@@ -493,10 +496,11 @@ def _schedules(arrays, decisions, cores, events):
 
     Of a task that is not placed (-1) or is padding, the core is -1 and the events are NaN.
     """
-    batch = Batch(*arrays)
-    work = new_workspace(batch)
-    room = work.room
+    batch = lent(Batch(*arrays))
+    memory = new_workspace(batch)
     for b in range(len(decisions)):
+        work = lent(memory)
+        room = work.room
         problem = view_problem(batch.task_counts[b], batch.edge_start[b], batch.edge_parent[b], work.problem)
         decision = decisions[b]
         start_schedule(batch.locations[b], batch.core_backlog_s[b], room.free_s)
@@ -526,7 +530,7 @@ def check_decisions(instances: Instances, decisions: ArrayLike) -> NDArray[np.in
         array = np.asarray(decisions)
     except ValueError:
         raise ValueError("decisions has rows of different lengths; each must hold one location a task") from None
-    shape = (len(instances), instances.num_tasks)
+    shape = instances.tasks.shape[:2]
     if array.dtype.kind not in "iu":
         raise ValueError(f"decisions has the type {array.dtype}; it must hold integers")
     if array.shape != shape:
@@ -538,16 +542,19 @@ def check_decisions(instances: Instances, decisions: ArrayLike) -> NDArray[np.in
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _tallies(arrays, decisions, objective, tallies):
-    """Fill ``tallies`` (B, 5) with what each instance's decision adds up to, in the order of ``Tally``.
+def _tallies(arrays, decisions, objective, value_s, amounts_s):
+    """Fill what each instance's decision adds up to, as in ``Tally``: ``value_s`` (B,), and ``amounts_s`` (B, 3).
+
+    The amounts are makespan, run time and send time.
 
     The durations of a batch that is decided already are needed once, so only those of the decisions are computed.
     """
-    batch = Batch(*arrays)
-    work = new_workspace(batch)
+    batch = lent(Batch(*arrays))
+    memory = new_workspace(batch)
     num_locations = batch.locations.shape[1]
     used, pace = np.empty(num_locations, dtype=np.int64), np.empty((num_locations, 5))
     for b in range(len(decisions)):
+        work = lent(memory)
         task, location, count = batch.tasks[b], batch.locations[b], batch.task_counts[b]
         if batch.edge_start[b, count] == 0 and batch.core_backlog_s.shape[2] == 1:
             tally = _tally_alike(batch, b, decisions[b], objective, used, pace, work.room.free_s)
@@ -559,8 +566,8 @@ def _tallies(arrays, decisions, objective, tallies):
             start_schedule(location, batch.core_backlog_s[b], work.room.free_s)
             none = Tally(batch.radio_backlog_s[b], 0.0, 0.0, 0.0, 0.0)
             tally = place_tasks(problem, decision, 0, count, none, objective, work.room)
-        for column, amount_s in enumerate(tally):
-            tallies[b, column] = amount_s
+        value_s[b] = tally.value_s
+        amounts_s[b, 0], amounts_s[b, 1], amounts_s[b, 2] = tally.makespan_s, tally.run_s, tally.send_s
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
@@ -576,7 +583,7 @@ def _tally_alike(batch, b, decision, objective, used, pace, free_s):
         for column, amount in enumerate(paces(location, k)):
             pace[k, column] = amount
     radio_s = batch.radio_backlog_s[b]
-    value_s = makespan_s = run_s = sent_s = 0.0
+    total_s = makespan_s = run_s = sent_s = 0.0
     for i in range(batch.task_counts[b]):
         k = decision[i]
         at = pace[k, 0], pace[k, 1], pace[k, 2], pace[k, 3], pace[k, 4]
@@ -591,22 +598,26 @@ def _tally_alike(batch, b, decision, objective, used, pace, free_s):
             core, start_s = first_core(free_s, k, core)
         end_s = max(ready_s, start_s) + duration_s
         free_s[k, core] = end_s
-        value_s = accumulate(objective, value_s, end_s + return_s)
-        makespan_s = max(makespan_s, end_s + return_s)
-    return Tally(radio_s, value_s, makespan_s, run_s, sent_s)
+        completion_s = end_s + return_s
+        total_s += completion_s
+        makespan_s = max(makespan_s, completion_s)
+    return Tally(radio_s, value_of(objective, makespan_s, total_s), makespan_s, run_s, sent_s)
 
 
-def _checked_tallies(instances: Instances, decisions: ArrayLike, objective: int) -> Tally:
-    """A ``Tally`` of arrays (B,)."""
-    tallies = np.empty((len(instances), 5))
-    _tallies(instances.arrays, check_decisions(instances, decisions), objective, tallies)
-    return Tally(*tallies.T)
+def _checked_tallies(
+    instances: Instances, decisions: ArrayLike, objective: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What ``_tallies`` fills, for decisions that fit."""
+    size = len(instances.tasks)
+    value_s, amounts_s = np.empty(size), np.empty((size, 3))
+    _tallies(instances.arrays, check_decisions(instances, decisions), objective, value_s, amounts_s)
+    return value_s, amounts_s
 
 
-def _energy_j(instances: Instances, tally: Tally) -> NDArray[np.float64]:
+def _energy_j(instances: Instances, amounts_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    makespan_s, run_s, send_s = amounts_s.T
     kappa, transmit_w, idle_w = instances.power[:, :ENERGY_WEIGHT].T
-    run_w = kappa * instances.cpu_hz[:, 0] ** 3
-    return run_w * tally.run_s + transmit_w * tally.send_s + idle_w * tally.makespan_s
+    return kappa * instances.cpu_hz[:, 0] ** 3 * run_s + transmit_w * send_s + idle_w * makespan_s
 
 
 def completion_times(instances: Instances, decisions: ArrayLike) -> NDArray[np.float64]:
@@ -644,10 +655,10 @@ def latency(instances: Instances, decisions: ArrayLike, objective: str = "makesp
         ValueError: the decisions have another shape or a value out of range, or the objective is unknown.
     """
     code = objective_code(objective)
-    tally = _checked_tallies(instances, decisions, code)
-    energy_s = instances.power[:, ENERGY_WEIGHT] * _energy_j(instances, tally) if is_priced(code) else 0.0
-    latency_s: NDArray[np.float64] = outcome(code, tally.value_s, instances.task_counts, energy_s)
-    return latency_s.copy()
+    value_s, amounts_s = _checked_tallies(instances, decisions, code)
+    energy_s = instances.power[:, ENERGY_WEIGHT] * _energy_j(instances, amounts_s) if is_priced(code) else 0.0
+    latency_s: NDArray[np.float64] = outcome(code, value_s, instances.task_counts, energy_s)
+    return latency_s
 
 
 def energy(instances: Instances, decisions: ArrayLike) -> NDArray[np.float64]:
@@ -666,7 +677,7 @@ def energy(instances: Instances, decisions: ArrayLike) -> NDArray[np.float64]:
     Raises:
         ValueError: the decisions have another shape or a value out of range.
     """
-    return _energy_j(instances, _checked_tallies(instances, decisions, MAKESPAN))
+    return _energy_j(instances, _checked_tallies(instances, decisions, MAKESPAN)[1])
 
 
 def optimality_gap(latency_s: NDArray[np.float64], optimum_s: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -29,6 +29,7 @@ from offload_gym.delay import (
 )
 from offload_gym.files import replacing
 from offload_gym.instances import LOCATION_FIELDS, POWER_FIELDS, TASK_FIELDS, Batch, Instances
+from offload_gym.lending import lent
 from offload_gym.sampling import sample_estimated
 from offload_gym.scenario import Scenario
 from offload_gym.seeds import as_seed_sequence
@@ -109,11 +110,12 @@ class Labels(NamedTuple):
 @njit(cache=True, nogil=True, error_model="numpy")
 def _label(arrays, objective, explore, labels):
     """Fill ``labels``; ``explore`` (B, n) is the location to take at a step, or -1 for the best one."""
-    batch, labels = Batch(*arrays), Labels(*labels)
-    work = new_workspace(batch)
+    batch, labels = lent(Batch(*arrays)), lent(Labels(*labels))
+    memory = new_workspace(batch)
     num_locations = batch.locations.shape[1]
     values_s, all_trials = np.empty(num_locations), np.empty(explore.shape[1], dtype=np.int64)
     for b in range(len(explore)):
+        work = lent(memory)
         problem, start = open_instance(batch, b, work)
         decision, prefix = open_decision(batch, b, labels.decisions), open_decision(batch, b, labels.prefixes)
         count, alternative_s = len(decision), labels.alternative_s[b]

@@ -16,6 +16,8 @@ CPU, CORES, UPLINK, DOWNLINK, WIRED, PROPAGATION = range(6)
 POWER_FIELDS = ("kappa", "transmit_w", "idle_w", "energy_weight_s_per_j")
 KAPPA, TRANSMIT, IDLE, ENERGY_WEIGHT = range(4)
 
+INTEGER = np.dtype(np.int64)  # of decisions; made once, as np.empty then takes half the time
+
 
 class Batch(NamedTuple):
     """The packed arrays of B instances of up to n tasks and E edges, with K locations.

@@ -37,6 +37,7 @@ from offload_gym.delay import (
     view_problem,
 )
 from offload_gym.instances import CORES, DOWNLINK, PROPAGATION, UPLINK, WIRED, Batch, Instances
+from offload_gym.lending import lent
 from offload_gym.solvers.bounds import critical_path, new_scratch
 from offload_gym.solvers.greedy import complete_greedily
 from offload_gym.solvers.heft import upward_ranks
@@ -191,7 +192,7 @@ def _write_roll_outs(problem, decision, start, epoch, links, finish_s, state):
     """
     n, num_locations = problem.times.shape[:2]
     i, per_s = start.first, 1.0 / epoch.scale_s
-    trial, trial_room = decision.copy(), Room(finish_s.copy(), start.core_s.copy())
+    trial, trial_room = decision.copy(), Room(finish_s.copy(), np.empty_like(start.core_s))
     if links is not None:
         scratch = new_scratch(problem)
     placed_s = 0.0  # sum of the completions of the tasks before i
@@ -303,13 +304,13 @@ def next_start(problem, decision, start, room):
 @njit(cache=True, nogil=True, error_model="numpy")
 def _epoch_observations(arrays, all_links, prefixes, rows, states):
     """Fill ``rows`` (B, n, row size) and ``states`` (B, n, state size) of all steps along ``prefixes`` (B, n)."""
-    batch = Batch(*arrays)
-    work = new_workspace(batch)
+    batch = lent(Batch(*arrays))
+    memory = new_workspace(batch)
     scratch = np.empty(prefixes.shape[1], dtype=np.int64)
     rows[:] = 0.0
     states[:] = 0.0
     for b in range(len(prefixes)):
-        links = links_of(all_links, 0, batch.task_counts[b])
+        work, links = lent(memory), links_of(all_links, 0, batch.task_counts[b])
         problem, start, epoch = open_epoch(batch, b, links, work, scratch)
         prefix = prefixes[b, : batch.task_counts[b]]
         for i in range(len(prefix)):

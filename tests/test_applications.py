@@ -303,7 +303,8 @@ def test_arguments_of_a_random_application_are_checked(changes, sentence):
 )
 def test_a_missing_package_is_said_in_one_sentence(missing, call, hint):
     program = (
-        f"import sys\nsys.modules[{missing!r}] = None\nfrom offload_gym.applications import application as applications\nfrom offload_gym.applications import presets as application_presets\n"
+        f"import sys\nsys.modules[{missing!r}] = None\n"
+        "from offload_gym.applications import application as applications, presets as application_presets\n"
         f"try:\n    {call}\nexcept ImportError as error:\n    print(error)\n"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

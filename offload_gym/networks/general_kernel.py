@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from offload_gym.delay import Start, new_workspace, open_decision
 from offload_gym.instances import CORES, Batch
+from offload_gym.lending import lent
 from offload_gym.observation import (
     links_of,
     next_start,
@@ -181,19 +182,17 @@ def decide_kernel(arrays, nets, all_links, objective, moves, decisions):
 
     ``nets`` are the fields of ``Nets``, and ``all_links`` (1, n, 3), or None, room for links.
     """
-    batch, nets = Batch(*arrays), Nets(*nets)
-    work = new_workspace(batch)
-    room = work.room
-    buffers = _new_buffers(nets, decisions.shape[1], all_links is not None)
+    batch, nets = lent(Batch(*arrays)), lent(Nets(*nets))
+    memory, buffers = new_workspace(batch), _new_buffers(nets, decisions.shape[1], all_links is not None)
     scratch = np.empty(decisions.shape[1], dtype=np.int64)
     for b in range(len(decisions)):
         if not _knows(nets.cores, batch.locations[b]):
             return False
-        links = links_of(all_links, 0, batch.task_counts[b])
+        work, links = lent(memory), links_of(all_links, 0, batch.task_counts[b])
         problem, start, epoch = open_epoch(batch, b, links, work, scratch)
         decision = open_decision(batch, b, decisions)
-        _decide(problem, decision, start, epoch, links, room, nets, buffers)
+        _decide(problem, decision, start, epoch, links, work.room, nets, lent(buffers))
         if moves != NO_MOVES:
             whole = Start(0, batch.radio_backlog_s[b], 0.0, work.core_s)
-            refine_decision(problem, decision, whole, objective, moves, room)
+            refine_decision(problem, decision, whole, objective, moves, work.room)
     return True

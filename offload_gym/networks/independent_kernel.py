@@ -34,11 +34,14 @@ from offload_gym.delay import (
     value_of,
 )
 from offload_gym.instances import CORES
+from offload_gym.lending import lent
 from offload_gym.observation import squash, state_size
 from offload_gym.solvers.local_search import NO_MOVES, refine_decision
 
 LANES = 8  # outputs of a layer that are computed at a time; its outputs are padded to a multiple
 CHAINS = 4  # sums that are kept apart, as an addition has to wait for the one before; inputs are padded to a multiple
+
+CACHE_LINE = 64  # bytes
 
 NOT_TRIED, TRIED, SHOWN = range(3)  # roll-outs: TRIED ones may be kept, the network reads those that are SHOWN
 
@@ -100,26 +103,15 @@ def _layer(typing_context, weights, at, inputs, outputs, values, source, target,
     return signature, generate
 
 
-@intrinsic
-def _lent(typing_context, array):
-    """The same array without a count of references, which costs time wherever a named tuple is read in a loop.
-
-    The caller must keep the array itself until the last use.
-    """
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        given, lent = (context.make_array(array)(context, builder, *value) for value in (arguments, ()))
-        for field in ("nitems", "itemsize", "data", "shape", "strides"):
-            setattr(lent, field, getattr(given, field))
-        for field in ("meminfo", "parent"):
-            setattr(lent, field, cgutils.get_null_value(getattr(given, field).type))
-        return lent._getvalue()
-
-    return array(array), generate
-
-
 def _padded(size: int, multiple: int) -> int:
     return -(-size // multiple) * multiple
+
+
+def _aligned(size: int) -> NDArray[np.float32]:
+    """Room for weights that begins with a cache line: vectors that lie across two of them are slow."""
+    room = np.empty(size + CACHE_LINE // 4, dtype=np.float32)
+    first = -room.ctypes.data % CACHE_LINE // 4
+    return room[first : first + size]
 
 
 class Plan(NamedTuple):
@@ -169,7 +161,9 @@ def make_plan(
         at += padded.size
     code = len(encoder[-1][1]) if encoder else 0
     numbers = [len(cores), joint, keep_best, roll_outs, objective, *search, code, len(encoder), len(head)]
-    return np.array([*numbers, *itertools.accumulate(cores, initial=0), *layers], dtype=np.int64), np.concatenate(parts)
+    weights = _aligned(sum(part.size for part in parts))
+    np.concatenate(parts, out=weights)
+    return np.array([*numbers, *itertools.accumulate(cores, initial=0), *layers], dtype=np.int64), weights
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
@@ -187,9 +181,9 @@ def unpack_plan(numbers, weights):
         numbers[7],
         numbers[8],
         numbers[9],
-        _lent(numbers[CORE_AT:layers_at]),
-        _lent(numbers[layers_at:]),
-        _lent(weights),
+        lent(numbers[CORE_AT:layers_at]),
+        lent(numbers[layers_at:]),
+        lent(weights),
     )
 
 
@@ -278,12 +272,12 @@ def _allocate(n, layout, plan):
 def _new_memory(num_tasks, layout, arrays):
     """The ``Memory`` of an instance of ``num_tasks`` tasks in the arrays of ``_allocate``, which the caller keeps."""
     values, times, free_s, choices, options_s = arrays
-    free_s, choices, options_s = _lent(free_s), _lent(choices), _lent(options_s)
+    free_s, choices, options_s = lent(free_s), lent(choices), lent(options_s)
     return Memory(
         num_tasks,
         layout,
-        _lent(values),
-        _lent(times),
+        lent(values),
+        lent(times),
         free_s[0],
         free_s[1],
         free_s[2],
@@ -647,9 +641,9 @@ def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts
     for b in range(len(tasks)):
         # Made here, so that the memory is needed, and not freed, as long as there may be a next instance.
         memory = _new_memory(task_counts[b], layout, arrays)
-        if not _open(_lent(tasks[b]), _lent(locations[b]), _lent(backlog_s[b]), plan, memory):
+        if not _open(lent(tasks[b]), lent(locations[b]), lent(backlog_s[b]), plan, memory):
             return False
-        best = _lent(decisions[b])
+        best = lent(decisions[b])
         start = _start(radio_backlog_s[b], best, plan, memory)
         if plan.head_layers > 0:
             _encode(plan, memory)

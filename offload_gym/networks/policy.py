@@ -9,17 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offload_gym.delay import objective_code
-from offload_gym.instances import Instances
+from offload_gym.instances import INTEGER, Instances
 from offload_gym.networks.general_kernel import Nets, decide_kernel
 from offload_gym.networks.independent_kernel import NOT_TRIED, SHOWN, TRIED, decide_independent, make_plan
 from offload_gym.networks.policy_file import Network, layer_sizes
 from offload_gym.networks.trained_range import unlike_trained
 from offload_gym.observation import check_independent, new_links
-from offload_gym.solvers.local_search import MOVES, moves_code
+from offload_gym.solvers.local_search import MOVES, search_codes
 from offload_gym.solvers.parallel import for_each_chunk
 
 CHUNK = 1024  # instances that a thread decides at a time
-INTEGER = np.dtype(np.int64)  # made once: np.empty then takes half the time
 ROLL_OUT = "roll-out"
 REFINEMENTS = (ROLL_OUT, *MOVES)
 
@@ -65,8 +64,8 @@ class NetworkPolicy:
         tanh, joint = network.activation == "tanh", network.form == "joint"
         self._nets = tuple(Nets(encoder_sizes, head_sizes, weights, cores, tanh, joint))
         trained_for = network.objective
-        moves = moves_code(None if refine == ROLL_OUT else refine)
-        self._search = objective_code(trained_for if objective is None else objective), moves
+        moves = None if refine == ROLL_OUT else refine
+        self._search = search_codes(trained_for if objective is None else objective, moves)
         tries = not (network.dependent or tanh) and trained_for != "cost"
         if not (network.roll_outs or (tries and network.encoder)):
             raise ValueError(

@@ -11,18 +11,17 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from offload_gym.delay import objective_code
 from offload_gym.instances import CORES, Instances
 from offload_gym.networks.independent_kernel import TRIED, decide_independent, make_plan
 from offload_gym.observation import check_independent
-from offload_gym.solvers.local_search import moves_code
+from offload_gym.solvers.local_search import search_codes
 
 
 @lru_cache(maxsize=64)
 def _plan(cores: tuple[float, ...], objective: str, moves: str | None) -> tuple[NDArray, NDArray]:
     counts = [int(count) for count in cores]
-    code = objective_code(objective)
-    return make_plan(counts, False, (), (), True, code, (code, moves_code(moves)), TRIED)
+    codes = search_codes(objective, moves)
+    return make_plan(counts, False, (), (), True, codes[0], codes, TRIED)
 
 
 def roll_out(instances: Instances, objective: str = "makespan", moves: str | None = None) -> NDArray[np.int64]:

@@ -21,13 +21,13 @@ from offload_gym.delay import (
     energy_price,
     is_priced,
     new_workspace,
-    objective_code,
     open_decision,
     open_instance,
     place,
 )
-from offload_gym.instances import CORES, Batch, Instances, check_count
-from offload_gym.solvers.local_search import moves_code, refine_decision
+from offload_gym.instances import CORES, INTEGER, Batch, Instances, check_count
+from offload_gym.lending import lent
+from offload_gym.solvers.local_search import refine_decision, search_codes
 
 # Prices of a second of the radio and of a second of a location's mean core, in seconds of the objective, for makespan,
 # mean and cost (as for makespan). Chosen on validation instances, n = 8 and 12, by `python -m benchmarks tune-beam`: on
@@ -80,7 +80,7 @@ def _new_children(size):
     return Children(np.empty(size), np.empty(size), core, np.empty(size), np.empty(size), np.empty(size))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _expand(problem, states, kept, i, objective, cores, radio_price, core_price, children):
     """Fill ``children`` with those of the first ``kept`` states; ``cores`` (K,) are numbers of cores."""
     num_locations = len(cores)
@@ -103,7 +103,7 @@ def _expand(problem, states, kept, i, objective, cores, radio_price, core_price,
             children.score[c] = value_s + price_s + radio_price * placed.radio_s + core_price * (used_s + added_s)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _keep(old, i, children, candidates, new):
     """Fill ``new`` with the best of the ``candidates``, as many as it has room for; returns how many those are."""
     num_locations = old.free_s.shape[1]
@@ -127,13 +127,14 @@ def _keep(old, i, children, candidates, new):
 @njit(cache=True, nogil=True, error_model="numpy")
 def beam_kernel(arrays, objective, width, prices, moves, decisions):
     """Fill ``decisions`` (B, n); ``prices`` are those of ``Prices``."""
-    batch, prices = Batch(*arrays), Prices(*prices)
-    work = new_workspace(batch)
+    batch, prices = lent(Batch(*arrays)), Prices(*prices)
+    memory = new_workspace(batch)
     n, num_locations = decisions.shape[1], batch.locations.shape[1]
     # Two generations of states, read and written in turn.
-    old, new = _new_states(width, n, work.core_s), _new_states(width, n, work.core_s)
+    old, new = _new_states(width, n, memory.core_s), _new_states(width, n, memory.core_s)
     children = _new_children(width * num_locations)
     for b in range(len(decisions)):
+        work = lent(memory)
         problem, start = open_instance(batch, b, work)
         decision = open_decision(batch, b, decisions)
         count = len(decision)
@@ -146,8 +147,9 @@ def beam_kernel(arrays, objective, width, prices, moves, decisions):
         for i in range(count):
             weight = num_values * (count - 1 - i) / count
             radio_price, core_price = weight * prices.radio[dependent], weight * prices.core[dependent]
-            _expand(problem, old, kept, i, objective, batch.locations[b, :, CORES], radio_price, core_price, children)
-            kept = _keep(old, i, children, kept * num_locations, new)
+            states, tried = lent(old), lent(children)
+            _expand(problem, states, kept, i, objective, batch.locations[b, :, CORES], radio_price, core_price, tried)
+            kept = _keep(states, i, tried, kept * num_locations, lent(new))
             old, new = new, old
         decision[:] = old.choices[(old.value_s[:kept] + old.price_s[:kept]).argmin(), :count]
         refine_decision(problem, decision, start, objective, moves, work.room)
@@ -164,9 +166,9 @@ def beam_search(
         objective: one of ``offload_gym.OBJECTIVES``.
         moves: local search behind it, as in ``offload_gym.solvers.greedy.greedy``.
     """
-    code, kind = objective_code(objective), moves_code(moves)
+    code, kind = search_codes(objective, moves)
     check_count("width", width)
     prices = RADIO_PRICES[objective], CORE_PRICES[objective]
-    decisions = np.empty((len(instances), instances.num_tasks), dtype=np.int64)
+    decisions = np.empty((len(instances.tasks), instances.num_tasks), INTEGER)
     beam_kernel(instances.arrays, code, width, prices, kind, decisions)
     return decisions

@@ -51,7 +51,7 @@ def first_free(free_s, first_free_s):
         first_free_s[k] = free_s[k].min()
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def least_finish(problem, decision, finish_s, j, start, first_free_s, least_s):
     """Fill ``least_s[j]`` (K): task ``j``, not placed, cannot finish sooner at each location.
 

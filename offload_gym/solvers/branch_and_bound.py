@@ -10,6 +10,7 @@ import numpy as np
 from numba import njit
 
 from offload_gym.delay import Start, accumulate, copy_table, energy_price, is_priced, place, take
+from offload_gym.lending import lent
 from offload_gym.solvers.bounds import TOLERANCE, least_prices, new_scratch, path_can_beat
 
 
@@ -24,8 +25,9 @@ def branch_and_bound(problem, best, best_s, start, objective, max_nodes, room):
     n, num_locations = problem.times.shape[:2]
     first, radio_s, value_s, free_s = start.first, start.radio_s, start.value_s, room.free_s
     price_left_s = least_prices(problem, first) if is_priced(objective) else np.zeros(n + 1)
-    completion_s, scratch = np.empty(num_locations), new_scratch(problem)
-    if not path_can_beat(problem, best, room.finish_s, best_s - price_left_s[first], start, objective, scratch):
+    completion_s, memory = np.empty(num_locations), new_scratch(problem)
+    limit_s = best_s - price_left_s[first]
+    if not path_can_beat(problem, best, room.finish_s, limit_s, start, objective, memory):
         return best_s, 1, True
     copy_table(start.core_s, free_s)
     # The stack: per depth, the children in the order to try them, and what undoes the one in force.
@@ -66,7 +68,7 @@ def branch_and_bound(problem, best, best_s, start, objective, max_nodes, room):
             best[first:] = current[first:]
             continue
         here, limit_s = Start(depth + 1, radio_s, value_s, free_s), best_s - price_s - price_left_s[depth + 1]
-        if path_can_beat(problem, current, room.finish_s, limit_s, here, objective, scratch):
+        if path_can_beat(problem, current, room.finish_s, limit_s, here, objective, lent(memory)):
             depth += 1
             entered = True
     return best_s, nodes, nodes < max_nodes

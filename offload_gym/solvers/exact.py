@@ -24,7 +24,8 @@ from offload_gym.delay import (
     open_instance,
     per_value,
 )
-from offload_gym.instances import Batch, Instances, check_count
+from offload_gym.instances import INTEGER, Batch, Instances, check_count
+from offload_gym.lending import lent
 from offload_gym.solvers.bounds import lower_bound
 from offload_gym.solvers.branch_and_bound import branch_and_bound
 from offload_gym.solvers.chain import is_chain, solve_chain
@@ -56,13 +57,13 @@ class Solutions(NamedTuple):
 
 
 def _new_solutions(instances: Instances) -> Solutions:
-    size = len(instances)
+    size = len(instances.tasks)
     return Solutions(
-        decisions=np.empty((size, instances.num_tasks), dtype=np.int64),
+        decisions=np.empty((size, instances.num_tasks), INTEGER),
         latency_s=np.empty(size),
         lower_bound_s=np.empty(size),
         optimal=np.empty(size, dtype=np.bool_),
-        nodes=np.empty(size, dtype=np.int64),
+        nodes=np.empty(size, INTEGER),
     )
 
 
@@ -93,9 +94,10 @@ def solve_one(problem, decision, start, objective, max_nodes, room):
 @njit(cache=True, nogil=True, error_model="numpy")
 def exact_kernel(arrays, objective, max_nodes, first, last, found):
     """Fill ``found``, the arrays of a ``Solutions``, for the instances ``first``, ..., ``last - 1``."""
-    batch, found = Batch(*arrays), Solutions(*found)
-    work = new_workspace(batch)
+    batch, found = lent(Batch(*arrays)), lent(Solutions(*found))
+    memory = new_workspace(batch)
     for b in range(first, last):
+        work = lent(memory)
         problem, start = open_instance(batch, b, work)
         decision = open_decision(batch, b, found.decisions)
         value_s, found.nodes[b], found.optimal[b] = solve_one(problem, decision, start, objective, max_nodes, work.room)

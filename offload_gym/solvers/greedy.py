@@ -10,14 +10,14 @@ from offload_gym.delay import (
     Placed,
     copy_table,
     new_workspace,
-    objective_code,
     open_decision,
     open_instance,
     place,
     take,
 )
-from offload_gym.instances import Batch, Instances
-from offload_gym.solvers.local_search import moves_code, refine_decision
+from offload_gym.instances import INTEGER, Batch, Instances
+from offload_gym.lending import lent
+from offload_gym.solvers.local_search import refine_decision, search_codes
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -46,9 +46,10 @@ def complete_greedily(problem, decision, first, radio_s, room):
 @njit(cache=True, nogil=True, error_model="numpy")
 def greedy_kernel(arrays, objective, moves, decisions):
     """Fill ``decisions`` (B, n)."""
-    batch = Batch(*arrays)
-    work = new_workspace(batch)
+    batch = lent(Batch(*arrays))
+    memory = new_workspace(batch)
     for b in range(len(decisions)):
+        work = lent(memory)
         problem, start = open_instance(batch, b, work)
         decision = open_decision(batch, b, decisions)
         copy_table(start.core_s, work.room.free_s)
@@ -64,7 +65,7 @@ def greedy(instances: Instances, objective: str = "makespan", moves: str | None 
         objective: what local search behind it minimises.
         moves: local search behind it by these moves, "flip" or "swap" (see ``local_search``), or None.
     """
-    codes = objective_code(objective), moves_code(moves)
-    decisions = np.empty((len(instances), instances.num_tasks), dtype=np.int64)
-    greedy_kernel(instances.arrays, *codes, decisions)
+    code, kind = search_codes(objective, moves)
+    decisions = np.empty((len(instances.tasks), instances.num_tasks), INTEGER)
+    greedy_kernel(instances.arrays, code, kind, decisions)
     return decisions

@@ -18,14 +18,14 @@ from offload_gym.delay import (
     RUN,
     copy_table,
     new_workspace,
-    objective_code,
     open_decision,
     open_instance,
     place,
     take,
 )
-from offload_gym.instances import Batch, Instances
-from offload_gym.solvers.local_search import moves_code, refine_decision
+from offload_gym.instances import INTEGER, Batch, Instances
+from offload_gym.lending import lent
+from offload_gym.solvers.local_search import refine_decision, search_codes
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -45,12 +45,13 @@ def upward_ranks(problem, rank_s):
 @njit(cache=True, nogil=True, error_model="numpy")
 def heft_kernel(arrays, objective, moves, decisions):
     """Fill ``decisions`` (B, n)."""
-    batch = Batch(*arrays)
-    work = new_workspace(batch)
-    room, all_rank_s = work.room, np.empty(decisions.shape[1])
+    batch = lent(Batch(*arrays))
+    memory = new_workspace(batch)
+    all_rank_s = np.empty(decisions.shape[1])
     for b in range(len(decisions)):
+        work = lent(memory)
         problem, start = open_instance(batch, b, work)
-        decision = open_decision(batch, b, decisions)
+        room, decision = work.room, open_decision(batch, b, decisions)
         copy_table(start.core_s, room.free_s)
         radio_s, rank_s = start.radio_s, all_rank_s[: len(decision)]
         upward_ranks(problem, rank_s)
@@ -70,7 +71,7 @@ def heft_kernel(arrays, objective, moves, decisions):
 
 def heft(instances: Instances, objective: str = "makespan", moves: str | None = None) -> NDArray[np.int64]:
     """Decisions (B, n) by HEFT, the same rule for every objective; local search behind it as in ``greedy``."""
-    codes = objective_code(objective), moves_code(moves)
-    decisions = np.empty((len(instances), instances.num_tasks), dtype=np.int64)
-    heft_kernel(instances.arrays, *codes, decisions)
+    code, kind = search_codes(objective, moves)
+    decisions = np.empty((len(instances.tasks), instances.num_tasks), INTEGER)
+    heft_kernel(instances.arrays, code, kind, decisions)
     return decisions

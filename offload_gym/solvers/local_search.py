@@ -11,6 +11,7 @@ from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from offload_gym.delay import (
+    OBJECTIVES,
     Room,
     Start,
     accumulate,
@@ -26,20 +27,23 @@ from offload_gym.delay import (
     take,
 )
 from offload_gym.instances import Batch, Instances
+from offload_gym.lending import lent
 from offload_gym.solvers.parallel import for_each_chunk
 
 MOVES = ("flip", "swap")
 NO_MOVES, FLIP, SWAP = range(3)
+_KINDS = dict(zip((None, *MOVES), range(3), strict=True))
+_CODES = {(name, moves): (objective_code(name), kind) for name in OBJECTIVES for moves, kind in _KINDS.items()}
 CHUNK = 256  # instances that a thread improves at a time
 
 
-def moves_code(moves: str | None) -> int:
-    """The kernels' number of a kind of moves, or of None; ValueError where it is unknown."""
-    if moves is None:
-        return NO_MOVES
-    if moves not in MOVES:
-        raise ValueError(f"moves is {moves!r}; it must be {' or '.join(map(repr, MOVES))}, or None")
-    return FLIP + MOVES.index(moves)
+def search_codes(objective: str, moves: str | None) -> tuple[int, int]:
+    """The kernels' numbers of an objective and of a kind of moves; ValueError where one of them is unknown."""
+    try:
+        return _CODES[objective, moves]
+    except (KeyError, TypeError):
+        objective_code(objective)  # which says what is wrong with it
+        raise ValueError(f"moves is {moves!r}; it must be {' or '.join(map(repr, MOVES))}, or None") from None
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -169,9 +173,10 @@ def _sum_within(problem, decision, makespan_s, start, room):
 @njit(cache=True, nogil=True, error_model="numpy")
 def local_search_kernel(arrays, objective, moves, decisions):
     """Improve ``decisions`` (B, n) in place."""
-    batch = Batch(*arrays)
-    work = new_workspace(batch)
+    batch = lent(Batch(*arrays))
+    memory = new_workspace(batch)
     for b in range(len(decisions)):
+        work = lent(memory)
         problem, start = open_instance(batch, b, work)
         refine_decision(problem, decisions[b, : batch.task_counts[b]], start, objective, moves, work.room)
 
@@ -198,7 +203,7 @@ def local_search(
     Raises:
         ValueError: the objective or the moves are unknown, or the decisions do not fit.
     """
-    codes = objective_code(objective), moves_code(moves)
+    codes = search_codes(objective, moves)
     improved = check_decisions(instances, decisions).copy()
 
     def work(rows: slice) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from offload_gym.delay import MAKESPAN, Tally, copy_table, new_workspace, open_instance, place_tasks
 from offload_gym.instances import CORES, Batch, Instances
+from offload_gym.lending import lent
 from offload_gym.solvers.exact import exact
 
 
@@ -31,12 +32,13 @@ def work_left(radio_s, free_s, location, epoch_s):
 @njit(cache=True, nogil=True, error_model="numpy")
 def look_ahead_kernel(arrays, epoch_s, weight, decisions):
     """Improve ``decisions`` (B, n) in place by best-improvement one-flip search."""
-    batch = Batch(*arrays)
-    work = new_workspace(batch)
-    room, num_locations = work.room, batch.locations.shape[1]
+    batch = lent(Batch(*arrays))
+    memory = new_workspace(batch)
+    num_locations = batch.locations.shape[1]
     for b in range(len(decisions)):
+        work = lent(memory)
         problem, start = open_instance(batch, b, work)
-        count = batch.task_counts[b]
+        room, count = work.room, batch.task_counts[b]
         decision = decisions[b, :count]
         none = Tally(start.radio_s, 0.0, 0.0, 0.0, 0.0)
         best = np.inf
