@@ -473,7 +473,7 @@ def place_tasks(problem, decision, first, last, tally, objective, room):
     return Tally(radio_s, value_s, makespan_s, run_s, send_s)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def evaluate(problem, decision, start, objective, room):
     """Value of one instance's ``decision`` behind ``start``, with the price of the tasks from ``start.first`` on."""
     copy_table(start.core_s, room.free_s)
