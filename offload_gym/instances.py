@@ -22,8 +22,8 @@ INTEGER = np.dtype(np.int64)  # of decisions; made once, as np.empty then takes 
 class Batch(NamedTuple):
     """The packed arrays of B instances of up to n tasks and E edges, with K locations.
 
-    A kernel takes them as a plain tuple and names them in its first line, ``batch = Batch(*arrays)``: numba takes three
-    times as long to look at a tuple with names as at a plain one.
+    A kernel takes them as a plain tuple and names them in its first line, ``batch = Batch(*arrays)``: numba takes more
+    than twice as long to look at a tuple with names as at a plain one.
     """
 
     tasks: NDArray[np.float64]  # (B, n, 3), columns as in TASK_FIELDS

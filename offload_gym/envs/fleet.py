@@ -4,7 +4,7 @@ A single environment is a fleet of one, so the steps of a batch are those of as 
 seeds and actions. Everything random is drawn by position (``offload_gym.envs.random_numbers``).
 
 A kernel takes its arrays as plain tuples and names them in its first lines. A fleet has some forty arrays, and looking
-at each is a part of every step; numba takes two to three times as long to look at a tuple with names
+at each is a part of every step; numba takes more than twice as long to look at a tuple with names
 (``python -m benchmarks speed --only calls``). Numbers of one environment are records of a few dtypes, which do not
 depend on the scenario: for another dtype the kernel would be compiled anew.
 """
