@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from numba import njit
-from numba.core.runtime import rtsys
+from numba.core.runtime import _nrt_python, rtsys
 
 import offload_gym
 from offload_gym.lending import lent
@@ -51,6 +51,8 @@ def test_kernels_free_what_they_allocate(name, scenario):
     instances = offload_gym.sample_instances(scenario, 5, seed=0)
     policy = offload_gym.make_policy(name)
     policy.decide(instances)
+
+    _nrt_python.memsys_enable_stats()
 
     def held():
         stats = rtsys.get_allocation_stats()
