@@ -17,6 +17,7 @@ from pathlib import Path
 from agents.job_options import add_job_options, chosen_backend
 from offload_gym.command_line.exit_codes import exit_code_of
 from offload_gym.command_line.scenario_options import add_scenario_options, chosen_scenario
+from offload_gym.delay import COMPLETION_OBJECTIVES
 from offload_gym.instances import check_count
 from offload_gym.policies import POLICY_NAMES
 from offload_gym.seeds import seed_for
@@ -55,7 +56,7 @@ def _train(arguments: list[str]) -> None:
         allow_abbrev=False,
     )
     parser.add_argument("--output", default="results/agents", help="folder of the results (default: %(default)s)")
-    add_scenario_options(parser, objectives=("makespan", "mean"))
+    add_scenario_options(parser, objectives=COMPLETION_OBJECTIVES)
     parser.add_argument(
         "--only",
         nargs="+",
@@ -161,7 +162,7 @@ def _tune(arguments: list[str]) -> None:
     )
     parser.add_argument("--agent", choices=TUNABLE, required=True, metavar="NAME", help=", ".join(TUNABLE))
     parser.add_argument("--output", default="results/tuning", help="folder of the studies (default: %(default)s)")
-    add_scenario_options(parser, objectives=("makespan", "mean"))
+    add_scenario_options(parser, objectives=COMPLETION_OBJECTIVES)
     parser.add_argument("--num-trials", type=int, default=24, help="default: %(default)s")
     parser.add_argument(
         "--num-placements", type=int, default=200_000, help="tasks that one trial places (default: %(default)s)"
@@ -190,7 +191,9 @@ def _record(arguments: list[str]) -> None:
         allow_abbrev=False,
     )
     parser.add_argument("--dataset", required=True, metavar="ID", help="NAMESPACE/NAME-v0 or NAME-v0, not in use yet")
-    parser.add_argument("--policy", choices=POLICY_NAMES, default="exact", metavar="NAME", help="default: %(default)s")
+    parser.add_argument(
+        "--policy", default="exact", metavar="NAME", help=f"{', '.join(POLICY_NAMES)} (default: %(default)s)"
+    )
     parser.add_argument("--env", choices=("Sequential", "Joint"), default="Sequential", help="default: %(default)s")
     add_scenario_options(parser)
     parser.add_argument("--num-episodes", type=int, default=1_000, help="default: %(default)s")
@@ -233,7 +236,7 @@ def _clone(arguments: list[str]) -> None:
         allow_abbrev=False,
     )
     parser.add_argument("--dataset", required=True, metavar="ID", help="a data set of the scenario below")
-    add_scenario_options(parser, objectives=("makespan", "mean"))
+    add_scenario_options(parser, objectives=COMPLETION_OBJECTIVES)
     parser.add_argument(
         "--targets",
         metavar="NAME",

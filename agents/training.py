@@ -18,7 +18,7 @@ from agents.imitation import fit, make_samples, teacher_loss
 from agents.networks import TaskNetwork, from_runtime, pick_device, save_policy, to_runtime
 from agents.reinforcement import CLONED, HYPERPARAMETERS, RL_AGENTS, train_agent
 from agents.student_loss import student_loss
-from offload_gym.delay import objective_code
+from offload_gym.delay import COMPLETION_OBJECTIVES, objective_code
 from offload_gym.demonstrations import Demonstrations, generate_demonstrations, load_demonstrations, save_demonstrations
 from offload_gym.estimates import check_noise
 from offload_gym.files import keep_settings
@@ -65,8 +65,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         objective_code(self.objective)
-        if self.objective == "cost":
-            raise ValueError("objective is 'cost'; networks do not see energy prices: it must be 'makespan' or 'mean'")
+        if self.objective not in COMPLETION_OBJECTIVES:
+            known = " or ".join(COMPLETION_OBJECTIVES)
+            raise ValueError(f"objective is {self.objective!r}; networks do not see prices: it must be {known}")
         check_noise("observation_noise", self.observation_noise)
         for name in ("num_labels", "num_validation", "teacher_passes", "student_passes", "multilabel_passes"):
             check_count(name, getattr(self, name))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from offload_gym.delay import COMPLETION_OBJECTIVES
 from offload_gym.instances import Instances
 from offload_gym.networks.policy import ROLL_OUT, NetworkPolicy
 from offload_gym.networks.policy_file import other_training
@@ -66,7 +67,7 @@ def contenders(
     for path in files:
         name, policy = path.name.removesuffix(SUFFIX), load_policy(path)
         candidates.append(Contender(name, policy, policy.num_parameters))
-        if ("student" in name or "teacher" in name) and objective != "cost":
+        if ("student" in name or "teacher" in name) and objective in COMPLETION_OBJECTIVES:
             tried = (ROLL_OUT,) if policy.keep_best and not policy.network.roll_outs else ()
             for behind in (*tried, *MOVES):
                 refined = load_policy(path, behind, objective=objective)

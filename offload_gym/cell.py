@@ -33,6 +33,7 @@ from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from offload_gym.delay import (
+    COMPLETION_OBJECTIVES,
     PATH,
     RETURN,
     RUN,
@@ -48,7 +49,6 @@ from offload_gym.delay import (
 )
 from offload_gym.instances import CORES, CPU, LOCATION_FIELDS, Instances
 
-OBJECTIVES = ("makespan", "mean")
 STAGES = ("send", "path", "run", "return")  # of stage times, in their order
 
 
@@ -242,8 +242,8 @@ def _check_same(field: str, values: NDArray[np.float64]) -> None:
 
 def cell_objective(objective: str) -> int:
     """The kernels' number of an objective that cells have; ValueError for others."""
-    if objective not in OBJECTIVES:
-        raise ValueError(f"objective is {objective!r}; in a cell it must be one of {', '.join(OBJECTIVES)}")
+    if objective not in COMPLETION_OBJECTIVES:
+        raise ValueError(f"objective is {objective!r}; in a cell it must be one of {', '.join(COMPLETION_OBJECTIVES)}")
     return objective_code(objective)
 
 

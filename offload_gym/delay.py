@@ -8,8 +8,8 @@ every kernel of the package (latency, environments, observation, solvers) is a l
 
 A ``Problem`` holds the durations of one instance, ``decision`` (n,) where its tasks are. A schedule of the first tasks
 that is there to be read is a ``Start``; what is written while tasks are placed is a ``Room``. Kernels take them in one
-order: problem, decision, start, options, room. What an objective adds up is said by ``accumulate``, ``per_value`` and
-``outcome`` and nowhere else.
+order: problem, decision, start, options, room. What an objective adds up is said by ``accumulate`` and the rules
+beside it, and nowhere else.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ SEND, PATH, RUN, RETURN = range(4)
 #: What can be minimised; ``latency`` says what each is.
 OBJECTIVES = ("makespan", "mean", "cost")
 MAKESPAN, MEAN, COST = range(3)
+#: What the largest completion and the sum of them tell: the objectives of networks, roll-outs and cells.
+COMPLETION_OBJECTIVES = ("makespan", "mean")
 _CODES = {objective: code for code, objective in enumerate(OBJECTIVES)}
 
 
@@ -94,8 +96,8 @@ def latest_completion(objective, limit_s, value_s):
 @register_jitable
 def per_value(objective, count, power):
     """How much value of a schedule of ``count`` tasks, with its price, is a second of the objective."""
-    per_value = count * 1.0 if adds(objective) else 1.0
-    return per_value / cost_per_makespan(power) if is_priced(objective) else per_value
+    value = count * 1.0 if adds(objective) else 1.0
+    return value / cost_per_makespan(power) if is_priced(objective) else value
 
 
 @register_jitable
@@ -543,11 +545,10 @@ def check_decisions(instances: Instances, decisions: ArrayLike) -> NDArray[np.in
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _tallies(arrays, decisions, objective, value_s, amounts_s):
-    """Fill what each instance's decision adds up to, as in ``Tally``: ``value_s`` (B,), and ``amounts_s`` (B, 3).
+    """Fill what each instance's decision adds up to: ``value_s`` (B,), and ``amounts_s`` (B, 3).
 
-    The amounts are makespan, run time and send time.
-
-    The durations of a batch that is decided already are needed once, so only those of the decisions are computed.
+    The amounts are makespan, run time on the device and send time, as in ``Tally``. The durations of a batch that is
+    decided already are needed once, so only those of the decisions are computed.
     """
     batch = lent(Batch(*arrays))
     memory = new_workspace(batch)

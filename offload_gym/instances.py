@@ -178,17 +178,25 @@ class Instances:
         """The same instances with other values in some fields, checked as the constructor checks them.
 
         Args:
-            **fields: arguments of the constructor, but for ``edges``: the dependencies stay, and with them
-                ``edge_bits`` (B, E) has a bit count for each. A new number of tasks or locations needs all fields of
-                that kind, and instances without dependencies.
+            **fields: arguments of the constructor, but for ``edges``: the dependencies stay, and ``edge_bits`` (B, E)
+                are in the order of ``Instances.edges``. Another number of tasks needs the three task fields and
+                ``task_counts`` of instances without dependencies; other ``cores`` need ``backlog_s`` where each core
+                has one of its own.
 
         Raises:
-            ValueError: a field is unknown, or a value has another shape or is out of its bounds.
+            ValueError: a field is unknown or missing, or a value has another shape or is out of its bounds.
         """
         known = (*TASK_FIELDS, *LOCATION_FIELDS, "backlog_s", "radio_backlog_s", "task_counts", *POWER_FIELDS)
         for name in fields:
             if name not in (*known, "edge_bits"):
-                raise ValueError(f"instances have no field {name!r} to replace; the fields are {', '.join(known)}")
+                listed = ", ".join((*known, "edge_bits"))
+                raise ValueError(f"instances have no field {name!r} to replace; the fields are {listed}")
+        n = {np.shape(fields[name])[-1:] for name in TASK_FIELDS if name in fields} - {(self.num_tasks,)}
+        if n and "task_counts" not in fields:
+            count = n.pop()[0]
+            raise ValueError(f"task_counts is not given; it must be, as there are {count} tasks, not {self.num_tasks}")
+        if "cores" in fields and "backlog_s" not in fields and self.core_backlog_s.shape[2] > 1:
+            raise ValueError("backlog_s is not given; it must be where cores change that have backlogs of their own")
         bits = fields.pop("edge_bits", self.edge_bits)
         kept = {name: getattr(self, name) for name in known} | fields
         changed = Instances(**kept)

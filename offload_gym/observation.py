@@ -29,12 +29,10 @@ from offload_gym.delay import (
     Start,
     check_decisions,
     copy_table,
-    fill_problem,
     new_workspace,
+    open_instance,
     place,
-    start_schedule,
     take,
-    view_problem,
 )
 from offload_gym.instances import CORES, DOWNLINK, PROPAGATION, UPLINK, WIRED, Batch, Instances
 from offload_gym.lending import lent
@@ -278,15 +276,11 @@ def open_epoch(batch, b, links, work, scratch):
     Its ``links`` are filled; ``scratch`` (n,) are integers. The cores of the start are those of ``work.room``, where a
     schedule of it can go on.
     """
-    count, location = batch.task_counts[b], batch.locations[b]
-    problem = view_problem(count, batch.edge_start[b], batch.edge_parent[b], work.problem)
-    fill_problem(batch.tasks[b], location, batch.edge_bits[b], problem)
-    start_schedule(location, batch.core_backlog_s[b], work.core_s)
-    radio_s = batch.radio_backlog_s[b]
-    scale_s = epoch_scale(problem, radio_s, work.core_s, scratch, work.room)
-    copy_table(work.core_s, work.room.free_s)
+    problem, start = open_instance(batch, b, work)
+    scale_s = epoch_scale(problem, start.radio_s, start.core_s, scratch, work.room)
+    copy_table(start.core_s, work.room.free_s)
     fill_links(problem, links)
-    return problem, Start(0, radio_s, 0.0, work.room.free_s), Epoch(location, scale_s)
+    return problem, Start(0, start.radio_s, 0.0, work.room.free_s), Epoch(batch.locations[b], scale_s)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")

@@ -13,7 +13,7 @@ from offload_gym.delay import objective_code
 from offload_gym.instances import Instances
 from offload_gym.networks.policy import ROLL_OUT, NetworkPolicy
 from offload_gym.networks.policy_file import load_network
-from offload_gym.networks.roll_out import roll_out
+from offload_gym.networks.roll_out import check_rolled_out, roll_out
 from offload_gym.scenario import Scenario
 from offload_gym.seeds import check_seed
 from offload_gym.solvers.beam import beam_search
@@ -61,15 +61,17 @@ def _edge(instances: Instances) -> int:
     return 1
 
 
-def _beam(width: str, objective: str, moves: str | None) -> FunctionPolicy:
-    if not width.isdigit() or int(width) < 1:
-        raise ValueError(f"policy is 'beam-{width}'; the width of a beam must be a whole number, at least 1")
-    return FunctionPolicy(lambda instances: beam_search(instances, int(width), objective, moves))
+def _ending(decide: Callable[..., NDArray[np.int64]], objective: str, moves: str | None) -> FunctionPolicy:
+    """A heuristic that ends with local search itself."""
+    return FunctionPolicy(lambda instances: decide(instances, objective=objective, moves=moves))
+
+
+def _beam(width: int, objective: str, moves: str | None) -> FunctionPolicy:
+    return FunctionPolicy(lambda instances: beam_search(instances, width, objective, moves))
 
 
 def _roll_out(objective: str, moves: str | None) -> FunctionPolicy:
-    if objective == "cost":
-        raise ValueError("objective is 'cost'; roll-out is for makespan and mean")
+    check_rolled_out(objective)
     return FunctionPolicy(lambda instances: roll_out(instances, objective, moves))
 
 
@@ -77,7 +79,7 @@ def _refined(policy: Policy, objective: str, moves: str | None) -> Policy:
     """The policy with local search behind it."""
     if moves is None:
         return policy
-    return FunctionPolicy(lambda instances: local_search(instances, policy.decide(instances), objective, moves))
+    return FunctionPolicy(lambda instances: local_search(instances, policy.decide(instances), objective, moves=moves))
 
 
 def _shipped(network: str, refine: str | None, objective: str, preset: str) -> NetworkPolicy:
@@ -99,11 +101,11 @@ _BUILT_IN: dict[str, Callable[[str, str | None, int], Policy]] = {
     "edge": lambda objective, moves, seed: _refined(_fixed(_edge), objective, moves),
     "cloud": lambda objective, moves, seed: _refined(_fixed(_cloud), objective, moves),
     "random": lambda objective, moves, seed: _refined(_random(seed), objective, moves),
-    "greedy": lambda objective, moves, seed: FunctionPolicy(lambda instances: greedy(instances, objective, moves)),
-    "heft": lambda objective, moves, seed: FunctionPolicy(lambda instances: heft(instances, objective, moves)),
+    "greedy": lambda objective, moves, seed: _ending(greedy, objective, moves),
+    "heft": lambda objective, moves, seed: _ending(heft, objective, moves),
     "roll-out": lambda objective, moves, seed: _roll_out(objective, moves),
-    "beam-4": lambda objective, moves, seed: _beam("4", objective, moves),
-    "beam-16": lambda objective, moves, seed: _beam("16", objective, moves),
+    "beam-4": lambda objective, moves, seed: _beam(4, objective, moves),
+    "beam-16": lambda objective, moves, seed: _beam(16, objective, moves),
 }
 #: The names that ``make_policy`` lists; it also takes beams of other widths.
 POLICY_NAMES = (
@@ -116,6 +118,14 @@ POLICY_NAMES = (
 def preset_of(scenario: Scenario) -> str:
     """The preset whose shipped networks suit a scenario best: its own where there are some, else "default"."""
     return scenario.name if scenario.name in SHIPPED_PRESETS else "default"
+
+
+def is_built_in(name: str) -> bool:
+    """Whether a name is that of a built-in policy, whatever is to be done behind it."""
+    base = name.partition("+")[0]
+    width = base.removeprefix("beam-")
+    is_beam = base != width and width.isascii() and width.isdigit() and width[0] != "0"
+    return base in (*_BUILT_IN, *_BEHIND, "exact") or is_beam
 
 
 def make_policy(name: str, objective: str = "makespan", seed: int = 0, preset: str = "default") -> Policy:
@@ -142,14 +152,18 @@ def make_policy(name: str, objective: str = "makespan", seed: int = 0, preset: s
     """
     objective_code(objective)
     check_seed(seed)
+    if not isinstance(name, str):
+        raise ValueError(f"policy is {name!r}; it must be a name, such as 'greedy'")
     base, plus, behind = name.partition("+")
+    if not is_built_in(name):
+        raise ValueError(
+            f"policy is {name!r}; the built-in policies are {', '.join(POLICY_NAMES)}, and beams of other widths, such "
+            "as beam-8"
+        )
     refine = behind if plus else None
     if base == "exact" and refine is None:
         return FunctionPolicy(lambda instances: exact(instances, objective))
     allowed = _BEHIND.get(base, () if base == "exact" else MOVES)
-    beam, _, width = base.partition("-")
-    if base not in (*_BUILT_IN, *_BEHIND, "exact") and beam != "beam":
-        raise ValueError(f"policy is {name!r}; the built-in policies are {', '.join(POLICY_NAMES)}")
     if refine is not None and refine not in allowed:
         rest = (
             f"behind {base!r} may stand {', '.join(f'+{b}' for b in allowed)}" if allowed else "it is optimal already"
@@ -159,7 +173,7 @@ def make_policy(name: str, objective: str = "makespan", seed: int = 0, preset: s
         return _shipped(base, refine, objective, preset)
     if base in _BUILT_IN:
         return _BUILT_IN[base](objective, refine, seed)
-    return _beam(width, objective, refine)
+    return _beam(int(base.removeprefix("beam-")), objective, refine)
 
 
 def load_policy(
@@ -169,7 +183,8 @@ def load_policy(
 
     Args:
         path: a policy file.
-        refine: what is done behind the network, as in ``NetworkPolicy``: "roll-out", "flip", "swap", or None.
+        refine: what is done behind the network, as in ``NetworkPolicy``: "roll-out", the moves of a local search,
+            "flip" or "swap", or None.
         keep_best: whether the decision is the best of all schedules that were tried on the way, as there; None: where
             that is possible. False: the network's own choices.
         objective: of local search behind it; None: the one that the network was trained for.

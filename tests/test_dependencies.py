@@ -83,7 +83,7 @@ def test_exact_equals_brute_force_and_no_heuristic_is_better(objective):
         assert solutions.optimal.all()
         for decisions in (
             greedy(instances),
-            greedy(instances, objective, "flip"),
+            greedy(instances, objective=objective, moves="flip"),
             beam_search(instances, 4, objective),
         ):
             assert (latency(instances, decisions, objective) >= solutions.latency_s * (1 - 1e-12)).all()

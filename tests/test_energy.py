@@ -104,7 +104,7 @@ def test_an_unfinished_search_has_a_valid_bound():
 def test_heuristics_reach_for_the_cost():
     instances = sample_instances("default", 200, seed=6)
     optimum_s = solve(instances, "cost").latency_s
-    plain, flipped = greedy(instances), greedy(instances, "cost", "flip")
+    plain, flipped = greedy(instances), greedy(instances, objective="cost", moves="flip")
     beam = beam_search(instances, 16, "cost", "flip")
     gap = {
         name: (latency(instances, d, "cost") / optimum_s - 1).mean()
@@ -181,12 +181,12 @@ def test_swaps_of_equal_tasks_end(hand_fields):
         instances = sample_instances({"name": "default", "num_tasks": 4, "energy_weight_s_per_j": 0.3}, 1, rng)
         alike = instances.replace(**{name: getattr(instances, name)[:, [0, 0, 2, 2]] for name in TASK_FIELDS})
         start = rng.integers(0, 3, (1, 4))
-        swapped, flipped = (local_search(alike, start, "cost", moves) for moves in ("swap", "flip"))
+        swapped, flipped = (local_search(alike, start, "cost", moves=moves) for moves in ("swap", "flip"))
         assert latency(alike, swapped, "cost") <= latency(alike, flipped, "cost") * (1 + 1e-12)
 
 
 def test_networks_do_not_take_the_objective(tmp_path):
     from agents.training import Settings
 
-    with pytest.raises(ValueError, match="objective is 'cost'; networks do not see energy prices"):
+    with pytest.raises(ValueError, match="objective is 'cost'; networks do not see prices: it must be"):
         Settings(objective="cost")

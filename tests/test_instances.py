@@ -2,6 +2,7 @@ import naive
 import numpy as np
 import pytest
 
+import offload_gym
 from offload_gym import Instances, completion_times, latency, solve
 from offload_gym.instances import LOCATION_FIELDS, TASK_FIELDS
 
@@ -173,3 +174,35 @@ def test_iteration_is_not_silently_empty(draw):
     except TypeError:
         return  # not iterable is an honest answer, too
     assert len(parts) == 3
+
+
+def test_replaced_fields_are_checked_and_the_others_kept(draw):
+    instances = draw("mixed", 6, 4, 1, seed=3)
+    dag = offload_gym.sample_instances("dag", 5, seed=0)
+    for one in (instances, dag):
+        for ours, theirs in zip(one.replace().batch, one.batch, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    slower = dag.replace(uplink_bps=dag.uplink_bps / 2, idle_w=np.ones(5))
+    np.testing.assert_array_equal(slower.uplink_bps[:, 1:], dag.uplink_bps[:, 1:] / 2)
+    np.testing.assert_array_equal(slower.idle_w, np.ones(5))
+    np.testing.assert_array_equal(slower.edge_bits, dag.edge_bits)
+    doubled = dag.replace(edge_bits=2 * dag.edge_bits)
+    np.testing.assert_array_equal(doubled.edge_bits, 2 * dag.edge_bits)
+    assert doubled.edges_of(0) == dag.edges_of(0)
+
+
+def test_what_cannot_be_replaced_is_said(draw):
+    instances = draw("per-core backlogs", 6, 4, 1, seed=3)
+    wider = {name: np.ones((6, 7)) for name in ("input_bits", "output_bits", "workload_cycles")}
+    assert instances.replace(**wider, task_counts=np.full(6, 7)).num_tasks == 7
+    for fields, message in (
+        ({"uplink": 1}, "instances have no field 'uplink' to replace; the fields are input_bits, .*edge_bits"),
+        ({"edges": ()}, "instances have no field 'edges' to replace"),
+        (wider, "task_counts is not given; it must be, as there are 7 tasks, not 4"),
+        ({"cores": np.ones((6, 3))}, "backlog_s is not given; it must be where cores change"),
+        ({"cpu_hz": np.zeros((6, 3))}, r"cpu_hz\[0, 0\] is 0.0; it must be finite and above 0"),
+        ({"cpu_hz": np.ones((6, 2))}, r"cpu_hz has the shape \(6, 2\)|the shape"),
+        ({"edge_bits": np.ones((6, 1))}, "edge_bits"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            instances.replace(**fields)

@@ -135,7 +135,7 @@ def test_refined_policies_are_local_search_behind_another_policy(name, moves, ob
     instances = sample()
     start = offload_gym.make_policy(name, objective).decide(instances)
     refined = offload_gym.make_policy(f"{name}+{moves}", objective).decide(instances)
-    np.testing.assert_array_equal(refined, local_search(instances, start, objective, moves))
+    np.testing.assert_array_equal(refined, local_search(instances, start, objective, moves=moves))
     assert (refined != start).any()
 
 
@@ -192,7 +192,7 @@ def test_a_network_can_be_refined(tmp_path, objective):
     for moves in MOVES:
         refined = offload_gym.load_policy(path, moves, objective=objective).decide(instances)
         reached_s = [
-            offload_gym.latency(instances, local_search(instances, start, objective, moves), objective)
+            offload_gym.latency(instances, local_search(instances, start, objective, moves=moves), objective)
             for start in starts
         ]
         np.testing.assert_allclose(
@@ -333,8 +333,11 @@ def test_the_name_of_a_policy_is_a_base_and_what_stands_behind_it():
         ("greedy+flop", r"policy is 'greedy\+flop'; behind 'greedy' may stand \+flip, \+swap"),
         ("exact+flip", r"policy is 'exact\+flip'; it is optimal already"),
         ("greedily", "policy is 'greedily'; the built-in policies are local, "),
-        ("beam-0", "policy is 'beam-0'; the width of a beam must be a whole number, at least 1"),
-        ("beam", "policy is 'beam-'; the width"),
+        ("beam-0", "policy is 'beam-0'; the built-in policies are .*, and beams of other widths, such as beam-8"),
+        ("beam-²", "policy is 'beam-²'; the built-in policies are "),
+        ("beam-x+flip", r"policy is 'beam-x\+flip'; the built-in policies are "),
+        ("beam", "policy is 'beam'; the built-in policies are "),
+        (3, "policy is 3; it must be a name, such as 'greedy'"),
     ):
         with pytest.raises(ValueError, match=message):
             offload_gym.make_policy(name)

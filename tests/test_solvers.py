@@ -191,7 +191,7 @@ def test_local_search_ends_where_no_flip_helps(draw, kind, objective):
 def test_local_search_with_swaps_ends_where_neither_flip_nor_swap_helps(draw, kind, objective):
     instances = draw(kind, 60, 6, num_edges=1, seed=37)
     start = random_decisions(instances, seed=38)
-    improved = local_search(instances, start, objective, "swap")
+    improved = local_search(instances, start, objective, moves="swap")
     latency_s = latency(instances, improved, objective)
     flipped_s = latency(instances, local_search(instances, start, objective), objective)
     assert np.all(latency_s <= flipped_s + 1e-12)

@@ -19,7 +19,7 @@ from offload_gym.command_line.patience import patience
 from offload_gym.command_line.tables import chart, milliseconds, schedule_table, text_table
 from offload_gym.delay import OBJECTIVES, Schedule, latency, schedule
 from offload_gym.envs.rendering import OBJECTIVE_NAMES
-from offload_gym.policies import POLICY_NAMES, SHIPPED_PRESETS, Policy, load_policy, make_policy, preset_of
+from offload_gym.policies import POLICY_NAMES, SHIPPED_PRESETS, Policy, is_built_in, load_policy, make_policy, preset_of
 from offload_gym.scenario import Scenario
 from offload_gym.solvers.exact import Solutions, solve
 
@@ -56,7 +56,7 @@ def add_decide(commands: Any) -> None:
         "--policy",
         required=True,
         metavar="NAME|FILE",
-        help=f"a built-in policy ({', '.join(POLICY_NAMES)}), or the file of a trained one",
+        help=f"a built-in policy ({', '.join(POLICY_NAMES)}, or beams of other widths), or the file of a trained one",
     )
     parser.add_argument(
         "--preset",
@@ -104,12 +104,12 @@ def _decide(options: argparse.Namespace) -> None:
 
 def chosen_policy(name: str, objective: str, seed: int, preset: str | None, scenario: Scenario | None) -> Policy:
     """A built-in policy by its name, or a trained one by its path."""
-    if name not in POLICY_NAMES and not Path(name).is_file():
+    if not is_built_in(name) and not Path(name).is_file():
         close = difflib.get_close_matches(name, POLICY_NAMES, n=1)
         hint = f" (did you mean {close[0]}?)" if close else ""
         known = ", ".join(POLICY_NAMES)
         raise ValueError(f"policy is {name!r}{hint}; no file has this name, and the built-in policies are {known}")
-    if name not in POLICY_NAMES:
+    if not is_built_in(name):
         return load_policy(name)
     own = "default" if scenario is None else preset_of(scenario)
     return make_policy(name, objective, seed, preset or own)

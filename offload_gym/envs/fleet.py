@@ -26,7 +26,6 @@ from offload_gym.delay import (
     Tally,
     Workspace,
     copy_table,
-    fill_prices,
     is_priced,
     objective_code,
     open_instance,
@@ -256,13 +255,11 @@ def _open(rules, state, true, seen, b, core_s):
     progress, decision, count = state.progress[b], state.decision[b], state.task_counts[b]
     n = len(decision)
     work = Workspace(_problem(state, seen, b, n), core_s, Room(seen.finish_s[b], seen.free_s[b]))
-    problem, _, epoch = open_epoch(_batch(state, seen), b, links_of(state.links, b, count), work, decision)
+    _, _, epoch = open_epoch(_batch(state, seen), b, links_of(state.links, b, count), work, decision)
     progress.scale_s = epoch.scale_s
     progress.task = 0
     for i in range(n):
         decision[i] = -1
-    if is_priced(rules.objective):
-        fill_prices(state.power[b], seen.locations[b], problem)
     _clear_sums(seen, b)
     if rules.noise != 0.0:
         room = Room(true.finish_s[b], true.free_s[b])

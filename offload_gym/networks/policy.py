@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
-from offload_gym.delay import objective_code
+from offload_gym.delay import COMPLETION_OBJECTIVES, objective_code
 from offload_gym.instances import INTEGER, Instances
 from offload_gym.networks.general_kernel import Nets, decide_kernel
 from offload_gym.networks.independent_kernel import NOT_TRIED, SHOWN, TRIED, decide_independent, make_plan
@@ -64,9 +64,15 @@ class NetworkPolicy:
         tanh, joint = network.activation == "tanh", network.form == "joint"
         self._nets = tuple(Nets(encoder_sizes, head_sizes, weights, cores, tanh, joint))
         trained_for = network.objective
-        moves = None if refine == ROLL_OUT else refine
-        self._search = search_codes(trained_for if objective is None else objective, moves)
-        tries = not (network.dependent or tanh) and trained_for != "cost"
+        moves = refine if refine in MOVES else None
+        if objective is not None and moves is None:
+            raise ValueError(f"objective is {objective!r}; without local search behind the network it must be None")
+        searched = trained_for if objective is None else objective
+        if moves is not None and searched not in COMPLETION_OBJECTIVES:
+            known = " or ".join(COMPLETION_OBJECTIVES)
+            raise ValueError(f"objective is {searched!r}; for local search behind a network it must be {known}")
+        self._search = search_codes(searched, moves)
+        tries = not (network.dependent or tanh) and trained_for in COMPLETION_OBJECTIVES
         if not (network.roll_outs or (tries and network.encoder)):
             raise ValueError(
                 "roll_outs is False; it must be True for all but relu networks with an encoder, for independent tasks "

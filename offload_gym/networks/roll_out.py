@@ -11,6 +11,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from offload_gym.delay import COMPLETION_OBJECTIVES
 from offload_gym.instances import CORES, Instances
 from offload_gym.networks.independent_kernel import TRIED, decide_independent, make_plan
 from offload_gym.observation import check_independent
@@ -24,6 +25,12 @@ def _plan(cores: tuple[float, ...], objective: str, moves: str | None) -> tuple[
     return make_plan(counts, False, (), (), True, codes[0], codes, TRIED)
 
 
+def check_rolled_out(objective: str) -> None:
+    """ValueError where roll-outs do not tell an objective."""
+    if objective not in COMPLETION_OBJECTIVES:
+        raise ValueError(f"objective is {objective!r}; roll-out is for {' and '.join(COMPLETION_OBJECTIVES)}")
+
+
 def roll_out(instances: Instances, objective: str = "makespan", moves: str | None = None) -> NDArray[np.int64]:
     """Decisions (B, n) for independent tasks; the best of all schedules that were tried.
 
@@ -35,8 +42,7 @@ def roll_out(instances: Instances, objective: str = "makespan", moves: str | Non
     Raises:
         ValueError: the tasks depend on each other, the cores differ, or the objective is another.
     """
-    if objective == "cost":
-        raise ValueError("objective is 'cost'; roll-out must be for 'makespan' or 'mean'")
+    check_rolled_out(objective)
     check_independent(instances, dependent=False)
     decisions = np.empty((len(instances), instances.num_tasks), dtype=np.int64)
     if len(instances):

@@ -38,6 +38,9 @@ RADIO_PRICES = {"makespan": (5.0, 0.0), "mean": (0.1, 0.0), "cost": (5.0, 0.0)}
 CORE_PRICES = {"makespan": (2.0, 1.0), "mean": (0.2, 0.1), "cost": (2.0, 1.0)}
 
 
+MAX_WIDTH = 1_000_000
+
+
 class Prices(NamedTuple):
     """What a second costs, for instances of independent and of dependent tasks."""
 
@@ -162,12 +165,14 @@ def beam_search(
 
     Args:
         instances: B instances of n tasks.
-        width: partial schedules kept, at least 1.
+        width: partial schedules kept, from 1 to ``MAX_WIDTH``.
         objective: one of ``offload_gym.OBJECTIVES``.
         moves: local search behind it, as in ``offload_gym.solvers.greedy.greedy``.
     """
     code, kind = search_codes(objective, moves)
     check_count("width", width)
+    if width > MAX_WIDTH:
+        raise ValueError(f"width is {width}; it must be at most {MAX_WIDTH:,}")
     prices = RADIO_PRICES[objective], CORE_PRICES[objective]
     decisions = np.empty((len(instances.tasks), instances.num_tasks), INTEGER)
     beam_kernel(instances.arrays, code, width, prices, kind, decisions)

@@ -29,6 +29,7 @@ import numpy as np
 from numba import njit
 
 from offload_gym.delay import PATH, RETURN, RUN, SEND
+from offload_gym.solvers.bounds import first_free
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -56,8 +57,7 @@ def solve_chain(problem, decision, start, finish_s):
     times, moves = problem.times, problem.moves
     n, num_locations = times.shape[:2]
     first_free_s = np.empty(num_locations)
-    for k in range(num_locations):
-        first_free_s[k] = start.core_s[k].min()
+    first_free(start.core_s, first_free_s)
     least_s = np.full(num_locations, np.inf)  # finish of the task at hand, by its location
     before_s = np.empty(num_locations)  # finish of the task before it
     came_from = np.zeros((n, num_locations), dtype=np.int64)  # where that one is

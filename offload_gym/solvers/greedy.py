@@ -57,7 +57,7 @@ def greedy_kernel(arrays, objective, moves, decisions):
         refine_decision(problem, decision, start, objective, moves, work.room)
 
 
-def greedy(instances: Instances, objective: str = "makespan", moves: str | None = None) -> NDArray[np.int64]:
+def greedy(instances: Instances, *, objective: str = "makespan", moves: str | None = None) -> NDArray[np.int64]:
     """Decisions (B, n) by greedy earliest completion, the same rule for every objective.
 
     Args:

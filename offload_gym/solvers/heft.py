@@ -69,7 +69,7 @@ def heft_kernel(arrays, objective, moves, decisions):
         refine_decision(problem, decision, start, objective, moves, room)
 
 
-def heft(instances: Instances, objective: str = "makespan", moves: str | None = None) -> NDArray[np.int64]:
+def heft(instances: Instances, *, objective: str = "makespan", moves: str | None = None) -> NDArray[np.int64]:
     """Decisions (B, n) by HEFT, the same rule for every objective; local search behind it as in ``greedy``."""
     code, kind = search_codes(objective, moves)
     decisions = np.empty((len(instances.tasks), instances.num_tasks), INTEGER)

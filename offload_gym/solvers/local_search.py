@@ -185,6 +185,7 @@ def local_search(
     instances: Instances,
     decisions: ArrayLike,
     objective: str = "makespan",
+    *,
     moves: str = "flip",
     num_threads: int | None = None,
 ) -> NDArray[np.int64]:
@@ -204,6 +205,8 @@ def local_search(
         ValueError: the objective or the moves are unknown, or the decisions do not fit.
     """
     codes = search_codes(objective, moves)
+    if moves is None:
+        raise ValueError(f"moves is None; it must be {' or '.join(map(repr, MOVES))}")
     improved = check_decisions(instances, decisions).copy()
 
     def work(rows: slice) -> None:
