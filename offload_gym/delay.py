@@ -58,7 +58,7 @@ def objective_code(objective: str) -> int:
         raise ValueError(f"objective is {objective!r}; it must be one of {', '.join(OBJECTIVES)}") from None
 
 
-# The rules of the objectives take numbers alone, so a call costs nothing; Python can call them, too. Not
+# The rules of the objectives take numbers, so a call costs nothing; Python can call them, too. Not
 # ``register_jitable(inline="always")``: after it numba drops what a kernel stores in arrays that it found in a tuple.
 @register_jitable
 def adds(objective):
@@ -82,8 +82,14 @@ def accumulate(objective, value_s, completion_s):
 
 
 @register_jitable
+def is_told(objective):
+    """Whether the largest completion and the sum of them tell the value: then ``value_of`` does."""
+    return objective in (MAKESPAN, MEAN, COST)
+
+
+@register_jitable
 def value_of(objective, largest_s, total_s):
-    """What ``accumulate`` makes of completions whose largest and whose sum are known."""
+    """What ``accumulate`` makes of completions whose largest and whose sum are known, if ``is_told``; arrays, too."""
     return total_s if adds(objective) else largest_s
 
 
@@ -94,15 +100,17 @@ def latest_completion(objective, limit_s, value_s):
 
 
 @register_jitable
-def per_value(objective, count, power):
-    """How much value of a schedule of ``count`` tasks, with its price, is a second of the objective."""
-    value = count * 1.0 if adds(objective) else 1.0
-    return value / cost_per_makespan(power) if is_priced(objective) else value
+def seconds(objective, value_s, count, power):
+    """The objective in seconds of a value, with its price, of a schedule of ``count`` tasks."""
+    if adds(objective):
+        return value_s / count
+    # A quotient, as it was when the digests of the labels were recorded.
+    return value_s / (1.0 / cost_per_makespan(power)) if is_priced(objective) else value_s
 
 
 @register_jitable
 def outcome(objective, value_s, count, energy_s):
-    """The objective in seconds: ``value_s`` without a price, and the device's energy in seconds where that is added."""
+    """The objective in seconds of a value without a price, and the device's energy in seconds; numbers or arrays."""
     value_s = value_s / count if adds(objective) else value_s
     return value_s + energy_s if is_priced(objective) else value_s
 
@@ -157,6 +165,19 @@ class Tally(NamedTuple):
     send_s: float  # time that its radio sends
 
 
+class Pace(NamedTuple):
+    """What a location takes: seconds a cycle, and on the way to it."""
+
+    cycle_s: float
+    uplink_s: float  # a bit, like the next two
+    downlink_s: float
+    wired_s: float
+    propagation_s: float
+
+
+NUM_PACES = len(Pace._fields)
+
+
 class Workspace(NamedTuple):
     """Memory for one instance of a batch at a time."""
 
@@ -168,14 +189,14 @@ class Workspace(NamedTuple):
 # Inlined, as ``place`` is: a call would pass arrays one by one, which takes longer than the work itself.
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def paces(location, k):
-    """What location ``k`` of (K, 6) takes: (seconds a cycle, seconds a bit of uplink, downlink, wired; propagation).
+    """What location ``k`` of (K, 6) takes, a ``Pace``.
 
     Durations are products with these everywhere, so that all kernels agree to the last bit; a division takes five times
     as long as a product.
     """
     if k == 0:  # no path leads there, whatever stands in its other columns
-        return 1.0 / location[k, CPU], 0.0, 0.0, 0.0, 0.0
-    return (
+        return Pace(1.0 / location[k, CPU], 0.0, 0.0, 0.0, 0.0)
+    return Pace(
         1.0 / location[k, CPU],
         1.0 / location[k, UPLINK],
         1.0 / location[k, DOWNLINK],
@@ -226,16 +247,15 @@ def move_times(bits, locations, source, target, move):
     move[:] = 0.0
     if source == target:
         return
-    _, uplink_s, _, wired_s, propagation_s = paces(locations, target)
+    behind, ahead = paces(locations, source), paces(locations, target)
     if source == 0:
-        move[SEND] = bits * uplink_s
+        move[SEND] = bits * ahead.uplink_s
     else:
-        _, _, downlink_s, from_wired_s, from_propagation_s = paces(locations, source)
-        move[PATH] = bits * from_wired_s + from_propagation_s
+        move[PATH] = bits * behind.wired_s + behind.propagation_s
     if target == 0:
-        move[PATH] += bits * downlink_s
+        move[PATH] += bits * behind.downlink_s
     else:
-        move[PATH] += bits * wired_s + propagation_s
+        move[PATH] += bits * ahead.wired_s + ahead.propagation_s
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -553,11 +573,11 @@ def _tallies(arrays, decisions, objective, value_s, amounts_s):
     batch = lent(Batch(*arrays))
     memory = new_workspace(batch)
     num_locations = batch.locations.shape[1]
-    used, pace = np.empty(num_locations, dtype=np.int64), np.empty((num_locations, 5))
+    used, pace = np.empty(num_locations, dtype=np.int64), np.empty((num_locations, NUM_PACES))
     for b in range(len(decisions)):
         work = lent(memory)
         task, location, count = batch.tasks[b], batch.locations[b], batch.task_counts[b]
-        if batch.edge_start[b, count] == 0 and batch.core_backlog_s.shape[2] == 1:
+        if batch.edge_start[b, count] == 0 and batch.core_backlog_s.shape[2] == 1 and is_told(objective):
             tally = _tally_alike(batch, b, decisions[b], objective, used, pace, work.room.free_s)
         else:
             problem = view_problem(count, batch.edge_start[b], batch.edge_parent[b], work.problem)
@@ -576,7 +596,7 @@ def _tally_alike(batch, b, decision, objective, used, pace, free_s):
     """``place_tasks`` of an instance of independent tasks, whose cores at each location are alike.
 
     Such cores are taken one after the other, so that nothing has to be searched or filled before all of a location have
-    been used. ``used`` (K,), ``pace`` (K, 5) and ``free_s`` are scratch space.
+    been used. ``used`` (K,), ``pace`` (K, NUM_PACES) and ``free_s`` are scratch space.
     """
     task, location = batch.tasks[b], batch.locations[b]
     for k in range(len(used)):
@@ -587,7 +607,7 @@ def _tally_alike(batch, b, decision, objective, used, pace, free_s):
     total_s = makespan_s = run_s = sent_s = 0.0
     for i in range(batch.task_counts[b]):
         k = decision[i]
-        at = pace[k, 0], pace[k, 1], pace[k, 2], pace[k, 3], pace[k, 4]
+        at = Pace(pace[k, 0], pace[k, 1], pace[k, 2], pace[k, 3], pace[k, 4])
         send_s, path_s, duration_s, return_s = stage_times(task, i, k, at, True, True)
         radio_s, ready_s = send_input(send_s, path_s, k, radio_s)
         sent_s += send_s

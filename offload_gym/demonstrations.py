@@ -23,8 +23,8 @@ from offload_gym.delay import (
     objective_code,
     open_decision,
     open_instance,
-    per_value,
     place,
+    seconds,
     take,
 )
 from offload_gym.files import replacing
@@ -120,9 +120,8 @@ def _label(arrays, objective, explore, labels):
         decision, prefix = open_decision(batch, b, labels.decisions), open_decision(batch, b, labels.prefixes)
         count, alternative_s = len(decision), labels.alternative_s[b]
         alternative_s[count:] = np.nan  # padding
-        value_per_s = per_value(objective, count, batch.power[b])
         optimum_s, _, _ = solve_one(problem, decision, start, objective, UNLIMITED, work.room)
-        labels.latency_s[b] = optimum_s / value_per_s
+        labels.latency_s[b] = seconds(objective, optimum_s, count, batch.power[b])
         so_far = Room(work.room.finish_s, work.core_s)  # the schedule of the prefix
         price_s = 0.0  # of the energy of its tasks
         optimal_so_far = True  # the optimum is known while the prefix follows it
@@ -130,7 +129,8 @@ def _label(arrays, objective, explore, labels):
             known = decision[i] if optimal_so_far else -1
             _value_choices(problem, prefix, start, price_s, known, objective, all_trials[:count], work.room, values_s)
             for k in range(num_locations):
-                alternative_s[i, k] = labels.latency_s[b] if k == known else values_s[k] / value_per_s
+                value_s = seconds(objective, values_s[k], count, batch.power[b])
+                alternative_s[i, k] = labels.latency_s[b] if k == known else value_s
             k = explore[b, i]
             if k < 0:
                 k = decision[i] if optimal_so_far else alternative_s[i].argmin()

@@ -40,6 +40,7 @@ from offload_gym.solvers.bounds import critical_path, new_scratch
 from offload_gym.solvers.greedy import complete_greedily
 from offload_gym.solvers.heft import upward_ranks
 
+BEFORE_CORES = 3  # numbers of the state before the cores: radio, makespan, share of tasks left
 REFERENCE_SHARE = 0.1  # of the scale: send time of the data whose moves describe the links
 
 
@@ -59,7 +60,7 @@ def row_size(num_locations, dependent=False):
 @njit(cache=True, nogil=True, error_model="numpy")
 def state_size(total_cores, num_locations, dependent=False, roll_outs=True):
     """Numbers in the state; where tasks are independent, without ``roll_outs``: in what comes before them."""
-    size = 3 + total_cores + (3 if roll_outs else 1) * num_locations
+    size = BEFORE_CORES + total_cores + (3 if roll_outs else 1) * num_locations
     return size + (4 * num_locations + 4 * (num_locations - 1) if dependent else 0)
 
 
@@ -137,7 +138,7 @@ def write_state(problem, decision, start, epoch, links, finish_s, state):
     state[0] = squash(start.radio_s * per_s)
     state[1] = squash(start.value_s * per_s)
     state[2] = (n - start.first) / n
-    at = 3
+    at = BEFORE_CORES
     for k in range(num_locations):
         cores = int(epoch.location[k, CORES])
         for m in range(cores):

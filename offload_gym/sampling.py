@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
+from numba.extending import register_jitable
 from numpy.random import Generator, SeedSequence
 from numpy.typing import NDArray
 
@@ -25,6 +26,7 @@ from offload_gym.instances import (
     CPU,
     DOWNLINK,
     INPUT,
+    LOCATION_FIELDS,
     OUTPUT,
     PROPAGATION,
     TASK_FIELDS,
@@ -72,6 +74,12 @@ class Sizes(NamedTuple):
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _between(bounds, u):
     return bounds.low + u * (bounds.high - bounds.low)
+
+
+@register_jitable
+def next_latent(latent, innovation, correlation):
+    """The latent number of the next epoch, or an array of them, from standard normal innovations."""
+    return correlation * latent + math.sqrt(1.0 - correlation**2) * innovation
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -271,7 +279,7 @@ def empty_batch(scenario: Scenario, sizes: Sizes, num_instances: int) -> Batch:
     n, num_locations = sizes.num_tasks, scenario.num_locations
     return Batch(
         tasks=np.empty((num_instances, n, 3)),
-        locations=np.empty((num_instances, num_locations, 6)),
+        locations=np.empty((num_instances, num_locations, len(LOCATION_FIELDS))),
         core_backlog_s=np.empty((num_instances, num_locations, 1)),
         radio_backlog_s=np.empty(num_instances),
         task_counts=np.empty(num_instances, dtype=np.int64),
@@ -352,7 +360,7 @@ def sample_consecutive(
     latent, noise = rng.standard_normal((2, num_instances, 1 + scenario.num_locations))
     first = _from_draws(scenario, u, latent)
     u[:, sizes.machines :] = rng.random((num_instances, sizes.tasks))
-    latent = scenario.correlation * latent + math.sqrt(1.0 - scenario.correlation**2) * noise
+    latent = next_latent(latent, noise, scenario.correlation)
     return first, _from_draws(scenario, u, latent, scenario.epoch_s)
 
 

@@ -25,6 +25,7 @@ from test_exports import in_c
 from test_networks import random_network
 
 import offload_gym
+from offload_gym.delay import COMPLETION_OBJECTIVES
 from offload_gym.demonstrations import label
 from offload_gym.interop.pettingzoo import CellEnv
 from offload_gym.networks.policy import NetworkPolicy
@@ -112,7 +113,7 @@ def decided(size: int) -> Iterator[tuple[str, str]]:
             labels = label(instances[: size // 2], objective, exploration[: size // 2])
             yield f"{what}: labels", digest(labels.decisions, labels.latency_s, labels.prefixes, labels.alternative_s)
             dependent = bool(instances.edge_parent.size)
-            if objective != "cost":
+            if objective in COMPLETION_OBJECTIVES:
                 for shown in {dependent, True}:
                     seen = epoch_observations(instances[: size // 2], drawn[: size // 2], shown)
                     yield f"{what}: observations, dependent={shown}", digest(*seen)
@@ -128,7 +129,7 @@ def policies(size: int) -> Iterator[tuple[str, str]]:
                 if (
                     (shipped and (objective != "makespan" or scenario not in SHIPPED_PRESETS))
                     or (independent and scenario == "dag")
-                    or (name.startswith("roll-out") and objective == "cost")
+                    or (name.startswith("roll-out") and objective not in COMPLETION_OBJECTIVES)
                 ):
                     continue
                 preset = scenario if shipped else "default"

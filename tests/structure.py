@@ -183,7 +183,7 @@ def figures() -> list[Figure]:
         Figure("circles of files", len(loops), 0, loops),
         Figure("imports of the package's face from inside", len(faces), 0, faces),
         Figure("values chosen by objective outside of its rules", len(rules), 0, rules),
-        Figure("branches for one objective, its bounds and methods", len(methods), 8, methods),
+        Figure("branches for one objective, its bounds and methods", len(methods), 9, methods),
     ]
 
 

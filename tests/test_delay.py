@@ -31,7 +31,7 @@ def assert_equals_naive_twin(instances: Instances, decisions: np.ndarray):
         one, decision = naive.from_instances(instances, b), decisions[b].tolist()
         np.testing.assert_allclose(completion_s[b], naive.completion_times(one, decision), **EXACTLY)
         for objective, values in latency_s.items():
-            np.testing.assert_allclose(values[b], naive.latency(one, decision, objective), **EXACTLY)
+            np.testing.assert_allclose(values[b], naive.latency(one, decision, objective), err_msg=objective, **EXACTLY)
 
 
 @pytest.mark.parametrize(("decision", "completion_s", "makespan_s", "mean_s"), HAND_TABLE)

@@ -327,6 +327,12 @@ def test_roll_out_is_for_independent_tasks_of_equal_cores():
         offload_gym.make_policy("roll-out").decide(offload_gym.Instances.concatenate([one, other]))
 
 
+def test_every_policy_is_described():
+    described = offload_gym.make_policy.__doc__
+    for name in {name.partition("+")[0] for name in offload_gym.POLICY_NAMES} - {"beam-16"}:
+        assert f'"{name}"' in described, name
+
+
 def test_the_name_of_a_policy_is_a_base_and_what_stands_behind_it():
     for name, message in (
         ("greedy+", r"policy is 'greedy\+'; behind 'greedy' may stand \+flip, \+swap"),

@@ -10,7 +10,7 @@ import pytest
 from offload_gym import Scenario, latency, make_scenario, sample_instances, solve
 from offload_gym.applications.cnns import CNN_NAMES, cnn_task
 from offload_gym.applications.presets import random_application
-from offload_gym.scenario import PRESETS, RANGE_FIELDS, RANGES, as_scenario, described, difference
+from offload_gym.scenario import PRESETS, RANGE_FIELDS, RANGES, SUMMARIES, as_scenario, described, difference
 from offload_gym.solvers.greedy import greedy
 
 SAMPLES = 20_000
@@ -264,3 +264,7 @@ def test_long_fields_and_traces_are_described_by_a_digest_of_what_is_in_them(tmp
     assert difference(described(traces[0]), traces[1]) is None
     assert difference(described(traces[0]), traces[2])[0] == "trace_path"
     assert str(tmp_path) not in json.dumps(described(traces[0]))
+
+
+def test_every_preset_has_a_line_in_the_lists():
+    assert PRESETS.keys() == SUMMARIES.keys()

@@ -11,7 +11,7 @@ import math
 from numba import njit
 
 from offload_gym.envs.random_numbers import fill_normal, fill_uniform, stream
-from offload_gym.sampling import draw_machines, draw_tasks, set_state
+from offload_gym.sampling import draw_machines, draw_tasks, next_latent, set_state
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
@@ -33,9 +33,8 @@ def draw_epoch(parameters, rules, state, batch, b, scratch):
     else:
         innovation = u[: len(latent)]
         fill_normal(numbers, num_machines, innovation)
-        scale = math.sqrt(1.0 - rules.correlation**2)
         for j in range(len(latent)):
-            latent[j] = rules.correlation * latent[j] + scale * innovation[j]
+            latent[j] = next_latent(latent[j], innovation[j], rules.correlation)
         progress.time_s += rules.epoch_s
     # One more than the latent variables are many, as normal numbers take uniform ones in pairs.
     fill_uniform(numbers, num_machines + len(latent) + 1, u[: rules.num_task_uniforms])

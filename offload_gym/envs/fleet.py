@@ -40,6 +40,7 @@ from offload_gym.instances import (
     ENERGY_WEIGHT,
     IDLE,
     KAPPA,
+    LOCATION_FIELDS,
     TRANSMIT,
     UPLINK,
     Batch,
@@ -478,7 +479,7 @@ def _new_views(scenario: Scenario, sizes: Sizes, size: tuple[int, int], backlog_
     """Room for a number of views of N environments."""
     n, num_locations = scenario.most_tasks, scenario.num_locations
     return View(
-        locations=np.zeros((*size, num_locations, 6)),
+        locations=np.zeros((*size, num_locations, len(LOCATION_FIELDS))),
         core_backlog_s=np.zeros((*size, num_locations, backlog_columns)),
         radio_backlog_s=np.zeros(size),
         times=np.zeros((*size, n, num_locations, 4)),

@@ -20,7 +20,7 @@ from offload_gym.networks.independent_kernel import CHAINS, NOT_TRIED, SHOWN
 from offload_gym.networks.onnx_model import exportable_network
 from offload_gym.networks.policy import NetworkPolicy
 from offload_gym.networks.policy_file import Network
-from offload_gym.observation import row_size, state_size
+from offload_gym.observation import BEFORE_CORES, row_size, state_size
 
 
 def export_c(policy: NetworkPolicy, path: str | Path, max_tasks: int = 32, name: str = "offload_gym") -> dict[str, int]:
@@ -67,7 +67,8 @@ def _sizes(policy: NetworkPolicy, max_tasks: int) -> dict[str, int]:
         "MAX_TASKS": max_tasks,
         "NUM_LOCATIONS": num_locations,
         "MAX_CORES": max(network.cores),
-        "OPTIONS_AT": 3 + sum(network.cores),  # in the state
+        "CORES_AT": BEFORE_CORES,  # in the state
+        "OPTIONS_AT": BEFORE_CORES + sum(network.cores),
         "CODE": code,
         "FEATURES": features,
         "STATE": state,
@@ -366,7 +367,7 @@ static void offload_gym_encode(offload_gym_memory *memory)
 /* Fills the state before task i is placed, up to the options. */
 static void offload_gym_write_state(int i, const offload_gym_so_far *so_far, offload_gym_memory *memory)
 {
-    int at = 3, k, m;
+    int at = OFFLOAD_GYM_CORES_AT, k, m;
     memory->state[0] = offload_gym_squash(so_far->radio_s);
     memory->state[1] = offload_gym_squash(so_far->largest_s);
     memory->state[2] = (float)((double)(memory->num_tasks - i) / memory->num_tasks);

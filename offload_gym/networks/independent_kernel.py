@@ -35,7 +35,7 @@ from offload_gym.delay import (
 )
 from offload_gym.instances import CORES
 from offload_gym.lending import lent
-from offload_gym.observation import squash, state_size
+from offload_gym.observation import BEFORE_CORES, squash, state_size
 from offload_gym.solvers.local_search import NO_MOVES, refine_decision
 
 LANES = 8  # outputs of a layer that are computed at a time; its outputs are padded to a multiple
@@ -253,7 +253,7 @@ def _lay_out(n, plan):
     scratch = state_at + state_size(total_cores, num_locations, False, plan.roll_outs == SHOWN) + CHAINS
     # Vectors that lie across two cache lines are slow.
     scratch = -(-scratch // LANES) * LANES
-    return Layout(features, row, later, head, row_at, state_at, state_at + 3 + total_cores, scratch)
+    return Layout(features, row, later, head, row_at, state_at, state_at + BEFORE_CORES + total_cores, scratch)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
@@ -425,7 +425,7 @@ def _write_state(i, so_far, memory):
     values[at + np.uint64(1)] = squash(so_far.largest_s)
     values[at + np.uint64(2)] = (memory.num_tasks - i) / memory.num_tasks
     for c in range(np.uint64(len(free_s))):
-        values[at + np.uint64(3) + c] = squash(free_s[c])
+        values[at + np.uint64(BEFORE_CORES) + c] = squash(free_s[c])
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")

@@ -22,7 +22,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from offload_gym.delay import MEAN, PATH, RETURN, RUN, SEND, accumulate, is_priced
+from offload_gym.delay import COST, MAKESPAN, MEAN, PATH, RETURN, RUN, SEND, accumulate, is_priced
 
 # A partial schedule is given up when its bound is within this factor of the best decision known, so that rounding
 # never keeps equals alive.
@@ -250,6 +250,8 @@ def lower_bound(problem, start, objective, high_s):
             tabulate_sums(problem.times, 0, (start.core_s[0] < np.inf).sum() == 1, sums_s)
             total_s = max(total_s, least_sum(sums_s, 0, start.radio_s, scratch.first_free_s[0]))
         return min(total_s, high_s)
+    if objective not in (MAKESPAN, COST):
+        return 0.0
     price_s = run_price = send_price = 0.0
     if is_priced(objective):
         price_s = least_prices(problem, 0)[0]

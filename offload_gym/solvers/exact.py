@@ -22,7 +22,7 @@ from offload_gym.delay import (
     objective_code,
     open_decision,
     open_instance,
-    per_value,
+    seconds,
 )
 from offload_gym.instances import INTEGER, Batch, Instances, check_count
 from offload_gym.lending import lent
@@ -102,7 +102,7 @@ def exact_kernel(arrays, objective, max_nodes, first, last, found):
         decision = open_decision(batch, b, found.decisions)
         value_s, found.nodes[b], found.optimal[b] = solve_one(problem, decision, start, objective, max_nodes, work.room)
         bound_s = value_s if found.optimal[b] else lower_bound(problem, start, objective, value_s)
-        found.lower_bound_s[b] = bound_s / per_value(objective, len(decision), batch.power[b])
+        found.lower_bound_s[b] = seconds(objective, bound_s, len(decision), batch.power[b])
 
 
 def exact(instances: Instances, objective: str = "makespan") -> NDArray[np.int64]:

@@ -237,7 +237,7 @@ def pareto_search(problem, best, best_s, start, objective, max_nodes, width):
             return best_s, nodes, False
         left_s = latest_completion(objective, limit_s - price_s[first], state[VALUE])
         _tabulate_arrivals(times, first, state, core_at, left_s, arrival_s, tail_s)
-        weights = _weights(times, first, state, core_at, best_s)
+        weights = _weights(times, first, state, core_at, latest_completion(objective, best_s, 0.0))
         limits = Limits(limit_s, price_s, sums_s, arrival_s, tail_s, weights)
         best_s, made, complete = _pass(problem, best, best_s, root, objective, limits, width)
         nodes += made
@@ -272,6 +272,7 @@ def _pass(problem, best, best_s, root, objective, limits, width):
     """
     times, first, core_at = problem.times, root.first, root.core_at
     limit_s, price_s, sums_s, arrival_s, tail_s, weights = limits
+    latest_s = latest_completion(objective, limit_s, 0.0)  # no completion of a better schedule is later
     n, num_locations = times.shape[:2]
     size = len(root.state)
     states, new_states = np.empty((width, size)), np.empty((width, size))
@@ -301,7 +302,7 @@ def _pass(problem, best, best_s, root, objective, limits, width):
                     take_sorted(child, core_at[k], core_at[k + 1], finish_s)
                     left_s = latest_completion(objective, limit_s - (paid_s + price_s[i + 1]), value_s)
                     used_s = _level(
-                        child, core_at, n - i - 1, arrival_s[i + 1], tail_s[i + 1], left_s, limit_s, weights
+                        child, core_at, n - i - 1, arrival_s[i + 1], tail_s[i + 1], left_s, latest_s, weights
                     )
                     key[made] = value_s + paid_s + used_s
                 origin[made, 0], origin[made, 1] = s, k
