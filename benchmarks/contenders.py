@@ -70,7 +70,7 @@ def contenders(
         if ("student" in name or "teacher" in name) and objective in COMPLETION_OBJECTIVES:
             tried = (ROLL_OUT,) if policy.keep_best and not policy.network.roll_outs else ()
             for behind in (*tried, *MOVES):
-                refined = load_policy(path, behind, objective=objective)
+                refined = load_policy(path, behind, objective=objective if behind in MOVES else None)
                 candidates.append(Contender(f"{name}+{behind}", refined, policy.num_parameters))
     fitting = []
     for contender in candidates:
