@@ -471,7 +471,7 @@ def device_times(problem, decision, i, k):
     return 0.0, send_s
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def energy_price(problem, decision, i, k):
     """What the energy of task ``i`` at ``k`` adds to a value with a price, in terms of a second of makespan."""
     run_s, send_s = device_times(problem, decision, i, k)

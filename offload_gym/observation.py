@@ -192,6 +192,7 @@ def _write_roll_outs(problem, decision, start, epoch, links, finish_s, state):
     n, num_locations = problem.times.shape[:2]
     i, per_s = start.first, 1.0 / epoch.scale_s
     trial, trial_room = decision.copy(), Room(finish_s.copy(), np.empty_like(start.core_s))
+    so_far = Room(finish_s, start.core_s)
     if links is not None:
         scratch = new_scratch(problem)
     placed_s = 0.0  # sum of the completions of the tasks before i
@@ -199,8 +200,8 @@ def _write_roll_outs(problem, decision, start, epoch, links, finish_s, state):
         placed_s += finish_s[j] + problem.times[j, decision[j], RETURN]
     for k in range(num_locations):
         trial[i] = k
+        placed = place(problem, trial, i, k, start.radio_s, so_far)
         copy_table(start.core_s, trial_room.free_s)
-        placed = place(problem, trial, i, k, start.radio_s, trial_room)
         take(trial_room, i, k, placed)
         so_far_s, total_so_far_s = max(start.value_s, placed.completion_s), placed_s + placed.completion_s
         largest_s, total_s = complete_greedily(problem, trial, i + 1, placed.radio_s, trial_room)
