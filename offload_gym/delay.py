@@ -479,6 +479,16 @@ def energy_price(problem, decision, i, k):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def extend(problem, decision, start, objective, room):
+    """Place task ``start.first`` where ``decision`` has it, behind the schedule in ``room``: the ``Start`` after it."""
+    i = start.first
+    placed = place(problem, decision, i, decision[i], start.radio_s, room)
+    take(room, i, decision[i], placed)
+    value_s = accumulate(objective, start.value_s, placed.completion_s)
+    return Start(i + 1, placed.radio_s, value_s, room.free_s)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def place_tasks(problem, decision, first, last, tally, objective, room):
     """Place tasks ``first``, ..., ``last - 1`` behind the schedule in ``room``; the ``Tally`` with them in it."""
     radio_s, value_s, makespan_s, run_s, send_s = tally

@@ -18,6 +18,7 @@ from offload_gym.delay import (
     accumulate,
     check_decisions,
     energy_price,
+    extend,
     is_priced,
     new_workspace,
     objective_code,
@@ -136,10 +137,7 @@ def _label(arrays, objective, explore, labels):
                 k = decision[i] if optimal_so_far else alternative_s[i].argmin()
             optimal_so_far = optimal_so_far and k == decision[i]
             prefix[i] = k
-            placed = place(problem, prefix, i, k, start.radio_s, so_far)
-            take(so_far, i, k, placed)
-            value_s = accumulate(objective, start.value_s, placed.completion_s)
-            start = Start(i + 1, placed.radio_s, value_s, so_far.free_s)
+            start = extend(problem, prefix, start, objective, so_far)
             if is_priced(objective):
                 price_s += energy_price(problem, prefix, i, k)
 

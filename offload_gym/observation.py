@@ -21,6 +21,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from offload_gym.delay import (
+    MAKESPAN,
     PATH,
     RETURN,
     RUN,
@@ -29,6 +30,7 @@ from offload_gym.delay import (
     Start,
     check_decisions,
     copy_table,
+    extend,
     new_workspace,
     open_instance,
     place,
@@ -285,18 +287,6 @@ def open_epoch(batch, b, links, work, scratch):
     return problem, Start(0, start.radio_s, 0.0, work.room.free_s), Epoch(batch.locations[b], scale_s)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def next_start(problem, decision, start, room):
-    """Place task ``start.first`` where ``decision`` has it, whose cores are those of ``room``: the ``Start`` after it.
-
-    The values of these starts are makespans.
-    """
-    i = start.first
-    placed = place(problem, decision, i, decision[i], start.radio_s, room)
-    take(room, i, decision[i], placed)
-    return Start(i + 1, placed.radio_s, max(start.value_s, placed.completion_s), room.free_s)
-
-
 @njit(cache=True, nogil=True, error_model="numpy")
 def _epoch_observations(arrays, all_links, prefixes, rows, states):
     """Fill ``rows`` (B, n, row size) and ``states`` (B, n, state size) of all steps along ``prefixes`` (B, n)."""
@@ -312,7 +302,7 @@ def _epoch_observations(arrays, all_links, prefixes, rows, states):
         for i in range(len(prefix)):
             write_row(problem.times, links, i, epoch.scale_s, rows[b, i], 0)
             write_state(problem, prefix, start, epoch, links, work.room.finish_s, states[b, i])
-            start = next_start(problem, prefix, start, work.room)
+            start = extend(problem, prefix, start, MAKESPAN, work.room)
 
 
 def epoch_observations(

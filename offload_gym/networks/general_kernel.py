@@ -11,12 +11,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from offload_gym.delay import Start, new_workspace, open_decision
+from offload_gym.delay import MAKESPAN, Start, extend, new_workspace, open_decision
 from offload_gym.instances import CORES, Batch
 from offload_gym.lending import lent
 from offload_gym.observation import (
     links_of,
-    next_start,
     open_epoch,
     row_size,
     state_size,
@@ -173,7 +172,7 @@ def _decide(problem, decision, start, epoch, links, room, nets, buffers):
         # Without an encoder, the joint form's one pass gives the scores of all tasks.
         decision[i] = _argmax(buffers.x, 0 if encoded or not nets.joint else i * num_locations, num_locations)
         if not nets.joint:
-            start = next_start(problem, decision, start, room)
+            start = extend(problem, decision, start, MAKESPAN, room)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -14,11 +14,11 @@ from offload_gym.delay import (
     OBJECTIVES,
     Room,
     Start,
-    accumulate,
     check_decisions,
     copy_table,
     energy_price,
     evaluate,
+    extend,
     is_priced,
     new_workspace,
     objective_code,
@@ -56,10 +56,9 @@ def improve(problem, decision, start, objective, room):
         flip_i = -1
         flip_k = 0
         copy_table(start.core_s, before.free_s)
-        radio_s, value_s, paid_s = start.radio_s, start.value_s, 0.0
+        rest, paid_s = Start(start.first, start.radio_s, start.value_s, before.free_s), 0.0
         for i in range(start.first, n):
             here = decision[i]
-            rest = Start(i, radio_s, value_s, before.free_s)
             for k in range(num_locations):
                 if k != here:
                     decision[i] = k
@@ -67,10 +66,7 @@ def improve(problem, decision, start, objective, room):
                     if flipped_s < best_s:
                         best_s, flip_i, flip_k = flipped_s, i, k
             decision[i] = here
-            placed = place(problem, decision, i, here, radio_s, before)
-            take(before, i, here, placed)
-            radio_s = placed.radio_s
-            value_s = accumulate(objective, value_s, placed.completion_s)
+            rest = extend(problem, decision, rest, objective, before)
             if is_priced(objective):
                 paid_s += energy_price(problem, decision, i, here)
         if flip_i < 0:
@@ -83,13 +79,12 @@ def _swap(problem, decision, best_s, start, objective, room):
     """Let the two tasks trade places whose swap helps most, in place; returns whether one does."""
     n = len(decision)
     before = Room(room.finish_s, start.core_s.copy())  # the schedule before task i
-    radio_s, value_s, paid_s = start.radio_s, start.value_s, 0.0
+    rest, paid_s = Start(start.first, start.radio_s, start.value_s, before.free_s), 0.0
     swap_i = swap_j = -1
     # Sums in another order differ by rounding: without a margin, equal tasks could trade places for ever.
     best_s *= 1.0 - 1e-12
     for i in range(n):
         here = decision[i]
-        rest = Start(i, radio_s, value_s, before.free_s)
         for j in range(i + 1, n):
             if decision[j] != here:
                 decision[i], decision[j] = decision[j], here
@@ -97,10 +92,7 @@ def _swap(problem, decision, best_s, start, objective, room):
                 decision[i], decision[j] = here, decision[i]
                 if swapped_s < best_s:
                     best_s, swap_i, swap_j = swapped_s, i, j
-        placed = place(problem, decision, i, here, radio_s, before)
-        take(before, i, here, placed)
-        radio_s = placed.radio_s
-        value_s = accumulate(objective, value_s, placed.completion_s)
+        rest = extend(problem, decision, rest, objective, before)
         if is_priced(objective):
             paid_s += energy_price(problem, decision, i, here)
     if swap_i >= 0:
