@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numba.extending import register_jitable
 from numpy.random import Generator, SeedSequence
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from offload_gym.applications.application import Application
 from offload_gym.applications.presets import CCR_BPS, CCR_HZ
 from offload_gym.applications.random_graphs import num_graph_uniforms, random_edges
+from offload_gym.compilation import inlined, kernel
 from offload_gym.estimates import as_last_measured, check_noise, estimate_instances
 from offload_gym.instances import (
     CORES,
@@ -71,7 +71,7 @@ class Sizes(NamedTuple):
     tasks: int  # uniform numbers of an epoch's tasks
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _between(bounds, u):
     return bounds.low + u * (bounds.high - bounds.low)
 
@@ -82,12 +82,12 @@ def next_latent(latent, innovation, correlation):
     return correlation * latent + math.sqrt(1.0 - correlation**2) * innovation
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _gaussian_cdf(z):
     return 0.5 * math.erfc(-z / math.sqrt(2.0))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def draw_machines(ranges, cores, u, locations, rates):
     """Fill all of ``locations`` (K, 6) that stays during an episode, from uniform numbers.
 
@@ -122,7 +122,7 @@ def draw_machines(ranges, cores, u, locations, rates):
         rates[k, 1] = rates[k, 0] * downlink_ratio
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def draw_tasks(parameters, u, batch, b, has_edge):
     """Fill the tasks and the graph of epoch ``b`` of a ``Batch`` from uniform numbers; returns the number of tasks.
 
@@ -186,7 +186,7 @@ def draw_tasks(parameters, u, batch, b, has_edge):
     return count
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def set_state(parameters, latent, time_s, rates, batch, b):
     """Set rates and backlogs of epoch ``b`` of a ``Batch`` from the latent vector (1 + K) or the trace.
 
@@ -212,13 +212,13 @@ def set_state(parameters, latent, time_s, rates, batch, b):
     return radio_backlog_s
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def new_has_edge(parameters, n):
     """Scratch space of ``draw_tasks``: (n, n) where the scenario has random graphs, else (0, 0)."""
     return np.empty((n, n) if parameters.graph_jump > 0 else (0, 0), dtype=np.bool_)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _draw_independent(parameters, num_machines, later_s, u, latent, arrays):
     """Fill the ``Batch`` of ``arrays`` from u (B, num_machines + those of the tasks) and latent (B, 1 + K)."""
     parameters, batch = Parameters(*parameters), Batch(*arrays)
