@@ -205,7 +205,7 @@ class Instances:
         changed = Instances(**kept)
         if self.edge_parent.shape[1] == 0 and np.shape(bits) == self.edge_bits.shape:
             return changed
-        made = changed._with_edges(self.edge_start, self.edge_parent, bits)
+        made = changed.with_packed_edges(self.edge_start, self.edge_parent, bits, warn=False)
         if fields.keys() & set(TASK_FIELDS):
             _warn_of_unused_sizes(made)
         return made
@@ -235,7 +235,9 @@ class Instances:
             joined.append(np.concatenate(arrays))
         return cls.from_batch(Batch(*joined))
 
-    def with_packed_edges(self, edge_start: ArrayLike, edge_parent: ArrayLike, edge_bits: ArrayLike) -> Instances:
+    def with_packed_edges(
+        self, edge_start: ArrayLike, edge_parent: ArrayLike, edge_bits: ArrayLike, *, warn: bool = True
+    ) -> Instances:
         """The same tasks and locations with dependencies that may differ from instance to instance.
 
         Args:
@@ -244,15 +246,11 @@ class Instances:
             edge_parent: (B, E) integers: the parent of each edge, increasing for each child and below it; E is the
                 largest number of edges, and entries beyond an instance's edges are ignored.
             edge_bits: (B, E) bits that each edge carries, finite, >= 0.
+            warn: whether sizes that then have no effect give the constructor's warning; not where it was given before.
 
         Raises:
             ValueError: one sentence with the field, the value and the bound.
         """
-        made = self._with_edges(edge_start, edge_parent, edge_bits)
-        _warn_of_unused_sizes(made)
-        return made
-
-    def _with_edges(self, edge_start: ArrayLike, edge_parent: ArrayLike, edge_bits: ArrayLike) -> Instances:
         size, n = self.tasks.shape[:2]
         given = {"edge_start": edge_start, "edge_parent": edge_parent, "edge_bits": edge_bits}
         start, parent, bits = (_numbers(name, values) for name, values in given.items())
@@ -281,7 +279,10 @@ class Instances:
             edge_parent=np.where(used, parent, 0).astype(np.int64),
             edge_bits=np.where(used, bits, 0.0),
         )
-        return Instances.from_batch(packed)
+        made = Instances.from_batch(packed)
+        if warn:
+            _warn_of_unused_sizes(made)
+        return made
 
     def __len__(self) -> int:
         return len(self.tasks)
@@ -466,17 +467,17 @@ def _warn_of_unused_sizes(instances: Instances) -> None:
     row, edge = np.nonzero(np.arange(parent.shape[1]) < start[:, -1:])
     has_children = np.zeros(instances.tasks.shape[:2], dtype=np.bool_)
     has_children[row, parent[row, edge]] = True
-    for name, unused, relatives, would in (
-        ("input_bits", start[:, 1:] > start[:, :-1], "parents", "to it would send them"),
-        ("output_bits", has_children, "children", "from it would return them"),
+    for name, unused, relatives, edge_to, would in (
+        ("input_bits", start[:, 1:] > start[:, :-1], "parents", "to", "send"),
+        ("output_bits", has_children, "children", "from", "return"),
     ):
         bits = getattr(instances, name)
         found = np.argwhere(unused & (bits > 0))
         if len(found):
             b, i = found[0].tolist()
             warnings.warn(
-                f"{name}[{b}, {i}] is {bits[b, i]} and has no effect, as task {i} has {relatives}; a task without work "
-                f"and {relatives}, and an edge with as many bits {would}",
+                f"{name}[{b}, {i}] is {bits[b, i]} and has no effect, as task {i} has {relatives}; a task without "
+                f"{relatives} and work, with an edge of as many bits {edge_to} task {i}, would {would} them",
                 stacklevel=3,
             )
             return

@@ -107,15 +107,12 @@ def test_what_graphviz_draws_by_is_left_out(tmp_path):
 
 
 def test_defaults_hold_for_what_comes_after_them(tmp_path):
-    text = "digraph { edge [size=4]; a [size=1]; node [size=2]; a -> b; { node [size=3]; edge [size=5]; b -> {c d} } e }"
+    text = (
+        "digraph { edge [size=4]; a [size=1]; node [size=2]; a -> b; { node [size=3]; edge [size=5]; b -> {c d} } e }"
+    )
     application = read_text(tmp_path, text)
-    assert dict(zip(application.task_names, application.workload_cycles, strict=True)) == {
-        "a": 1,
-        "b": 2,
-        "c": 3,
-        "d": 3,
-        "e": 2,
-    }
+    work = dict(zip(application.task_names, application.workload_cycles, strict=True))
+    assert work == {"a": 1, "b": 2, "c": 3, "d": 3, "e": 2}
     assert application.edge_bits == (32, 40, 40)  # 8 bits for each of 4, 5 and 5 bytes
 
 

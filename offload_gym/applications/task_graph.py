@@ -70,9 +70,9 @@ def with_transfers(tasks: Sequence[Task], edges: Sequence[Edge]) -> tuple[list[T
 
     The input of a task with parents becomes that of a new task before it, "<name> input", and goes on along an edge of
     as many bits. The output of a task with children goes along an edge to a new task after it, "<name> output", which
-    returns it. With such tasks on the device the data leaves it, or comes back, as an input or output of its own would.
-    Tasks that send are listed first and those that receive last: then one without work that waits for its data keeps
-    no core from a task with work.
+    returns it. With such tasks on the device the data leaves it, or comes back, as an input or output of its own would,
+    but for the device's backlog, which they wait for. Tasks that send are listed first and those that receive last:
+    then one without work that waits for its data keeps no core from a task with work.
     """
     parents, children = {parent for parent, _, _ in edges}, {child for _, child, _ in edges}
     taken = {task.name for task in tasks}
