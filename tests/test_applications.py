@@ -270,6 +270,11 @@ def test_a_networkx_graph_with_data_for_an_inner_task():
         ({}, {"data_bits": 9}, "has the unknown attribute 'data_bits'; it may have bits, did you mean 'bits'?"),
         ({}, {"Bits": 9}, "has the unknown attribute 'Bits'; it may have bits, did you mean 'bits'?"),
         ({}, {"bits": 9, "kind": "x"}, "the edge '1' -> '2' has the unknown attribute 'kind'; it may have bits"),
+        (
+            {"owner": 9},
+            {},
+            "it may have input_bits, output_bits, workload_cycles (rename={'owner': None} says that it is nothing)",
+        ),
         ({"cycles": 9}, {}, "task '1' has the unknown attribute 'cycles'; it may have input_bits, output_bits, "),
         ({"Input_Bits": 9}, {}, "did you mean 'input_bits'?"),
         ({}, {"bits": "9"}, "bits of the edge '1' -> '2' is '9'; it must be a number"),

@@ -74,8 +74,7 @@ def _advice(name: Any, known: Sequence[str]) -> str:
     """What an attribute may be, and how to say so."""
     close = difflib.get_close_matches(str(name).lower(), known, n=1, cutoff=0.5)
     meant = f", did you mean {close[0]!r}?" if close else ""
-    guess = close[0] if close else known[0]
-    return (
-        f"it may have {', '.join(known)}{meant} (rename={{{name!r}: {guess!r}}} says that it is {guess}, "
-        f"rename={{{name!r}: None}} that it is nothing)"
-    )
+    guess = close[0] if close else known[0] if len(known) == 1 else None
+    reads = f"rename={{{name!r}: {guess!r}}} says that it is {guess}, " if guess else ""
+    says = "" if reads else "says "
+    return f"it may have {', '.join(known)}{meant} ({reads}rename={{{name!r}: None}} {says}that it is nothing)"
