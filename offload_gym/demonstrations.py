@@ -372,4 +372,4 @@ def _checked_instances(
         radio_backlog_s=radio_backlog_s,
         task_counts=fields["task_counts"],
         **dict(zip(POWER_FIELDS, power.T, strict=True)),
-    ).with_packed_edges(fields["edge_start"], fields["edge_parent"], fields["edge_bits"])
+    ).with_packed_edges(fields["edge_start"], fields["edge_parent"], fields["edge_bits"], warn=False)

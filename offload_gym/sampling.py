@@ -180,6 +180,7 @@ def draw_tasks(parameters, u, batch, b, has_edge):
                 if graph[parent, child]:
                     edge_parent[e] = parent
                     edge_bits[e] = bits_a_cycle * tasks[parent, WORKLOAD] * (0.5 + for_bits[e])
+                    tasks[child, INPUT] = tasks[parent, OUTPUT] = 0.0  # what they send goes along the edge
                     e += 1
         for i in range(count, n + 1):
             edge_start[i] = e
