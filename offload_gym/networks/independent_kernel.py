@@ -37,7 +37,7 @@ from offload_gym.delay import (
 from offload_gym.instances import CORES
 from offload_gym.lending import lent
 from offload_gym.observation import BEFORE_CORES, squash, state_size
-from offload_gym.solvers.local_search import NO_MOVES, refine_decision
+from offload_gym.solvers.local_search import refine_decision
 
 LANES = 8  # outputs of a layer that are computed at a time; its outputs are padded to a multiple
 CHAINS = 4  # sums that are kept apart, as an addition has to wait for the one before; inputs are padded to a multiple
@@ -123,8 +123,6 @@ class Plan(NamedTuple):
     keep_best: bool  # the decision is the best of all schedules that were tried
     roll_outs: int  # NOT_TRIED, TRIED or SHOWN
     objective: int
-    search_objective: int  # of local search behind it
-    search_moves: int
     code: int  # numbers in an encoding
     encoder_layers: int
     head_layers: int
@@ -143,13 +141,11 @@ def make_plan(
     head: Layers,
     keep_best: bool,
     objective: int,
-    search: tuple[int, int],
     roll_outs: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """A network as two arrays, what ``decide_independent`` takes: the integers of a ``Plan`` and padded weights.
 
-    ``search`` is the objective and the moves of local search behind it. Without layers each task goes where the
-    roll-out is best. An array of integers reaches a kernel in a fraction of the
+    Without layers each task goes where the roll-out is best. An array of integers reaches a kernel in a fraction of the
     time that a named tuple takes.
     """
     layers, parts, at = [], [np.empty(0, dtype=np.float32)], 0
@@ -161,7 +157,7 @@ def make_plan(
         parts.append(padded.ravel())
         at += padded.size
     code = len(encoder[-1][1]) if encoder else 0
-    numbers = [len(cores), joint, keep_best, roll_outs, objective, *search, code, len(encoder), len(head)]
+    numbers = [len(cores), joint, keep_best, roll_outs, objective, code, len(encoder), len(head)]
     weights = _aligned(sum(part.size for part in parts))
     np.concatenate(parts, out=weights)
     return np.array([*numbers, *itertools.accumulate(cores, initial=0), *layers], dtype=np.int64), weights
@@ -180,8 +176,6 @@ def unpack_plan(numbers, weights):
         numbers[5],
         numbers[6],
         numbers[7],
-        numbers[8],
-        numbers[9],
         lent(numbers[CORE_AT:layers_at]),
         lent(numbers[layers_at:]),
         lent(weights),
@@ -596,7 +590,7 @@ def _commit(best, so_far, plan, memory):
 
 
 @kernel
-def _refine(times, own, best, radio_s, core_s, plan):
+def _refine(times, own, best, radio_s, core_s, plan, search):
     """Improve the decision ``best`` by local search, and ``own`` where it is another; the better one is in ``best``."""
     count, num_locations, core_at = len(best), plan.num_locations, plan.core_at
     own_differs, max_cores = False, 0
@@ -617,7 +611,7 @@ def _refine(times, own, best, radio_s, core_s, plan):
         np.zeros(2),
     )
     start, room = Start(0, radio_s, 0.0, table_s), Room(np.empty(count), free_s)
-    objective, moves = plan.search_objective, plan.search_moves
+    objective, moves = search
     value = refine_decision(problem, best, start, objective, moves, room)
     # From the worse start the better end may be reached.
     if own_differs and refine_decision(problem, own, start, objective, moves, room) < value:
@@ -625,10 +619,11 @@ def _refine(times, own, best, radio_s, core_s, plan):
 
 
 @kernel
-def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts, plan, weights, decisions):
+def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts, plan, weights, search, decisions):
     """Fill ``decisions`` (B, n); returns whether all instances have the cores that the network knows.
 
-    ``plan`` and ``weights`` come from ``make_plan``. A network of the sequential form is asked once a task. Where the
+    ``plan`` and ``weights`` come from ``make_plan``. ``search`` is the objective and the moves of local search behind
+    the network, or None, and then numba compiles none. A network of the sequential form is asked once a task. Where the
     best schedule is kept, it is the best of all that were tried: greedy's, what the choices of the network lead to, and
     the greedy completions of all choices where they are made ("fortified" roll-outs, Bertsekas, Tsitsiklis and Wu
     1997), so that it is never worse than greedy.
@@ -650,7 +645,7 @@ def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts
             _encode(plan, memory)
         so_far = _choose(best, start, plan, memory)
         _commit(best, so_far, plan, memory)
-        if plan.search_moves != NO_MOVES:
+        if search is not None:
             times, own = memory.times[: memory.num_tasks], memory.decision[: memory.num_tasks]
-            _refine(times, own, best[: memory.num_tasks], start.radio_s, memory.core_s, plan)
+            _refine(times, own, best[: memory.num_tasks], start.radio_s, memory.core_s, plan, search)
     return True
