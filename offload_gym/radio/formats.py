@@ -247,7 +247,8 @@ def _times(table: Table, rates: int) -> _Times | None:
 def _values(table: Table, rates: _Rates) -> NDArray[np.float64]:
     """The rates in bits a second; NaN where one is missing."""
     bound = f"a number, at least 0 and at most {MOST_BPS:.0e} bit/s"
-    rate_bps = table.parsed(rates.column, bound) * rates.unit_bps
+    with np.errstate(over="ignore"):  # what is infinite is above the bound
+        rate_bps = table.parsed(rates.column, bound) * rates.unit_bps
     wrong = (rate_bps < 0) | (rate_bps > MOST_BPS)
     if wrong.any():
         raise table.wrong(int(wrong.argmax()), rates.column, bound)
@@ -273,11 +274,13 @@ def _at_times(table: Table, rates: _Rates, times: _Times) -> Trace:
     said = f"{rates.said} at {times.said}"
     if not there.all():
         said += f", {np.sum(~there):,} of them missing"
+    # The end of the trace is that of the file, also where its last values are missing.
+    lasts_s = np.diff(np.unique(times.start_s))
+    duration_s = float(times.start_s[-1] + (lasts_s[-1] if len(lasts_s) else 1.0))
     start_s, position, count = np.unique(times.start_s[there], return_inverse=True, return_counts=True)
     mean_bps = np.asarray(np.bincount(position, rate_bps[there]) / count, dtype=np.float64)
     start_s[0] = 0.0  # where the first values are missing
-    lasts_s = np.diff(start_s)
-    if len(lasts_s) and lasts_s.max() > max(LONG_GAP_S, 10 * np.median(lasts_s)):
+    lasts_s = np.diff(np.append(start_s, duration_s))
+    if lasts_s.max() > max(LONG_GAP_S, 10 * np.median(lasts_s)):
         said += f" (a gap of {lasts_s.max():.4g} s after {start_s[lasts_s.argmax()]:.4g} s)"
-    duration_s = float(start_s[-1] + (lasts_s[-1] if len(lasts_s) else 1.0))
     return Trace(said, int(there.sum()), start_s, mean_bps, duration_s)
