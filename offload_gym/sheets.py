@@ -40,7 +40,7 @@ def rows_of(text: str, source: str) -> list[tuple[int, list[str]]]:
 
 def number_of(cell: str, decimal_comma: bool = False) -> float:
     """The number in a cell; ValueError where it is none. ``decimal_comma``: 12,5 is 12.5."""
-    if decimal_comma and re.fullmatch(r"[^.,]*,[^.,]*", cell):
+    if decimal_comma and "," in cell and re.fullmatch(r"[^.,]*,[^.,]*", cell):
         cell = cell.replace(",", ".")
     if "_" in cell:  # Python reads 1_000 as a number
         raise ValueError(cell)

@@ -199,6 +199,9 @@ def test_a_trace_is_said_in_one_line(tmp_path):
     assert trace.start_s.tolist() == [0, 2, 3, 4, 64]
     assert trace.rate_bps.tolist() == [4e6, 0, 4e6, 2e6, 1e6]
     assert isinstance(trace, offload_gym.Trace)
+    # so is that no column was taken for a time
+    trace = load_trace(written(tmp_path, "Zeit;mbps\n0;1\n5;2\n"))
+    assert trace.taken_for == "'mbps' in Mbit/s, 1 s apart (no column is a time)"
     # Unix times in ms are said; packets are the samples of Mahimahi
     assert "Unix times in ms of 'ts'" in load_trace(written(tmp_path, "ts,mbps\n1453121790686,1\n")).taken_for
     trace = load_trace(written(tmp_path, "500\n1000\n1000\n"))

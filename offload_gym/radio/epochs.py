@@ -34,17 +34,12 @@ class Recording(NamedTuple):
     trace_step_s: float | None = None
 
     def traces(self) -> dict[str, Trace]:
-        """The trace of each recorded link.
+        """The trace of each recorded link; read once in a process while the files stay as they are.
 
         Raises:
             ValueError: see ``load_trace``.
         """
-        traces = {"uplink": load_trace(self.trace_path, self.trace_column, self.trace_unit, self.trace_step_s)}
-        if self.downlink_trace_path is not None:
-            column = self.downlink_trace_column
-            read = load_trace(self.downlink_trace_path, column, self.trace_unit, self.trace_step_s, "downlink")
-            traces["downlink"] = read
-        return traces
+        return _traces_of(self, *self._modified_ns())
 
     def summaries(self) -> Iterable[str]:
         """A line on each trace: what it was taken for."""
@@ -53,7 +48,7 @@ class Recording(NamedTuple):
             yield f"{link} {path}: {trace.summary}"
 
     def seconds(self) -> NDArray[np.float64]:
-        """The rates of each second, for epochs; read once in a process while the files stay as they are.
+        """The rates of each second, for epochs.
 
         Returns:
             (seconds, 3): the uplink rate in bits a second and the seconds until it holds, as ``fill_outages`` gives
@@ -62,16 +57,25 @@ class Recording(NamedTuple):
         Raises:
             ValueError: see ``load_trace``; or no second has a rate.
         """
-        try:
-            modified = [os.stat(path).st_mtime_ns for path in self[:2] if path is not None]
-        except OSError:
-            self.traces()  # which says what is wrong
-            raise
-        return _seconds_of(self, *modified)
+        return _seconds_of(self, *self._modified_ns())
+
+    def _modified_ns(self) -> list[int]:
+        """When each file was last written; none of one that is not there, which is an error where it is read."""
+        return [os.stat(path).st_mtime_ns for path in self[:2] if path is not None and os.path.exists(path)]
 
 
 # Fields of a scenario that belong to radio="trace" alone, and are None otherwise.
 RECORDING_FIELDS = Recording._fields
+
+
+@lru_cache(maxsize=16)
+def _traces_of(recording: Recording, *_modified_ns: int) -> dict[str, Trace]:
+    given = recording
+    traces = {"uplink": load_trace(given.trace_path, given.trace_column, given.trace_unit, given.trace_step_s)}
+    if given.downlink_trace_path is not None:
+        path, column = given.downlink_trace_path, given.downlink_trace_column
+        traces["downlink"] = load_trace(path, column, given.trace_unit, given.trace_step_s, "downlink")
+    return traces
 
 
 @lru_cache(maxsize=16)

@@ -104,7 +104,7 @@ def load_trace(
         return _packets(table)
     rates = _rates(table, column, unit_bps, link)
     times = _times(table, rates.column) if step_s is None else None
-    trace = _at_steps(table, rates, float(step_s or 1.0)) if times is None else _at_times(table, rates, times)
+    trace = _at_steps(table, rates, step_s) if times is None else _at_times(table, rates, times)
     if trace.duration_s > MOST_S:
         hint = "the name of a column of times says their unit, as time_ms does; trace_step_s replaces the times"
         raise ValueError(f"{table.source} lasts {trace.duration_s:.4g} s; it must last at most {MOST_S:,.0f} ({hint})")
@@ -255,14 +255,15 @@ def _values(table: Table, rates: _Rates) -> NDArray[np.float64]:
     return rate_bps
 
 
-def _at_steps(table: Table, rates: _Rates, step_s: float) -> Trace:
+def _at_steps(table: Table, rates: _Rates, given_s: float | None) -> Trace:
     """Samples that are equally far apart."""
     rate_bps = _values(table, rates)
     if (missing := np.isnan(rate_bps)).any():
         raise table.wrong(int(missing.argmax()), rates.column, "a number, as the file has no times")
-    samples = len(rate_bps)
+    samples, step_s = len(rate_bps), float(given_s or 1.0)
     start_s = np.round(np.arange(samples) * step_s, ROUNDED)
-    return Trace(f"{rates.said}, {step_s:g} s apart", samples, start_s, rate_bps, samples * step_s)
+    why = " (no column is a time)" if given_s is None and len(table.header) > 1 else ""
+    return Trace(f"{rates.said}, {step_s:g} s apart{why}", samples, start_s, rate_bps, samples * step_s)
 
 
 def _at_times(table: Table, rates: _Rates, times: _Times) -> Trace:
