@@ -37,7 +37,6 @@ from offload_gym.instances import (
     Instances,
     check_count,
 )
-from offload_gym.radio import cached_trace
 from offload_gym.scenario import Scenario, as_scenario
 from offload_gym.seeds import check_seed
 
@@ -52,7 +51,7 @@ class Parameters(NamedTuple):
     task_types: NDArray[np.float64]  # (T, 3)
     cores: NDArray[np.int64]  # (K,)
     mean_backlog_s: NDArray[np.float64]  # (K,)
-    trace: NDArray[np.float64]  # (seconds, 2), or (0, 2) where the radio is random
+    trace: NDArray[np.float64]  # (seconds, 3), see ``Recording.seconds``, or (0, 3) where the radio is random
     fewest_tasks: int
     graph_jump: int  # 0 where there is no random graph
     application_tasks: NDArray[np.float64]  # (A, n, 3)
@@ -195,10 +194,10 @@ def set_state(parameters, latent, time_s, rates, batch, b):
     """
     locations, backlog_s = batch.locations[b], batch.core_backlog_s[b]
     ranges, trace, mean_backlog_s = parameters.ranges[0], parameters.trace, parameters.mean_backlog_s
-    radio_backlog_s = 0.0
+    radio_backlog_s, downlink_bps = 0.0, 0.0
     if len(trace) > 0:
         second = int(time_s)
-        uplink_bps, outage_s = trace[second % len(trace)]
+        uplink_bps, outage_s, downlink_bps = trace[second % len(trace)]
         radio_backlog_s = max(0.0, outage_s - (time_s - second))
     else:
         low, high = ranges.uplink_bps.low, ranges.uplink_bps.high
@@ -206,7 +205,8 @@ def set_state(parameters, latent, time_s, rates, batch, b):
     for k in range(len(mean_backlog_s)):
         if k > 0:
             locations[k, UPLINK] = uplink_bps * rates[k, 0]
-            locations[k, DOWNLINK] = uplink_bps * rates[k, 1]
+            # A recorded downlink differs from place to place as the uplink does.
+            locations[k, DOWNLINK] = downlink_bps * rates[k, 0] if downlink_bps > 0.0 else uplink_bps * rates[k, 1]
         backlog_s[k, 0] = 0.0
         if mean_backlog_s[k] > 0.0:
             backlog_s[k, 0] = -mean_backlog_s[k] * math.log(_gaussian_cdf(-latent[1 + k]))
@@ -235,7 +235,7 @@ def _draw_independent(parameters, num_machines, later_s, u, latent, arrays):
 
 def scenario_parameters(scenario: Scenario) -> tuple[Parameters, Sizes]:
     """A scenario as the arrays that the kernels read."""
-    trace = np.empty((0, 2)) if scenario.trace_path is None else cached_trace(scenario.trace_path)
+    trace = np.empty((0, 3)) if scenario.recording is None else scenario.recording.seconds()
     task_types = np.array(scenario.task_types, dtype=np.float64).reshape(-1, 3)
     graphs, n = scenario.graphs, scenario.most_tasks
     most_edges = max((len(graph.edges) for graph in graphs), default=0)

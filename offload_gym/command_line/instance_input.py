@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from offload_gym.command_line.field_names import OPTIONAL_FIELDS, REQUIRED_FIELDS
 from offload_gym.command_line.instances_csv import instances_of_csv
 from offload_gym.command_line.instances_json import instances_of_json
-from offload_gym.command_line.scenario_options import scenario_fields
+from offload_gym.command_line.scenario_options import made_scenario, scenario_fields
 from offload_gym.command_line.text_files import STANDARD_INPUT, parse_json, read_text, source_name
 from offload_gym.instances import Instances
 from offload_gym.sampling import sample_instances
@@ -77,7 +77,7 @@ def read_instances(options: argparse.Namespace) -> Given:
             if _is_scenario(data):
                 fields = scenario_fields(data, source)
                 try:
-                    scenario = make_scenario(**fields)
+                    scenario = made_scenario(fields)
                 except ValueError as error:
                     raise ValueError(f"{source}: {error}") from None
                 given = _drawn(scenario, options)
