@@ -201,7 +201,7 @@ def test_the_bare_steps_write_the_observations_of_the_environments(joint):
     num_steps, width = (1, 4) if joint else (7, 1)
     actions = np.random.default_rng(0).integers(0, 3, (num_steps, 5, width))
     observations = np.empty((5, observation_size(4, (1, 2, 8))), dtype=np.float32)
-    environments.bare_step(epochs, 0, 5, joint, actions, observations)
+    environments.bare_step(epochs, 0, 5, joint, True, actions, observations)
     # THEN the observation is that of the package
     prefixes = np.zeros((5, 4), dtype=np.int64)
     placed = 0 if joint else 3

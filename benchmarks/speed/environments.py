@@ -99,7 +99,7 @@ class Epochs(NamedTuple):
     scale_s: NDArray[np.float64]  # (N,)
 
 
-def bare_steps(joint: bool, num_envs: int, seed: int) -> Stepping:
+def bare_steps(joint: bool, num_envs: int, seed: int, roll_outs: bool = True) -> Stepping:
     """``NUM_SETS`` steps of ``num_envs`` environments, with kernel and observation alone.
 
     A step places all tasks of the epoch (Joint) or the next one (Sequential), and writes the observation. Where the
@@ -112,14 +112,15 @@ def bare_steps(joint: bool, num_envs: int, seed: int) -> Stepping:
     epochs = new_epochs(instances)
     rng = np.random.default_rng(seed_for("test", seed, 6))
     actions = rng.integers(0, instances.num_locations, (NUM_SETS, num_envs, NUM_TASKS if joint else 1))
-    observations = np.empty((num_envs, observation_size(NUM_TASKS, scenario.cores)), dtype=np.float32)
+    size = observation_size(NUM_TASKS, scenario.cores, roll_outs=roll_outs)
+    observations = np.empty((num_envs, size), dtype=np.float32)
     open_all(epochs)
     half = num_envs // 2
     pool = ThreadPoolExecutor(2)
 
     def run() -> None:
         for part in [
-            pool.submit(bare_step, epochs, start, stop, joint, actions, observations)
+            pool.submit(bare_step, epochs, start, stop, joint, roll_outs, actions, observations)
             for start, stop in ((0, half), (half, num_envs))
         ]:
             part.result()
@@ -170,7 +171,7 @@ def open_all(epochs):
 
 
 @njit(nogil=True)
-def bare_step(epochs, start, stop, joint, actions, observations):
+def bare_step(epochs, start, stop, joint, roll_outs, actions, observations):
     """Steps of the environments ``start``, ..., ``stop - 1`` with ``actions`` (S, N, n) or (S, N, 1)."""
     n = epochs.times.shape[1]
     core_s = np.empty(epochs.free_s.shape[1:])
@@ -189,5 +190,5 @@ def bare_step(epochs, start, stop, joint, actions, observations):
             if last == n:
                 _prepare(epochs, b, problem, core_s)
             schedule = Start(last % n, tally[0], tally[2], room.free_s)
-            epoch = Epoch(epochs.batch.locations[b], epochs.scale_s[b])
+            epoch = Epoch(epochs.batch.locations[b], epochs.scale_s[b], roll_outs)
             write_observation(problem, epochs.decision[b], schedule, epoch, None, room.finish_s, n, observations[b])
