@@ -48,6 +48,7 @@ from offload_gym.instances import (
     check_count,
     check_switch,
 )
+from offload_gym.lending import lent
 from offload_gym.observation import Epoch, links_of, new_links, open_epoch, write_observation, write_prices
 from offload_gym.sampling import Parameters, Sizes, as_instances, new_has_edge, scenario_parameters
 from offload_gym.scenario import Scenario
@@ -332,7 +333,8 @@ def step_fleet(parameters, rules, state, views, part, turn):
     Returns:
         The first of these environments whose action is no location, or -1. Then none of them has been stepped.
     """
-    parameters, rules, state, views, turn = Parameters(*parameters), rules[0], State(*state), View(*views), Turn(*turn)
+    parameters, rules = lent(Parameters(*parameters)), rules[0]
+    state, views, turn = lent(State(*state)), lent(View(*views)), lent(Turn(*turn))
     true, seen = _view(views, 0), _view(views, len(views.times) - 1)
     num_locations, n = true.locations.shape[1], state.tasks.shape[1]
     bad = _first_bad(turn.orders, turn.actions, part, num_locations)
