@@ -40,6 +40,26 @@ class Batch(NamedTuple):
     power: NDArray[np.float64]  # (B, 4), columns as in POWER_FIELDS
 
 
+class _Writable:
+    """The memory of an array, said to be writable."""
+
+    def __init__(self, array: NDArray) -> None:
+        self.array = array  # kept alive
+        interface = array.__array_interface__
+        self.__array_interface__ = interface | {"data": (interface["data"][0], False)}
+
+
+def for_kernels(array: NDArray) -> NDArray:
+    """An array that is only read, as kernels take it: without a copy, and of one type whatever it comes from.
+
+    Arrays that other processes share (memory maps of joblib, objects of Ray) are read-only, and of those numba would
+    compile every kernel anew.
+    """
+    if type(array) is np.ndarray and array.flags.writeable:
+        return array
+    return np.asarray(_Writable(array))
+
+
 class Instances:
     """A batch of B decision epochs, each with n tasks and K = num_edges + 2 locations.
 
@@ -154,7 +174,7 @@ class Instances:
 
     def _store(self, batch: Batch) -> None:
         self.batch = batch
-        self.arrays: tuple[Any, ...] = tuple(batch)  # what every kernel takes first
+        self.arrays: tuple[Any, ...] = tuple(map(for_kernels, batch))  # what every kernel takes first
         self.num_tasks = batch.tasks.shape[1]
         self.num_locations = batch.locations.shape[1]
         self.tasks, self.locations = batch.tasks, batch.locations
@@ -271,6 +291,9 @@ class Instances:
             edge_bits=np.where(used, bits, 0.0),
         )
         return Instances.from_batch(packed)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Instances.from_batch, (self.batch,)  # each array once
 
     def __len__(self) -> int:
         return len(self.tasks)
