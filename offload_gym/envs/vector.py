@@ -203,15 +203,15 @@ class VectorEpochEnv(VectorEnv):
         """One for each environment."""
         if seed is None:
             return [None] * self.num_envs
-        first = seed if isinstance(seed, int | np.integer) else None
-        given = [first] * self.num_envs if first is not None else list(seed) if np.iterable(seed) else [seed]
+        if isinstance(seed, int | np.integer) and not isinstance(seed, bool):
+            given: list[Any] = [int(seed) + b for b in range(self.num_envs)]
+        else:
+            given = [seed] if isinstance(seed, str) or not np.iterable(seed) else list(seed)
         for one in given:
             if one is not None and (not isinstance(one, int | np.integer) or isinstance(one, bool) or one < 0):
                 raise ValueError(f"seed has {one!r}; a seed must be a whole number, at least 0, or None")
         if len(given) != self.num_envs:
             raise ValueError(f"seed has {len(given)} numbers; it must have {self.num_envs}, one for each environment")
-        if first is not None:
-            return [int(first) + b for b in range(self.num_envs)]
         return [None if one is None else int(one) for one in given]
 
     def _keep(self, observations: NDArray[np.float32]) -> None:
