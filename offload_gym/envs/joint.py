@@ -78,8 +78,8 @@ class JointEnv(EpochEnv):
     zero. ``roll_outs=False`` leaves out what looks beyond the next task, ``options[k, 1]`` and all behind it, so that
     ``options`` is (K, 1) and what follows in the vector moves up.
     ``offload_gym.observation_layout.columns(scenario, objective, roll_outs)`` lists the vector number by number. The
-    fields are views of one vector, made anew in each step; ``FlattenObservation`` of the dict has the numbers of the flat
-    form, field by field in alphabetical order of their names.
+    fields are views of one vector, made anew in each step; ``FlattenObservation`` of the dict has the numbers of the
+    flat form, field by field in alphabetical order of their names.
 
     ## Reward
     Minus the epoch's latency in seconds under ``objective``: the largest completion time ("makespan"), the mean one
