@@ -222,7 +222,7 @@ def _checked_exploration(exploration: NDArray[np.int64], instances: Instances) -
     if wrong.any():
         b, i = np.argwhere(wrong)[0]
         raise ValueError(f"exploration[{b}, {i}] is {array[b, i]}; it must be from -1 to {last}")
-    return array.astype(np.int64)
+    return array.astype(np.int64, order="C")  # numba would compile the kernel anew for another order
 
 
 # Parameters: options of a public call that takes seconds; callers name them.

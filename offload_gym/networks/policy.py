@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,7 @@ class NetworkPolicy:
             raise ValueError(f"network is a {type(network).__name__}; it must be a Network, which load_network reads")
         if keep_best not in (None, True, False):
             raise ValueError(f"keep_best is {keep_best!r}; it must be True, False or None")
+        self._given = network, refine, keep_best, objective
         self.network = network
         self.num_parameters = network.num_parameters
         if refine is not None and refine not in REFINEMENTS:
@@ -105,6 +107,11 @@ class NetworkPolicy:
                 objective_code(trained_for),
                 self.roll_outs,
             )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Made anew from the network: another process may get arrays that cannot be written, for which numba would
+        # compile the kernels anew.
+        return NetworkPolicy, self._given
 
     def decide(self, instances: Instances) -> NDArray[np.int64]:
         """Decisions (B, n); ValueError where the instances are not of the shape the network was trained for."""
