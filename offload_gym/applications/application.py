@@ -12,7 +12,7 @@ import math
 import operator
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -161,17 +161,27 @@ class Application:
             raise ValueError(f"{path}: {error}") from None
 
     @classmethod
-    def from_torch(cls, model: torch.nn.Module, example_input: Any, name: str | None = None) -> Application:
+    def from_torch(
+        cls,
+        model: torch.nn.Module,
+        example_input: Any,
+        name: str | None = None,
+        *,
+        flops: Mapping[str, float | Callable[..., float]] | None = None,
+    ) -> Application:
         """The application of one inference of a torch model; see ``offload_gym.applications.tracing.trace``.
 
         Args:
             model: any module that ``torch.export`` can trace.
-            example_input: the tensor, or the tuple of arguments, that ``model`` is called with.
+            example_input: the tensor, the tuple of arguments, or the dictionary of keyword arguments that ``model`` is
+                called with.
             name: name of the application; by default that of the model's class.
+            flops: floating-point operations of what torch has no formula for, by its name: ``{"aten.mv": 2e6}``, or a
+                function of the shapes of its arguments.
         """
         from offload_gym.applications.tracing import trace
 
-        parts = trace(model, example_input)
+        parts = trace(model, example_input, flops)
         return cls(name=type(model).__name__ if name is None else name, **parts)
 
 
