@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from numbers import Real
 from typing import Any
 
 Shape = Sequence[int]
@@ -40,7 +41,7 @@ FREE = set(
     fake_quantize_per_tensor_affine_cachemask
     _assert_async _assert_scalar _assert_tensor_metadata _functional_assert_async _local_scalar_dense is_same_size
     sym_constrain_range sym_constrain_range_for_size sym_numel sym_size sym_storage_offset sym_stride
-    """.split()
+    """.split()  # noqa: SIM905
 )
 
 
@@ -114,7 +115,7 @@ def _macs(function: Any, args: tuple, kwargs: dict, result: Any, given: Flops) -
 
 def check_flops(name: str, flops: Any) -> None:
     """ValueError where the caller's count of an operation is not a number that can be one."""
-    if not isinstance(flops, int | float) or isinstance(flops, bool) or not 0 <= flops < math.inf:
+    if not isinstance(flops, Real) or isinstance(flops, bool) or not 0 <= float(flops) < math.inf:
         raise ValueError(f"flops of {name!r} is {flops!r}; it must be a number, finite and at least 0")
 
 
@@ -135,8 +136,8 @@ def _is_free(function: Any) -> bool:
 def _unknown(function: Any) -> str:
     name = _name(function)
     return (
-        f"the work of {name} is not known; give its floating-point operations as flops={{{name!r}: ...}}, a number or a "
-        "function of the shapes of its arguments"
+        f"the work of {name} is not known; give its floating-point operations as flops={{{name!r}: ...}}, a number or "
+        "a function of the shapes of its arguments"
     )
 
 
@@ -217,7 +218,12 @@ def _istft(data: Shape, length: int, *_: Any, **__: Any) -> float:
     return _fft((math.prod(data) // data[-2], length), (1,)) / 2
 
 
-FFTS = {"aten._fft_c2c": _fft, "aten._fft_r2c": _real_fft, "aten._fft_c2r": _real_fft, "aten.istft": _istft}
+FFTS: dict[str, Callable[..., float]] = {
+    "aten._fft_c2c": _fft,
+    "aten._fft_r2c": _real_fft,
+    "aten._fft_c2r": _real_fft,
+    "aten.istft": _istft,
+}
 FORMULAS: dict[str, Callable[..., float]] = {
     **dict.fromkeys(("aten.linear", "aten.mv", "aten.dot", "aten.vdot", "aten._int_mm"), _over_last),
     **dict.fromkeys(("aten._weight_int8pack_mm", "aten._weight_int4pack_mm_for_cpu"), _over_last),

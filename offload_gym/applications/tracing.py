@@ -58,7 +58,7 @@ def trace(model: torch.nn.Module, example_input: Any, flops: Flops | None = None
     if not isinstance(model, torch.nn.Module):
         raise ValueError(f"model is a {type(model).__name__}; it must be a torch.nn.Module")
     program = _export(model, example_input)
-    task_of, macs = _grouped(program, flops or {})
+    task_of, macs = _grouped(program, {} if flops is None else flops)
     names = set(program.graph_signature.user_outputs)
     returned = {node: task for node, task in task_of.items() if node.name in names}
     # The tensors that each task reads of each other one; an input of the model counts as a task at first.
@@ -108,7 +108,7 @@ def _export(model: torch.nn.Module, example_input: Any) -> ExportedProgram:
     positional = () if keywords else example_input if isinstance(example_input, tuple) else (example_input,)
     if not any(isinstance(value, torch.Tensor) for value in tree_leaves((positional, keywords))):
         raise ValueError(
-            f"example_input is {example_input!r}; it must hold a tensor, such as torch.zeros(1, 3, 224, 224) for an image"
+            f"example_input is {example_input!r}; it must hold a tensor, such as torch.zeros(1, 3, 224, 224)"
         )
     name = type(model).__name__
     modes = {module: module.training for module in model.modules()}
@@ -135,6 +135,8 @@ def _grouped(program: ExportedProgram, flops: Flops) -> tuple[dict[Node, Node], 
     A task is known by its first node. An input of the model is a group of its own, with the operations without work
     that read nothing else.
     """
+    if not isinstance(flops, Mapping):
+        raise ValueError(f"flops is {flops!r}; it must be a dictionary by the names of operations")
     for name, value in flops.items():
         if not callable(value):
             check_flops(name, value)
@@ -174,16 +176,19 @@ def _check_sizes(node: Node) -> None:
     for value in tree_leaves(node.meta.get("val")):
         if isinstance(value, torch.Tensor) and any(isinstance(size, torch.SymInt) for size in value.shape):
             raise ValueError(
-                f"the size of what {node.target} ({node.name}) makes depends on the data, as with an index of booleans; an "
-                "application has the same sizes for all data"
+                f"the size of the result of {node.target} ({node.name}) depends on the data, as with an index of "
+                "booleans; an application has the same sizes for all data"
             )
 
 
 def _bits(nodes: Any) -> int:
-    from torch import Tensor
+    from torch import Tensor, strided
     from torch.utils._pytree import tree_leaves
 
     tensors = [value for node in nodes for value in tree_leaves(node.meta["val"]) if isinstance(value, Tensor)]
+    for tensor in tensors:
+        if tensor.layout != strided:
+            raise ValueError(f"a tensor between tasks has the layout {tensor.layout}; its size depends on the data")
     return sum(tensor.numel() * tensor.element_size() * BITS_PER_BYTE for tensor in tensors)
 
 
