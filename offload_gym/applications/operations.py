@@ -39,8 +39,9 @@ FREE = set(
     randint randint_like randn randn_like random randperm uniform
     dequantize int_repr quantize_per_channel quantize_per_tensor fake_quantize_per_channel_affine_cachemask
     fake_quantize_per_tensor_affine_cachemask
-    _assert_async _assert_scalar _assert_tensor_metadata _functional_assert_async _local_scalar_dense is_same_size
-    sym_constrain_range sym_constrain_range_for_size sym_numel sym_size sym_storage_offset sym_stride
+    _assert_async _assert_scalar _assert_tensor_metadata _functional_assert_async _linalg_check_errors
+    _local_scalar_dense is_same_size sym_constrain_range sym_constrain_range_for_size sym_numel sym_size
+    sym_storage_offset sym_stride
     """.split()  # noqa: SIM905
 )
 
