@@ -15,10 +15,11 @@ Flops = Mapping[str, float | Callable[..., float]]  # by names such as "aten.mv"
 FLOPS_PER_MAC = 2
 MACS_PER_COMPLEX_MAC = 4  # (a + bi)(c + di) has four products of reals
 
-# Operations without multiply-accumulates that torch does not tag as elementwise, as a reduction or as a view: pooling,
+# Operations without multiply-accumulates that torch does not tag as elementwise or as a view: reductions, pooling,
 # normalisation, interpolation, running sums, sorting, and whatever moves, makes, compares or checks elements.
 FREE = set(
     """
+    amax amin any argmax argmin linalg__powsum linalg_vector_norm max mean min prod sum var var_mean
     _adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_max_pool2d adaptive_max_pool3d avg_pool2d avg_pool3d
     fractional_max_pool2d fractional_max_pool3d max_pool2d_with_indices max_pool3d_with_indices
     _log_softmax _masked_softmax _softmax _native_batch_norm_legit _native_batch_norm_legit_functional
@@ -130,7 +131,7 @@ def _is_free(function: Any) -> bool:
     # An operation in place is what the one of the same name without an underscore at the end is.
     stem = _name(function).removeprefix("aten.").removesuffix("_")
     twin = getattr(getattr(torch.ops.aten, stem, None), function._overloadname, function)
-    tags = {torch.Tag.pointwise, torch.Tag.reduction, torch.Tag.view_copy, torch.Tag.inplace_view}
+    tags = {torch.Tag.pointwise, torch.Tag.view_copy, torch.Tag.inplace_view}
     return bool(twin.is_view or tags & {*twin.tags, *function.tags} or (function.namespace == "aten" and stem in FREE))
 
 
