@@ -182,6 +182,7 @@ def test_flops_of_the_caller():
     ("flops", "sentence"),
     [
         ({"aten.linalg_inv": -1}, "flops of 'aten.linalg_inv' is -1; it must be a number, finite and at least 0"),
+        ({"aten.linalg_inv": 10**400}, "flops of 'aten.linalg_inv' is 10*; it must be a number, finite and at least 0"),
         ({"aten.linalg_inv": True}, "flops of 'aten.linalg_inv' is True; it must be a number"),
         ({"aten.linalg_inv": lambda *_, out_shape: "9"}, "flops of 'aten.linalg_inv' is '9'; it must be a number"),
         ({"aten.linalg_inv": 9, "aten.mv": 9}, "flops counts 'aten.mv', which the model does not call"),

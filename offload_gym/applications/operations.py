@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from numbers import Real
 from typing import Any
+
+import numpy as np
 
 Shape = Sequence[int]
 Flops = Mapping[str, float | Callable[..., float]]  # by names such as "aten.mv"
@@ -63,21 +65,21 @@ def counted(function: Any, args: tuple, kwargs: dict, result: Any, given: Flops)
     Raises:
         ValueError: an operation has no formula and is not free.
     """
-    import torch
+    from torch._ops import HigherOrderOperator
 
     total = _macs(function, args, kwargs, result, given)
     if total is not None:
         return {_name(function): total}
-    if isinstance(function, torch._ops.HigherOrderOperator):
-        raise ValueError(_unknown(function))
-    if not isinstance(function, torch._ops.OpOverload) or _is_free(function):
+    if _is_free(function):
         return {}
+    if isinstance(function, HigherOrderOperator):  # such as cond, which is called with parts of the model
+        raise ValueError(_unknown(function))
     macs = Counter[str]()
     for node in _decomposed(function, args, kwargs, given):
         total = _macs(node.target, *arguments(node), node.meta.get("val"), given)
         if total is not None:
             macs[_name(node.target)] += total  # type: ignore[assignment]  # a Counter adds floats as well
-        elif isinstance(node.target, torch._ops.OpOverload) and not _is_free(node.target):
+        elif not _is_free(node.target):
             raise ValueError(_unknown(function))
     return dict(macs)
 
@@ -117,7 +119,8 @@ def _macs(function: Any, args: tuple, kwargs: dict, result: Any, given: Flops) -
 
 def check_flops(name: str, flops: Any) -> None:
     """ValueError where the caller's count of an operation is not a number that can be one."""
-    if not isinstance(flops, Real) or isinstance(flops, bool) or not 0 <= float(flops) < math.inf:
+    is_number = isinstance(flops, int | float | np.integer | np.floating) and not isinstance(flops, bool)
+    if not is_number or not 0 <= flops <= sys.float_info.max:
         raise ValueError(f"flops of {name!r} is {flops!r}; it must be a number, finite and at least 0")
 
 
@@ -128,6 +131,8 @@ def _name(function: Any) -> str:
 def _is_free(function: Any) -> bool:
     import torch
 
+    if not isinstance(function, torch._ops.OpOverload):
+        return not isinstance(function, torch._ops.HigherOrderOperator)  # a function of Python
     # An operation in place is what the one of the same name without an underscore at the end is.
     stem = _name(function).removeprefix("aten.").removesuffix("_")
     twin = getattr(getattr(torch.ops.aten, stem, None), function._overloadname, function)
