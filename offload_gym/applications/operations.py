@@ -149,12 +149,11 @@ def _unknown(function: Any) -> str:
 
 
 def _decomposed(function: Any, args: tuple, kwargs: dict, given: Flops) -> list[Any]:
-    """The calls that one call is made of. What has a formula stays whole, since its parts have a part of its work."""
+    """The calls that one call is made of, where what ``given`` counts stays whole."""
     import torch
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    whole = FORMULAS.keys() | given.keys()
-    table = {part: rule for part, rule in _decompositions().items() if _name(part) not in whole and not _is_free(part)}
+    table = {part: rule for part, rule in _decompositions().items() if _name(part) not in given}
     with torch.no_grad():
         try:
             graph = make_fx(lambda *values: function(*values, **kwargs), decomposition_table=table)(*args).graph
@@ -165,9 +164,11 @@ def _decomposed(function: Any, args: tuple, kwargs: dict, given: Flops) -> list[
 
 @cache
 def _decompositions() -> dict[Any, Any]:
+    """By operation. What has a formula stays whole, since its parts are elementwise products and sums."""
     from torch.export import default_decompositions
 
-    return dict(default_decompositions().items())
+    table = default_decompositions().items()
+    return {part: rule for part, rule in table if _name(part) not in FORMULAS and not _is_free(part)}
 
 
 def _over_last(first: Shape, *_: Any, out_shape: Shape, **__: Any) -> int:
