@@ -9,15 +9,16 @@ from offload_gym import Application
 
 def random_graph(rng, num_tasks, density):
     edges = [(a, b) for b in range(num_tasks) for a in range(b) if rng.random() < density]
-    sizes = (rng.integers(0, 5, num_tasks) for _ in range(3))  # zeros among them, on inner tasks too
-    return Application("random", *sizes, edges=edges, edge_bits=rng.integers(0, 9, len(edges)))
+    input_bits, output_bits, workload = (rng.integers(0, 5, num_tasks) for _ in range(3))  # zeros among them
+    input_bits[[child for _, child in edges]] = 0
+    output_bits[[parent for parent, _ in edges]] = 0
+    bits = rng.integers(0, 9, len(edges))
+    return Application("random", input_bits, output_bits, workload, edges=edges, edge_bits=bits)
 
 
 def external_bits(application):
-    """What the model sends and what it returns: only of tasks without a parent, and of those without a child."""
-    children, parents = {child for _, child in application.edges}, {parent for parent, _ in application.edges}
-    sent = sum(bits for i, bits in enumerate(application.input_bits) if i not in children)
-    return sent, sum(bits for i, bits in enumerate(application.output_bits) if i not in parents)
+    """What the model sends and what it returns."""
+    return sum(application.input_bits), sum(application.output_bits)
 
 
 def members(application, coarse, inner_workload):
@@ -90,12 +91,6 @@ def test_input_of_one_of_two_entries_is_not_lost():
     assert coarse.edge_bits == (100,)
     without_input = Application("j", [0, 4, 0], [0, 0, 2], [1, 1, 1], [(0, 2), (1, 2)], [99, 1], tasks)
     assert without_input.coarsen(2).task_names == ("right", "left..join")
-
-
-def test_sizes_that_had_no_effect_get_none():
-    """The chain 0 -> 1 sends 3 and returns 6; the 5 and the 4 are of inner tasks."""
-    application = Application("e", [3, 5], [4, 6], [1, 1], [(0, 1)], [9])
-    assert application.coarsen(1) == Application("e", [3], [6], [2], task_names=["0..1"])
 
 
 def test_the_lightest_of_independent_tasks_are_merged():
