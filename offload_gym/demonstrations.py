@@ -36,7 +36,7 @@ from offload_gym.scenario import Scenario
 from offload_gym.seeds import as_seed_sequence
 from offload_gym.solvers.exact import UNLIMITED, solve, solve_one
 from offload_gym.solvers.parallel import for_each_chunk
-from offload_gym.solvers.stopping import Effort, new_stop, raise_pending
+from offload_gym.solvers.stopping import Budget, new_stop, raise_pending
 
 FORMAT = "offload_gym.demonstrations/2"
 CHUNK = 250  # instances that a thread labels at a time
@@ -119,19 +119,19 @@ def _label(arrays, objective, explore, stop, labels):
     for b in range(len(explore)):
         if stop[0]:
             break
-        work, effort = lent(memory), lent(Effort(UNLIMITED, stop, steps))
+        work, budget = lent(memory), lent(Budget(UNLIMITED, stop, steps))
         problem, start = open_instance(batch, b, work)
         decision, prefix = open_decision(batch, b, labels.decisions), open_decision(batch, b, labels.prefixes)
         count, alternative_s = len(decision), labels.alternative_s[b]
         alternative_s[count:] = np.nan  # padding
-        optimum_s, _, _ = solve_one(problem, decision, start, objective, effort, work.room)
+        optimum_s, _, _ = solve_one(problem, decision, start, objective, budget, work.room)
         labels.latency_s[b] = seconds(objective, optimum_s, count, batch.power[b])
         so_far = Room(work.room.finish_s, work.core_s)  # the schedule of the prefix
         price_s = 0.0  # of the energy of its tasks
         optimal_so_far = True  # the optimum is known while the prefix follows it
         for i in range(count):
             known = decision[i] if optimal_so_far else -1
-            _value_choices(problem, prefix, start, price_s, known, objective, effort, work.room, values_s)
+            _value_choices(problem, prefix, start, price_s, known, objective, budget, work.room, values_s)
             for k in range(num_locations):
                 value_s = seconds(objective, values_s[k], count, batch.power[b])
                 alternative_s[i, k] = labels.latency_s[b] if k == known else value_s
@@ -148,7 +148,7 @@ def _label(arrays, objective, explore, stop, labels):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _value_choices(problem, prefix, start, price_s, known, objective, effort, room, values_s):
+def _value_choices(problem, prefix, start, price_s, known, objective, budget, room, values_s):
     """Fill ``values_s`` (K,), but for ``known``: the least value, with its price, behind each choice of a task.
 
     The task is ``start.first``, and ``price_s`` that of the tasks before it; the cores of the start are changed and
@@ -166,7 +166,7 @@ def _value_choices(problem, prefix, start, price_s, known, objective, effort, ro
         if i + 1 < len(trial):
             trial[i] = k
             rest = Start(i + 1, placed.radio_s, value_s, start.core_s)
-            value_s, _, _ = solve_one(problem, trial, rest, objective, effort, room)
+            value_s, _, _ = solve_one(problem, trial, rest, objective, budget, room)
         start.core_s[k, placed.core] = before_s
         values_s[k] = value_s + added_s
 

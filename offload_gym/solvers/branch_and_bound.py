@@ -16,7 +16,7 @@ from offload_gym.solvers.stopping import is_stopped
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def branch_and_bound(problem, best, best_s, start, objective, effort, room):
+def branch_and_bound(problem, best, best_s, start, objective, budget, room):
     """Improve the decision ``best`` (n,), of value ``best_s``, in place behind ``start``, by branch and bound.
 
     ``best`` and ``room.finish_s`` hold the tasks before ``start.first``.
@@ -37,7 +37,7 @@ def branch_and_bound(problem, best, best_s, start, objective, effort, room):
     radio_before, value_before, free_before, price_before = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
     core_changed = np.zeros(n, dtype=np.int64)
     current = best.copy()
-    nodes, depth, entered, max_nodes = 1, first, True, effort.max_nodes
+    nodes, depth, entered, max_nodes = 1, first, True, budget.max_nodes
     steps = problem.times.size + problem.moves.size  # of a node's critical path, or somewhat more
     price_s = 0.0  # of the energy of the tasks from first on
     while depth >= first:
@@ -63,7 +63,7 @@ def branch_and_bound(problem, best, best_s, start, objective, effort, room):
         if is_priced(objective):
             price_s += energy_price(problem, current, depth, k)
         nodes += 1
-        if is_stopped(effort, steps):
+        if is_stopped(budget, steps):
             max_nodes = nodes
         if value_s + price_s >= best_s * TOLERANCE:
             continue

@@ -35,7 +35,7 @@ from offload_gym.solvers.heuristics import cheap_decisions
 from offload_gym.solvers.local_search import improve, settle
 from offload_gym.solvers.parallel import for_each_chunk
 from offload_gym.solvers.pareto import FIRST_WIDTH, pareto_search
-from offload_gym.solvers.stopping import Effort, new_stop, raise_pending
+from offload_gym.solvers.stopping import Budget, new_stop, raise_pending
 
 CHUNK = 16  # instances that a thread solves at a time
 UNLIMITED = np.iinfo(np.int64).max
@@ -93,10 +93,10 @@ def _new_solutions(instances: Instances) -> Solutions:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def solve_one(problem, decision, start, objective, effort, room):
+def solve_one(problem, decision, start, objective, budget, room):
     """Fill ``decision`` behind ``start``; ``decision`` and ``room.finish_s`` hold the tasks before ``start.first``.
 
-    A chain's makespan is solved to the end whatever the ``effort`` allows.
+    A chain's makespan is solved to the end whatever the ``budget`` allows.
 
     Returns the value reached, with the price of the tasks from ``start.first`` on; the number of partial schedules
     made; and whether the decision is proven optimal.
@@ -109,9 +109,9 @@ def solve_one(problem, decision, start, objective, effort, room):
     complete_greedily(problem, decision, start.first, start.radio_s, room)
     best_s = improve(problem, decision, start, objective, room)
     if len(problem.edge_parent) > 0:
-        return branch_and_bound(problem, decision, best_s, start, objective, effort, room)
-    best_s, nodes, proven = pareto_search(problem, decision, best_s, start, objective, effort, FIRST_WIDTH)
-    if start.first == 0 and objective == MAKESPAN and not effort.stop[0]:
+        return branch_and_bound(problem, decision, best_s, start, objective, budget, room)
+    best_s, nodes, proven = pareto_search(problem, decision, best_s, start, objective, budget, FIRST_WIDTH)
+    if start.first == 0 and objective == MAKESPAN and not budget.stop[0]:
         settle(problem, decision, best_s, start, room)
     return best_s, nodes, proven
 
@@ -124,10 +124,10 @@ def exact_kernel(arrays, objective, max_nodes, stop, first, last, found):
     for b in range(first, last):
         if stop[0]:
             break
-        work, effort = lent(memory), lent(Effort(max_nodes, stop, steps))
+        work, budget = lent(memory), lent(Budget(max_nodes, stop, steps))
         problem, start = open_instance(batch, b, work)
         decision = open_decision(batch, b, found.decisions)
-        value_s, found.nodes[b], found.optimal[b] = solve_one(problem, decision, start, objective, effort, work.room)
+        value_s, found.nodes[b], found.optimal[b] = solve_one(problem, decision, start, objective, budget, work.room)
         bound_s = value_s if found.optimal[b] else lower_bound(problem, start, objective, value_s)
         found.lower_bound_s[b] = seconds(objective, bound_s, len(decision), batch.power[b])
     if stop[0]:

@@ -18,7 +18,7 @@ import numpy as np
 from numba import njit, types
 from numba.core import cgutils
 from numba.core.cgutils import ir
-from numba.extending import intrinsic
+from numba.extending import intrinsic, register_jitable
 from numpy.typing import NDArray
 
 # Steps of an innermost loop, of some nanoseconds each, between two looks. While another thread keeps the interpreter
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 WORK_BETWEEN_LOOKS = 1 << 23
 
 
-class Effort(NamedTuple):
+class Budget(NamedTuple):
     """How long a search may go on."""
 
     max_nodes: int  # partial schedules to make for an instance
@@ -37,6 +37,12 @@ class Effort(NamedTuple):
 def new_stop() -> NDArray[np.bool_]:
     """(1,) False; kernels that are given it stop soon after somebody sets it."""
     return np.zeros(1, np.bool_)
+
+
+@register_jitable
+def new_budget(max_nodes):
+    """A ``Budget`` of its own, which nobody stops but a signal."""
+    return Budget(max_nodes, np.zeros(1, np.bool_), np.zeros(1, np.int64))
 
 
 def _ask_python(context: Any, builder: Any, function: str, answer: Any) -> Any:
@@ -73,14 +79,14 @@ def raise_pending(typing_context):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def is_stopped(effort, steps):
+def is_stopped(budget, steps):
     """Whether a search must stop, which has made so many steps more."""
-    effort.work[0] += steps
-    if effort.work[0] >= WORK_BETWEEN_LOOKS:
-        effort.work[0] = 0
-        if not effort.stop[0] and not _signals_pass():
-            effort.stop[0] = True
-    return effort.stop[0]
+    budget.work[0] += steps
+    if budget.work[0] >= WORK_BETWEEN_LOOKS:
+        budget.work[0] = 0
+        if not budget.stop[0] and not _signals_pass():
+            budget.stop[0] = True
+    return budget.stop[0]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
