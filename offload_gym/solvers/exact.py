@@ -181,7 +181,8 @@ def solve(
 
     Raises:
         ValueError: the objective is unknown, or ``max_nodes`` or ``num_threads`` is not a whole number above 0.
-        Interrupted: by Ctrl-C, a ``KeyboardInterrupt`` that holds the best decisions found so far.
+        KeyboardInterrupt: Ctrl-C, within a fraction of a second. It is an ``offload_gym.solvers.exact.Interrupted``,
+            whose ``solutions`` are the best ones so far.
     """
     code = objective_code(objective)
     for name, value in (("max_nodes", max_nodes), ("num_threads", num_threads)):
