@@ -269,12 +269,11 @@ class Application:
         check_count("max_tasks", max_tasks)
         if self.num_tasks <= max_tasks:
             return self
-        parents, children = {parent for parent, _ in self.edges}, {child for _, child in self.edges}
         graph = Graph(
             dict(zip(self.edges, self.edge_bits, strict=True)),
             self.workload_cycles,
-            {i: bits for i, bits in enumerate(self.input_bits) if bits and i not in children},
-            {i: bits for i, bits in enumerate(self.output_bits) if bits and i not in parents},
+            {i: bits for i, bits in enumerate(self.input_bits) if bits},
+            {i: bits for i, bits in enumerate(self.output_bits) if bits},
         )
         graph.coarsen(max_tasks)
         names = {

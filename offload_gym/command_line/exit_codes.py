@@ -14,7 +14,8 @@ MISTAKES = (ValueError, OSError, ImportError, MemoryError, OverflowError)
 def exit_code_of(command: Callable[[], object], interrupted: str = "interrupted") -> int:
     """Run a command: 0 where it succeeds, 2 with a sentence on a user's mistake, 130 where it is interrupted.
 
-    A reader that has left (``| head``) is not a mistake.
+    An interrupt that says something itself is told in its own words. A reader that has left (``| head``) is not a
+    mistake.
     """
     try:
         with warnings.catch_warnings():
@@ -27,8 +28,8 @@ def exit_code_of(command: Callable[[], object], interrupted: str = "interrupted"
     except BrokenPipeError:
         _discard_output()
         return 0
-    except KeyboardInterrupt:
-        print(f"\n{interrupted}", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print(f"\n{str(interrupt) or interrupted}", file=sys.stderr)
         return 130
     except MISTAKES as error:
         print(f"error: {sentence(error)}", file=sys.stderr)
