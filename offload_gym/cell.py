@@ -196,7 +196,8 @@ def _fill_cell(tasks, locations, backlog_s, counts, times, free_s):
         for k in range(num_locations):
             pace = paces(locations[d], k)
             for i in range(n):
-                times[d, i, k] = stage_times(tasks[d], i, k, pace, True, True)
+                row = times[d, i, k]
+                row[SEND], row[PATH], row[RUN], row[RETURN] = stage_times(tasks[d], i, k, pace, True, True)
 
 
 def as_cell(instances: Instances) -> Cell:

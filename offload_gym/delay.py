@@ -244,7 +244,7 @@ def first_core(free_s, k, cores):
 @kernel
 def move_times(bits, locations, source, target, move):
     """Fill ``move`` (2,): send time on the radio, and time from then on, of ``bits`` from one location to another."""
-    move[:] = 0.0
+    move[SEND] = move[PATH] = 0.0
     if source == target:
         return
     behind, ahead = paces(locations, source), paces(locations, target)
@@ -276,7 +276,8 @@ def view_problem(count, edge_start, edge_parent, room):
     """The part of ``room`` that an instance of ``count`` tasks with these edges takes, its durations not filled yet."""
     num_edges = edge_start[count]
     has_child = room.has_child[:count]
-    has_child[:] = False
+    for i in range(count):
+        has_child[i] = False
     for e in range(num_edges):
         has_child[edge_parent[e]] = True
     return Problem(
@@ -330,7 +331,10 @@ def fill_decided(task, locations, edge_bits, decision, i, problem):
     """Fill what the place of task ``i`` by ``decision`` needs of the durations of one instance."""
     k = decision[i]
     first, last = problem.edge_start[i], problem.edge_start[i + 1]
-    problem.times[i, k] = stage_times(task, i, k, paces(locations, k), first == last, not problem.has_child[i])
+    times = problem.times
+    times[i, k, SEND], times[i, k, PATH], times[i, k, RUN], times[i, k, RETURN] = stage_times(
+        task, i, k, paces(locations, k), first == last, not problem.has_child[i]
+    )
     for e in range(first, last):
         source = decision[problem.edge_parent[e]]
         move_times(edge_bits[e], locations, source, k, problem.moves[e, source, k])
@@ -394,8 +398,15 @@ def open_decision(batch, b, decisions):
 
 
 @inlined
+def copy_row(source, target):
+    """``target[:] = source`` of one dimension, which takes seconds to compile: of that, most is how it tells errors."""
+    for j in range(len(target)):
+        target[j] = source[j]
+
+
+@inlined
 def copy_table(source, target):
-    """``target[:] = source`` of two dimensions, which takes longer for a few numbers, and far longer to compile."""
+    """``target[:] = source`` of two dimensions; see ``copy_row``."""
     for k in range(target.shape[0]):
         for m in range(target.shape[1]):
             target[k, m] = source[k, m]

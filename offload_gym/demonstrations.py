@@ -110,8 +110,11 @@ class Labels(NamedTuple):
 
 
 @kernel
-def _label(arrays, objective, explore, stop, labels):
-    """Fill ``labels`` until ``stop``; ``explore`` (B, n) is the location to take at a step, or -1 for the best one."""
+def _label(arrays, objective, explore, graphs, stop, labels):
+    """Fill ``labels`` until ``stop``; ``explore`` (B, n) is the location to take at a step, or -1 for the best one.
+
+    ``graphs`` is as in ``Budget``.
+    """
     batch, labels = lent(Batch(*arrays)), lent(Labels(*labels))
     memory, steps = new_workspace(batch), np.zeros(1, np.int64)
     num_locations = batch.locations.shape[1]
@@ -119,12 +122,12 @@ def _label(arrays, objective, explore, stop, labels):
     for b in range(len(explore)):
         if stop[0]:
             break
-        work, budget = lent(memory), lent(Budget(UNLIMITED, stop, steps))
+        work, budget = lent(memory), lent(Budget(UNLIMITED, stop, steps, graphs))
         problem, start = open_instance(batch, b, work)
         decision, prefix = open_decision(batch, b, labels.decisions), open_decision(batch, b, labels.prefixes)
         count, alternative_s = len(decision), labels.alternative_s[b]
         alternative_s[count:] = np.nan  # padding
-        optimum_s, _, _ = solve_one(problem, decision, start, objective, budget, work.room)
+        optimum_s, _, _ = solve_one(problem, decision, start, objective, budget, graphs, work.room)
         labels.latency_s[b] = seconds(objective, optimum_s, count, batch.power[b])
         so_far = Room(work.room.finish_s, work.core_s)  # the schedule of the prefix
         price_s = 0.0  # of the energy of its tasks
@@ -166,7 +169,7 @@ def _value_choices(problem, prefix, start, price_s, known, objective, budget, ro
         if i + 1 < len(trial):
             trial[i] = k
             rest = Start(i + 1, placed.radio_s, value_s, start.core_s)
-            value_s, _, _ = solve_one(problem, trial, rest, objective, budget, room)
+            value_s, _, _ = solve_one(problem, trial, rest, objective, budget, budget.graphs, room)
         start.core_s[k, placed.core] = before_s
         values_s[k] = value_s + added_s
 
@@ -203,10 +206,10 @@ def label(
         alternative_s=np.empty((size, n, instances.num_locations)),
     )
     bar = progress_bar(size, "instance") if progress else None
-    stop = new_stop()
+    graphs, stop = True if instances.batch.edge_parent.shape[1] else None, new_stop()
 
     def work(rows: slice) -> None:
-        _label(instances[rows].arrays, code, explore[rows], stop, tuple(array[rows] for array in labels))
+        _label(instances[rows].arrays, code, explore[rows], graphs, stop, tuple(array[rows] for array in labels))
         if bar is not None:
             bar.update(rows.stop - rows.start)
 

@@ -28,6 +28,7 @@ from offload_gym.delay import (
     Problem,
     Room,
     Start,
+    copy_row,
     paces,
     stage_times,
     take_sorted,
@@ -315,12 +316,6 @@ def _subtract(values, from_at, what_at, target, count):
         values[target + f] = values[from_at + f] - values[what_at + f]
 
 
-@inlined
-def _copy(source, target):
-    for c in range(len(source)):
-        target[c] = source[c]
-
-
 @kernel
 def _complete(times, first, count, core_at, radio_s, free_s, decision):
     """Greedy earliest completion from task ``first`` on; returns the largest completion and the sum of them."""
@@ -376,7 +371,7 @@ def _start(radio_s, best, plan, memory):
     times, core_s, free_s, count = memory.times, memory.core_s, memory.free_s, memory.num_tasks
     for i in range(count, len(best)):
         best[i] = 0  # padding
-    _copy(core_s, free_s)
+    copy_row(core_s, free_s)
     makespan_s, total_s = _complete(times, 0, count, plan.core_at, radio_s, free_s, best)
     per_s = 1.0 / makespan_s if makespan_s > 0.0 else 1.0
     for i in range(count):
@@ -448,7 +443,7 @@ def _try_next(i, so_far, plan, memory):
 def _roll_out(i, k, so_far, plan, memory):
     """The ends of the schedule where task ``i`` goes to ``k`` and greedy earliest completion places the later tasks."""
     times, free_s = memory.times, memory.trial_free_s
-    _copy(memory.free_s, free_s)
+    copy_row(memory.free_s, free_s)
     take_sorted(free_s, plan.core_at[k], plan.core_at[k + 1], memory.finishes_s[k])
     radio_s = so_far.radio_s + times[i, k, SEND]
     later_s, later_total_s = _complete(times, i + 1, memory.num_tasks, plan.core_at, radio_s, free_s, memory.trial)
@@ -615,7 +610,7 @@ def _refine(times, own, best, radio_s, core_s, plan, search):
     value = refine_decision(problem, best, start, objective, moves, room)
     # From the worse start the better end may be reached.
     if own_differs and refine_decision(problem, own, start, objective, moves, room) < value:
-        best[:] = own
+        copy_row(own, best)
 
 
 @kernel

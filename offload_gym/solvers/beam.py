@@ -18,6 +18,8 @@ from offload_gym.delay import (
     Room,
     accumulate,
     adds,
+    copy_row,
+    copy_table,
     energy_price,
     is_priced,
     new_workspace,
@@ -118,14 +120,14 @@ def _keep(old, i, children, candidates, budget, new):
         best = children.score[:candidates].argmin()
         children.score[best] = np.inf
         s, k = best // num_locations, best % num_locations
-        new.free_s[rank] = old.free_s[s]
+        copy_table(old.free_s[s], new.free_s[rank])
         new.free_s[rank, k, children.core[best]] = children.finish_s[best]
-        new.finish_s[rank, :i] = old.finish_s[s, :i]
+        copy_row(old.finish_s[s], new.finish_s[rank, :i])
         new.finish_s[rank, i] = children.finish_s[best]
         new.radio_s[rank] = children.radio_s[best]
         new.value_s[rank] = children.value_s[best]
         new.price_s[rank] = children.price_s[best]
-        new.choices[rank, :i] = old.choices[s, :i]
+        copy_row(old.choices[s], new.choices[rank, :i])
         new.choices[rank, i] = k
     return kept
 
@@ -147,7 +149,7 @@ def beam_kernel(arrays, objective, width, prices, moves, decisions):
         count = len(decision)
         dependent = 1 if len(problem.edge_parent) > 0 else 0
         num_values = count if adds(objective) else 1  # completions that a value adds up
-        old.free_s[0] = start.core_s
+        copy_table(start.core_s, old.free_s[0])
         old.radio_s[0] = start.radio_s
         old.value_s[0] = old.price_s[0] = 0.0
         kept = 1
@@ -162,7 +164,7 @@ def beam_kernel(arrays, objective, width, prices, moves, decisions):
                 break
         if budget.stop[0]:
             break
-        decision[:] = old.choices[(old.value_s[:kept] + old.price_s[:kept]).argmin(), :count]
+        copy_row(old.choices[(old.value_s[:kept] + old.price_s[:kept]).argmin()], decision)
         refine_decision(problem, decision, start, objective, moves, work.room)
     if own.stop[0]:
         raise_pending()

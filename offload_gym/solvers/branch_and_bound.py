@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from offload_gym.compilation import kernel
-from offload_gym.delay import Start, accumulate, copy_table, energy_price, is_priced, place, take
+from offload_gym.delay import Start, accumulate, copy_row, copy_table, energy_price, is_priced, place, take
 from offload_gym.lending import lent
 from offload_gym.solvers.bounds import TOLERANCE, least_prices, new_scratch, path_can_beat
 from offload_gym.solvers.stopping import is_stopped
@@ -69,7 +69,7 @@ def branch_and_bound(problem, best, best_s, start, objective, budget, room):
             continue
         if depth == n - 1:
             best_s = value_s + price_s
-            best[first:] = current[first:]
+            copy_row(current, best)
             continue
         here, limit_s = Start(depth + 1, radio_s, value_s, free_s), best_s - price_s - price_left_s[depth + 1]
         if path_can_beat(problem, current, room.finish_s, limit_s, here, objective, lent(memory)):

@@ -28,7 +28,7 @@ from __future__ import annotations
 import numpy as np
 
 from offload_gym.compilation import kernel
-from offload_gym.delay import PATH, RETURN, RUN, SEND
+from offload_gym.delay import PATH, RETURN, RUN, SEND, copy_row
 from offload_gym.solvers.bounds import first_free
 
 
@@ -64,7 +64,7 @@ def solve_chain(problem, decision, start, finish_s):
     if first > 0:
         least_s[decision[first - 1]] = finish_s[first - 1]  # the others stay infinite: that task is where it is
     for i in range(first, n):
-        before_s[:] = least_s
+        copy_row(least_s, before_s)
         e = problem.edge_start[i]
         for k in range(num_locations):
             if i == 0:

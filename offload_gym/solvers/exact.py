@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from offload_gym.compilation import kernel
+from offload_gym.compilation import inlined, kernel
 from offload_gym.delay import (
     MAKESPAN,
     copy_table,
@@ -77,7 +77,9 @@ class Interrupted(KeyboardInterrupt):
 
         One whose search has not begun has ``nodes`` 0, all tasks on the device and the lower bound 0.
         """
-        return _measured(*self._given)  # not before it is asked for: the interrupt is not to wait for it
+        # Not before it is asked for: the interrupt is not to wait for it.
+        instances, found, objective = self._given
+        return _measured(instances, _bounded(instances, objective_code(objective), None, found), objective)
 
 
 def _new_solutions(instances: Instances) -> Solutions:
@@ -92,24 +94,28 @@ def _new_solutions(instances: Instances) -> Solutions:
     )
 
 
-@kernel
-def solve_one(problem, decision, start, objective, budget, room):
+@inlined
+def solve_one(problem, decision, start, objective, budget, graphs, room):
     """Fill ``decision`` behind ``start``; ``decision`` and ``room.finish_s`` hold the tasks before ``start.first``.
 
-    A chain's makespan is solved to the end whatever the ``budget`` allows.
+    A chain's makespan is solved to the end whatever the ``budget`` allows. ``graphs`` is that of the budget, named here
+    as numba leaves out what is behind an argument that is None.
 
     Returns the value reached, with the price of the tasks from ``start.first`` on; the number of partial schedules
     made; and whether the decision is proven optimal.
     """
     n, num_locations = problem.times.shape[:2]
-    if objective == MAKESPAN and n > 1 and is_chain(problem):
-        value_s = solve_chain(problem, decision, start, room.finish_s)
-        return value_s, (n - start.first) * num_locations, True
+    # "is not None" stands alone, as numba leaves out what is behind it only there.
+    if graphs is not None:  # noqa: SIM102
+        if objective == MAKESPAN and n > 1 and is_chain(problem):
+            value_s = solve_chain(problem, decision, start, room.finish_s)
+            return value_s, (n - start.first) * num_locations, True
     copy_table(start.core_s, room.free_s)
     complete_greedily(problem, decision, start.first, start.radio_s, room)
     best_s = improve(problem, decision, start, objective, room)
-    if len(problem.edge_parent) > 0:
-        return branch_and_bound(problem, decision, best_s, start, objective, budget, room)
+    if graphs is not None:  # noqa: SIM102
+        if len(problem.edge_parent) > 0:
+            return branch_and_bound(problem, decision, best_s, start, objective, budget, room)
     best_s, nodes, proven = pareto_search(problem, decision, best_s, start, objective, budget, FIRST_WIDTH)
     if start.first == 0 and objective == MAKESPAN and not budget.stop[0]:
         settle(problem, decision, best_s, start, room)
@@ -117,21 +123,36 @@ def solve_one(problem, decision, start, objective, budget, room):
 
 
 @kernel
-def exact_kernel(arrays, objective, max_nodes, stop, first, last, found):
-    """Fill ``found``, the arrays of a ``Solutions``, for the instances ``first``, ..., ``last - 1`` until ``stop``."""
+def exact_kernel(arrays, objective, max_nodes, graphs, stop, first, last, found):
+    """Fill ``found``, the arrays of a ``Solutions``, for the instances ``first``, ..., ``last - 1`` until ``stop``.
+
+    ``found.latency_s`` is then the value of the objective as ``evaluate`` returns it. The bounds are left out.
+    """
     batch, found = lent(Batch(*arrays)), lent(Solutions(*found))
     memory, steps = new_workspace(batch), np.zeros(1, np.int64)
     for b in range(first, last):
         if stop[0]:
             break
-        work, budget = lent(memory), lent(Budget(max_nodes, stop, steps))
+        work, budget = lent(memory), lent(Budget(max_nodes, stop, steps, graphs))
         problem, start = open_instance(batch, b, work)
         decision = open_decision(batch, b, found.decisions)
-        value_s, found.nodes[b], found.optimal[b] = solve_one(problem, decision, start, objective, budget, work.room)
-        bound_s = value_s if found.optimal[b] else lower_bound(problem, start, objective, value_s)
-        found.lower_bound_s[b] = seconds(objective, bound_s, len(decision), batch.power[b])
+        found.latency_s[b], found.nodes[b], found.optimal[b] = solve_one(
+            problem, decision, start, objective, budget, graphs, work.room
+        )
     if stop[0]:
         raise_pending()
+
+
+@kernel
+def bound_kernel(arrays, objective, first, last, found):
+    """Fill ``found.lower_bound_s`` behind ``exact_kernel``, where a search was stopped."""
+    batch, found = lent(Batch(*arrays)), lent(Solutions(*found))
+    memory = new_workspace(batch)
+    for b in range(first, last):
+        if found.nodes[b] > 0 and not found.optimal[b]:
+            problem, start = open_instance(batch, b, lent(memory))
+            bound_s = lower_bound(problem, start, objective, found.latency_s[b])
+            found.lower_bound_s[b] = seconds(objective, bound_s, batch.task_counts[b], batch.power[b])
 
 
 def is_compiled() -> bool:
@@ -149,13 +170,24 @@ def exact(instances: Instances, objective: str = "makespan") -> NDArray[np.int64
 def _search(
     instances: Instances, objective: int, max_nodes: int, num_threads: int | None, solutions: Solutions
 ) -> None:
-    """Fill ``solutions`` but for their latencies."""
-    found, stop = tuple(solutions), new_stop()
+    """Fill ``solutions`` as ``exact_kernel`` does."""
+    found, stop, graphs = tuple(solutions), new_stop(), True if instances.batch.edge_parent.shape[1] else None
 
     def work(rows: slice) -> None:
-        exact_kernel(instances.arrays, objective, max_nodes, stop, rows.start, rows.stop, found)
+        exact_kernel(instances.arrays, objective, max_nodes, graphs, stop, rows.start, rows.stop, found)
 
     for_each_chunk(work, len(instances), num_threads, CHUNK, stop)
+
+
+def _bounded(instances: Instances, objective: int, num_threads: int | None, found: Solutions) -> Solutions:
+    """What ``_search`` found, with bounds where a search was stopped."""
+    if not found.optimal.all():
+
+        def work(rows: slice) -> None:
+            bound_kernel(instances.arrays, objective, rows.start, rows.stop, tuple(found))
+
+        for_each_chunk(work, len(instances), num_threads, CHUNK)
+    return found
 
 
 def solve(
@@ -188,14 +220,14 @@ def solve(
     for name, value in (("max_nodes", max_nodes), ("num_threads", num_threads)):
         if value is not None:
             check_count(name, value)
-    solutions = _new_solutions(instances)
+    found = _new_solutions(instances)
     try:
-        _search(instances, code, UNLIMITED if max_nodes is None else max_nodes, num_threads, solutions)
-        solutions = _measured(instances, solutions, objective)
+        _search(instances, code, UNLIMITED if max_nodes is None else max_nodes, num_threads, found)
+        solutions = _measured(instances, _bounded(instances, code, num_threads, found), objective)
         if not solutions.optimal.all():
             solutions = _improved(instances, solutions, objective, num_threads)
     except KeyboardInterrupt:
-        raise Interrupted(instances, objective, solutions) from None
+        raise Interrupted(instances, objective, found) from None
     return solutions
 
 

@@ -79,8 +79,8 @@ def _tabulate_arrivals(times, first, root, core_at, limit_s, arrival_s, tail_s):
     infinite where no such task can be complete at k before ``limit_s``.
     """
     n, num_locations = times.shape[:2]
-    arrival_s[n] = np.inf
-    tail_s[n] = np.inf
+    for k in range(num_locations):
+        arrival_s[n, k] = tail_s[n, k] = np.inf
     for i in range(n - 1, first - 1, -1):
         for k in range(num_locations):
             arrival_s[i, k], tail_s[i, k] = arrival_s[i + 1, k], tail_s[i + 1, k]
@@ -157,7 +157,8 @@ def _resource_weights(times, first, room_s, weights):
     for _ in range(WEIGHT_ROUNDS):
         for r in range(num_locations + 1):
             price[r] = share[r] / max(room_s[r], 1e-12)
-        load_s[:] = 0.0
+        for r in range(num_locations + 1):
+            load_s[r] = 0.0
         work = 0.0
         for j in range(first, n):
             cheapest, chosen = np.inf, 0
@@ -170,7 +171,8 @@ def _resource_weights(times, first, room_s, weights):
             load_s[num_locations] += times[j, chosen, SEND]
         if work > best:
             best = work
-            weights[:] = price
+            for r in range(num_locations + 1):
+                weights[r] = price[r]
         total = 0.0
         for r in range(num_locations + 1):
             share[r] *= np.exp(0.7 * min(4.0, load_s[r] / max(room_s[r], 1e-12)))
@@ -200,11 +202,12 @@ def _weights(times, first, root, core_at, best_s):
     weights[RADIO] = price[num_locations] / total
     for k in range(num_locations):
         # A little more, so that a state that another one dominates never comes before it.
-        weights[core_at[k] : core_at[k + 1]] = price[k] / total + 1e-3 / len(root)
+        for c in range(core_at[k], core_at[k + 1]):
+            weights[c] = price[k] / total + 1e-3 / len(root)
     return weights
 
 
-@kernel
+@inlined
 def pareto_search(problem, best, best_s, start, objective, budget, width):
     """Improve the decision ``best`` (n,), of value ``best_s``, of independent tasks in place behind ``start``.
 
@@ -261,7 +264,14 @@ def _root(start):
     state = np.empty(core_at[num_locations])
     state[VALUE], state[PRICE], state[RADIO] = start.value_s, 0.0, start.radio_s
     for k in range(num_locations):
-        state[core_at[k] : core_at[k + 1]] = np.sort(start.core_s[k])[: core_at[k + 1] - core_at[k]]
+        for m in range(max_cores):  # by insertion: of few numbers, and numba takes long to compile a sort
+            c = core_at[k] + m
+            if c < core_at[k + 1]:
+                state[c] = np.inf
+            core_s = start.core_s[k, m]
+            for place in range(core_at[k], min(c + 1, core_at[k + 1])):
+                if core_s < state[place]:
+                    state[place], core_s = core_s, state[place]
     return Root(start.first, state, core_at)
 
 

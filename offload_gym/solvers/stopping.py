@@ -34,6 +34,7 @@ class Budget(NamedTuple):
     max_nodes: int  # partial schedules to make for an instance
     stop: NDArray[np.bool_]  # (1,) whether to stop now, see ``new_stop``
     work: NDArray[np.int64]  # (1,) steps since the last look; of one thread alone
+    graphs: bool | None  # None where tasks are independent: numba then compiles nothing that is for graphs alone
 
 
 def new_stop() -> NDArray[np.bool_]:
@@ -44,7 +45,7 @@ def new_stop() -> NDArray[np.bool_]:
 @register_jitable
 def new_budget(max_nodes):
     """A ``Budget`` of its own, which nobody stops but a signal."""
-    return Budget(max_nodes, np.zeros(1, np.bool_), np.zeros(1, np.int64))
+    return Budget(max_nodes, np.zeros(1, np.bool_), np.zeros(1, np.int64), True)
 
 
 def _ask_python(context: Any, builder: Any, function: str, answer: Any) -> Any:
