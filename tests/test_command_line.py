@@ -235,7 +235,7 @@ def test_mistakes_in_values_of_json(hand_case, tmp_path, capsys):
     path = tmp_path / "one.json"
     for change, sentence in (
         ({"cpu_hz": [1e9, "fast", 1e10]}, "cpu_hz holds 'fast'; it must hold numbers"),
-        ({"cores": [1, 0, 2]}, "cores[0, 1] is 0.0; it must be a whole number, at least 1"),
+        ({"cores": [1, 0, 2]}, "cores[0, 1] is 0.0; it must be a whole number from 1 to 10,000"),
         ({"edges": 5}, "edges is 5; it must be a list of pairs"),
         ({"edges": [[1, 0]], "edge_bits": [1.0]}, "a parent must come before its child"),
         ({"output_bits": [1.0]}, "output_bits has the shape (1, 1); it must be (1, 3)"),
@@ -352,7 +352,7 @@ def test_a_warning_is_one_line(monkeypatch, capsys):
         warnings.simplefilter("always")
         assert main(["decide", "-", "--policy", "student", "--num-instances", "2"]) == 0
     said = capsys.readouterr().err
-    assert said == "warning: the policy was trained on instances of 8 tasks; with 3 it may decide worse\n"
+    assert said == "warning: the policy student was trained on instances of 8 tasks; with 3 it may decide worse\n"
 
 
 def run(*arguments, **options):

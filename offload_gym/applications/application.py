@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from offload_gym.files import replacing
+from offload_gym.checks import quoted, shortened
+from offload_gym.files import read_text, replacing
 from offload_gym.instances import TASK_FIELDS
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Application:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
-            raise ValueError(f"name is {self.name!r}; it must be a string")
+            raise ValueError(f"name is {quoted(self.name)}; it must be a string")
         fields = {name: _floats(name, getattr(self, name)) for name in (*TASK_FIELDS, "edge_bits")}
         n = len(fields["workload_cycles"])
         if n == 0:
@@ -66,7 +67,7 @@ class Application:
             if len(fields[name]) != n:
                 raise ValueError(f"{name} has {len(fields[name])} numbers; it must have {n}, as workload_cycles has")
         if isinstance(self.task_names, str) or not isinstance(self.task_names, Iterable):
-            raise ValueError(f"task_names is {self.task_names!r}; it must hold one name for each task")
+            raise ValueError(f"task_names is {quoted(self.task_names)}; it must hold one name for each task")
         task_names = tuple(self.task_names) or tuple(str(i) for i in range(n))
         if len(task_names) != n:
             raise ValueError(f"task_names has {len(task_names)} names; it must have {n}, one for each task")
@@ -193,13 +194,11 @@ def load_application(path: str | Path) -> Application:
         ValueError: the file is not JSON, a key is unknown or missing, tasks depend on each other in a cycle, or a value
             is out of its bounds.
     """
-    path = Path(path)
+    text = read_text(path)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        data = json.loads(text)
     except (RecursionError, ValueError) as error:
-        raise ValueError(f"{path}: it is not JSON: {error}") from None
+        raise ValueError(f"{path}: it is not JSON: {shortened(str(error))}") from None
     return application_from(data, path)
 
 
@@ -210,7 +209,7 @@ def application_from(data: Any, source: str | Path) -> Application:
         tasks, edges = data["tasks"], data.get("edges", [])
         for key, rows in (("tasks", tasks), ("edges", edges)):
             if not isinstance(rows, list):
-                raise ValueError(f"{key} is {rows!r}; it must be a list")
+                raise ValueError(f"{key} is {quoted(rows)}; it must be a list")
         for i, task in enumerate(tasks):
             _check_keys(f"tasks[{i}]", task, needed=("name", "workload_cycles"), optional=("input_bits", "output_bits"))
         for i, edge in enumerate(edges):
@@ -223,6 +222,8 @@ def application_from(data: Any, source: str | Path) -> Application:
 
 def save_application(path: str | Path, application: Application) -> None:
     """Write an application as JSON, whole or not at all; ``load_application`` gives an equal one."""
+    if not isinstance(application, Application):
+        raise ValueError(f"application is {quoted(application)}; it must be an Application")
     tasks = [
         {"name": task_name} | {field: getattr(application, field)[i] for field in reversed(TASK_FIELDS)}
         for i, task_name in enumerate(application.task_names)
@@ -267,7 +268,7 @@ def numbered(name: str, tasks: Sequence[Task], edges: Sequence[Edge]) -> Applica
     for parent, child, bits in edges:
         for end in (parent, child):
             if not isinstance(end, str) or end not in listed:
-                raise ValueError(f"the edge {parent!r} -> {child!r} names {end!r}, which is not a task")
+                raise ValueError(f"the edge {parent!r} -> {child!r} names {quoted(end)}, which is not a task")
         check_number(f"bits of the edge {parent!r} -> {child!r}", bits)
         children[listed[parent]].append(listed[child])
         missing[listed[child]] += 1
@@ -305,11 +306,12 @@ def _cycle(parents: Mapping[int, int]) -> list[int]:
 
 
 def _check_keys(where: str, data: Any, needed: Sequence[str], optional: Sequence[str]) -> None:
+    known = ", ".join((*needed, *optional))
     if not isinstance(data, dict):
-        raise ValueError(f"{where} is {data!r}; it must be an object with the keys {', '.join((*needed, *optional))}")
+        raise ValueError(f"{where} is {quoted(data)}; it must be an object with the keys {known}")
     for key in data:
         if key not in needed and key not in optional:
-            raise ValueError(f"{where} has the unknown key {key!r}; its keys are {', '.join((*needed, *optional))}")
+            raise ValueError(f"{where} has the unknown key {quoted(key)}; its keys are {known}")
     for key in needed:
         if key not in data:
             raise ValueError(f"{where} has no {key!r}")
@@ -318,7 +320,7 @@ def _check_keys(where: str, data: Any, needed: Sequence[str], optional: Sequence
 def _check_task_names(names: Iterable[Any]) -> None:
     for name in names:
         if not isinstance(name, str):
-            raise ValueError(f"the name of a task is {name!r}; it must be a string")
+            raise ValueError(f"the name of a task is {quoted(name)}; it must be a string")
     for name, count in Counter(names).items():
         if count > 1:
             raise ValueError(f"{count} tasks have the name {name!r}; the names of tasks must differ")
@@ -329,7 +331,7 @@ def _checked_edges(edges: Any, task_names: Sequence[str]) -> tuple[tuple[int, in
     try:
         pairs = tuple((operator.index(parent), operator.index(child)) for parent, child in edges)
     except (TypeError, ValueError):
-        raise ValueError(f"edges is {edges!r}; it must hold pairs (parent, child) of task numbers") from None
+        raise ValueError(f"edges is {quoted(edges)}; it must hold pairs (parent, child) of task numbers") from None
     seen = set()
     for parent, child in pairs:
         for end in (parent, child):
@@ -353,8 +355,8 @@ def _edge_label(parent: int, child: int, task_names: Sequence[str]) -> str:
 def _floats(name: str, values: ArrayLike) -> tuple[float, ...]:
     try:
         array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be an array of numbers, but {error}") from None
+    except (OverflowError, TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be an array of numbers, but {shortened(str(error))}") from None
     if array.ndim != 1:
         raise ValueError(f"{name} has the shape {array.shape}; it must be one number after the other")
     return tuple(array.tolist())
@@ -368,6 +370,6 @@ def _check_not_negative(label: str, value: float) -> None:
 def check_number(label: str, value: Any) -> None:
     """ValueError where ``value`` is not a number that a float can hold."""
     if not isinstance(value, int | float | np.integer | np.floating) or isinstance(value, bool):
-        raise ValueError(f"{label} is {value!r}; it must be a number")
-    if isinstance(value, int) and value > sys.float_info.max:
-        raise ValueError(f"{label} has {len(str(value))} digits; it must be finite")
+        raise ValueError(f"{label} is {quoted(value)}; it must be a number")
+    if isinstance(value, int) and abs(value) > sys.float_info.max:
+        raise ValueError(f"{label} is {quoted(value)}; it must be finite")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -21,6 +20,7 @@ from offload_gym.envs.fleet import BEGIN, LEAVE, RESULT, STEP, Fleet
 from offload_gym.instances import Instances, check_count
 from offload_gym.observation_layout import Observation, observed, shown
 from offload_gym.scenario import Scenario, as_scenario
+from offload_gym.solvers.parallel import num_cores
 
 MIN_ROWS = 128  # environments that are worth a thread
 
@@ -83,7 +83,7 @@ class VectorEpochEnv(VectorEnv):
         self._last = np.zeros((num_envs, self._size), dtype=np.float32)  # what a masked reset shows of the others
         self._no_actions = np.zeros((num_envs, n if self.joint else 1), dtype=np.int64)
         self._started = False
-        workers = min(num_threads or os.cpu_count() or 1, max(num_envs // MIN_ROWS, 1))
+        workers = min(num_threads or num_cores(), max(num_envs // MIN_ROWS, 1))
         self._pool = ThreadPoolExecutor(workers) if workers > 1 else None
         ends = np.linspace(0, num_envs, workers + 1).astype(int).tolist()
         self._parts = list(pairwise(ends))

@@ -24,14 +24,14 @@ from offload_gym.delay import (
     open_instance,
     seconds,
 )
-from offload_gym.instances import INTEGER, Batch, Instances, check_count
+from offload_gym.instances import INTEGER, Batch, Instances, check_count, check_instances
 from offload_gym.lending import lent
 from offload_gym.solvers.bounds import lower_bound
 from offload_gym.solvers.branch_and_bound import branch_and_bound
 from offload_gym.solvers.chain import is_chain, solve_chain
 from offload_gym.solvers.greedy import complete_greedily
 from offload_gym.solvers.local_search import improve, settle
-from offload_gym.solvers.parallel import for_each_chunk
+from offload_gym.solvers.parallel import check_threads, for_each_chunk
 from offload_gym.solvers.pareto import FIRST_WIDTH, pareto_search
 
 CHUNK = 16  # instances that a thread solves at a time
@@ -141,10 +141,11 @@ def solve(
     Raises:
         ValueError: the objective is unknown, or ``max_nodes`` or ``num_threads`` is not a whole number above 0.
     """
+    check_instances(instances)
     code = objective_code(objective)
-    for name, value in (("max_nodes", max_nodes), ("num_threads", num_threads)):
-        if value is not None:
-            check_count(name, value)
+    check_threads(num_threads)
+    if max_nodes is not None:
+        check_count("max_nodes", max_nodes)
     solutions = _new_solutions(instances)
     limit = UNLIMITED if max_nodes is None else max_nodes
 

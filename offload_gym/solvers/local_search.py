@@ -10,6 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
+from offload_gym.checks import quoted
 from offload_gym.delay import (
     OBJECTIVES,
     Room,
@@ -43,7 +44,7 @@ def search_codes(objective: str, moves: str | None) -> tuple[int, int]:
         return _CODES[objective, moves]
     except (KeyError, TypeError):
         objective_code(objective)  # which says what is wrong with it
-        raise ValueError(f"moves is {moves!r}; it must be {' or '.join(map(repr, MOVES))}, or None") from None
+        raise ValueError(f"moves is {quoted(moves)}; it must be {' or '.join(map(repr, MOVES))}, or None") from None
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
