@@ -317,7 +317,10 @@ def test_a_missing_package_is_said_in_one_sentence(missing, call, hint):
         ({"tasks": [{"name": [1], "workload_cycles": 1}]}, r"the name of a task is \[1\]; it must be a string"),
         ({"edges": [{"from": [1], "to": "a"}]}, r"the edge \[1\] -> 'a' names \[1\], which is not a task"),
         ({"edges": [{"from": "a", "to": {}}]}, "names {}, which is not a task"),
-        ({"tasks": [{"name": "a", "workload_cycles": 10**400}]}, "workload_cycles of task 'a' has 401 digits"),
+        (
+            {"tasks": [{"name": "a", "workload_cycles": 10**400}]},
+            "workload_cycles of task 'a' is a whole number of 401",
+        ),
     ],
 )
 def test_odd_values_in_a_file_give_one_sentence(tmp_path, change, sentence):

@@ -17,6 +17,7 @@ from safetensors.numpy import save, save_file
 
 import offload_gym
 from agents.networks import TaskNetwork, save_policy, to_runtime
+from offload_gym.checks import quoted
 from offload_gym.networks.independent_kernel import NOT_TRIED, make_plan, run_layers, unpack_plan
 from offload_gym.networks.policy import CHUNK, NetworkPolicy
 from offload_gym.networks.policy_file import Network, load_network, metadata_of, read_safetensors
@@ -235,7 +236,7 @@ def test_a_malformed_field_is_named_with_its_value(name, text, tmp_path):
     rewritten(path, **{name: text})
     with pytest.raises(ValueError, match="must be") as error:
         load_network(path)
-    start = f"{path} has the {name} {text[:100]!r}; it must be "
+    start = f"{path} has the {name} {quoted(text)}; it must be "
     assert str(error.value).startswith(start)
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < len(start) + 60

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import inspect
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from offload_gym.command_line.field_names import REQUIRED_FIELDS
 from offload_gym.command_line.instances_csv import instances_of_csv
 from offload_gym.command_line.instances_json import instances_of_json
-from offload_gym.command_line.scenario_options import KINDS, are_like, is_like_a_scenario, scenario_fields
+from offload_gym.command_line.scenario_options import (
+    KINDS,
+    SCENARIO_FIELDS,
+    are_like,
+    is_like_a_scenario,
+    scenario_fields,
+)
 from offload_gym.command_line.text_files import STANDARD_INPUT, parse_json, read_text, source_name
 from offload_gym.instances import Instances
 from offload_gym.sampling import sample_instances
 from offload_gym.scenario import PRESETS, Scenario, make_scenario
 
 _KINDS = (*KINDS, "instances (input_bits, cpu_hz and the other fields)")
-_OF_INSTANCES = {*REQUIRED_FIELDS, "results", "fields"} - set(inspect.signature(Scenario).parameters)
+_OF_INSTANCES = {*REQUIRED_FIELDS, "results", "fields"} - SCENARIO_FIELDS
 
 FORMATS = """\
 FILE is one of

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import inspect
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from offload_gym.applications.application import application_from
@@ -14,7 +14,7 @@ from offload_gym.command_line.text_files import parse_json, read_text
 from offload_gym.delay import OBJECTIVES
 from offload_gym.scenario import PRESETS, Scenario, make_scenario
 
-_FIELDS = set(inspect.signature(Scenario).parameters)
+SCENARIO_FIELDS = {field.name for field in fields(Scenario)}
 # What an object of JSON may be.
 KINDS = ("an application (name, tasks, edges)", "a scenario (a preset's name, and fields such as num_tasks)")
 
@@ -88,7 +88,7 @@ def is_like_a_scenario(data: Mapping[str, Any]) -> bool:
     """Whether fields are those of a scenario, though the name of the preset or of some of them may be wrong."""
     if isinstance(data.get("name"), str) and data["name"] in PRESETS:
         return True
-    return data.keys() <= _FIELDS or are_like(data, _FIELDS - {"name"})
+    return data.keys() <= SCENARIO_FIELDS or are_like(data, SCENARIO_FIELDS - {"name"})
 
 
 def are_like(names: Iterable[str], known: Collection[str]) -> bool:
