@@ -370,12 +370,16 @@ def _read_arrays(path: Path) -> dict[str, NDArray]:
             with np.load(file, allow_pickle=False) as archive:
                 if "format" not in archive or str(archive["format"]) != FORMAT:
                     raise ValueError(f"it does not say that it is {FORMAT!r}")
-                return {name: np.asarray(archive[name]) for name in archive.files}
+                fields = {name: np.asarray(archive[name]) for name in archive.files}
         # What zipfile, zlib and numpy raise on damaged bytes is not said anywhere: BadZipFile, NotImplementedError,
         # RuntimeError, struct.error, EOFError, MemoryError and others. Nothing but reading happens here.
         except Exception as error:
             reason = shortened(str(error)) or type(error).__name__
             raise ValueError(reason) from None
+    for name, array in fields.items():
+        if array.dtype.kind not in ("U" if name in ("format", "objective") else "iuf"):
+            raise ValueError(f"{name} has the type {array.dtype}")
+    return fields
 
 
 def _check_seconds(name: str, array: NDArray, shape: tuple[int, ...]) -> None:

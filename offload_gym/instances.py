@@ -471,9 +471,10 @@ def check_count(name: str, value: Any) -> None:
 
 def _numbers(name: str, values: ArrayLike) -> NDArray[np.float64]:
     try:
-        if np.iscomplexobj(values):
-            raise ValueError("it holds complex numbers")
-        return np.asarray(values, dtype=np.float64)
+        array = np.asarray(values)
+        if array.dtype.kind not in "biufO":  # numpy would make numbers of texts and dates, too
+            raise ValueError(f"it has the type {array.dtype}")
+        return np.asarray(array, dtype=np.float64)
     except (OverflowError, TypeError, ValueError) as error:
         raise ValueError(f"{name} must be an array of numbers, but {shortened(str(error))}") from None
 

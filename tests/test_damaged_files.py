@@ -69,7 +69,7 @@ def test_demonstrations_of_wrong_arrays(tmp_path):
     with np.load(path) as archive:
         arrays = {name: archive[name] for name in archive.files}
     for name, array in arrays.items():
-        for other in (np.array("text"), np.array(3.5), np.zeros((0, 3)), np.zeros(array.shape, complex)):
+        for other in (np.array("text"), np.array(3.5), np.zeros((0, 3)), np.zeros(array.shape, "M8[s]")):
             np.savez(path, **arrays | {name: other})
             with pytest.raises(ValueError, match=r"^[^\n]{1,500}$") as error:
                 og.load_demonstrations(path)
