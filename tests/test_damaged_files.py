@@ -62,6 +62,18 @@ def test_demonstrations(name, tmp_path):
         np.testing.assert_array_equal(loaded.instances.tasks, demonstrations.instances.tasks)
 
 
+def test_demonstrations_as_a_table(tmp_path):
+    parquet = pytest.importorskip("offload_gym.interop.parquet", exc_type=ImportError)
+    path = tmp_path / "a.parquet"
+    demonstrations = og.generate_demonstrations({"name": "dag", "num_tasks": 3}, 4, 0)
+    parquet.save_parquet(path, demonstrations)
+    data = path.read_bytes()
+    for loaded in outcomes(path, data, parquet.load_parquet):  # its pages have checksums
+        np.testing.assert_array_equal(loaded.alternative_s, demonstrations.alternative_s)
+        np.testing.assert_array_equal(loaded.latency_s, demonstrations.latency_s)
+    outcomes(path, data, parquet.parquet_metadata)
+
+
 def test_demonstrations_of_wrong_arrays(tmp_path):
     """Whole archives whose arrays are of another type, shape or number of dimensions."""
     path = tmp_path / "a.npz"
