@@ -44,7 +44,8 @@ class FunctionPolicy:
 
     def decide(self, instances: Instances) -> NDArray[np.int64]:
         """The function's decisions (B, n)."""
-        check_instances(instances)
+        if not isinstance(instances, Instances):  # a call more would take longer than placing a task
+            check_instances(instances)
         return self.function(instances)
 
 
