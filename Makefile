@@ -4,8 +4,6 @@ BIN := .venv/bin
 STAMP := .venv/installed
 INTEROP_STAMP := .venv-interop/installed
 
-SOURCES := $(wildcard offload_gym/*.py offload_gym/*/*.py)
-
 .PHONY: demo policies weights test test-slow test-cluster test-browser test-interop test-wheel check docs clean
 .DEFAULT_GOAL := demo
 
@@ -25,13 +23,7 @@ $(INTEROP_STAMP): pyproject.toml examples/requirements.txt
 	.venv-interop/bin/pip install -e . -r examples/requirements.txt
 	touch $@
 
-# Numba recompiles a cached kernel when the file of the kernel changes, but not when a kernel that it calls, in another
-# file, does.
-.venv/kernels: $(STAMP) $(SOURCES)
-	find offload_gym -name '*.nb[ci]' -delete
-	touch $@
-
-demo: $(STAMP) .venv/kernels  ## label, train, distil and compare: the main job, resumable
+demo: $(STAMP)  ## label, train, distil and compare: the main job, resumable
 	$(BIN)/python -m agents --output results/agents
 	$(BIN)/python -m benchmarks policies --seed 20261122 --num-instances 10000 --agents results/agents \
 		--json results/policies.json --csv results/policies.csv --plots results/plots
@@ -40,7 +32,7 @@ demo: $(STAMP) .venv/kernels  ## label, train, distil and compare: the main job,
 SEQUENTIAL := --only sequential-teacher sequential-student sequential-small-student
 
 # n = 8 comes last of the trainings: the reinforcement-learning agents are the slowest.
-policies: $(STAMP) .venv/kernels  ## the networks of docs/policies.md and its studies, resumable; under two hours
+policies: $(STAMP)  ## the networks of docs/policies.md and its studies, resumable; under two hours
 	$(BIN)/python -m agents --num-tasks 12 --num-labels 120000 $(SEQUENTIAL) --output results/policies/n12
 	$(BIN)/python -m agents --num-tasks 16 --num-labels 80000 $(SEQUENTIAL) --output results/policies/n16
 	$(BIN)/python -m agents --num-tasks 4 --max-tasks 16 --num-labels 120000 $(SEQUENTIAL) --output results/policies/any
@@ -64,21 +56,21 @@ weights: policies  ## the networks that the package ships
 # These have targets of their own.
 ELSEWHERE := not cluster and not interop and not browser
 
-test: $(STAMP) .venv/kernels
+test: $(STAMP)
 	$(BIN)/python -m pytest -m "not slow and $(ELSEWHERE)"
 
-test-slow: $(STAMP) .venv/kernels
+test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m "slow and $(ELSEWHERE)"
 
-test-cluster: .venv/installed-cluster .venv/kernels  ## on a real Ray and a real Dask, both on this machine
+test-cluster: .venv/installed-cluster  ## on a real Ray and a real Dask, both on this machine
 	$(BIN)/python -m pytest -m cluster
 
-test-browser: .venv/installed-browser .venv/kernels  ## the page of `benchmarks report` in a headless Chromium
+test-browser: .venv/installed-browser  ## the page of `benchmarks report` in a headless Chromium
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || \
 		{ echo "make test-browser needs chromium and chromedriver: on Debian, apt-get install chromium chromium-driver" >&2; exit 1; }
 	$(BIN)/python -m pytest -m browser
 
-test-interop: $(INTEROP_STAMP) .venv/kernels  ## train each file of examples/, some ten minutes
+test-interop: $(INTEROP_STAMP)  ## train each file of examples/, some ten minutes
 	.venv-interop/bin/python -m pytest -rP -m interop tests/test_examples.py
 
 # The wheel without torch and all other extras, tested from outside the repository.
@@ -101,7 +93,7 @@ check: $(STAMP)  ## lint, types, and the bounds of the structure
 	$(BIN)/mypy
 	$(BIN)/python tests/structure.py
 
-docs: .venv/installed-docs .venv/kernels  ## the site, into docs/_build/html; warnings are errors
+docs: .venv/installed-docs  ## the site, into docs/_build/html; warnings are errors
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --fresh-env docs docs/_build/html
 
 clean:

@@ -19,6 +19,8 @@ from offload_gym.instances import Instances
 from offload_gym.networks.c_header import export_c
 from offload_gym.networks.onnx_model import export_onnx
 from offload_gym.policies import POLICY_NAMES, Policy, load_policy, make_policy
+from offload_gym.radio.formats import load_trace
+from offload_gym.radio.trace import Trace
 from offload_gym.sampling import sample_consecutive, sample_instances
 from offload_gym.scenario import Scenario, make_scenario
 from offload_gym.shards import generate_shards, load_shards
@@ -37,6 +39,7 @@ __all__ = [
     "Scenario",
     "Schedule",
     "Solutions",
+    "Trace",
     "completion_times",
     "energy",
     "estimate_instances",
@@ -49,6 +52,7 @@ __all__ = [
     "load_demonstrations",
     "load_policy",
     "load_shards",
+    "load_trace",
     "local_search",
     "make_policy",
     "make_scenario",

@@ -29,10 +29,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from offload_gym.checks import quoted
+from offload_gym.compilation import inlined, kernel
 from offload_gym.delay import (
     COMPLETION_OBJECTIVES,
     PATH,
@@ -71,7 +71,7 @@ class Scratch(NamedTuple):
     core_s: NDArray[np.float64]  # (K, M)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def new_scratch(cell):
     """A ``Scratch`` for a cell."""
     m, n, num_locations, _ = cell.times.shape
@@ -83,7 +83,7 @@ def new_scratch(cell):
     )
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _next_sent(decision, first, count):
     """The first task from ``first`` on that is not local; ``count`` where there is none."""
     i = first
@@ -92,7 +92,7 @@ def _next_sent(decision, first, count):
     return i
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _next_at(decision, first, count, k):
     """The first task from ``first`` on at location ``k``; ``count`` where there is none."""
     i = first
@@ -101,7 +101,7 @@ def _next_at(decision, first, count, k):
     return i
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _send(cell, decisions, scratch):
     """Fill ``scratch.ready_s`` of remote tasks by sending their inputs over the shared uplink.
 
@@ -151,7 +151,7 @@ def _send(cell, decisions, scratch):
                     num_sending -= 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def evaluate_cell(cell, decisions, scratch, completion_s):
     """Fill ``completion_s`` (m, n) of the tasks there are for ``decisions`` (m, n)."""
     times, counts, _, free_s = cell
@@ -189,7 +189,7 @@ def evaluate_cell(cell, decisions, scratch, completion_s):
             turn_s[d] = ready_s[d, at[d]] if at[d] < counts[d] else np.inf
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _fill_cell(tasks, locations, backlog_s, counts, times, free_s):
     m, n, num_locations, _ = times.shape
     for d in range(m):

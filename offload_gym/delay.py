@@ -17,11 +17,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numba.extending import register_jitable
 from numpy.typing import ArrayLike, NDArray
 
 from offload_gym.checks import is_whole, quoted
+from offload_gym.compilation import inlined, kernel
 from offload_gym.instances import (
     CORES,
     CPU,
@@ -189,7 +189,7 @@ class Workspace(NamedTuple):
 
 
 # Inlined, as ``place`` is: a call would pass arrays one by one, which takes longer than the work itself.
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def paces(location, k):
     """What location ``k`` of (K, 6) takes, a ``Pace``.
 
@@ -207,7 +207,7 @@ def paces(location, k):
     )
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def stage_times(task, i, k, pace, is_entry, is_exit):
     """(send, path, run, return) seconds of task ``i`` of (n, 3) at location ``k``, whose ``paces`` are given.
 
@@ -223,7 +223,7 @@ def stage_times(task, i, k, pace, is_entry, is_exit):
     return send_s, path_s, task[i, WORKLOAD] * cycle_s, return_s
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def send_input(send_s, path_s, k, radio_s):
     """When the radio has sent an input to ``k``, and when the task there is ready.
 
@@ -233,7 +233,7 @@ def send_input(send_s, path_s, k, radio_s):
     return radio_s, radio_s + path_s if k > 0 else 0.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def first_core(free_s, k, cores):
     """Of the first ``cores`` of location ``k`` the one that is free first, the lowest on a tie, and when it is."""
     core, least_s = 0, free_s[k, 0]
@@ -243,7 +243,7 @@ def first_core(free_s, k, cores):
     return core, least_s
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def move_times(bits, locations, source, target, move):
     """Fill ``move`` (2,): send time on the radio, and time from then on, of ``bits`` from one location to another."""
     move[:] = 0.0
@@ -260,7 +260,7 @@ def move_times(bits, locations, source, target, move):
         move[PATH] += bits * ahead.wired_s + ahead.propagation_s
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def new_problem(n, num_locations, num_edges):
     """A ``Problem`` with room for one instance of up to ``n`` tasks and ``num_edges`` edges."""
     return Problem(
@@ -273,7 +273,7 @@ def new_problem(n, num_locations, num_edges):
     )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def view_problem(count, edge_start, edge_parent, room):
     """The part of ``room`` that an instance of ``count`` tasks with these edges takes, its durations not filled yet."""
     num_edges = edge_start[count]
@@ -291,13 +291,13 @@ def view_problem(count, edge_start, edge_parent, room):
     )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def cost_per_makespan(power):
     """What a second of makespan costs in seconds, as the device idles along; ``power`` (4,) is of one instance."""
     return 1.0 + power[ENERGY_WEIGHT] * power[IDLE]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def fill_prices(power, location, problem):
     """Fill the prices of one instance from ``power`` (4,) and its ``location`` (K, 6)."""
     weight = power[ENERGY_WEIGHT] / cost_per_makespan(power)
@@ -305,7 +305,7 @@ def fill_prices(power, location, problem):
     problem.prices[1] = weight * power[TRANSMIT]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def fill_problem(task, locations, edge_bits, problem):
     """Fill the durations of one instance."""
     times, edge_start, _, has_child, moves, _ = problem
@@ -327,7 +327,7 @@ def fill_problem(task, locations, edge_bits, problem):
                 move_times(edge_bits[e], locations, source, target, moves[e, source, target])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def fill_decided(task, locations, edge_bits, decision, i, problem):
     """Fill what the place of task ``i`` by ``decision`` needs of the durations of one instance."""
     k = decision[i]
@@ -338,7 +338,7 @@ def fill_decided(task, locations, edge_bits, decision, i, problem):
         move_times(edge_bits[e], locations, source, k, problem.moves[e, source, k])
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def open_problem(batch, b, blank):
     """Instance ``b`` of a batch as a ``Problem`` in the room of ``blank``."""
     problem = view_problem(batch.task_counts[b], batch.edge_start[b], batch.edge_parent[b], blank)
@@ -347,7 +347,7 @@ def open_problem(batch, b, blank):
     return problem
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def start_schedule(locations, backlog_s, free_s):
     """Fill ``free_s`` (K, max_cores) with the backlog of one instance: the schedule before its first task."""
     per_core = backlog_s.shape[1] > 1
@@ -360,7 +360,7 @@ def start_schedule(locations, backlog_s, free_s):
                 free_s[k, m] = backlog_s[k, m] if per_core else backlog_s[k, 0]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def most_cores(locations):
     """The most cores that a location of (B, K, 6) has."""
     cores = 1
@@ -370,7 +370,7 @@ def most_cores(locations):
     return cores
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def new_workspace(batch):
     """A ``Workspace`` for the instances of a ``Batch``."""
     n, num_locations, cores = batch.tasks.shape[1], batch.locations.shape[1], most_cores(batch.locations)
@@ -379,14 +379,14 @@ def new_workspace(batch):
     return Workspace(problem, core_s, Room(np.empty(n), np.empty_like(core_s)))
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def open_instance(batch, b, work):
     """Instance ``b`` of a batch in a workspace: its ``Problem``, and the ``Start`` before its first task."""
     start_schedule(batch.locations[b], batch.core_backlog_s[b], work.core_s)
     return open_problem(batch, b, work.problem), Start(0, batch.radio_backlog_s[b], 0.0, work.core_s)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def open_decision(batch, b, decisions):
     """The decision of instance ``b``, (tasks of the instance,), in ``decisions`` (B, n), where padding is set to 0."""
     count = batch.task_counts[b]
@@ -395,7 +395,7 @@ def open_decision(batch, b, decisions):
     return decisions[b, :count]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def copy_table(source, target):
     """``target[:] = source`` of two dimensions, which takes longer for a few numbers, and far longer to compile."""
     for k in range(target.shape[0]):
@@ -403,7 +403,7 @@ def copy_table(source, target):
             target[k, m] = source[k, m]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def place(problem, decision, i, k, radio_s, room):
     """Task ``i`` at location ``k``, next in the schedule in ``room`` whose radio is free from ``radio_s``: ``Placed``.
 
@@ -430,14 +430,14 @@ def place(problem, decision, i, k, radio_s, room):
     return Placed(radio_s, core, start_s, end_s, end_s + problem.times[i, k, RETURN], send_start_s)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def take(room, i, k, placed):
     """Keep task ``i`` where ``place`` tried it: its core is taken until it finishes. The caller has its location."""
     room.finish_s[i] = placed.finish_s
     room.free_s[k, placed.core] = placed.finish_s
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def try_sorted(times, i, k, radio_s, core_s):
     """(radio free, finish, completion) of an independent task ``i`` if it is placed at ``k`` next.
 
@@ -449,7 +449,7 @@ def try_sorted(times, i, k, radio_s, core_s):
     return radio_s, finish_s, finish_s + times[i, k, RETURN]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def take_sorted(free_s, first, last, finish_s):
     """The first core of a location is taken until ``finish_s``; its times stay ascending.
 
@@ -461,7 +461,7 @@ def take_sorted(free_s, first, last, finish_s):
     free_s[first] = finish_s
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def device_times(problem, decision, i, k):
     """How long task ``i`` at ``k`` takes the device's CPU, and how long its radio: (run, send) in seconds."""
     if k == 0:
@@ -473,14 +473,14 @@ def device_times(problem, decision, i, k):
     return 0.0, send_s
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def energy_price(problem, decision, i, k):
     """What the energy of task ``i`` at ``k`` adds to a value with a price, in terms of a second of makespan."""
     run_s, send_s = device_times(problem, decision, i, k)
     return problem.prices[0] * run_s + problem.prices[1] * send_s
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def extend(problem, decision, start, objective, room):
     """Place task ``start.first`` where ``decision`` has it, behind the schedule in ``room``: the ``Start`` after it."""
     i = start.first
@@ -490,7 +490,7 @@ def extend(problem, decision, start, objective, room):
     return Start(i + 1, placed.radio_s, value_s, room.free_s)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def place_tasks(problem, decision, first, last, tally, objective, room):
     """Place tasks ``first``, ..., ``last - 1`` behind the schedule in ``room``; the ``Tally`` with them in it."""
     radio_s, value_s, makespan_s, run_s, send_s = tally
@@ -507,7 +507,7 @@ def place_tasks(problem, decision, first, last, tally, objective, room):
     return Tally(radio_s, value_s, makespan_s, run_s, send_s)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def evaluate(problem, decision, start, objective, room):
     """Value of one instance's ``decision`` behind ``start``, with the price of the tasks from ``start.first`` on."""
     copy_table(start.core_s, room.free_s)
@@ -524,7 +524,7 @@ def evaluate(problem, decision, start, objective, room):
     return value_s
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _schedules(arrays, decisions, cores, events):
     """Fill ``cores`` (B, n) and ``events`` (B, n, 5): send start, send end, start, finish, completion.
 
@@ -580,7 +580,7 @@ def _whole_numbers(decisions: ArrayLike) -> NDArray:
     return array
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _tallies(arrays, decisions, objective, value_s, amounts_s):
     """Fill what each instance's decision adds up to: ``value_s`` (B,), and ``amounts_s`` (B, 3).
 
@@ -608,7 +608,7 @@ def _tallies(arrays, decisions, objective, value_s, amounts_s):
         amounts_s[b, 0], amounts_s[b, 1], amounts_s[b, 2] = tally.makespan_s, tally.run_s, tally.send_s
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _tally_alike(batch, b, decision, objective, used, pace, free_s):
     """``place_tasks`` of an instance of independent tasks, whose cores at each location are alike.
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.random import SeedSequence
 from numpy.typing import NDArray
 
 from offload_gym.checks import as_path, check_flag, quoted, shortened
+from offload_gym.compilation import kernel
 from offload_gym.delay import (
     Room,
     Start,
@@ -109,7 +109,7 @@ class Labels(NamedTuple):
     alternative_s: NDArray[np.float64]  # (B, n, K)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _label(arrays, objective, explore, labels):
     """Fill ``labels``; ``explore`` (B, n) is the location to take at a step, or -1 for the best one."""
     batch, labels = lent(Batch(*arrays)), lent(Labels(*labels))
@@ -143,7 +143,7 @@ def _label(arrays, objective, explore, labels):
                 price_s += energy_price(problem, prefix, i, k)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _value_choices(problem, prefix, start, price_s, known, objective, trial, room, values_s):
     """Fill ``values_s`` (K,), but for ``known``: the least value, with its price, behind each choice of a task.
 
@@ -404,4 +404,4 @@ def _checked_instances(
         radio_backlog_s=radio_backlog_s,
         task_counts=fields["task_counts"],
         **dict(zip(POWER_FIELDS, power.T, strict=True)),
-    ).with_packed_edges(fields["edge_start"], fields["edge_parent"], fields["edge_bits"])
+    ).with_packed_edges(fields["edge_start"], fields["edge_parent"], fields["edge_bits"], warn=False)

@@ -30,7 +30,10 @@ _KINDS = {
 
 
 def decoded(data: bytes, source: str | Path) -> str:
-    """The text of a file's bytes, without a byte-order mark; ValueError says what the file is where it is no text."""
+    """The text of a file's bytes, without a byte-order mark and with line breaks as Python has them.
+
+    ValueError says what the file is where it is no text.
+    """
     what, remedy = next((kind for start, kind in _KINDS.items() if data.startswith(start)), ("", ""))
     if data.startswith(b"PK\x03\x04"):
         what, remedy = "a zip archive", "unpack it"
@@ -51,16 +54,16 @@ def decoded(data: bytes, source: str | Path) -> str:
         at = error.start if at < 0 else min(at, error.start)
     if at >= 0:
         raise ValueError(f"{source} is not a text in UTF-8, as the byte 0x{data[at]:02x} at {at:,} shows; {_AS_TEXT}")
-    return text
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def read_text(path: str | Path) -> str:
-    """The text of a file; ValueError where it cannot be read or is no text in UTF-8."""
-    path = as_path(path)
+def read_text(path: str | os.PathLike[str], source: str | None = None) -> str:
+    """The text of a file, which sentences call ``source``; ValueError where it cannot be read or is no text."""
+    source = source or str(as_path(path))
     try:
-        return decoded(path.read_bytes(), path)
+        return decoded(as_path(path).read_bytes(), source)
     except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise ValueError(f"{source} cannot be read: {error.strerror or error}") from None
 
 
 @contextmanager

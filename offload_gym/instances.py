@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -68,8 +69,9 @@ class Instances:
         radio_backlog_s: (B,) seconds until the radio is free, finite, >= 0; 0 where not given.
         edges: dependencies (parent, child) between tasks, the same for all instances of the batch. Tasks are numbered
             in topological order: a parent comes before its children. Only a task without a parent sends its
-            ``input_bits``, and only a task without a child returns its ``output_bits``. ``Instances.concatenate``
-            joins batches of different applications.
+            ``input_bits``, and only a task without a child returns its ``output_bits``; a warning names the first task
+            where others are above 0, as they have no effect. ``Instances.concatenate`` joins batches of different
+            applications.
         edge_bits: (B, E) bits that each edge carries, finite, >= 0; needed where there are edges.
         task_counts: (B,) how many of the n tasks each instance has, from 1 to n; n where not given. The tasks beyond
             are padding: their numbers and decisions must be in the bounds but have no effect, and their completion
@@ -156,6 +158,7 @@ class Instances:
                 power[:, column] = array
         backlog = backlog.reshape(*per_location, -1).copy()
         self._store(Batch(tasks, locations, backlog, radio.copy(), number, *graph, power))
+        _warn_of_unused_sizes(self)
 
     def _store(self, batch: Batch) -> None:
         self.batch = batch
@@ -207,7 +210,10 @@ class Instances:
         changed = Instances(**kept)
         if self.edge_parent.shape[1] == 0 and np.shape(bits) == self.edge_bits.shape:
             return changed
-        return changed.with_packed_edges(self.edge_start, self.edge_parent, bits)
+        made = changed.with_packed_edges(self.edge_start, self.edge_parent, bits, warn=False)
+        if fields.keys() & set(TASK_FIELDS):
+            _warn_of_unused_sizes(made)
+        return made
 
     @classmethod
     def concatenate(cls, batches: Iterable[Instances]) -> Instances:
@@ -234,7 +240,9 @@ class Instances:
             joined.append(np.concatenate(arrays))
         return cls.from_batch(Batch(*joined))
 
-    def with_packed_edges(self, edge_start: ArrayLike, edge_parent: ArrayLike, edge_bits: ArrayLike) -> Instances:
+    def with_packed_edges(
+        self, edge_start: ArrayLike, edge_parent: ArrayLike, edge_bits: ArrayLike, *, warn: bool = True
+    ) -> Instances:
         """The same tasks and locations with dependencies that may differ from instance to instance.
 
         Args:
@@ -243,6 +251,7 @@ class Instances:
             edge_parent: (B, E) integers: the parent of each edge, increasing for each child and below it; E is the
                 largest number of edges, and entries beyond an instance's edges are ignored.
             edge_bits: (B, E) bits that each edge carries, finite, >= 0.
+            warn: whether sizes that then have no effect give the constructor's warning; not where it was given before.
 
         Raises:
             ValueError: one sentence with the field, the value and the bound.
@@ -275,7 +284,10 @@ class Instances:
             edge_parent=np.where(used, parent, 0).astype(np.int64),
             edge_bits=np.where(used, bits, 0.0),
         )
-        return Instances.from_batch(packed)
+        made = Instances.from_batch(packed)
+        if warn:
+            _warn_of_unused_sizes(made)
+        return made
 
     def __len__(self) -> int:
         return len(self.tasks)
@@ -461,6 +473,30 @@ def check_instances(instances: Any) -> None:
     """ValueError where what is to be decided or evaluated is something else than ``Instances``."""
     if not isinstance(instances, Instances):
         raise ValueError(f"instances is {quoted(instances)}; it must be Instances, such as sample_instances draws")
+
+
+def _warn_of_unused_sizes(instances: Instances) -> None:
+    """Warn where a task with parents has an input, or one with children an output: nothing sends or returns it."""
+    start, parent = instances.edge_start, instances.edge_parent
+    if not start[:, -1].any():
+        return
+    row, edge = np.nonzero(np.arange(parent.shape[1]) < start[:, -1:])
+    has_children = np.zeros(instances.tasks.shape[:2], dtype=np.bool_)
+    has_children[row, parent[row, edge]] = True
+    for name, unused, relatives, edge_to, would in (
+        ("input_bits", start[:, 1:] > start[:, :-1], "parents", "to", "send"),
+        ("output_bits", has_children, "children", "from", "return"),
+    ):
+        bits = getattr(instances, name)
+        found = np.argwhere(unused & (bits > 0))
+        if len(found):
+            b, i = found[0].tolist()
+            warnings.warn(
+                f"{name}[{b}, {i}] is {bits[b, i]} and has no effect, as task {i} has {relatives}; a task without "
+                f"{relatives} and work, with an edge of as many bits {edge_to} task {i}, would {would} them",
+                stacklevel=3,
+            )
+            return
 
 
 def check_count(name: str, value: Any) -> None:

@@ -17,9 +17,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from offload_gym.compilation import inlined, kernel
 from offload_gym.delay import (
     MAKESPAN,
     PATH,
@@ -53,26 +53,26 @@ class Epoch(NamedTuple):
     scale_s: float  # what 1 stands for
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def row_size(num_locations, dependent=False):
     """Numbers in a task row."""
     return 2 + 4 * (num_locations - 1) + (3 if dependent else 0)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def state_size(total_cores, num_locations, dependent=False, roll_outs=True):
     """Numbers in the state; where tasks are independent, without ``roll_outs``: in what comes before them."""
     size = BEFORE_CORES + total_cores + (3 if roll_outs else 1) * num_locations
     return size + (4 * num_locations + 4 * (num_locations - 1) if dependent else 0)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def squash(x):
     """``x`` itself up to 2, and on to 3 for larger ones: increasing, continuous in value and slope, below 3."""
     return x if x <= 2.0 else 3.0 - 1.0 / (x - 1.0)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def epoch_scale(problem, radio_s, core_s, scratch, room):
     """The scale of an instance in seconds: the makespan of greedy earliest completion, 1 where that is 0.
 
@@ -91,7 +91,7 @@ def new_links(num_instances: int, num_tasks: int, dependent: bool) -> NDArray[np
     return np.zeros((num_instances, num_tasks, 3)) if dependent else None
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def links_of(links, b, count):
     """The links of the ``count`` tasks of instance ``b``, or None."""
     if links is None:
@@ -99,7 +99,7 @@ def links_of(links, b, count):
     return links[b, :count]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def fill_links(problem, links):
     """Fill ``links`` (n, 3): upward rank, mean transfer time of all incoming and of all outgoing data of each task."""
     if links is None:
@@ -113,7 +113,7 @@ def fill_links(problem, links):
             links[problem.edge_parent[e], 2] += move_s
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def write_row(times, links, i, scale_s, out, at):
     """Fill the task row of task ``i`` from the stage times (n, K, 4) and ``links``; it begins at ``out[at]``."""
     per_s = 1.0 / scale_s
@@ -129,7 +129,7 @@ def write_row(times, links, i, scale_s, out, at):
             out[at + column] = squash(links[i, column] * per_s)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def write_state(problem, decision, start, epoch, links, finish_s, state):
     """Fill the state before task ``start.first`` is placed; the value of the schedule so far is its makespan.
 
@@ -157,7 +157,7 @@ def write_state(problem, decision, start, epoch, links, finish_s, state):
         _write_links(epoch, state[at + 7 * num_locations :])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _write_links(epoch, out):
     """Fill ``out`` (4 (K - 1)) with the times that the reference data takes on each link."""
     scale_s, location = epoch.scale_s, epoch.location
@@ -171,7 +171,7 @@ def _write_links(epoch, out):
         at += 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _complete_at(problem, decision, first, k, radio_s, room):
     """Place tasks ``first``, ... at ``k``; returns their largest completion and the sum of them."""
     largest_s = total_s = 0.0
@@ -185,7 +185,7 @@ def _complete_at(problem, decision, first, k, radio_s, room):
     return largest_s, total_s
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _write_roll_outs(problem, decision, start, epoch, links, finish_s, state):
     """Fill ``state`` (3 K, or 7 K with links) with the completion of the next task at each location, and what follows.
 
@@ -228,7 +228,7 @@ def _write_roll_outs(problem, decision, start, epoch, links, finish_s, state):
         state[6 * num_locations + k] = squash((total_so_far_s + total_s) / n * per_s)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _write_graph(problem, decision, start, epoch, finish_s, num_rows, out):
     """Fill ``out`` (num_rows (K + num_rows)) with arrivals and edges, row 0 for the next task."""
     n, num_locations = problem.times.shape[:2]
@@ -247,7 +247,7 @@ def _write_graph(problem, decision, start, epoch, finish_s, num_rows, out):
                 out[at] = max(out[at], squash((finish_s[parent] + move[SEND] + move[PATH]) / scale_s))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def write_observation(problem, decision, start, epoch, links, finish_s, num_rows, out):
     """Fill ``out`` with the observation of ``num_rows`` rows before task ``start.first``; see ``write_state``."""
     n, num_locations = problem.times.shape[:2]
@@ -266,14 +266,14 @@ def write_observation(problem, decision, start, epoch, links, finish_s, num_rows
         _write_graph(problem, decision, start, epoch, finish_s, num_rows, rest)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def write_prices(problem, out):
     """Fill the end of an observation under the objective "cost"."""
     out[-2] = squash(problem.prices[0])
     out[-1] = squash(problem.prices[1])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def open_epoch(batch, b, links, work, scratch):
     """Instance ``b`` of a batch in a workspace: its ``Problem``, the ``Start`` before its first task, its ``Epoch``.
 
@@ -287,7 +287,7 @@ def open_epoch(batch, b, links, work, scratch):
     return problem, Start(0, start.radio_s, 0.0, work.room.free_s), Epoch(batch.locations[b], scale_s)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _epoch_observations(arrays, all_links, prefixes, rows, states):
     """Fill ``rows`` (B, n, row size) and ``states`` (B, n, state size) of all steps along ``prefixes`` (B, n)."""
     batch = lent(Batch(*arrays))

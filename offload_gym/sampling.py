@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numba.extending import register_jitable
 from numpy.random import Generator, SeedSequence
 from numpy.typing import NDArray
@@ -23,6 +22,7 @@ from offload_gym.applications.application import Application
 from offload_gym.applications.presets import CCR_BPS, CCR_HZ
 from offload_gym.applications.random_graphs import num_graph_uniforms, random_edges
 from offload_gym.checks import quoted
+from offload_gym.compilation import inlined, kernel
 from offload_gym.estimates import as_last_measured, check_noise, estimate_instances
 from offload_gym.instances import (
     CORES,
@@ -40,7 +40,6 @@ from offload_gym.instances import (
     Instances,
     check_count,
 )
-from offload_gym.radio import cached_trace
 from offload_gym.scenario import Scenario, as_scenario
 from offload_gym.seeds import check_seed
 
@@ -55,7 +54,7 @@ class Parameters(NamedTuple):
     task_types: NDArray[np.float64]  # (T, 3)
     cores: NDArray[np.int64]  # (K,)
     mean_backlog_s: NDArray[np.float64]  # (K,)
-    trace: NDArray[np.float64]  # (seconds, 2), or (0, 2) where the radio is random
+    trace: NDArray[np.float64]  # (seconds, 3), see ``Recording.seconds``, or (0, 3) where the radio is random
     fewest_tasks: int
     graph_jump: int  # 0 where there is no random graph
     application_tasks: NDArray[np.float64]  # (A, n, 3)
@@ -74,7 +73,7 @@ class Sizes(NamedTuple):
     tasks: int  # uniform numbers of an epoch's tasks
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _between(bounds, u):
     return bounds.low + u * (bounds.high - bounds.low)
 
@@ -85,12 +84,12 @@ def next_latent(latent, innovation, correlation):
     return correlation * latent + math.sqrt(1.0 - correlation**2) * innovation
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _gaussian_cdf(z):
     return 0.5 * math.erfc(-z / math.sqrt(2.0))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def draw_machines(ranges, cores, u, locations, rates):
     """Fill all of ``locations`` (K, 6) that stays during an episode, from uniform numbers.
 
@@ -125,7 +124,7 @@ def draw_machines(ranges, cores, u, locations, rates):
         rates[k, 1] = rates[k, 0] * downlink_ratio
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def draw_tasks(parameters, u, batch, b, has_edge):
     """Fill the tasks and the graph of epoch ``b`` of a ``Batch`` from uniform numbers; returns the number of tasks.
 
@@ -183,13 +182,14 @@ def draw_tasks(parameters, u, batch, b, has_edge):
                 if graph[parent, child]:
                     edge_parent[e] = parent
                     edge_bits[e] = bits_a_cycle * tasks[parent, WORKLOAD] * (0.5 + for_bits[e])
+                    tasks[child, INPUT] = tasks[parent, OUTPUT] = 0.0  # what they send goes along the edge
                     e += 1
         for i in range(count, n + 1):
             edge_start[i] = e
     return count
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def set_state(parameters, latent, time_s, rates, batch, b):
     """Set rates and backlogs of epoch ``b`` of a ``Batch`` from the latent vector (1 + K) or the trace.
 
@@ -197,10 +197,10 @@ def set_state(parameters, latent, time_s, rates, batch, b):
     """
     locations, backlog_s = batch.locations[b], batch.core_backlog_s[b]
     ranges, trace, mean_backlog_s = parameters.ranges[0], parameters.trace, parameters.mean_backlog_s
-    radio_backlog_s = 0.0
+    radio_backlog_s, downlink_bps = 0.0, 0.0
     if len(trace) > 0:
         second = int(time_s)
-        uplink_bps, outage_s = trace[second % len(trace)]
+        uplink_bps, outage_s, downlink_bps = trace[second % len(trace)]
         radio_backlog_s = max(0.0, outage_s - (time_s - second))
     else:
         low, high = ranges.uplink_bps.low, ranges.uplink_bps.high
@@ -208,20 +208,21 @@ def set_state(parameters, latent, time_s, rates, batch, b):
     for k in range(len(mean_backlog_s)):
         if k > 0:
             locations[k, UPLINK] = uplink_bps * rates[k, 0]
-            locations[k, DOWNLINK] = uplink_bps * rates[k, 1]
+            # A recorded downlink differs from place to place as the uplink does.
+            locations[k, DOWNLINK] = downlink_bps * rates[k, 0] if downlink_bps > 0.0 else uplink_bps * rates[k, 1]
         backlog_s[k, 0] = 0.0
         if mean_backlog_s[k] > 0.0:
             backlog_s[k, 0] = -mean_backlog_s[k] * math.log(_gaussian_cdf(-latent[1 + k]))
     return radio_backlog_s
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def new_has_edge(parameters, n):
     """Scratch space of ``draw_tasks``: (n, n) where the scenario has random graphs, else (0, 0)."""
     return np.empty((n, n) if parameters.graph_jump > 0 else (0, 0), dtype=np.bool_)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _draw_independent(parameters, num_machines, later_s, u, latent, arrays):
     """Fill the ``Batch`` of ``arrays`` from u (B, num_machines + those of the tasks) and latent (B, 1 + K)."""
     parameters, batch = Parameters(*parameters), Batch(*arrays)
@@ -237,7 +238,7 @@ def _draw_independent(parameters, num_machines, later_s, u, latent, arrays):
 
 def scenario_parameters(scenario: Scenario) -> tuple[Parameters, Sizes]:
     """A scenario as the arrays that the kernels read."""
-    trace = np.empty((0, 2)) if scenario.trace_path is None else cached_trace(scenario.trace_path)
+    trace = np.empty((0, 3)) if scenario.recording is None else scenario.recording.seconds()
     task_types = np.array(scenario.task_types, dtype=np.float64).reshape(-1, 3)
     graphs, n = scenario.graphs, scenario.most_tasks
     most_edges = max((len(graph.edges) for graph in graphs), default=0)

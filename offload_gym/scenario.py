@@ -8,8 +8,9 @@ import math
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,11 @@ from offload_gym.applications.cnns import CNN_NAMES, cnn_task
 from offload_gym.applications.presets import APPLICATIONS, application_named
 from offload_gym.checks import is_whole, quoted, shortened
 from offload_gym.instances import MAX_CORES, POWER_FIELDS
-from offload_gym.radio import cached_trace
+from offload_gym.radio.epochs import Recording, checked_recording
 
 MAX_COUNT = 1_000_000  # of tasks and of edge servers: more are a mistake
 LONG = 2_000  # characters of a field in JSON that are too many for the header of a policy file
+TRACE_PATHS = ("trace_path", "downlink_trace_path")
 Range = tuple[float, float]  # (low, high), low at least 0
 PositiveRange = Range  # low above 0
 
@@ -66,8 +68,15 @@ class Scenario:
         device_backlog_s, edge_backlog_s, cloud_backlog_s: mean time until the cores are free.
         radio: "random", a correlated random uplink, or "trace", the uplink follows the recorded ``trace_path``.
         uplink_bps: uplink rate, where the radio is random.
-        trace_path: CSV file with a column ``mbps``, one sample a second, where the radio is "trace".
-        downlink_ratio: downlink rate over uplink rate.
+        trace_path: file of the recorded uplink, where the radio is "trace": a CSV file with a column ``mbps``, one
+            sample a second, or any other that ``offload_gym.load_trace`` reads.
+        downlink_trace_path: file of the downlink that was recorded beside it, which may be the same file; None: the
+            downlink is ``downlink_ratio`` times the uplink.
+        trace_column, downlink_trace_column: column of the rates in these files, its name or its number from 1; None,
+            like the next two: as the file says.
+        trace_unit: unit of the rates in these files, such as "kbit/s".
+        trace_step_s: seconds from one of their samples to the next.
+        downlink_ratio: downlink rate over uplink rate; ignored with a recorded downlink.
         further_edge_rate_ratio: radio rates to edge servers after the first over those to the first.
         further_edge_wired_bps: wired path of edge servers after the first, which stands at the base station.
         cloud_wired_bps: wired path to the cloud server.
@@ -115,6 +124,11 @@ class Scenario:
     radio: str = "random"
     uplink_bps: PositiveRange = (4e6, 80e6)
     trace_path: str | None = None
+    downlink_trace_path: str | None = None
+    trace_column: str | None = None
+    downlink_trace_column: str | None = None
+    trace_unit: str | None = None
+    trace_step_s: float | None = None
     downlink_ratio: PositiveRange = (1.0, 4.0)
     further_edge_rate_ratio: PositiveRange = (1.0, 1.0)
     further_edge_wired_bps: PositiveRange = (200e6, 1e9)
@@ -183,6 +197,11 @@ class Scenario:
         return (self.device_backlog_s, *(self.edge_backlog_s,) * self.num_edges, self.cloud_backlog_s)
 
     @property
+    def recording(self) -> Recording | None:
+        """The traces that the rates follow; None where the radio is random."""
+        return None if self.trace_path is None else Recording(*(getattr(self, name) for name in Recording._fields))
+
+    @property
     def label(self) -> str:
         """Short name for tables: the preset, and its applications and trace where they are not the preset's."""
         parts = [self.name]
@@ -219,9 +238,28 @@ def described(scenario: Scenario) -> dict[str, Any]:
     for name, value in plain.items():
         if len(json.dumps(value)) > LONG:
             plain[name] = digest_of(value)
-    if scenario.trace_path is not None:
-        plain["trace_path"] = digest_of(cached_trace(scenario.trace_path).tolist())
+    recorded = None if scenario.recording is None else scenario.recording.seconds()
+    # A digest of what was read says all that the ways to read it would. What is not recorded is not named.
+    for name in Recording._fields[1:]:
+        del plain[name]
+    if recorded is not None:
+        plain["trace_path"] = digest_of(recorded[:, :2].tolist())
+        if scenario.downlink_trace_path is not None:
+            plain["downlink_trace_path"] = digest_of(recorded[:, 2].tolist())
     return plain
+
+
+def with_absolute_paths(scenario: Scenario) -> Scenario:
+    """The same scenario for processes that run in other folders, now or later: its traces by their absolute paths."""
+    paths = {name: getattr(scenario, name) for name in TRACE_PATHS}
+    absolute: dict[str, Any] = {name: str(Path(path).resolve()) for name, path in paths.items() if path is not None}
+    return replace(scenario, **absolute)
+
+
+def paths_from(folder: str | Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a scenario that stand in a file of ``folder``, from which paths that are not absolute count."""
+    paths = {name: os.path.join(folder, given[name]) for name in TRACE_PATHS if isinstance(given.get(name), str)}
+    return {**given, **paths}
 
 
 def digest_of(value: Any) -> str:
@@ -236,9 +274,9 @@ def difference(trained: Mapping[str, Any], scenario: Scenario, but: Sequence[str
     ``but`` differs.
     """
     there, here = described(Scenario()) | dict(trained), described(scenario)
-    for name in there:
-        if name not in but and (name not in here or there[name] != here[name]):
-            return name, there[name], here.get(name)
+    for name in there | here:
+        if name not in but and there.get(name) != here.get(name):
+            return name, there.get(name), here.get(name)
     return None
 
 
@@ -265,7 +303,7 @@ def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
     kept["correlation"] = _checked_number(
         "correlation", given["correlation"], "at least 0 and below 1", lambda value: 0 <= value < 1
     )
-    kept["trace_path"] = _checked_trace(given["radio"], given["trace_path"])
+    kept |= checked_recording(given["radio"], given)
     kept["task_types"] = _checked_task_types(given["task_types"])
     kept["applications"] = _checked_applications(given["applications"])
     if not isinstance(given["random_graph"], bool):
@@ -305,22 +343,6 @@ def _checked_range(name: str, value: Any) -> Range:
     if not (low <= high < math.inf and (low > 0 or (low == 0 and not positive))):
         raise ValueError(f"{name} is {quoted(value)}; low must be {lowest} and high finite and not below low")
     return low, high
-
-
-def _checked_trace(radio: Any, trace_path: Any) -> str | None:
-    """The path of the trace, which is read here to say now what is wrong with it; None where the radio is random."""
-    if radio not in ("random", "trace"):
-        raise ValueError(f"radio is {quoted(radio)}; it must be 'random' or 'trace'")
-    if trace_path is None:
-        if radio == "trace":
-            raise ValueError("trace_path is None; radio='trace' needs the path of a CSV file")
-        return None
-    if not isinstance(trace_path, str | os.PathLike):
-        raise ValueError(f"trace_path is {quoted(trace_path)}; it must be the path of a CSV file")
-    if radio != "trace":
-        raise ValueError(f"trace_path is {quoted(os.fspath(trace_path))}; with radio={quoted(radio)} it must be None")
-    cached_trace(os.fspath(trace_path))
-    return os.fspath(trace_path)
 
 
 def _checked_task_types(rows: Any) -> tuple[tuple[float, float, float], ...]:

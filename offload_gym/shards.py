@@ -8,7 +8,6 @@ whole, so an interrupted job goes on where it stopped, and a worker that dies co
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import time
 import warnings
@@ -29,7 +28,7 @@ from offload_gym.demonstrations import (
 )
 from offload_gym.files import keep_settings
 from offload_gym.instances import check_count
-from offload_gym.scenario import Scenario, as_scenario
+from offload_gym.scenario import Scenario, as_scenario, with_absolute_paths
 from offload_gym.seeds import as_seed_sequence
 
 SETTINGS = "settings.json"
@@ -84,9 +83,7 @@ def generate_shards(
         ChildProcessError: workers were lost ``ATTEMPTS`` times in a row, and no shard was finished. A worker lost
             otherwise is a RuntimeWarning.
     """
-    scenario = as_scenario(scenario)
-    if scenario.trace_path is not None:  # the workers may run elsewhere
-        scenario = dataclasses.replace(scenario, trace_path=str(Path(scenario.trace_path).resolve()))
+    scenario = with_absolute_paths(as_scenario(scenario))  # the workers may run elsewhere
     for name, value in (("num_instances", num_instances), ("shard_size", shard_size)):
         check_count(name, value)
     if num_jobs is not None:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import offload_gym
-from offload_gym import Application, Demonstrations, Instances, Policy, Scenario, Schedule, Solutions
+from offload_gym import Application, Demonstrations, Instances, Policy, Scenario, Schedule, Solutions, Trace
 
 scenario: Scenario = offload_gym.make_scenario("default", num_tasks=4)
 instances: Instances = offload_gym.sample_instances(scenario, num_instances=3, seed=0)
@@ -23,6 +23,8 @@ completion_s: NDArray[np.float64] = offload_gym.completion_times(instances, deci
 energy_j: NDArray[np.float64] = offload_gym.energy(instances, decisions)
 chart: Schedule = offload_gym.schedule(instances[:1], decisions[0])
 demonstrations: Demonstrations = offload_gym.generate_demonstrations(scenario, 3, seed=0)
+trace: Trace = offload_gym.load_trace("trace.csv", unit="kbit/s")
+rates_bps: NDArray[np.float64] = trace.rates_bps(step_s=0.25)
 application: Application = offload_gym.random_application(4, seed=0)
 
 

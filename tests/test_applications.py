@@ -3,6 +3,7 @@ import math
 import subprocess
 import sys
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -71,6 +72,16 @@ def test_an_application_survives_json():
         ),
         ({"edges": [(0, 1), (0, 1)]}, "the edge 0 -> 1 ('detect' -> 'left') is given twice"),
         ({"edges": [(0, 1.5)]}, "edges is [(0, 1.5)]; it must hold pairs (parent, child) of task numbers"),
+        (
+            {"input_bits": [0, 0, 5, 6]},
+            "input_bits of task 'right' (2) is 5.0, but the task has parents, and only one without parents sends any "
+            "(Application.from_dict adds such a task)",
+        ),
+        (
+            {"output_bits": [7, 0, 0, 0]},
+            "output_bits of task 'detect' (0) is 7.0, but the task has children, and only one without children returns "
+            "any (Application.from_dict adds such a task)",
+        ),
         ({"edge_bits": [1.0]}, "edge_bits has 1 numbers; it must have 4, one for each edge"),
         (
             {"edge_bits": [1, 2, -3, 4]},
@@ -211,15 +222,68 @@ def test_to_networkx_and_back():
     assert asdict(back) | {"edges": 0, "edge_bits": 0} == asdict(application) | {"edges": 0, "edge_bits": 0}
 
 
-def test_a_networkx_graph_that_carries_other_things():
+def pair(node=None, edge=None):
+    """1 -> 2, with more attributes of node 1 and of the edge."""
     networkx = pytest.importorskip("networkx")
     graph = networkx.DiGraph()
-    graph.add_node(2, workload_cycles=np.int64(5), colour="red")
-    graph.add_node(1, workload_cycles=7, input_bits=3)
-    graph.add_edge(1, 2, weight=9)
-    application = Application.from_networkx(graph, "numbers")
-    assert application == Application("numbers", [3, 0], [0, 0], [7, 5], [(0, 1)], [0], ["1", "2"])
-    assert Application.from_networkx(graph).name == "application"
+    graph.add_node(2, workload_cycles=np.int64(5), color="red")
+    graph.add_node(1, workload_cycles=7, input_bits=3, **(node or {}))
+    graph.add_edge(1, 2, **(edge or {}))
+    return graph
+
+
+def test_a_networkx_graph_that_carries_other_things():
+    expected = Application("numbers", [3, 0], [0, 0], [7, 5], [(0, 1)], [9], ["1", "2"])
+    drawn = {"label": "x", "weight": 2}  # which Graphviz knows
+    assert Application.from_networkx(pair(drawn, {"bits": 9, **drawn}), "numbers") == expected
+    assert Application.from_networkx(pair(edge={"weight": 9}), "numbers", rename={"weight": "bits"}) == expected
+    others = {"cost": "bits", "id2": None}
+    assert Application.from_networkx(pair({"id2": 1}, {"cost": 9, "id2": 1}), "numbers", rename=others) == expected
+    assert Application.from_networkx(pair(), "numbers").edge_bits == (0.0,)
+    assert Application.from_networkx(pair()).name == "application"
+
+
+def test_a_networkx_graph_with_data_for_an_inner_task():
+    graph = pair(edge={"bits": 9})
+    graph.nodes[2]["input_bits"] = 4
+    application = Application.from_networkx(graph)
+    assert application.task_names == ("2 input", "1", "2")
+    assert application.input_bits == (4, 3, 0)
+    assert (application.edges, application.edge_bits) == (((1, 2), (0, 2)), (9, 4))
+
+
+@pytest.mark.parametrize(
+    ("node", "edge", "sentence"),
+    [
+        (
+            {},
+            {"weight": 9},
+            "the edge '1' -> '2' has weight and no bits; bits=0 says that it carries nothing, and "
+            "rename={'weight': 'bits'} that weight is its bits",
+        ),
+        (
+            {},
+            {"edge_bits": 9},
+            "the edge '1' -> '2' has the unknown attribute 'edge_bits'; it may have bits, did you mean 'bits'? "
+            "(rename={'edge_bits': 'bits'} says that it is bits, rename={'edge_bits': None} that it is nothing)",
+        ),
+        ({}, {"data_bits": 9}, "has the unknown attribute 'data_bits'; it may have bits, did you mean 'bits'?"),
+        ({}, {"Bits": 9}, "has the unknown attribute 'Bits'; it may have bits, did you mean 'bits'?"),
+        ({}, {"bits": 9, "kind": "x"}, "the edge '1' -> '2' has the unknown attribute 'kind'; it may have bits"),
+        (
+            {"owner": 9},
+            {},
+            "it may have input_bits, output_bits, workload_cycles (rename={'owner': None} says that it is nothing)",
+        ),
+        ({"cycles": 9}, {}, "task '1' has the unknown attribute 'cycles'; it may have input_bits, output_bits, "),
+        ({"Input_Bits": 9}, {}, "did you mean 'input_bits'?"),
+        ({}, {"bits": "9"}, "bits of the edge '1' -> '2' is '9'; it must be a number"),
+    ],
+)
+def test_attributes_that_are_not_known_are_refused(node, edge, sentence):
+    with pytest.raises(ValueError) as error:  # noqa: PT011
+        Application.from_networkx(pair(node, edge))
+    assert sentence in str(error.value)
 
 
 def test_a_networkx_graph_that_does_not_fit_is_refused():
@@ -227,6 +291,11 @@ def test_a_networkx_graph_that_does_not_fit_is_refused():
     graph = networkx.DiGraph([("a", "b")])
     with pytest.raises(ValueError, match="task 'a' has no workload_cycles"):
         Application.from_networkx(graph)
+    for path in ("graph.dot", Path("graph.dot")):
+        with pytest.raises(ValueError, match=r"the graph is the path 'graph.dot'; .* \(Application.from_dot reads DOT"):
+            Application.from_networkx(path)
+    with pytest.raises(ValueError, match=r"the graph is a list; it must be a networkx\.DiGraph"):
+        Application.from_networkx([("a", "b")])
     with pytest.raises(ValueError, match=r"the graph is a Graph; it must be a networkx\.DiGraph"):
         Application.from_networkx(networkx.Graph())
     with pytest.raises(ValueError, match=r"the graph is a MultiDiGraph; it must be a networkx\.DiGraph"):
@@ -297,7 +366,6 @@ def test_arguments_of_a_random_application_are_checked(changes, sentence):
     ("missing", "call", "hint"),
     [
         ("networkx", "application_presets.chain(2).to_networkx()", "pip install 'offload-gym[applications]'"),
-        ("pydot", "applications.Application.from_dot('graph.dot')", "pip install 'offload-gym[applications]'"),
         ("torch", "applications.Application.from_torch(None, None)", "pip install torch"),
     ],
 )
@@ -337,7 +405,7 @@ def test_files_that_cannot_be_read_give_one_sentence(tmp_path):
         with pytest.raises(ValueError, match=str(tmp_path)):
             load_application(tmp_path / name)
     for name in ("missing.dot", ".", "binary.json"):
-        with pytest.raises(ValueError, match="cannot be read"):
+        with pytest.raises(ValueError, match="cannot be read|is a text in UTF-16"):
             Application.from_dot(tmp_path / name)
 
 

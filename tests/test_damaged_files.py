@@ -128,6 +128,11 @@ def test_applications(tmp_path):
     outcomes(tmp_path / "b.json", (tmp_path / "a.json").read_bytes(), og.load_application)
 
 
+def test_traces(tmp_path):
+    text = "time,uplink_kbps\n" + "".join(f"{1600000000 + 2 * i},{100.5 * i}\n" for i in range(30))
+    outcomes(tmp_path / "a.csv", text.encode(), lambda path: og.make_scenario(radio="trace", trace_path=path))
+
+
 def test_settings_of_shards(tmp_path):
     pytest.importorskip("joblib")
     og.generate_shards(tmp_path, {"num_tasks": 2}, 3, 0, shard_size=2)

@@ -1,5 +1,7 @@
 """Dependent tasks: the kernel and the solvers against the naive twin."""
 
+import warnings
+
 import naive
 import numpy as np
 import pytest
@@ -199,3 +201,54 @@ def test_the_radio_sends_a_childs_data_once_its_parent_is_done(hand_fields):
     forked = Instances(**hand_fields, edges=[(0, 2), (1, 2)], edge_bits=[[2e6, 4e6]])
     made = schedule(forked, [0, 0, 1])  # the parents finish at 1.0 and 1.2 s
     np.testing.assert_allclose([made.send_start_s[2], made.send_end_s[2]], [1.0, 1.6])
+
+
+def test_sizes_without_an_effect_are_warned_of_once(hand_fields):
+    hand_fields["output_bits"] = [[0.0, 0.0, 4.0]]
+    with pytest.warns(UserWarning, match="has no effect") as told:
+        made = Instances(**hand_fields, edges=[(0, 1), (0, 2)], edge_bits=[[1.0, 2.0]])
+    assert [(str(warning.message), warning.filename) for warning in told] == [
+        (
+            "input_bits[0, 1] is 2000000.0 and has no effect, as task 1 has parents; a task without parents and work, "
+            "with an edge of as many bits to task 1, would send them",
+            __file__,
+        )
+    ]
+    with warnings.catch_warnings():  # whoever made them was told, and nobody else is
+        warnings.simplefilter("error")
+        again = made.replace(backlog_s=made.backlog_s + 1, edge_bits=[[3.0, 4.0]])
+        Instances.concatenate([again[:1], again])
+    with pytest.warns(UserWarning, match="input_bits") as told:
+        made.replace(workload_cycles=made.workload_cycles)
+    assert [warning.filename for warning in told] == [__file__]
+    apart = Instances(**hand_fields)
+    with pytest.warns(UserWarning, match=r"input_bits\[0, 2\] is 4000000.0 .* has parents") as told:
+        apart.with_packed_edges([[0, 0, 0, 1]], [[1]], [[5.0]])
+    assert [warning.filename for warning in told] == [__file__]
+
+
+def test_outputs_without_an_effect_are_warned_of(hand_fields):
+    hand_fields |= {"input_bits": [[1.0, 0.0, 0.0]], "output_bits": [[0.0, 7.0, 4.0]]}
+    with pytest.warns(UserWarning, match=r"output_bits\[0, 1\] is 7.0 .* from task 1, would return them"):
+        Instances(**hand_fields, edges=[(0, 1), (1, 2)], edge_bits=[[1.0, 2.0]])
+
+
+def test_sizes_with_an_effect_are_not_warned_of(hand_fields):
+    hand_fields |= {"input_bits": [[1.0, 2.0, 0.0]], "output_bits": [[0.0, 3.0, 4.0]]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Instances(**hand_fields, edges=[(0, 2)], edge_bits=[[1.0]])
+        Instances(**hand_fields, task_counts=[2]).with_packed_edges([[0, 0, 0, 0]], [[1]], [[0.0]])
+        Instances(**hand_fields)
+
+
+@pytest.mark.parametrize("preset", ["chain", "dag", "face_recognition"])
+def test_drawn_tasks_have_no_sizes_without_an_effect(preset):
+    drawn = sample_instances(preset, 20, seed=3)
+    for b in range(20):
+        parents, children = ({edge[end] for edge in drawn.edges_of(b)} for end in (0, 1))
+        assert not drawn.input_bits[b, sorted(children)].any()
+        assert not drawn.output_bits[b, sorted(parents)].any()
+        for i in range(int(drawn.task_counts[b])):
+            assert i in children or drawn.input_bits[b, i] > 0
+            assert i in parents or drawn.output_bits[b, i] > 0

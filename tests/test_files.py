@@ -63,7 +63,7 @@ def test_a_file_that_is_no_text_is_called_by_what_it_is(kind, tmp_path, capsys):
 
 
 def test_texts_are_texts():
-    assert decoded(b"\xef\xbb\xbfa,b\r\n", "x") == "a,b\r\n"  # with a byte-order mark
+    assert decoded(b"\xef\xbb\xbfa,b\r\nc\r", "x") == "a,b\nc\n"  # with a byte-order mark
     assert decoded("müde\n".encode(), "x") == "müde\n"
     assert decoded(b"", "x") == ""
     assert decoded(b"\x08", "x") == "\b"

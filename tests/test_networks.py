@@ -24,7 +24,6 @@ from offload_gym.networks.policy_file import Network, load_network, metadata_of,
 from offload_gym.networks.trained_range import Bounds, TrainedRange
 from offload_gym.observation import epoch_observations, row_size, state_size
 from offload_gym.scenario import described
-from offload_gym.solvers.local_search import NO_MOVES
 
 CORES = (1, 2, 8)  # of the default scenario
 TWO_EDGES = {"name": "default", "num_edges": 2}  # cores 1, 2, 2, 8
@@ -446,7 +445,7 @@ def test_instances_unlike_those_of_the_training_are_told_once():
 def test_layers_of_any_size(sizes):
     rng = np.random.default_rng(0)
     layers = random_layers(rng, *sizes)
-    plan, weights = make_plan((1, 1), False, layers, (), False, 0, (0, NO_MOVES), NOT_TRIED)
+    plan, weights = make_plan((1, 1), False, layers, (), False, 0, NOT_TRIED)
     inputs = rng.normal(size=sizes[0]).astype(np.float32)
     source, scratch = 8, 32
     values = np.full(scratch + 2 * 32, 7.0, dtype=np.float32)  # what stands elsewhere must not count

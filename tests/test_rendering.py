@@ -239,9 +239,8 @@ def test_missing_matplotlib_is_said_in_one_sentence(monkeypatch: pytest.MonkeyPa
 
 def diamond() -> Application:
     """0 -> 1, 2 -> 3, and an edge from 0 to 3 past the layer between."""
-    return Application(
-        "diamond", [1e6] * 4, [1e6] * 4, [1e9] * 4, [(0, 1), (0, 2), (1, 3), (2, 3), (0, 3)], [1e6, 2e6, 3e6, 4e6, 5e5]
-    )
+    edges = [(0, 1), (0, 2), (1, 3), (2, 3), (0, 3)]
+    return Application("diamond", [1e6, 0, 0, 0], [0, 0, 0, 1e6], [1e9] * 4, edges, [1e6, 2e6, 3e6, 4e6, 5e5])
 
 
 def test_an_application_has_its_tasks_in_layers_and_labels_on_its_edges():

@@ -6,20 +6,20 @@ only a task without a child (an exit task) returns its ``output_bits``; every ed
 
 from __future__ import annotations
 
-import heapq
 import json
 import math
 import operator
-import sys
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from offload_gym.applications.attributes import Rename, checked_rename, read_attributes
+from offload_gym.applications.dot import read_dot
+from offload_gym.applications.task_graph import Edge, Task, arranged, check_task_names, task_of
 from offload_gym.checks import quoted, shortened
 from offload_gym.files import read_text, replacing
 from offload_gym.instances import TASK_FIELDS
@@ -37,8 +37,9 @@ class Application:
 
     Args:
         name: name of the application.
-        input_bits: (n,) bits that a task without a parent sends to a remote location, finite, >= 0.
-        output_bits: (n,) bits that a task without a child returns to the device, finite, >= 0.
+        input_bits: (n,) bits that a task without a parent sends to a remote location, finite, >= 0; 0 for others.
+        output_bits: (n,) bits that a task without a child returns to the device, finite, >= 0; 0 for others.
+            ``from_dict`` takes sizes of other tasks as well, and adds tasks without work that send and receive them.
         workload_cycles: (n,) CPU cycles, finite, >= 0.
         edges: dependencies (parent, child). Tasks are numbered in topological order: a parent before its children.
         edge_bits: (E,) bits that each edge carries, finite, >= 0.
@@ -71,7 +72,7 @@ class Application:
         task_names = tuple(self.task_names) or tuple(str(i) for i in range(n))
         if len(task_names) != n:
             raise ValueError(f"task_names has {len(task_names)} names; it must have {n}, one for each task")
-        _check_task_names(task_names)
+        check_task_names(task_names)
         for name in TASK_FIELDS:
             for i, value in enumerate(fields[name]):
                 _check_not_negative(f"{name} of task {task_names[i]!r} ({i})", value)
@@ -81,6 +82,7 @@ class Application:
             raise ValueError(f"edge_bits has {given} numbers; it must have {len(edges)}, one for each edge")
         for (parent, child), value in zip(edges, fields["edge_bits"], strict=True):
             _check_not_negative(f"edge_bits of {_edge_label(parent, child, task_names)}", value)
+        _check_transfers(fields, edges, task_names)
         checked: dict[str, Any] = {**fields, "edges": edges, "task_names": task_names}
         for name in checked:
             object.__setattr__(self, name, checked[name])
@@ -91,23 +93,67 @@ class Application:
         return len(self.workload_cycles)
 
     @classmethod
-    def from_networkx(cls, graph: networkx.DiGraph, name: str | None = None) -> Application:
+    def from_dict(cls, data: Mapping[str, Any]) -> Application:
+        """The application of what a JSON file holds; ``load_application`` shows it and says what is made of it.
+
+        Raises:
+            ValueError: a key is unknown or missing, tasks depend on each other in a cycle, or a value is out of its
+                bounds.
+        """
+        _check_keys("the application", data, needed=("name", "tasks"), optional=("edges",))
+        tasks, edges = data["tasks"], data.get("edges", [])
+        for key, rows in (("tasks", tasks), ("edges", edges)):
+            if not isinstance(rows, list):
+                raise ValueError(f"{key} is {quoted(rows)}; it must be a list")
+        for i, task in enumerate(tasks):
+            _check_keys(f"tasks[{i}]", task, needed=("name", "workload_cycles"), optional=("input_bits", "output_bits"))
+        for i, edge in enumerate(edges):
+            _check_keys(f"edges[{i}]", edge, needed=("from", "to"), optional=("bits",))
+        rows = [task_of(task["name"], task) for task in tasks]
+        return numbered(data["name"], rows, [(edge["from"], edge["to"], edge.get("bits", 0.0)) for edge in edges])
+
+    @classmethod
+    def from_networkx(
+        cls, graph: networkx.DiGraph, name: str | None = None, *, rename: Rename | None = None
+    ) -> Application:
         """The application of a directed graph.
 
+        Nodes have the attribute ``workload_cycles`` and may have ``input_bits`` and ``output_bits``, edges have
+        ``bits``; an edge without any attribute carries 0 bits. Attributes that Graphviz draws by, such as ``color`` and
+        ``label``, are left out. Any other is refused, and so is an edge that has attributes and no ``bits``: it may
+        hold its size under another name. ``rename`` says what such names mean. A task is named after its node and
+        numbered topologically; of the tasks that could be next, the first node of the graph is.
+
+        As in ``load_application``, tasks without work are added that send the ``input_bits`` of tasks with parents and
+        receive the ``output_bits`` of tasks with children.
+
         Args:
-            graph: nodes have the attribute ``workload_cycles`` and may have ``input_bits`` and ``output_bits``, edges
-                may have ``bits``; 0 where they are not given. Other attributes are ignored. A task is named after its
-                node and numbered topologically; of the tasks that could be next, the first node of the graph is.
+            graph: the graph.
             name: name of the application; by default the graph's.
+            rename: names of attributes in the graph, and what they are here: ``{"weight": "bits"}``. Those that are
+                None are left out.
 
         Raises:
             ValueError: the graph is not a directed one without parallel edges, it has a cycle, a node has no
-                ``workload_cycles``, or a value is out of its bounds.
+                ``workload_cycles``, an attribute is unknown, or a value is out of its bounds.
         """
-        if not graph.is_directed() or graph.is_multigraph():
+        if isinstance(graph, str | Path):
+            raise ValueError(
+                f"the graph is the path {str(graph)!r}; it must be a networkx.DiGraph (Application.from_dot reads DOT "
+                "files, load_application reads JSON)"
+            )
+        if not hasattr(graph, "is_directed") or not graph.is_directed() or graph.is_multigraph():
             raise ValueError(f"the graph is a {type(graph).__name__}; it must be a networkx.DiGraph")
-        tasks = [_task(str(node), attributes) for node, attributes in graph.nodes(data=True)]
-        edges = [(str(a), str(b), data.get("bits", 0.0)) for a, b, data in graph.edges(data=True)]
+        names = checked_rename(rename, (*TASK_FIELDS, "bits"))
+        tasks, edges = [], []
+        for node, attributes in graph.nodes(data=True):
+            label = f"task {str(node)!r}"
+            tasks.append(task_of(str(node), read_attributes(label, attributes, TASK_FIELDS, names)))
+        for ends in graph.edges(data=True):
+            parent, child = str(ends[0]), str(ends[1])
+            label = f"the edge {parent!r} -> {child!r}"
+            carried = read_attributes(label, ends[2], ("bits",), names, needed="bits")
+            edges.append((parent, child, carried.get("bits", 0.0)))
         return numbered(name or graph.name or "application", tasks, edges)
 
     def to_networkx(self) -> networkx.DiGraph:
@@ -128,36 +174,49 @@ class Application:
         return graph
 
     @classmethod
-    def from_dot(cls, path: str | Path, name: str | None = None, *, cycles_per_flop: float = 1.0) -> Application:
+    def from_dot(
+        cls,
+        path: str | Path,
+        name: str | None = None,
+        *,
+        cycles_per_flop: float | None = None,
+        cycles_per_byte: float | None = None,
+        rename: Rename | None = None,
+    ) -> Application:
         """The application of a DOT file.
 
         Two sets of attributes are understood. Where a node has ``workload_cycles``, all have those of
-        ``from_networkx``. Otherwise the file is read as one that daggen writes when called with ``--dot``
-        (https://github.com/frs69wq/daggen, ``outputDOT`` in daggen_commons.c): the ``size`` of a node is its cost in
-        floating-point operations of ``cycles_per_flop`` cycles; the ``size`` of an edge is in bytes of 8 bits. The
-        ``alpha`` of a node, the share of it that cannot run in parallel, is not used, because a task runs on one core.
-        daggen gives no sizes of what entry tasks read and exit tasks return: ``input_bits`` and
+        ``from_networkx``, and what is said there of other attributes holds. Otherwise the file is read as one that
+        daggen writes when called with ``--dot`` (https://github.com/frs69wq/daggen, ``outputDOT`` in
+        daggen_commons.c): the ``size`` of a node is its cost in floating-point operations; the ``size`` of an edge is
+        in bytes of 8 bits. The ``alpha`` of a node, the share of it that cannot run in parallel, is not used, because
+        a task runs on one core. daggen gives no sizes of what the application reads and returns: ``input_bits`` and
         ``output_bits`` are 0, unless they are added to the file by hand.
 
-        Nodes and edges inside subgraphs are read too. Defaults for all nodes or edges, and edges from or to a whole
-        subgraph, are refused. A number with an exponent must be in quotation marks: DOT has no exponents.
+        Other sets, such as that of MRLCO (https://github.com/linkpark/metarl-offloading), hold bytes in ``size``: with
+        ``cycles_per_byte``, a task processes so many bytes, which the device has where the task has no parent, and
+        which come along its edges where it has some. ``expect_size`` is what a task returns, in bytes: ``output_bits``
+        where it has no child; otherwise each of its edges must carry as much.
+
+        Nodes and edges inside subgraphs, defaults for all nodes or edges, and edges from or to a whole subgraph are
+        read as Graphviz reads them. An edge that is there twice is one where both carry the same, and is refused where
+        they do not. A number with an exponent must be in quotation marks: DOT has no exponents.
 
         Args:
             path: the file; one directed graph.
             name: name of the application; by default that of the file without its ending.
-            cycles_per_flop: cycles of one floating-point operation of daggen's costs, finite, > 0.
+            cycles_per_flop: cycles of one floating-point operation of daggen's costs, finite, > 0; 1 by default.
+            cycles_per_byte: cycles for each byte where ``size`` is the bytes that a task processes, finite, > 0.
+            rename: names of attributes in the file, and what they are here, as for ``from_networkx``; ``size`` and
+                ``expect_size`` are possible, too.
 
         Raises:
-            ImportError: pydot is not installed.
             ValueError: the file is not what is said above, or a value is out of its bounds.
         """
-        from offload_gym.applications.dot import read_dot
-
         path = Path(path)
-        tasks, edges = read_dot(path, cycles_per_flop)
+        tasks, edges = read_dot(path, cycles_per_flop, cycles_per_byte, rename)
         try:
-            rows = [_task(task_name, attributes) for task_name, attributes in tasks.items()]
-            return numbered(path.stem if name is None else name, rows, edges)
+            return numbered(path.stem if name is None else name, tasks, edges)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
 
@@ -186,9 +245,12 @@ def load_application(path: str | Path) -> Application:
                    {"name": "align", "workload_cycles": 2e8, "output_bits": 1e4}],
          "edges": [{"from": "detect", "to": "align", "bits": 1e6}]}
 
-    ``input_bits``, ``output_bits``, ``bits`` and ``edges`` may be left out and are 0 or empty then; ``input_bits`` of a
-    task with a parent and ``output_bits`` of one with a child have no effect. Tasks may come in
+    ``input_bits``, ``output_bits``, ``bits`` and ``edges`` may be left out and are 0 or empty then. Tasks may come in
     any order: they are numbered topologically, and of the tasks that could be next the one listed first is.
+
+    Only a task without parents sends an input, and only one without children returns an output. Where another has some,
+    a task without work is added: "<name> input" sends it and has an edge of as many bits to the task; "<name> output"
+    receives it along such an edge and returns it.
 
     Raises:
         ValueError: the file is not JSON, a key is unknown or missing, tasks depend on each other in a cycle, or a value
@@ -205,17 +267,7 @@ def load_application(path: str | Path) -> Application:
 def application_from(data: Any, source: str | Path) -> Application:
     """The application that the JSON of ``source`` says; see ``load_application``."""
     try:
-        _check_keys("the application", data, needed=("name", "tasks"), optional=("edges",))
-        tasks, edges = data["tasks"], data.get("edges", [])
-        for key, rows in (("tasks", tasks), ("edges", edges)):
-            if not isinstance(rows, list):
-                raise ValueError(f"{key} is {quoted(rows)}; it must be a list")
-        for i, task in enumerate(tasks):
-            _check_keys(f"tasks[{i}]", task, needed=("name", "workload_cycles"), optional=("input_bits", "output_bits"))
-        for i, edge in enumerate(edges):
-            _check_keys(f"edges[{i}]", edge, needed=("from", "to"), optional=("bits",))
-        rows = [_task(task["name"], task) for task in tasks]
-        return numbered(data["name"], rows, [(edge["from"], edge["to"], edge.get("bits", 0.0)) for edge in edges])
+        return Application.from_dict(data)
     except (RecursionError, ValueError) as error:
         raise ValueError(f"{source}: {error}") from None
 
@@ -238,71 +290,9 @@ def save_application(path: str | Path, application: Application) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-class Task(NamedTuple):
-    """A task that has no number yet."""
-
-    name: str
-    workload_cycles: float
-    input_bits: float = 0.0
-    output_bits: float = 0.0
-
-
-Edge = tuple[str, str, float]  # names of parent and child, bits
-
-
-def _task(name: str, attributes: Mapping[str, Any]) -> Task:
-    if "workload_cycles" not in attributes:
-        raise ValueError(f"task {name!r} has no workload_cycles")
-    values = {field: attributes[field] for field in TASK_FIELDS if field in attributes}
-    for field, value in values.items():
-        check_number(f"{field} of task {name!r}", value)
-    return Task(name, **values)
-
-
 def numbered(name: str, tasks: Sequence[Task], edges: Sequence[Edge]) -> Application:
-    """The application of tasks in any order, numbered topologically; of those that could be next, the first listed."""
-    _check_task_names([task.name for task in tasks])
-    listed = {task.name: i for i, task in enumerate(tasks)}
-    children: list[list[int]] = [[] for _ in tasks]
-    missing = [0] * len(tasks)  # parents that have no number yet
-    for parent, child, bits in edges:
-        for end in (parent, child):
-            if not isinstance(end, str) or end not in listed:
-                raise ValueError(f"the edge {parent!r} -> {child!r} names {quoted(end)}, which is not a task")
-        check_number(f"bits of the edge {parent!r} -> {child!r}", bits)
-        children[listed[parent]].append(listed[child])
-        missing[listed[child]] += 1
-    ready = [i for i, count in enumerate(missing) if count == 0]  # sorted, so it is a heap
-    order: list[int] = []
-    while ready:
-        i = heapq.heappop(ready)
-        order.append(i)
-        for child_index in children[i]:
-            missing[child_index] -= 1
-            if missing[child_index] == 0:
-                heapq.heappush(ready, child_index)
-    if len(order) < len(tasks):
-        parents = {c: p for p, row in enumerate(children) for c in row if missing[p] and missing[c]}
-        cycle = " -> ".join(repr(tasks[i].name) for i in _cycle(parents))
-        raise ValueError(f"the tasks {cycle} depend on each other in a cycle")
-    number = {tasks[i].name: new for new, i in enumerate(order)}
-    return Application(
-        name=name,
-        **{field: tuple(getattr(tasks[i], field) for i in order) for field in TASK_FIELDS},
-        edges=tuple((number[parent], number[child]) for parent, child, _ in edges),
-        edge_bits=tuple(bits for _, _, bits in edges),
-        task_names=tuple(tasks[i].name for i in order),
-    )
-
-
-def _cycle(parents: Mapping[int, int]) -> list[int]:
-    """A cycle in the graph in which each node has one parent, from parent to child, its first node again at the end."""
-    node, seen = next(iter(parents)), dict[int, None]()
-    while node not in seen:
-        seen[node] = None
-        node = parents[node]
-    walked = list(seen)
-    return [node, *reversed(walked[walked.index(node) :])]
+    """The application of tasks in any order, with sizes wherever they stand; see ``task_graph.arranged``."""
+    return Application(name=name, **arranged(tasks, edges))
 
 
 def _check_keys(where: str, data: Any, needed: Sequence[str], optional: Sequence[str]) -> None:
@@ -315,15 +305,6 @@ def _check_keys(where: str, data: Any, needed: Sequence[str], optional: Sequence
     for key in needed:
         if key not in data:
             raise ValueError(f"{where} has no {key!r}")
-
-
-def _check_task_names(names: Iterable[Any]) -> None:
-    for name in names:
-        if not isinstance(name, str):
-            raise ValueError(f"the name of a task is {quoted(name)}; it must be a string")
-    for name, count in Counter(names).items():
-        if count > 1:
-            raise ValueError(f"{count} tasks have the name {name!r}; the names of tasks must differ")
 
 
 def _checked_edges(edges: Any, task_names: Sequence[str]) -> tuple[tuple[int, int], ...]:
@@ -348,6 +329,20 @@ def _checked_edges(edges: Any, task_names: Sequence[str]) -> tuple[tuple[int, in
     return pairs
 
 
+def _check_transfers(
+    fields: Mapping[str, Sequence[float]], edges: Sequence[tuple[int, int]], task_names: Sequence[str]
+) -> None:
+    """ValueError where a task has an input or output that the delay model has no place for."""
+    rules = (("input_bits", 1, "parents", "sends"), ("output_bits", 0, "children", "returns"))
+    for name, end, relatives, verb in rules:
+        for i in sorted({edge[end] for edge in edges}):
+            if fields[name][i] > 0:
+                raise ValueError(
+                    f"{name} of task {task_names[i]!r} ({i}) is {fields[name][i]}, but the task has {relatives}, and "
+                    f"only one without {relatives} {verb} any (Application.from_dict adds such a task)"
+                )
+
+
 def _edge_label(parent: int, child: int, task_names: Sequence[str]) -> str:
     return f"the edge {parent} -> {child} ({task_names[parent]!r} -> {task_names[child]!r})"
 
@@ -365,11 +360,3 @@ def _floats(name: str, values: ArrayLike) -> tuple[float, ...]:
 def _check_not_negative(label: str, value: float) -> None:
     if not (math.isfinite(value) and value >= 0):
         raise ValueError(f"{label} is {value}; it must be finite and at least 0")
-
-
-def check_number(label: str, value: Any) -> None:
-    """ValueError where ``value`` is not a number that a float can hold."""
-    if not isinstance(value, int | float | np.integer | np.floating) or isinstance(value, bool):
-        raise ValueError(f"{label} is {quoted(value)}; it must be a number")
-    if isinstance(value, int) and abs(value) > sys.float_info.max:
-        raise ValueError(f"{label} is {quoted(value)}; it must be finite")

@@ -1,111 +1,117 @@
-"""Reading task graphs from DOT files, those of daggen among them."""
+"""What the attributes of a DOT file say of tasks: those of this project, and the sizes of daggen."""
 
 from __future__ import annotations
 
-import contextlib
-import io
 import math
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from offload_gym.applications.attributes import Rename, checked_rename, read_attributes
+from offload_gym.applications.dot_language import Graph, parse
+from offload_gym.applications.task_graph import Edge, Task, task_of
+from offload_gym.files import read_text
+from offload_gym.instances import TASK_FIELDS
+
 BITS_PER_BYTE = 8
+OWN_EDGE, DAGGEN_EDGE = ("bits",), ("size",)
+# Input and output may be added to daggen's files by hand; alpha, the share that cannot run in parallel, is not used.
+DAGGEN_TASK = ("size", "expect_size", "alpha", "input_bits", "output_bits")
 
-Tasks = dict[str, dict[str, float]]  # attributes of each task by its name, in the order of the file
-Edges = list[tuple[str, str, float]]  # parent, child, bits
+Tasks = dict[str, dict[str, Any]]  # attributes of each task by its name, in the order of the file
+Links = dict[tuple[str, str], float]  # what an edge carries, in the unit of the file
 
 
-def read_dot(path: Path, cycles_per_flop: float = 1.0) -> tuple[Tasks, Edges]:
+def read_dot(
+    path: Path, cycles_per_flop: float | None, cycles_per_byte: float | None, rename: Rename | None
+) -> tuple[list[Task], list[Edge]]:
     """Tasks and edges of a DOT file, in the units of ``offload_gym.Application``; see ``Application.from_dot``.
 
     Raises:
-        ImportError: pydot is not installed.
-        ValueError: the file is not one directed graph, or an attribute is missing or not a number.
+        ValueError: the file is not one directed graph, or an attribute is missing, unknown or not a number.
     """
-    try:
-        import pydot
-    except ImportError as error:
-        raise ImportError("Reading DOT files needs pydot: pip install 'offload-gym[applications]'") from error
-    if not isinstance(cycles_per_flop, int | float) or not 0 < cycles_per_flop < math.inf:
-        raise ValueError(f"cycles_per_flop is {cycles_per_flop!r}; it must be finite and above 0")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    for name, value in (("cycles_per_flop", cycles_per_flop), ("cycles_per_byte", cycles_per_byte)):
+        if value is not None and not (isinstance(value, int | float) and 0 < value < math.inf):
+            raise ValueError(f"{name} is {value!r}; it must be finite and above 0")
+    if cycles_per_flop is not None and cycles_per_byte is not None:
+        raise ValueError("cycles_per_flop and cycles_per_byte are both given; a size is one or the other")
+    names = checked_rename(rename, (*TASK_FIELDS, *OWN_EDGE, *DAGGEN_EDGE, "expect_size"))
+    text = read_text(path)
     if "NODE_COUNT" in text and "digraph" not in text:
         raise ValueError(f"{path} is in daggen's own format; write it with daggen --dot")
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):  # pydot prints what is wrong and returns None
-        graphs = pydot.graph_from_dot_data(text)
-    if not graphs:
-        raise ValueError(f"{path} is not a DOT file: {' '.join(printed.getvalue().split())}")
-    if len(graphs) != 1 or graphs[0].get_type() != "digraph":
-        raise ValueError(f"{path} must hold one directed graph (digraph)")
     try:
-        return _read_graph(graphs[0], cycles_per_flop)
+        graph = parse(text)
+        if any(names.get(key, key) == "workload_cycles" for found in graph.nodes.values() for key in found):
+            return _own(graph, names)
+        return _daggen(graph, names, cycles_per_flop, cycles_per_byte)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
 
-def _read_graph(graph: Any, cycles_per_flop: float) -> tuple[Tasks, Edges]:
-    nodes: dict[str, dict[str, str]] = {}
-    links: list[tuple[str, str, dict[str, str]]] = []
-    for part in _parts(graph):
-        for node in part.get_node_list():
-            name, attributes = node.get_name(), node.get_attributes()
-            if name in ("node", "edge", "graph"):
-                if name != "graph" and attributes:
-                    raise ValueError(f"the default attributes {dict(attributes)} for every {name} are not understood")
-                continue
-            nodes.setdefault(_name(name), {}).update(_checked(attributes))
-        for edge in part.get_edge_list():
-            ends = (edge.get_source(), edge.get_destination())
-            if not all(isinstance(end, str) for end in ends):
-                raise ValueError("an edge from or to a group of nodes is not understood; write one edge for each node")
-            links.append((_name(ends[0]), _name(ends[1]), _checked(edge.get_attributes())))
-    for parent, child, _ in links:
-        nodes.setdefault(parent, {})
-        nodes.setdefault(child, {})
+def _own(graph: Graph, rename: Rename) -> tuple[list[Task], list[Edge]]:
+    """The tasks and edges of a file with the attributes of this project."""
+    tasks = _tasks(graph, TASK_FIELDS, rename)
+    links = _links(graph, OWN_EDGE, rename)
+    return [task_of(*task) for task in tasks.items()], [(*ends, bits) for ends, bits in links.items()]
 
-    own = any("workload_cycles" in attributes for attributes in nodes.values())
+
+def _daggen(
+    graph: Graph, rename: Rename, cycles_per_flop: float | None, cycles_per_byte: float | None
+) -> tuple[list[Task], list[Edge]]:
+    """The tasks and edges of a file with sizes as daggen writes them, or as they are used instead."""
+    tasks = _tasks(graph, DAGGEN_TASK, rename)
+    links = _links(graph, DAGGEN_EDGE, rename)
+    parents, children = {parent for parent, _ in links}, {child for _, child in links}
+    factor = cycles_per_byte if cycles_per_byte is not None else cycles_per_flop
+    for name, sizes in tasks.items():
+        if "size" not in sizes:
+            raise ValueError(f"task {name!r} has neither workload_cycles nor daggen's size")
+        if "expect_size" in sizes and factor is None:
+            raise ValueError(
+                f"task {name!r} has expect_size, which daggen does not write: cycles_per_byte=... says that size is "
+                "the bytes that a task processes, cycles_per_flop=... that it is floating-point operations"
+            )
+        sizes["workload_cycles"] = sizes["size"] * (1.0 if factor is None else factor)
+        if cycles_per_byte is not None and name not in children:
+            sizes.setdefault("input_bits", BITS_PER_BYTE * sizes["size"])
+        if "expect_size" in sizes and name not in parents:
+            sizes.setdefault("output_bits", BITS_PER_BYTE * sizes["expect_size"])
+    for (parent, child), size in links.items():
+        expected = tasks[parent].get("expect_size", size)
+        if size != expected:
+            raise ValueError(
+                f"task {parent!r} has the expect_size {expected:g}, and its edge to {child!r} carries {size:g}; what a "
+                "task with children makes goes along its edges"
+            )
+    edges = [(*ends, BITS_PER_BYTE * size) for ends, size in links.items()]
+    return [task_of(*task) for task in tasks.items()], edges
+
+
+def _tasks(graph: Graph, known: tuple[str, ...], rename: Rename) -> Tasks:
     tasks: Tasks = {}
-    for name, attributes in nodes.items():
+    for name, attributes in graph.nodes.items():
         label = f"task {name!r}"
-        known = ("workload_cycles", "input_bits", "output_bits")
-        tasks[name] = {key: _number(label, key, attributes[key]) for key in known if key in attributes}
-        if not own:
-            if "size" not in attributes:
-                raise ValueError(f"{label} has neither workload_cycles nor daggen's size")
-            tasks[name]["workload_cycles"] = _number(label, "size", attributes["size"]) * cycles_per_flop
-    key, bits = ("bits", 1) if own else ("size", BITS_PER_BYTE)
-    edges = [(a, b, bits * _number(f"the edge {a!r} -> {b!r}", key, data.get(key, "0"))) for a, b, data in links]
-    return tasks, edges
+        tasks[name] = _numbers(label, read_attributes(label, attributes, known, rename))
+    return tasks
 
 
-def _parts(graph: Any) -> Iterator[Any]:
-    """The graph and all subgraphs in it."""
-    yield graph
-    for subgraph in graph.get_subgraph_list():
-        yield from _parts(subgraph)
+def _links(graph: Graph, known: tuple[str, ...], rename: Rename) -> Links:
+    """What each edge carries; an edge that is written twice, as daggen does, is one if both carry the same."""
+    links: Links = {}
+    for parent, child, attributes in graph.edges:
+        label = f"the edge {parent!r} -> {child!r}"
+        size = _numbers(label, read_attributes(label, attributes, known, rename, needed=known[0])).get(known[0], 0.0)
+        before = links.setdefault((parent, child), size)
+        if before != size:
+            raise ValueError(f"{label} is there twice, with {known[0]} {before:g} and {size:g}; it can carry only one")
+    return links
 
 
-def _checked(attributes: dict[str, str | None]) -> dict[str, str]:
-    for key, value in attributes.items():
-        # The DOT language has no exponents: what follows the digits is read as the next attribute.
-        if value is None and key[0] in "eE" and key[1:].isdigit():
-            raise ValueError(f'a number ends in {key}; with an exponent it must be in quotation marks, such as "1e9"')
-    return {key: value for key, value in attributes.items() if value is not None}
-
-
-def _name(text: str) -> str:
-    """The name of a node without quotation marks and without the port that may follow it."""
-    if "\\" in text:
-        raise ValueError(f"the name {text} has a backslash, which is not understood")
-    return text.split('"')[1] if text.startswith('"') else text.partition(":")[0]
-
-
-def _number(label: str, key: str, text: Any) -> float:
-    try:
-        return float(str(text).strip('"'))
-    except ValueError:
-        raise ValueError(f"{key} of {label} is {text}; it must be a number") from None
+def _numbers(label: str, attributes: Mapping[str, str]) -> dict[str, Any]:
+    numbers = {}
+    for key, text in attributes.items():
+        try:
+            numbers[key] = float(text)
+        except ValueError:
+            raise ValueError(f"{key} of {label} is {text}; it must be a number") from None
+    return numbers

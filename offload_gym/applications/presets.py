@@ -11,9 +11,10 @@ import numpy as np
 from numpy.random import SeedSequence
 from numpy.typing import NDArray
 
-from offload_gym.applications.application import Application, Edge, Task, check_number, numbered
+from offload_gym.applications.application import Application, numbered
 from offload_gym.applications.cnns import CNN_NAMES, TENSOR_BITS_PER_ELEMENT, cnn_layers, cnn_task
 from offload_gym.applications.random_graphs import num_graph_uniforms, random_edges
+from offload_gym.applications.task_graph import Edge, Task, check_number
 from offload_gym.checks import quoted
 from offload_gym.instances import check_count
 from offload_gym.seeds import check_seed

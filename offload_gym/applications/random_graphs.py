@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from offload_gym.compilation import kernel
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def num_graph_uniforms(num_tasks):
     """How many uniform numbers ``random_edges`` reads for n tasks: n + n * n.
 
@@ -16,7 +17,7 @@ def num_graph_uniforms(num_tasks):
     return num_tasks + num_tasks * num_tasks
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def random_edges(u, fat, density, jump, has_edge):
     """Fill ``has_edge`` with a random graph whose tasks are numbered layer by layer.
 

@@ -15,6 +15,7 @@ from offload_gym.command_line.scenario_options import (
     SCENARIO_FIELDS,
     are_like,
     is_like_a_scenario,
+    made_scenario,
     scenario_fields,
 )
 from offload_gym.command_line.text_files import STANDARD_INPUT, parse_json, read_text, source_name
@@ -82,7 +83,7 @@ def read_instances(options: argparse.Namespace) -> Given:
             if not _are_instances(data):
                 fields = scenario_fields(data, source, _KINDS)
                 try:
-                    scenario = make_scenario(**fields)
+                    scenario = made_scenario(fields)
                 except ValueError as error:
                     raise ValueError(f"{source}: {error}") from None
                 given = _drawn(scenario, options)

@@ -11,18 +11,17 @@ meaning may be empty; ``inf`` is a wired path without a limit. The separator is 
 from __future__ import annotations
 
 import csv
-import io
 import math
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from offload_gym.checks import quoted, shortened
+from offload_gym.checks import quoted
 from offload_gym.command_line.field_names import check_names
 from offload_gym.delay import Schedule
 from offload_gym.files import replacing
 from offload_gym.instances import MAX_CORES, POWER_FIELDS, TASK_FIELDS, Instances
+from offload_gym.sheets import number_of, rows_of
 
 SITE_FIELDS = ("cpu_hz", "cores", "backlog_s", "uplink_bps", "downlink_bps", "wired_bps", "propagation_s")
 NO_PATH = {"uplink_bps": math.inf, "downlink_bps": math.inf, "wired_bps": math.inf, "propagation_s": 0.0}
@@ -109,18 +108,7 @@ def write_csv(
 
 
 def _rows(text: str, source: str, required: Sequence[str], optional: Sequence[str]) -> list[_Row]:
-    header = text.lstrip("\r\n").partition("\n")[0]
-    if said := re.fullmatch(r'"?sep=([,;\t|])"?[,;\t]*', header.strip("\r ")):  # what Excel writes for itself
-        delimiter = said[1]
-        text = text.replace(header, "", 1)
-    else:
-        delimiter = max(",;\t", key=header.count)
-    try:
-        # strict: a quotation mark that is never closed is an error.
-        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
-    except csv.Error as error:
-        raise ValueError(f"{source} is not CSV: {shortened(str(error))}") from None
-    numbered = [(i, [cell.strip() for cell in line]) for i, line in enumerate(lines, start=1)]
+    numbered = rows_of(text, source)
     numbered = [(i, line) for i, line in numbered if any(line)]  # spreadsheets leave empty rows
     if not numbered:
         raise ValueError(f"{source} is empty; it must have the columns {', '.join(required)}")
@@ -219,7 +207,7 @@ def _number(row: _Row, name: str, empty: float | None = None) -> float:
 
 def _parsed(row: _Row, name: str, cell: str) -> float:
     try:
-        return float(cell)
+        return number_of(cell)
     except ValueError:
         expected = "a number with a point, not a comma" if "," in cell else "a number"
         raise ValueError(f"{row.where}: {name} is {quoted(cell)}; it must be {expected}") from None

@@ -19,6 +19,7 @@ from offload_gym.command_line.tables import chart, chart_width, milliseconds, te
 from offload_gym.delay import latency, optimality_gap, schedule
 from offload_gym.envs.rendering import OBJECTIVE_NAMES, location_name, render_ansi
 from offload_gym.instances import Instances
+from offload_gym.scenario import Scenario
 
 QUIT = ("q", "quit", "exit")
 OPPONENTS = ("greedy", "student", "exact")
@@ -85,7 +86,7 @@ def _play(options: argparse.Namespace) -> None:
     with patience():
         decision = np.where(decision < 0, 0, decision)  # padding
         print(f"\n{chart(truth, decision, options.objective)}\n")
-        print(_comparison(options, truth, seen, latency_s))
+        print(_comparison(options, scenario, truth, seen, latency_s))
 
 
 class _Answers:
@@ -150,13 +151,15 @@ def _choices(instances: Instances, decision: NDArray[np.int64], i: int) -> str:
     return "\n".join(lines)
 
 
-def _comparison(options: argparse.Namespace, truth: Instances, seen: Instances, latency_s: float) -> str:
+def _comparison(
+    options: argparse.Namespace, scenario: Scenario, truth: Instances, seen: Instances, latency_s: float
+) -> str:
     """What the user reached beside what the policies reach; the optimum knows the truth."""
     values: dict[str, tuple[float, str]] = {}
     refusals = []
     for name in OPPONENTS:
         try:
-            policy = chosen_policy(name, options.objective, 0, None, chosen_scenario(options))
+            policy = chosen_policy(name, options.objective, 0, None, scenario)
             decisions = policy.decide(truth if name == "exact" else seen)
         except ValueError as error:
             refusals.append(f"{name} takes no part: {error}")

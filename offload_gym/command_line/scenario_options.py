@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
@@ -12,7 +14,8 @@ from offload_gym.applications.application import application_from
 from offload_gym.checks import quoted, shortened
 from offload_gym.command_line.text_files import parse_json, read_text
 from offload_gym.delay import OBJECTIVES
-from offload_gym.scenario import PRESETS, Scenario, make_scenario
+from offload_gym.radio.units import UNITS
+from offload_gym.scenario import PRESETS, Scenario, make_scenario, paths_from
 
 SCENARIO_FIELDS = {field.name for field in fields(Scenario)}
 # What an object of JSON may be.
@@ -31,7 +34,7 @@ def add_scenario_options(parser: argparse.ArgumentParser, objectives: Sequence[s
     parser.add_argument("--num-tasks", type=int, help="tasks in an epoch (default: the preset's)")
     parser.add_argument("--max-tasks", type=int, help="the most tasks in an epoch, where their number varies")
     parser.add_argument("--num-edges", type=int, help="edge servers (default: the preset's)")
-    parser.add_argument("--trace", metavar="CSV", help="recorded uplink: a CSV file with a column mbps, one a second")
+    add_trace_options(parser)
     parser.add_argument(
         "--observation-noise",
         type=_noise,
@@ -41,6 +44,19 @@ def add_scenario_options(parser: argparse.ArgumentParser, objectives: Sequence[s
         "of the logarithm; 'last', those of the epoch before (default: %(default)s)",
     )
     parser.add_argument("--objective", choices=objectives, default="makespan", help="default: %(default)s")
+
+
+def add_trace_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of recorded rates; see the fields of ``Scenario``."""
+    group = parser.add_argument_group("recorded rates", "What a file is taken for is printed to standard error.")
+    group.add_argument("--trace", metavar="FILE", help="recorded uplink: CSV with a column mbps, or others")
+    group.add_argument("--downlink-trace", metavar="FILE", help="recorded downlink, which may be the same file")
+    for flag, of in (("--trace-column", "uplink"), ("--downlink-trace-column", "downlink")):
+        group.add_argument(flag, metavar="NAME", help=f"its column of the {of}, or the number of it from 1")
+    group.add_argument("--trace-unit", metavar="UNIT", help=f"of the rates: {UNITS} (default: as the file says)")
+    group.add_argument(
+        "--trace-step", type=float, metavar="SECONDS", help="between samples, whatever times the file has"
+    )
 
 
 def _noise(text: str) -> float | str:
@@ -56,17 +72,32 @@ def chosen_scenario(options: argparse.Namespace) -> Scenario:
         "num_tasks": options.num_tasks,
         "max_tasks": options.max_tasks,
         "num_edges": options.num_edges,
-        "trace_path": options.trace,
         "radio": None if options.trace is None else "trace",
+        "trace_path": options.trace,
+        "downlink_trace_path": options.downlink_trace,
+        "trace_column": options.trace_column,
+        "downlink_trace_column": options.downlink_trace_column,
+        "trace_unit": options.trace_unit,
+        "trace_step_s": options.trace_step,
     }
     given: dict[str, Any] = {"name": options.scenario}
     if options.scenario.endswith(".json"):
         given = scenario_fields(parse_json(read_text(options.scenario), options.scenario), options.scenario)
-    return make_scenario(**given | {name: value for name, value in changes.items() if value is not None})
+    return made_scenario(given | {name: value for name, value in changes.items() if value is not None})
+
+
+def made_scenario(given: Mapping[str, Any]) -> Scenario:
+    """The scenario of some fields; what its traces were taken for is printed to standard error."""
+    scenario = make_scenario(**given)
+    for line in () if scenario.recording is None else scenario.recording.summaries():
+        print(line, file=sys.stderr)
+    return scenario
 
 
 def scenario_fields(data: Any, source: str, wanted: Sequence[str] = KINDS) -> dict[str, Any]:
     """What the JSON of a scenario says for ``make_scenario``: the one application in it, or fields.
+
+    The path of a trace counts from the folder of ``source``, that of standard input from the current one.
 
     Args:
         data: the JSON.
@@ -79,7 +110,7 @@ def scenario_fields(data: Any, source: str, wanted: Sequence[str] = KINDS) -> di
     if isinstance(data, dict) and "tasks" in data:
         return {"applications": (application_from(data, source),)}
     if isinstance(data, dict) and is_like_a_scenario(data):
-        return data
+        return paths_from(os.path.dirname(source), data)
     found = f"has the keys {shortened(', '.join(map(repr, data)))}" if isinstance(data, dict) else f"is {quoted(data)}"
     raise ValueError(f"{source} {found}; it must be {', '.join(wanted[:-1])} or {wanted[-1]}")
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
-
+from offload_gym.compilation import inlined, kernel
 from offload_gym.envs.random_numbers import fill_normal, fill_uniform, stream
 from offload_gym.sampling import draw_machines, draw_tasks, next_latent, set_state
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def draw_epoch(parameters, rules, state, batch, b, scratch):
     """Fill epoch ``b`` of a ``Batch`` with the epoch that the progress of ``state`` says; returns the radio's backlog.
 
@@ -42,7 +41,7 @@ def draw_epoch(parameters, rules, state, batch, b, scratch):
     return set_state(parameters, latent, progress.time_s, rates, batch, b)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def draw_noise(key, episode, epoch, normal):
     """Fill ``normal`` with numbers that no epoch is drawn from."""
     fill_normal(stream(~key, episode, epoch), 0, normal)

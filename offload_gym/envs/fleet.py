@@ -15,10 +15,10 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numba.extending import register_jitable
 from numpy.typing import NDArray
 
+from offload_gym.compilation import inlined, kernel
 from offload_gym.delay import (
     Problem,
     Room,
@@ -184,7 +184,7 @@ def _batch(state, view):
     )
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _problem(state, view, b, count):
     """The first ``count`` tasks of environment ``b``; what lies behind their edges is never read."""
     return Problem(
@@ -197,7 +197,7 @@ def _problem(state, view, b, count):
     )
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _observe(rules, state, view, b, out):
     """Write what the policy sees of environment ``b`` before its next task."""
     progress, sums, count = state.progress[b], view.sums[b], state.task_counts[b]
@@ -209,7 +209,7 @@ def _observe(rules, state, view, b, out):
         write_prices(problem, out)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _draw(parameters, rules, state, true, b, scratch):
     """Draw the epoch that the progress says; queues carry over where the rules say so."""
     left = rules.carry_over and state.progress[b].num_decided > 0
@@ -227,7 +227,7 @@ def _draw(parameters, rules, state, true, b, scratch):
             true.core_backlog_s[b, k, m] = free_s
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _remember(true, seen, b):
     """Let the policy see rates and backlogs of the last epoch in the next one."""
     copy_table(true.locations[b], seen.locations[b])
@@ -235,7 +235,7 @@ def _remember(true, seen, b):
     seen.radio_backlog_s[b] = true.radio_backlog_s[b]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _estimate(noise, progress, true, seen, b, u):
     """Fill what the policy sees of an epoch that was drawn, with estimates of rates and backlogs."""
     num_locations = true.locations.shape[1]
@@ -250,7 +250,7 @@ def _estimate(noise, progress, true, seen, b, u):
     seen.radio_backlog_s[b] = true.radio_backlog_s[b] * math.exp(noise * normal[1])
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _open(rules, state, true, seen, b, core_s):
     """Prepare the epoch of environment ``b`` that was drawn; ``core_s`` is scratch space as in ``Workspace``."""
     progress, decision, count = state.progress[b], state.decision[b], state.task_counts[b]
@@ -268,7 +268,7 @@ def _open(rules, state, true, seen, b, core_s):
         _clear_sums(true, b)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _clear_sums(view, b):
     """Let the schedule of environment ``b`` in a view be one without tasks."""
     sums = view.sums[b]
@@ -276,7 +276,7 @@ def _clear_sums(view, b):
     sums.value_s = sums.makespan_s = sums.run_s = sums.send_s = sums.outcome_s = 0.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _place(rules, state, view, b, last):
     """Place the next tasks of environment ``b``, those before ``last``, in a view."""
     first, sums, room = state.progress[b].task, view.sums[b], Room(view.finish_s[b], view.free_s[b])
@@ -286,7 +286,7 @@ def _place(rules, state, view, b, last):
     sums.radio_s, sums.value_s, sums.makespan_s, sums.run_s, sums.send_s = tally
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _account(rules, state, true, b, last, result):
     """Fill the result of environment ``b``, whose tasks before ``last`` are placed; returns whether its epoch ended."""
     progress, sums, power, count = state.progress[b], true.sums[b], state.power[b], state.task_counts[b]
@@ -304,7 +304,7 @@ def _account(rules, state, true, b, last, result):
     return result.ended
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _first_bad(orders, actions, part, num_locations):
     """The first of these environments whose action is no location, or -1."""
     for b in range(part[0], part[1]):
@@ -315,7 +315,7 @@ def _first_bad(orders, actions, part, num_locations):
     return -1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def step_fleet(parameters, rules, state, views, part, turn):
     """One step of the environments ``part[0]``, ..., ``part[1] - 1``.
 

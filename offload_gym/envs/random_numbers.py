@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from offload_gym.compilation import kernel
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio, as SplitMix64 steps
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _mix(z):
     """A bijection of 64-bit integers that leaves no pattern: the output function of SplitMix64."""
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -23,7 +24,7 @@ def _mix(z):
     return z ^ (z >> np.uint64(31))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def stream(key, episode, epoch):
     """Where the numbers of one epoch begin."""
     start = _mix(np.uint64(key) + GOLDEN)
@@ -31,20 +32,20 @@ def stream(key, episode, epoch):
     return _mix(start ^ (np.uint64(epoch) * GOLDEN + np.uint64(2)))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _uniform(start, j):
     """Number ``j`` of a stream, in [0, 1) with 53 bits."""
     return (_mix(start + np.uint64(j + 1) * GOLDEN) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def fill_uniform(start, first, out):
     """Fill ``out`` with the uniform numbers from ``first`` on."""
     for j in range(len(out)):
         out[j] = _uniform(start, first + j)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def fill_normal(start, first, out):
     """Fill ``out`` with standard normal numbers (Box and Muller 1958), made of the uniform ones from ``first`` on."""
     for j in range(0, len(out), 2):

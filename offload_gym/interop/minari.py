@@ -23,7 +23,7 @@ from offload_gym.envs.recording import Act, Episode, record_episodes
 from offload_gym.envs.vector import VectorEpochEnv
 from offload_gym.instances import Instances, check_count
 from offload_gym.policies import Policy, make_policy, preset_of
-from offload_gym.scenario import Scenario, as_scenario
+from offload_gym.scenario import Scenario, as_scenario, with_absolute_paths
 from offload_gym.seeds import as_seed_sequence
 
 try:
@@ -264,9 +264,7 @@ def _new_folder(dataset_id: str) -> Path:
 
 def _plain(scenario: str | Mapping[str, Any] | Scenario) -> tuple[str | dict[str, Any], dict[str, Any]]:
     """A scenario as an argument that goes to JSON and back, and all its fields."""
-    checked = as_scenario(scenario)
-    if checked.trace_path is not None:
-        checked = dataclasses.replace(checked, trace_path=str(Path(checked.trace_path).resolve()))
+    checked = with_absolute_paths(as_scenario(scenario))
     fields = json.loads(json.dumps(checked.to_dict()))
     return scenario if isinstance(scenario, str) else fields, fields
 

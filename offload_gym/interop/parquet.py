@@ -194,7 +194,7 @@ def _demonstrations(table: pa.Table, metadata: Mapping[str, Any]) -> Demonstrati
         if given["backlog_s"].ndim == 3:  # of as many cores as these instances have
             given["backlog_s"] = given["backlog_s"][:, :, : int(given["cores"].max())]
         given["radio_backlog_s"], _ = _numbers(table, f"{prefix}radio_backlog_s", 0)
-        return Instances(**fields, **given).with_packed_edges(*_edges(table, n, metadata["max_edges"]))
+        return Instances(**fields, **given).with_packed_edges(*_edges(table, n, metadata["max_edges"]), warn=False)
 
     instances = instances_of("")
     decisions, prefixes = (_padded(table, name, present) for name in ("decisions", "prefixes"))

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from offload_gym.compilation import kernel
 from offload_gym.delay import MAKESPAN, Start, extend, new_workspace, open_decision
 from offload_gym.instances import CORES, Batch
 from offload_gym.lending import lent
@@ -23,7 +23,7 @@ from offload_gym.observation import (
     write_row,
     write_state,
 )
-from offload_gym.solvers.local_search import NO_MOVES, refine_decision
+from offload_gym.solvers.local_search import refine_decision
 
 
 class Nets(NamedTuple):
@@ -47,7 +47,7 @@ class Buffers(NamedTuple):
     y: NDArray[np.float32]  # scratch space
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _layers(weights, at, sizes, tanh, last_linear, x, y):
     """Run fully connected layers on ``x`` in place, with ``y`` as scratch; returns where the next weights are.
 
@@ -89,7 +89,7 @@ def _layers(weights, at, sizes, tanh, last_linear, x, y):
     return at
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _argmax(values, start, count):
     best = 0
     for k in range(1, count):
@@ -98,7 +98,7 @@ def _argmax(values, start, count):
     return best
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _new_buffers(nets, n, dependent):
     """``Buffers`` for instances of up to ``n`` tasks; whether rows and states are those for ``dependent`` tasks."""
     num_locations = len(nets.cores)
@@ -111,7 +111,7 @@ def _new_buffers(nets, n, dependent):
     return Buffers(rows, state, later, np.empty(widest, dtype=np.float32), np.empty(widest, dtype=np.float32))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _encode(times, links, scale_s, nets, buffers):
     """Fill the task rows and the sums of their encodings."""
     rows, _, later, x, y = buffers
@@ -125,7 +125,7 @@ def _encode(times, links, scale_s, nets, buffers):
             later[i, e] = later[i + 1, e] + x[e]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _write_head_input(i, joint, buffers):
     """Write the head's input for task ``i``: sums of encodings, row, state."""
     rows, state, later, x, _ = buffers
@@ -140,7 +140,7 @@ def _write_head_input(i, joint, buffers):
         at += len(values)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _knows(cores, location):
     """Whether the locations (K, 6) have the cores (K,) that the network knows."""
     num_other = 0
@@ -149,7 +149,7 @@ def _knows(cores, location):
     return num_other == 0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _decide(problem, decision, start, epoch, links, room, nets, buffers):
     """Fill ``decision`` by one pass for all tasks (joint), or by one a task that sees the schedule so far."""
     num_locations, num_rows = len(nets.cores), len(buffers.rows)
@@ -175,11 +175,12 @@ def _decide(problem, decision, start, epoch, links, room, nets, buffers):
             start = extend(problem, decision, start, MAKESPAN, room)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def decide_kernel(arrays, nets, all_links, objective, moves, decisions):
+@kernel
+def decide_kernel(arrays, nets, all_links, search, decisions):
     """Fill ``decisions`` (B, n); returns whether all instances have the cores that the network knows.
 
-    ``nets`` are the fields of ``Nets``, and ``all_links`` (1, n, 3), or None, room for links.
+    ``nets`` are the fields of ``Nets``, and ``all_links`` (1, n, 3), or None, room for links. ``search`` is the
+    objective and the moves of local search behind the network, or None, and then numba compiles none.
     """
     batch, nets = lent(Batch(*arrays)), lent(Nets(*nets))
     memory, buffers = new_workspace(batch), _new_buffers(nets, decisions.shape[1], all_links is not None)
@@ -191,7 +192,7 @@ def decide_kernel(arrays, nets, all_links, objective, moves, decisions):
         problem, start, epoch = open_epoch(batch, b, links, work, scratch)
         decision = open_decision(batch, b, decisions)
         _decide(problem, decision, start, epoch, links, work.room, nets, lent(buffers))
-        if moves != NO_MOVES:
+        if search is not None:
             whole = Start(0, batch.radio_backlog_s[b], 0.0, work.core_s)
-            refine_decision(problem, decision, whole, objective, moves, work.room)
+            refine_decision(problem, decision, whole, *search, work.room)
     return True

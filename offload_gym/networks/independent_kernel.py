@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from offload_gym.compilation import inlined, kernel
 from offload_gym.delay import (
     PATH,
     RETURN,
@@ -36,7 +37,7 @@ from offload_gym.delay import (
 from offload_gym.instances import CORES
 from offload_gym.lending import lent
 from offload_gym.observation import BEFORE_CORES, squash, state_size
-from offload_gym.solvers.local_search import NO_MOVES, refine_decision
+from offload_gym.solvers.local_search import refine_decision
 
 LANES = 8  # outputs of a layer that are computed at a time; its outputs are padded to a multiple
 CHAINS = 4  # sums that are kept apart, as an addition has to wait for the one before; inputs are padded to a multiple
@@ -122,8 +123,6 @@ class Plan(NamedTuple):
     keep_best: bool  # the decision is the best of all schedules that were tried
     roll_outs: int  # NOT_TRIED, TRIED or SHOWN
     objective: int
-    search_objective: int  # of local search behind it
-    search_moves: int
     code: int  # numbers in an encoding
     encoder_layers: int
     head_layers: int
@@ -142,13 +141,11 @@ def make_plan(
     head: Layers,
     keep_best: bool,
     objective: int,
-    search: tuple[int, int],
     roll_outs: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """A network as two arrays, what ``decide_independent`` takes: the integers of a ``Plan`` and padded weights.
 
-    ``search`` is the objective and the moves of local search behind it. Without layers each task goes where the
-    roll-out is best. An array of integers reaches a kernel in a fraction of the
+    Without layers each task goes where the roll-out is best. An array of integers reaches a kernel in a fraction of the
     time that a named tuple takes.
     """
     layers, parts, at = [], [np.empty(0, dtype=np.float32)], 0
@@ -160,13 +157,13 @@ def make_plan(
         parts.append(padded.ravel())
         at += padded.size
     code = len(encoder[-1][1]) if encoder else 0
-    numbers = [len(cores), joint, keep_best, roll_outs, objective, *search, code, len(encoder), len(head)]
+    numbers = [len(cores), joint, keep_best, roll_outs, objective, code, len(encoder), len(head)]
     weights = _aligned(sum(part.size for part in parts))
     np.concatenate(parts, out=weights)
     return np.array([*numbers, *itertools.accumulate(cores, initial=0), *layers], dtype=np.int64), weights
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def unpack_plan(numbers, weights):
     """The ``Plan`` that ``make_plan`` wrote."""
     layers_at = CORE_AT + numbers[0] + 1
@@ -179,8 +176,6 @@ def unpack_plan(numbers, weights):
         numbers[5],
         numbers[6],
         numbers[7],
-        numbers[8],
-        numbers[9],
         lent(numbers[CORE_AT:layers_at]),
         lent(numbers[layers_at:]),
         lent(weights),
@@ -239,7 +234,7 @@ class SoFar(NamedTuple):
     best_value: float  # of all whole schedules that were tried
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _lay_out(n, plan):
     """The ``Layout`` for n tasks. Where rows and inputs are padded there are zeros for good."""
     num_locations = plan.num_locations
@@ -256,7 +251,7 @@ def _lay_out(n, plan):
     return Layout(features, row, later, head, row_at, state_at, state_at + BEFORE_CORES + total_cores, scratch)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _allocate(n, layout, plan):
     """The arrays of a ``Memory``: few, since it takes as long to make a small one as a large one."""
     widest = 0  # inputs or outputs of a layer
@@ -268,7 +263,7 @@ def _allocate(n, layout, plan):
     return values, times, free_s, choices, options_s
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _new_memory(num_tasks, layout, arrays):
     """The ``Memory`` of an instance of ``num_tasks`` tasks in the arrays of ``_allocate``, which the caller keeps."""
     values, times, free_s, choices, options_s = arrays
@@ -289,7 +284,7 @@ def _new_memory(num_tasks, layout, arrays):
     )
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def run_layers(plan, first, last, rectify_last, values, source, scratch):
     """Run the layers ``first``, ..., ``last - 1`` on ``values[source:]``; returns where the result begins.
 
@@ -304,7 +299,7 @@ def run_layers(plan, first, last, rectify_last, values, source, scratch):
     return source
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _move(values, source, target, count):
     """Copy ``count`` of the values. Indices are unsigned, as numba looks whether others count from the end."""
     source, target = np.uint64(source), np.uint64(target)
@@ -312,7 +307,7 @@ def _move(values, source, target, count):
         values[target + f] = values[source + f]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _subtract(values, from_at, what_at, target, count):
     """Fill ``count`` of the values with differences of others."""
     from_at, what_at, target = np.uint64(from_at), np.uint64(what_at), np.uint64(target)
@@ -320,13 +315,13 @@ def _subtract(values, from_at, what_at, target, count):
         values[target + f] = values[from_at + f] - values[what_at + f]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _copy(source, target):
     for c in range(len(source)):
         target[c] = source[c]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _complete(times, first, count, core_at, radio_s, free_s, decision):
     """Greedy earliest completion from task ``first`` on; returns the largest completion and the sum of them."""
     if first < 0:
@@ -346,7 +341,7 @@ def _complete(times, first, count, core_at, radio_s, free_s, decision):
     return largest_s, total_s
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _open(task, location, backlog_s, plan, memory):
     """Fill the stage times of one instance and the times at which its cores are free.
 
@@ -372,7 +367,7 @@ def _open(task, location, backlog_s, plan, memory):
     return True
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _start(radio_s, best, plan, memory):
     """Fill ``best`` with greedy earliest completion, and divide all times by its makespan, the scale.
 
@@ -395,7 +390,7 @@ def _start(radio_s, best, plan, memory):
     return SoFar(radio_s * per_s, 0.0, 0.0, greedy, value_of(plan.objective, greedy.largest_s, greedy.total_s))
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _encode(plan, memory):
     """Fill the task rows and the sums of the encodings from each task on."""
     layout, values, times, code = memory.layout, memory.values, memory.times, plan.code
@@ -416,7 +411,7 @@ def _encode(plan, memory):
             values[here + e] = values[next_one + e] + values[encoding + e]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _write_state(i, so_far, memory):
     """Fill the state before task ``i`` is placed, up to the options."""
     values, free_s = memory.values, memory.free_s
@@ -428,7 +423,7 @@ def _write_state(i, so_far, memory):
         values[at + np.uint64(BEFORE_CORES) + c] = squash(free_s[c])
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _try_next(i, so_far, plan, memory):
     """Try task ``i`` at each location next; returns where it is complete first.
 
@@ -449,7 +444,7 @@ def _try_next(i, so_far, plan, memory):
     return soonest_k
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _roll_out(i, k, so_far, plan, memory):
     """The ends of the schedule where task ``i`` goes to ``k`` and greedy earliest completion places the later tasks."""
     times, free_s = memory.times, memory.trial_free_s
@@ -460,7 +455,7 @@ def _roll_out(i, k, so_far, plan, memory):
     return Ends(max(memory.largest_s[k], later_s), memory.totals_s[k] + later_total_s)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _try_choices(i, soonest_k, best, so_far, plan, memory):
     """Try each location for task ``i`` with greedy earliest completion behind it; returns the best value so far.
 
@@ -488,7 +483,7 @@ def _try_choices(i, soonest_k, best, so_far, plan, memory):
     return best_value
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _show(i, memory):
     """Fill the rows of the plain observation: those of the tasks from ``i`` on, with a leading 1, then zeros."""
     values, features, target = memory.values, memory.layout.features, memory.layout.head
@@ -502,7 +497,7 @@ def _show(i, memory):
         values[f] = 0.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _score(i, scores, plan, memory):
     """Run the head for task ``i``; returns where its scores begin in the values, given where those before it did."""
     layout, values, code = memory.layout, memory.values, plan.code
@@ -519,7 +514,7 @@ def _score(i, scores, plan, memory):
     return np.uint64(run_layers(plan, plan.encoder_layers, last, False, values, layout.head, layout.scratch))
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _highest(values, at, count):
     """Which of the ``count`` values from ``at`` on is highest, the first on a tie."""
     chosen, highest = 0, values[at]
@@ -530,7 +525,7 @@ def _highest(values, at, count):
     return chosen
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _lowest(values):
     chosen = 0
     for k in range(1, len(values)):
@@ -539,7 +534,7 @@ def _lowest(values):
     return chosen
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _extend(i, k, so_far, greedy, best_value, plan, memory):
     """Place task ``i`` at ``k``; returns what is ``SoFar`` then, with these ``greedy`` and ``best_value``."""
     first = plan.core_at[k]
@@ -549,7 +544,7 @@ def _extend(i, k, so_far, greedy, best_value, plan, memory):
     return SoFar(radio_s, largest_s, total_s, greedy, best_value)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _choose(best, so_far, plan, memory):
     """Fill ``Memory.decision`` with the choices of the network, and keep the best schedule that is tried in ``best``.
 
@@ -579,7 +574,7 @@ def _choose(best, so_far, plan, memory):
     return so_far
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _commit(best, so_far, plan, memory):
     """Put what the network chose into ``best``, unless the best schedule is kept and another one is better."""
     takes = not plan.keep_best
@@ -594,8 +589,8 @@ def _commit(best, so_far, plan, memory):
             best[i] = memory.decision[i]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _refine(times, own, best, radio_s, core_s, plan):
+@kernel
+def _refine(times, own, best, radio_s, core_s, plan, search):
     """Improve the decision ``best`` by local search, and ``own`` where it is another; the better one is in ``best``."""
     count, num_locations, core_at = len(best), plan.num_locations, plan.core_at
     own_differs, max_cores = False, 0
@@ -616,18 +611,19 @@ def _refine(times, own, best, radio_s, core_s, plan):
         np.zeros(2),
     )
     start, room = Start(0, radio_s, 0.0, table_s), Room(np.empty(count), free_s)
-    objective, moves = plan.search_objective, plan.search_moves
+    objective, moves = search
     value = refine_decision(problem, best, start, objective, moves, room)
     # From the worse start the better end may be reached.
     if own_differs and refine_decision(problem, own, start, objective, moves, room) < value:
         best[:] = own
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts, plan, weights, decisions):
+@kernel
+def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts, plan, weights, search, decisions):
     """Fill ``decisions`` (B, n); returns whether all instances have the cores that the network knows.
 
-    ``plan`` and ``weights`` come from ``make_plan``. A network of the sequential form is asked once a task. Where the
+    ``plan`` and ``weights`` come from ``make_plan``. ``search`` is the objective and the moves of local search behind
+    the network, or None, and then numba compiles none. A network of the sequential form is asked once a task. Where the
     best schedule is kept, it is the best of all that were tried: greedy's, what the choices of the network lead to, and
     the greedy completions of all choices where they are made ("fortified" roll-outs, Bertsekas, Tsitsiklis and Wu
     1997), so that it is never worse than greedy.
@@ -649,7 +645,7 @@ def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts
             _encode(plan, memory)
         so_far = _choose(best, start, plan, memory)
         _commit(best, so_far, plan, memory)
-        if plan.search_moves != NO_MOVES:
+        if search is not None:
             times, own = memory.times[: memory.num_tasks], memory.decision[: memory.num_tasks]
-            _refine(times, own, best[: memory.num_tasks], start.radio_s, memory.core_s, plan)
+            _refine(times, own, best[: memory.num_tasks], start.radio_s, memory.core_s, plan, search)
     return True

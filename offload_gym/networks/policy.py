@@ -74,7 +74,7 @@ class NetworkPolicy:
         if moves is not None and searched not in COMPLETION_OBJECTIVES:
             known = " or ".join(COMPLETION_OBJECTIVES)
             raise ValueError(f"objective is {quoted(searched)}; for local search behind a network it must be {known}")
-        self._search = search_codes(searched, moves)
+        self._search = None if moves is None else search_codes(searched, moves)
         tries = not (network.dependent or tanh) and trained_for in COMPLETION_OBJECTIVES
         if not (network.roll_outs or (tries and network.encoder)):
             raise ValueError(
@@ -100,9 +100,14 @@ class NetworkPolicy:
         self._plan = None
         if tries:
             self._plan, self._padded_weights = make_plan(
-                network.cores, joint, network.encoder, network.head, keep_best, objective_code(trained_for),
-                self._search, self.roll_outs,
-            )  # fmt: skip
+                network.cores,
+                joint,
+                network.encoder,
+                network.head,
+                keep_best,
+                objective_code(trained_for),
+                self.roll_outs,
+            )
 
     def decide(self, instances: Instances) -> NDArray[np.int64]:
         """Decisions (B, n); ValueError where the instances are not of the shape the network was trained for."""
@@ -123,7 +128,15 @@ class NetworkPolicy:
         decisions = np.empty((size, num_tasks), INTEGER)
         if size <= CHUNK and self._plan is not None and self._num_tasks in (0, num_tasks):
             fits = decide_independent(
-                tasks, locations, backlog_s, radio_backlog_s, counts, self._plan, self._padded_weights, decisions
+                tasks,
+                locations,
+                backlog_s,
+                radio_backlog_s,
+                counts,
+                self._plan,
+                self._padded_weights,
+                self._search,
+                decisions,
             )
         elif size <= CHUNK:
             fits = self._fill(instances, decisions)
@@ -162,8 +175,10 @@ class NetworkPolicy:
         if self.network.num_tasks not in (0, instances.num_tasks):
             return False
         if self._plan is not None:
-            return bool(decide_independent(*instances.arrays[:5], self._plan, self._padded_weights, decisions))
+            return bool(
+                decide_independent(*instances.arrays[:5], self._plan, self._padded_weights, self._search, decisions)
+            )
         if instances.num_locations != len(self.network.cores):
             return False
         links = new_links(1, instances.num_tasks, self.network.dependent)
-        return bool(decide_kernel(instances.arrays, self._nets, links, *self._search, decisions))
+        return bool(decide_kernel(instances.arrays, self._nets, links, self._search, decisions))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offload_gym.checks import quoted
-from offload_gym.delay import COMPLETION_OBJECTIVES
+from offload_gym.delay import COMPLETION_OBJECTIVES, objective_code
 from offload_gym.instances import CORES, Instances
 from offload_gym.networks.independent_kernel import TRIED, decide_independent, make_plan
 from offload_gym.observation import check_independent
@@ -20,10 +20,9 @@ from offload_gym.solvers.local_search import search_codes
 
 
 @lru_cache(maxsize=64)
-def _plan(cores: tuple[float, ...], objective: str, moves: str | None) -> tuple[NDArray, NDArray]:
+def _plan(cores: tuple[float, ...], objective: str) -> tuple[NDArray, NDArray]:
     counts = [int(count) for count in cores]
-    codes = search_codes(objective, moves)
-    return make_plan(counts, False, (), (), True, codes[0], codes, TRIED)
+    return make_plan(counts, False, (), (), True, objective_code(objective), TRIED)
 
 
 def check_rolled_out(objective: str) -> None:
@@ -47,7 +46,8 @@ def roll_out(instances: Instances, objective: str = "makespan", moves: str | Non
     check_independent(instances, dependent=False, what="a roll-out")
     decisions = np.empty((len(instances), instances.num_tasks), dtype=np.int64)
     if len(instances):
-        plan, weights = _plan(tuple(instances.locations[0, :, CORES].tolist()), objective, moves)
-        if not decide_independent(*instances.arrays[:5], plan, weights, decisions):
+        plan, weights = _plan(tuple(instances.locations[0, :, CORES].tolist()), objective)
+        search = None if moves is None else search_codes(objective, moves)
+        if not decide_independent(*instances.arrays[:5], plan, weights, search, decisions):
             raise ValueError("the instances of one batch must have the same cores to be decided by roll-out")
     return decisions

@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from offload_gym.compilation import inlined, kernel
 from offload_gym.delay import (
     Room,
     accumulate,
@@ -70,20 +70,20 @@ class Children(NamedTuple):
     price_s: NDArray[np.float64]  # (C,)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _new_states(width, n, core_s):
     choices = np.empty((width, n), dtype=np.int64)
     free_s = np.empty((width, *core_s.shape))
     return States(choices, np.empty((width, n)), free_s, np.empty(width), np.empty(width), np.empty(width))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _new_children(size):
     core = np.empty(size, dtype=np.int64)
     return Children(np.empty(size), np.empty(size), core, np.empty(size), np.empty(size), np.empty(size))
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _expand(problem, states, kept, i, objective, cores, radio_price, core_price, children):
     """Fill ``children`` with those of the first ``kept`` states; ``cores`` (K,) are numbers of cores."""
     num_locations = len(cores)
@@ -106,7 +106,7 @@ def _expand(problem, states, kept, i, objective, cores, radio_price, core_price,
             children.score[c] = value_s + price_s + radio_price * placed.radio_s + core_price * (used_s + added_s)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _keep(old, i, children, candidates, new):
     """Fill ``new`` with the best of the ``candidates``, as many as it has room for; returns how many those are."""
     num_locations = old.free_s.shape[1]
@@ -127,7 +127,7 @@ def _keep(old, i, children, candidates, new):
     return kept
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def beam_kernel(arrays, objective, width, prices, moves, decisions):
     """Fill ``decisions`` (B, n); ``prices`` are those of ``Prices``."""
     batch, prices = lent(Batch(*arrays)), Prices(*prices)

@@ -11,11 +11,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from offload_gym.cell import as_cell, cell_objective, evaluate_cell, new_scratch
 from offload_gym.checks import quoted
+from offload_gym.compilation import kernel
 from offload_gym.delay import accumulate, check_decisions, outcome
 from offload_gym.instances import Instances, check_count
 
@@ -37,7 +37,7 @@ class Responses(NamedTuple):
     num_rounds: int
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _value(cell, decisions, first, last, objective, scratch, completion_s):
     """The sum of the latencies of the devices ``first``, ..., ``last - 1``."""
     evaluate_cell(cell, decisions, scratch, completion_s)
@@ -50,7 +50,7 @@ def _value(cell, decisions, first, last, objective, scratch, completion_s):
     return value_s
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _respond(cell, d, decisions, first, last, objective, scratch, completion_s):
     """Improve the decision of device ``d`` in place for the devices from ``first`` to ``last``; whether it changed."""
     n, num_locations = cell.counts[d], cell.times.shape[2]
@@ -84,7 +84,7 @@ def _respond(cell, d, decisions, first, last, objective, scratch, completion_s):
         value_s, changed = best_s, True
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _respond_in_turn(cell, decisions, together, objective, max_rounds):
     """Rounds of responses in place; how many there were, and whether the last one changed nothing."""
     scratch, completion_s = new_scratch(cell), np.empty(decisions.shape)

@@ -19,9 +19,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from offload_gym.compilation import inlined, kernel
 from offload_gym.delay import COST, MAKESPAN, MEAN, PATH, RETURN, RUN, SEND, accumulate, is_priced
 
 # A partial schedule is given up when its bound is within this factor of the best decision known, so that rounding
@@ -37,21 +37,21 @@ class Scratch(NamedTuple):
     soonest_s: NDArray[np.float64]  # (n, K) the soonest finish of each task at each location
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def new_scratch(problem):
     """``Scratch`` for a problem."""
     n, num_locations = problem.times.shape[:2]
     return Scratch(np.empty(num_locations), np.empty((n, num_locations)))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def first_free(free_s, first_free_s):
     """Fill ``first_free_s`` (K) with when each location's first core is free."""
     for k in range(len(free_s)):
         first_free_s[k] = free_s[k].min()
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def least_finish(problem, decision, finish_s, j, start, first_free_s, least_s):
     """Fill ``least_s[j]`` (K): task ``j``, not placed, cannot finish sooner at each location.
 
@@ -78,7 +78,7 @@ def least_finish(problem, decision, finish_s, j, start, first_free_s, least_s):
         least_s[j, k] = max(ready_s, first_free_s[k]) + problem.times[j, k, RUN]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def critical_path(problem, decision, finish_s, start, scratch):
     """What the tasks behind ``start`` cannot be below: their largest completion, and the sum of their completions.
 
@@ -93,7 +93,7 @@ def critical_path(problem, decision, finish_s, start, scratch):
     return largest_s, total_s
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _least_completion(problem, decision, finish_s, j, start, scratch):
     """The least completion of task ``j``, not placed, wherever it goes; see ``least_finish``."""
     least_finish(problem, decision, finish_s, j, start, scratch.first_free_s, scratch.soonest_s)
@@ -103,7 +103,7 @@ def _least_completion(problem, decision, finish_s, j, start, scratch):
     return least_s
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def path_can_beat(problem, decision, finish_s, limit_s, start, objective, scratch):
     """Whether the critical path leaves the schedule ``start`` a value, without a price, better than ``limit_s``."""
     first_free(start.core_s, scratch.first_free_s)
@@ -116,7 +116,7 @@ def path_can_beat(problem, decision, finish_s, limit_s, start, objective, scratc
     return True
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def least_prices(problem, first):
     """(n + 1,) least price of the energy of the tasks from i on, in terms of a second of makespan."""
     n, num_locations = problem.times.shape[:2]
@@ -131,7 +131,7 @@ def least_prices(problem, first):
     return price_s
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def tabulate_sums(times, first, single, sums_s):
     """Fill ``sums_s`` (n + 1, n + 1): least sum of completions of the tasks from i on if r of them are remote.
 
@@ -154,7 +154,7 @@ def tabulate_sums(times, first, single, sums_s):
                 sums_s[i, r] = min(sums_s[i, r], sums_s[i + 1, r - 1] + send_s * r + after_s)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def least_sum(sums_s, i, radio_s, device_s):
     """Least sum of completions of the tasks from ``i`` on, where the radio and a core of the device are free then."""
     left = len(sums_s) - 1 - i
@@ -164,7 +164,7 @@ def least_sum(sums_s, i, radio_s, device_s):
     return least_s
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _pooled_value(problem, start, run_price, send_price, low_s, high_s, target_s):
     """What makespan and price of energy together cannot be below, where the makespan is from ``low_s`` to ``high_s``.
 
@@ -225,7 +225,7 @@ def _pooled_value(problem, start, run_price, send_price, low_s, high_s, target_s
     return best_s
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _pools(limit_s, start, arrival_s, return_s, after_send_s, room_s):
     """Fill ``room_s`` (K + 1,) with the time of cores and radio until ``limit_s``."""
     num_locations, max_cores = start.core_s.shape
@@ -237,7 +237,7 @@ def _pools(limit_s, start, arrival_s, return_s, after_send_s, room_s):
     room_s[num_locations] = max(0.0, limit_s - after_send_s - start.radio_s)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def lower_bound(problem, start, objective, high_s):
     """A value, up to ``high_s``, that no decision of a whole instance is below, in the terms of ``evaluate``."""
     no_decision, no_finish_s = np.empty(0, dtype=np.int64), np.empty(0)

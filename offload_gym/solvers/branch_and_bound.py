@@ -7,14 +7,14 @@ critical path, with the least price of energy, leaves no completion that is bett
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from offload_gym.compilation import kernel
 from offload_gym.delay import Start, accumulate, copy_table, energy_price, is_priced, place, take
 from offload_gym.lending import lent
 from offload_gym.solvers.bounds import TOLERANCE, least_prices, new_scratch, path_can_beat
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def branch_and_bound(problem, best, best_s, start, objective, max_nodes, room):
     """Improve the decision ``best`` (n,), of value ``best_s``, in place behind ``start``, by branch and bound.
 
@@ -74,7 +74,7 @@ def branch_and_bound(problem, best, best_s, start, objective, max_nodes, room):
     return best_s, nodes, nodes < max_nodes
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _rank_children(problem, decision, i, radio_s, room, completion_s, order):
     """Fill ``order`` (K,) with the locations of a task by its completion; ``completion_s`` is scratch space."""
     for k in range(len(order)):

@@ -26,13 +26,13 @@ Rounding keeps order (a <= b gives a + c <= b + c in floating point as well), so
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from offload_gym.compilation import kernel
 from offload_gym.delay import PATH, RETURN, RUN, SEND
 from offload_gym.solvers.bounds import first_free
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def is_chain(problem):
     """Whether every task but the first has one parent, the task before it; a single task is a chain."""
     edge_start, edge_parent = problem.edge_start, problem.edge_parent
@@ -46,7 +46,7 @@ def is_chain(problem):
     return is_path
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def solve_chain(problem, decision, start, finish_s):
     """Fill ``decision`` behind ``start`` so that the makespan of a chain is least, and return it.
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from offload_gym.compilation import kernel
 from offload_gym.delay import (
     MAKESPAN,
     copy_table,
@@ -67,7 +67,7 @@ def _new_solutions(instances: Instances) -> Solutions:
     )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def solve_one(problem, decision, start, objective, max_nodes, room):
     """Fill ``decision`` behind ``start``; ``decision`` and ``room.finish_s`` hold the tasks before ``start.first``.
 
@@ -91,7 +91,7 @@ def solve_one(problem, decision, start, objective, max_nodes, room):
     return best_s, nodes, proven
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def exact_kernel(arrays, objective, max_nodes, first, last, found):
     """Fill ``found``, the arrays of a ``Solutions``, for the instances ``first``, ..., ``last - 1``."""
     batch, found = lent(Batch(*arrays)), lent(Solutions(*found))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from offload_gym.compilation import kernel
 from offload_gym.delay import (
     Placed,
     copy_table,
@@ -20,7 +20,7 @@ from offload_gym.lending import lent
 from offload_gym.solvers.local_search import refine_decision, search_codes
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def complete_greedily(problem, decision, first, radio_s, room):
     """Place tasks ``first``, ... greedily behind the schedule in ``room``, whose radio is free from ``radio_s``.
 
@@ -43,7 +43,7 @@ def complete_greedily(problem, decision, first, radio_s, room):
     return largest_s, total_s
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def greedy_kernel(arrays, objective, moves, decisions):
     """Fill ``decisions`` (B, n)."""
     batch = lent(Batch(*arrays))

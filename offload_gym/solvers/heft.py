@@ -10,9 +10,9 @@ filling gaps between tasks, so the paper's insertion has no counterpart here.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from offload_gym.compilation import kernel
 from offload_gym.delay import (
     RETURN,
     RUN,
@@ -28,7 +28,7 @@ from offload_gym.lending import lent
 from offload_gym.solvers.local_search import refine_decision, search_codes
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def upward_ranks(problem, rank_s):
     """Fill ``rank_s`` (n,) with the upward rank of each task in seconds; an exit task's includes its mean return."""
     times, moves = problem.times, problem.moves
@@ -42,7 +42,7 @@ def upward_ranks(problem, rank_s):
             rank_s[parent] = max(rank_s[parent], move_s + rank_s[i])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def heft_kernel(arrays, objective, moves, decisions):
     """Fill ``decisions`` (B, n)."""
     batch = lent(Batch(*arrays))

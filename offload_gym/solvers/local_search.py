@@ -7,10 +7,10 @@ until none helps; "swap": the same, and swaps are tried whenever no flip helps.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from offload_gym.checks import quoted
+from offload_gym.compilation import kernel
 from offload_gym.delay import (
     OBJECTIVES,
     Room,
@@ -47,7 +47,7 @@ def search_codes(objective: str, moves: str | None) -> tuple[int, int]:
         raise ValueError(f"moves is {quoted(moves)}; it must be {' or '.join(map(repr, MOVES))}, or None") from None
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def improve(problem, decision, start, objective, room):
     """Best-improvement one-flip search behind ``start``, in place; returns the value reached, as ``evaluate`` does."""
     n, num_locations = problem.times.shape[:2]
@@ -75,7 +75,7 @@ def improve(problem, decision, start, objective, room):
         decision[flip_i] = flip_k
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _swap(problem, decision, best_s, start, objective, room):
     """Let the two tasks trade places whose swap helps most, in place; returns whether one does."""
     n = len(decision)
@@ -101,7 +101,7 @@ def _swap(problem, decision, best_s, start, objective, room):
     return swap_i >= 0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def refine_decision(problem, decision, start, objective, moves, room):
     """Improve one instance's ``decision`` in place by the ``moves``; returns its value (infinity: NO_MOVES)."""
     if moves == NO_MOVES:
@@ -114,7 +114,7 @@ def refine_decision(problem, decision, start, objective, moves, room):
     return best_s
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def settle(problem, decision, makespan_s, start, room):
     """Among decisions of one makespan, move towards a small mean completion, one task at a time, in place.
 
@@ -147,7 +147,7 @@ def settle(problem, decision, makespan_s, start, room):
             sum_s += placed.completion_s
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _sum_within(problem, decision, makespan_s, start, room):
     """Sum of all completions, that of a start being its value; infinite where one behind it exceeds ``makespan_s``."""
     copy_table(start.core_s, room.free_s)
@@ -163,7 +163,7 @@ def _sum_within(problem, decision, makespan_s, start, room):
     return total_s
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def local_search_kernel(arrays, objective, moves, decisions):
     """Improve ``decisions`` (B, n) in place."""
     batch = lent(Batch(*arrays))

@@ -9,17 +9,17 @@ location, the mean time that its cores still are.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from offload_gym.checks import quoted
+from offload_gym.compilation import kernel
 from offload_gym.delay import MAKESPAN, Tally, copy_table, new_workspace, open_instance, place_tasks
 from offload_gym.instances import CORES, Batch, Instances
 from offload_gym.lending import lent
 from offload_gym.solvers.exact import exact
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def work_left(radio_s, free_s, location, epoch_s):
     """Seconds of work that a schedule leaves after ``epoch_s``: on the radio and, per core, at each location."""
     left_s = max(0.0, radio_s - epoch_s)
@@ -30,7 +30,7 @@ def work_left(radio_s, free_s, location, epoch_s):
     return left_s
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def look_ahead_kernel(arrays, epoch_s, weight, decisions):
     """Improve ``decisions`` (B, n) in place by best-improvement one-flip search."""
     batch = lent(Batch(*arrays))

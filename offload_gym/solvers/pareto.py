@@ -24,9 +24,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from offload_gym.compilation import inlined, kernel
 from offload_gym.delay import (
     COST,
     MAKESPAN,
@@ -70,7 +70,7 @@ class Limits(NamedTuple):
     weights: NDArray[np.float64]  # (size,) see ``_weights``
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _tabulate_arrivals(times, first, root, core_at, limit_s, arrival_s, tail_s):
     """Fill ``arrival_s`` (n + 1, K) and ``tail_s`` (n + 1, K) for the tasks from i on that can still be at k.
 
@@ -89,7 +89,7 @@ def _tabulate_arrivals(times, first, root, core_at, limit_s, arrival_s, tail_s):
                 tail_s[i, k] = min(tail_s[i, k], times[i, k, RUN] + times[i, k, RETURN])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _can_beat(times, i, state, core_at, limit_s, objective, sums_s):
     """Whether the bounds leave a state whose next task is ``i`` a completion that is better than ``limit_s``."""
     n, num_locations = times.shape[:2]
@@ -107,7 +107,7 @@ def _can_beat(times, i, state, core_at, limit_s, objective, sums_s):
     return True
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _dominated(states, kept, child):
     """Whether one of the ``kept`` states dominates ``child``; the last ones are most like it, so they come first."""
     for s in range(kept - 1, -1, -1):
@@ -121,7 +121,7 @@ def _dominated(states, kept, child):
     return False
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _level(state, core_at, tasks_left, arrival_s, tail_s, left_s, limit_s, weights):
     """Level the cores of a state whose next tasks have the least times ``arrival_s`` and ``tail_s`` (K,).
 
@@ -141,7 +141,7 @@ def _level(state, core_at, tasks_left, arrival_s, tail_s, left_s, limit_s, weigh
     return total
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _resource_weights(times, first, room_s, weights):
     """Fill ``weights`` (K + 1,) of locations and radio: the weighted work of the tasks is large against the room.
 
@@ -177,7 +177,7 @@ def _resource_weights(times, first, room_s, weights):
         share /= total
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _weights(times, first, root, core_at, best_s):
     """(size,) weights of radio and cores in the sum that says which states a pass keeps.
 
@@ -203,7 +203,7 @@ def _weights(times, first, root, core_at, best_s):
     return weights
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def pareto_search(problem, best, best_s, start, objective, max_nodes, width):
     """Improve the decision ``best`` (n,), of value ``best_s``, of independent tasks in place behind ``start``.
 
@@ -246,7 +246,7 @@ def pareto_search(problem, best, best_s, start, objective, max_nodes, width):
         width *= WIDENING
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _root(start):
     """A ``Start`` as the state that the search starts from."""
     num_locations, max_cores = start.core_s.shape
@@ -264,7 +264,7 @@ def _root(start):
     return Root(start.first, state, core_at)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _pass(problem, best, best_s, root, objective, limits, width):
     """One pass over the frontier; returns the best value, the number of schedules made, and whether none was dropped.
 

@@ -1,0 +1,170 @@
+"""How kernels are compiled, and where the compiled code is kept.
+
+Numba's own cache compiles a kernel anew when its file changes, but not when a kernel that it calls, in another file,
+does: after an edit old and new physics would run at once. It also fails where no folder can be written or a file is
+torn, and may mix up what two processes save at once. So kernels have a cache of their own: one file for each kernel,
+signature and processor, with a digest in its name of all sources that the kernel may depend on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import pkgutil
+import re
+import sys
+import tempfile
+import uuid
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba import config, njit
+from numba.core.caching import FunctionCache
+from numba.core.compiler import CompileResult
+from numba.core.serialize import dumps
+from numba.misc.appdirs import AppDirs
+
+PACKAGE = "offload_gym"
+#: At the beginning of a line: what is imported within functions, or for types alone, is not part of a kernel.
+IMPORT = re.compile(rb"^from (offload_gym[\w.]*) import", re.MULTILINE)
+
+
+@cache
+def _source(module: str) -> bytes | None:
+    """The source of a module of this package; None where there is none, as in a frozen application."""
+    path = module.replace(".", "/").removeprefix(f"{PACKAGE}/")
+    for name in ("__init__.py",) if module == PACKAGE else (f"{path}.py", f"{path}/__init__.py"):
+        with suppress(OSError):  # from a folder or from a zip file
+            return pkgutil.get_data(PACKAGE, name)
+    return None
+
+
+@cache
+def source_digest(module: str) -> str:
+    """Digest of the source of a module of this package and of all others that it imports, directly or not."""
+    found, waiting = {module}, [module]
+    while waiting:
+        for imported in IMPORT.findall(_source(waiting.pop()) or b""):
+            name = imported.decode()
+            if name not in found:
+                found.add(name)
+                waiting.append(name)
+    digest = hashlib.sha256(f"{sys.implementation.cache_tag} {sys.version} {numba.__version__}".encode())
+    for name in sorted(found):
+        digest.update(hashlib.sha256(_source(name) or b"").digest())
+    return digest.hexdigest()[:16]
+
+
+def _can_write(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+@cache
+def kernel_folders() -> tuple[list[Path], Path | None]:
+    """The folders in which compiled kernels are looked for, and the one into which they are written, if any can be.
+
+    These are the folder that ``NUMBA_CACHE_DIR`` names, where it is set; else the package's own ``__pycache__`` and the
+    user's folder for caches. What an image of a container holds there is found though nothing can be written.
+    """
+    home = Path(__file__).resolve().parent
+    of_this_install = f"{PACKAGE}_{hashlib.sha256(str(home).encode()).hexdigest()[:16]}"
+    if config.CACHE_DIR:
+        folders = [Path(config.CACHE_DIR) / of_this_install]
+    else:
+        folders = [
+            home / "__pycache__",
+            Path(AppDirs(appname="numba", appauthor=False).user_cache_dir) / of_this_install,
+        ]
+    writable = next((folder for folder in folders if _can_write(folder)), None)
+    if writable is None:
+        warnings.warn(
+            f"compiled kernels cannot be kept, as {' and '.join(map(str, folders))} cannot be written: each process "
+            "compiles them anew, for a minute or two; set NUMBA_CACHE_DIR to a folder that can be written",
+            stacklevel=2,
+        )
+    return folders, writable
+
+
+class KernelCache(FunctionCache):  # type: ignore[misc]
+    """The compiled forms of one kernel on disk, in the place of numba's cache."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._py_func = function  # what ``_index_key`` of numba's class reads
+        module = function.__module__
+        self._prefix = f"{module.removeprefix(f'{PACKAGE}.')}.{function.__qualname__}".replace("<", "").replace(">", "")
+        self._digest = source_digest(module)  # at import: from the sources that this process runs
+        self._enabled = True
+
+    @property
+    def cache_path(self) -> str | None:
+        """The folder into which compiled forms are written; None where none can be."""
+        folder = kernel_folders()[1]
+        return None if folder is None else str(folder)
+
+    def _name(self, key: Any) -> str:
+        return f"{self._prefix}.{self._digest}.{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.nbc"
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """The compiled form for a signature; None where it is not kept, or its file is damaged."""
+        if not self._enabled:
+            return None
+        target_context.refresh()
+        key = self._index_key(sig, target_context.codegen())
+        for folder in kernel_folders()[0]:
+            # Whatever a damaged file raises: compiling anew mends it.
+            with suppress(Exception):
+                kept, reduced = pickle.loads((folder / self._name(key)).read_bytes())
+                if kept == key:
+                    return CompileResult._rebuild(target_context, *reduced)
+        return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep a compiled form, and remove those of other sources."""
+        folder = kernel_folders()[1]
+        if not self._enabled or folder is None or data.lifted or data.library.has_dynamic_globals:
+            return
+        key = self._index_key(sig, data.codegen)
+        path = folder / self._name(key)
+        unfinished = path.with_suffix(f".{uuid.uuid4().hex[:16]}")
+        with suppress(OSError):  # a full disk, or a folder that is gone: the next process compiles again
+            try:
+                unfinished.write_bytes(dumps((key, data._reduce())))
+                unfinished.replace(path)
+            finally:
+                unfinished.unlink(missing_ok=True)
+            for other in folder.glob(f"{self._prefix}.*.*.nbc"):
+                if other.name.split(".")[-3] != self._digest:
+                    other.unlink(missing_ok=True)
+
+    def flush(self) -> None:
+        """Remove what is kept of this kernel."""
+        folder = kernel_folders()[1]
+        if folder is not None:
+            for path in folder.glob(f"{self._prefix}.*.*.nbc"):
+                path.unlink(missing_ok=True)
+
+
+def kernel(function: Any) -> Any:
+    """A function that numba compiles when it is first called, and keeps; it lets other threads run meanwhile."""
+    return _with_cache(njit(nogil=True, error_model="numpy")(function))
+
+
+def inlined(function: Any) -> Any:
+    """As ``kernel``, and numba puts its body where a kernel calls it, so that no array is handed over."""
+    return _with_cache(njit(nogil=True, error_model="numpy", inline="always")(function))
+
+
+def _with_cache(dispatcher: Any) -> Any:
+    if not config.DISABLE_JIT:  # where numba is told to leave functions as they are
+        dispatcher._cache = KernelCache(dispatcher.py_func)
+    return dispatcher
