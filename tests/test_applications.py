@@ -405,7 +405,7 @@ def test_files_that_cannot_be_read_give_one_sentence(tmp_path):
         with pytest.raises(ValueError, match=str(tmp_path)):
             load_application(tmp_path / name)
     for name in ("missing.dot", ".", "binary.json"):
-        with pytest.raises(ValueError, match="cannot be read|is a text in UTF-16"):
+        with pytest.raises(ValueError, match=r"cannot be read|is a text in UTF-16"):
             Application.from_dot(tmp_path / name)
 
 
