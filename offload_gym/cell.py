@@ -48,7 +48,7 @@ from offload_gym.delay import (
     start_schedule,
     value_of,
 )
-from offload_gym.instances import CORES, CPU, LOCATION_FIELDS, Instances
+from offload_gym.instances import CORES, CPU, LOCATION_FIELDS, Batch, Instances
 
 STAGES = ("send", "path", "run", "return")  # of stage times, in their order
 
@@ -218,7 +218,8 @@ def as_cell(instances: Instances) -> Cell:
     m, n, num_locations = len(instances), instances.num_tasks, instances.num_locations
     times = np.zeros((m, n, num_locations, 4))
     free_s = np.empty((m, num_locations, instances.max_cores))
-    _fill_cell(instances.tasks, instances.locations, instances.core_backlog_s, instances.task_counts, times, free_s)
+    batch = Batch(*instances.arrays)
+    _fill_cell(batch.tasks, batch.locations, batch.core_backlog_s, batch.task_counts, times, free_s)
     _check_same("backlog_s", free_s[:, 1:])
     bad = np.argwhere(~np.isfinite(times))
     if len(bad):
@@ -227,7 +228,7 @@ def as_cell(instances: Instances) -> Cell:
             f"the {STAGES[stage]} time of task {i} of device {d} at location {k} is {times[d, i, k, stage]} s; it must "
             "be finite"
         )
-    return Cell(times, instances.task_counts, instances.radio_backlog_s, free_s)
+    return Cell(times, batch.task_counts, batch.radio_backlog_s, free_s)
 
 
 def _check_same(field: str, values: NDArray[np.float64]) -> None:

@@ -2,18 +2,21 @@
 
 Numba's own cache compiles a kernel anew when its file changes, but not when a kernel that it calls, in another file,
 does: after an edit old and new physics would run at once. It also fails where no folder can be written or a file is
-torn, and may mix up what two processes save at once. So kernels have a cache of their own: one file for each kernel,
-signature and processor, with a digest in its name of all sources that the kernel may depend on.
+torn, may mix up what two processes save at once, and lets ten workers that start together compile all ten times. So
+kernels have a cache of their own: one file for each kernel, signature and processor, with a digest in its name of all
+sources that the kernel may depend on. A process waits for what another one is compiling.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
 import pkgutil
 import re
 import sys
 import tempfile
+import time
 import uuid
 import warnings
 from collections.abc import Callable
@@ -29,7 +32,13 @@ from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 PACKAGE = "offload_gym"
+PATIENCE_S = 120.0  # then a process no longer waits for what another one is compiling
 #: At the beginning of a line: what is imported within functions, or for types alone, is not part of a kernel.
 IMPORT = re.compile(rb"^from (offload_gym[\w.]*) import", re.MULTILINE)
 
@@ -95,6 +104,29 @@ def kernel_folders() -> tuple[list[Path], Path | None]:
     return folders, writable
 
 
+@cache
+def _lock_file(folder: Path, _process: int) -> int:
+    return os.open(folder / "kernels.lock", os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+
+
+def _lock(folder: Path, name: str, locked: bool) -> bool:
+    """Claim a compiled form that is to be made, or give the claim up; returns whether no other process has claimed it.
+
+    A claim is a byte of a file, which the system frees where a process ends, however it does.
+    """
+    if fcntl is None:
+        return True
+    operation = fcntl.LOCK_EX | fcntl.LOCK_NB if locked else fcntl.LOCK_UN
+    at = int.from_bytes(hashlib.sha256(name.encode()).digest()[:3], "big")
+    try:
+        fcntl.lockf(_lock_file(folder, os.getpid()), operation, 1, at)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
+
+
 class KernelCache(FunctionCache):  # type: ignore[misc]
     """The compiled forms of one kernel on disk, in the place of numba's cache."""
 
@@ -115,36 +147,51 @@ class KernelCache(FunctionCache):  # type: ignore[misc]
         return f"{self._prefix}.{self._digest}.{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.nbc"
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """The compiled form for a signature; None where it is not kept, or its file is damaged."""
+        """The compiled form for a signature; None where it is not kept, or its file is damaged, and is to be made."""
         if not self._enabled:
             return None
         target_context.refresh()
+        folders, writable = kernel_folders()
         key = self._index_key(sig, target_context.codegen())
-        for folder in kernel_folders()[0]:
-            # Whatever a damaged file raises: compiling anew mends it.
-            with suppress(Exception):
-                kept, reduced = pickle.loads((folder / self._name(key)).read_bytes())
-                if kept == key:
-                    return CompileResult._rebuild(target_context, *reduced)
-        return None
+        latest = time.monotonic() + PATIENCE_S
+        while True:
+            mine = writable is None or _lock(writable, self._name(key), True)
+            for folder in folders:
+                # Whatever a damaged file raises: compiling anew mends it.
+                with suppress(Exception):
+                    kept, reduced = pickle.loads((folder / self._name(key)).read_bytes())
+                    if kept == key:
+                        found = CompileResult._rebuild(target_context, *reduced)
+                        self._release(key)
+                        return found
+            if mine or time.monotonic() > latest:
+                return None
+            time.sleep(0.02)
+
+    def _release(self, key: Any) -> None:
+        folder = kernel_folders()[1]
+        if folder is not None:
+            _lock(folder, self._name(key), False)
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep a compiled form, and remove those of other sources."""
         folder = kernel_folders()[1]
-        if not self._enabled or folder is None or data.lifted or data.library.has_dynamic_globals:
+        if not self._enabled or folder is None:
             return
         key = self._index_key(sig, data.codegen)
-        path = folder / self._name(key)
-        unfinished = path.with_suffix(f".{uuid.uuid4().hex[:16]}")
-        with suppress(OSError):  # a full disk, or a folder that is gone: the next process compiles again
-            try:
-                unfinished.write_bytes(dumps((key, data._reduce())))
-                unfinished.replace(path)
-            finally:
-                unfinished.unlink(missing_ok=True)
-            for other in folder.glob(f"{self._prefix}.*.*.nbc"):
-                if other.name.split(".")[-3] != self._digest:
-                    other.unlink(missing_ok=True)
+        if not (data.lifted or data.library.has_dynamic_globals):
+            path = folder / self._name(key)
+            unfinished = path.with_suffix(f".{uuid.uuid4().hex[:16]}")
+            with suppress(OSError):  # a full disk, or a folder that is gone: the next process compiles again
+                try:
+                    unfinished.write_bytes(dumps((key, data._reduce())))
+                    unfinished.replace(path)
+                finally:
+                    unfinished.unlink(missing_ok=True)
+                for other in folder.glob(f"{self._prefix}.*.*.nbc"):
+                    if other.name.split(".")[-3] != self._digest:
+                        other.unlink(missing_ok=True)
+        self._release(key)
 
     def flush(self) -> None:
         """Remove what is kept of this kernel."""

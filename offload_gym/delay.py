@@ -567,7 +567,9 @@ def check_decisions(instances: Instances, decisions: ArrayLike) -> NDArray[np.in
     if array.size and (array.min() < 0 or array.max() >= instances.num_locations):
         b, i = np.argwhere((array < 0) | (array >= instances.num_locations))[0]
         raise ValueError(f"decisions[{b}, {i}] is {array[b, i]}; it must be from 0 to {instances.num_locations - 1}")
-    return np.ascontiguousarray(array, dtype=np.int64)
+    array = np.ascontiguousarray(array, dtype=np.int64)
+    # A copy of what is read-only: for another type of array every kernel would be compiled anew.
+    return array if array.flags.writeable else array.copy()
 
 
 def _whole_numbers(decisions: ArrayLike) -> NDArray:
@@ -782,5 +784,6 @@ def schedule(instances: Instances, decision: ArrayLike, index: int = 0) -> Sched
     events = np.empty((*row.shape, 5))
     _schedules(one.arrays, row, cores, events)
     backlog_s = np.empty((one.num_locations, one.max_cores))
-    start_schedule(one.locations[0], one.core_backlog_s[0], backlog_s)
+    batch = Batch(*one.arrays)
+    start_schedule(batch.locations[0], batch.core_backlog_s[0], backlog_s)
     return Schedule(row[0], cores[0], *events[0].T, backlog_s, float(one.radio_backlog_s[0]))  # type: ignore[call-arg]

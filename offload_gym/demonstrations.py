@@ -37,6 +37,7 @@ from offload_gym.scenario import Scenario
 from offload_gym.seeds import as_seed_sequence
 from offload_gym.solvers.exact import UNLIMITED, solve, solve_one
 from offload_gym.solvers.parallel import check_threads, for_each_chunk
+from offload_gym.solvers.stopping import Budget, new_stop, raise_pending
 
 FORMAT = "offload_gym.demonstrations/2"
 CHUNK = 250  # instances that a thread labels at a time
@@ -110,26 +111,28 @@ class Labels(NamedTuple):
 
 
 @kernel
-def _label(arrays, objective, explore, labels):
-    """Fill ``labels``; ``explore`` (B, n) is the location to take at a step, or -1 for the best one."""
+def _label(arrays, objective, explore, stop, labels):
+    """Fill ``labels`` until ``stop``; ``explore`` (B, n) is the location to take at a step, or -1 for the best one."""
     batch, labels = lent(Batch(*arrays)), lent(Labels(*labels))
-    memory = new_workspace(batch)
+    memory, steps = new_workspace(batch), np.zeros(1, np.int64)
     num_locations = batch.locations.shape[1]
-    values_s, all_trials = np.empty(num_locations), np.empty(explore.shape[1], dtype=np.int64)
+    values_s = np.empty(num_locations)
     for b in range(len(explore)):
-        work = lent(memory)
+        if stop[0]:
+            break
+        work, budget = lent(memory), lent(Budget(UNLIMITED, stop, steps))
         problem, start = open_instance(batch, b, work)
         decision, prefix = open_decision(batch, b, labels.decisions), open_decision(batch, b, labels.prefixes)
         count, alternative_s = len(decision), labels.alternative_s[b]
         alternative_s[count:] = np.nan  # padding
-        optimum_s, _, _ = solve_one(problem, decision, start, objective, UNLIMITED, work.room)
+        optimum_s, _, _ = solve_one(problem, decision, start, objective, budget, work.room)
         labels.latency_s[b] = seconds(objective, optimum_s, count, batch.power[b])
         so_far = Room(work.room.finish_s, work.core_s)  # the schedule of the prefix
         price_s = 0.0  # of the energy of its tasks
         optimal_so_far = True  # the optimum is known while the prefix follows it
         for i in range(count):
             known = decision[i] if optimal_so_far else -1
-            _value_choices(problem, prefix, start, price_s, known, objective, all_trials[:count], work.room, values_s)
+            _value_choices(problem, prefix, start, price_s, known, objective, budget, work.room, values_s)
             for k in range(num_locations):
                 value_s = seconds(objective, values_s[k], count, batch.power[b])
                 alternative_s[i, k] = labels.latency_s[b] if k == known else value_s
@@ -141,16 +144,18 @@ def _label(arrays, objective, explore, labels):
             start = extend(problem, prefix, start, objective, so_far)
             if is_priced(objective):
                 price_s += energy_price(problem, prefix, i, k)
+    if stop[0]:
+        raise_pending()
 
 
 @kernel
-def _value_choices(problem, prefix, start, price_s, known, objective, trial, room, values_s):
+def _value_choices(problem, prefix, start, price_s, known, objective, budget, room, values_s):
     """Fill ``values_s`` (K,), but for ``known``: the least value, with its price, behind each choice of a task.
 
     The task is ``start.first``, and ``price_s`` that of the tasks before it; the cores of the start are changed and
-    restored. ``trial`` (n,) is scratch space.
+    restored.
     """
-    i, so_far = start.first, Room(room.finish_s, start.core_s)
+    i, so_far, trial = start.first, Room(room.finish_s, start.core_s), prefix.copy()
     for k in range(len(values_s)):
         if k == known:
             continue
@@ -160,10 +165,9 @@ def _value_choices(problem, prefix, start, price_s, known, objective, trial, roo
         value_s = accumulate(objective, start.value_s, placed.completion_s)
         added_s = price_s + energy_price(problem, prefix, i, k) if is_priced(objective) else 0.0
         if i + 1 < len(trial):
-            trial[:i] = prefix[:i]
             trial[i] = k
             rest = Start(i + 1, placed.radio_s, value_s, start.core_s)
-            value_s, _, _ = solve_one(problem, trial, rest, objective, UNLIMITED, room)
+            value_s, _, _ = solve_one(problem, trial, rest, objective, budget, room)
         start.core_s[k, placed.core] = before_s
         values_s[k] = value_s + added_s
 
@@ -202,13 +206,14 @@ def label(
         alternative_s=np.empty((size, n, instances.num_locations)),
     )
     bar = progress_bar(size, "instance") if progress else None
+    stop = new_stop()
 
     def work(rows: slice) -> None:
-        _label(instances[rows].arrays, code, explore[rows], tuple(array[rows] for array in labels))
+        _label(instances[rows].arrays, code, explore[rows], stop, tuple(array[rows] for array in labels))
         if bar is not None:
             bar.update(rows.stop - rows.start)
 
-    for_each_chunk(work, size, num_threads, chunk=CHUNK)
+    for_each_chunk(work, size, num_threads, CHUNK, stop)
     if bar is not None:
         bar.close()
     return Demonstrations(instances, objective, *labels)
@@ -228,7 +233,7 @@ def _checked_exploration(exploration: NDArray[np.int64], instances: Instances) -
     if wrong.any():
         b, i = np.argwhere(wrong)[0]
         raise ValueError(f"exploration[{b}, {i}] is {array[b, i]}; it must be from -1 to {last}")
-    return array.astype(np.int64)
+    return array.astype(np.int64, order="C")  # numba would compile the kernel anew for another order
 
 
 # Parameters: options of a public call that takes seconds; callers name them.

@@ -46,6 +46,26 @@ class Batch(NamedTuple):
     power: NDArray[np.float64]  # (B, 4), columns as in POWER_FIELDS
 
 
+class _Writable:
+    """The memory of an array, said to be writable."""
+
+    def __init__(self, array: NDArray) -> None:
+        self.array = array  # kept alive
+        interface = array.__array_interface__
+        self.__array_interface__ = interface | {"data": (interface["data"][0], False)}
+
+
+def for_kernels(array: NDArray) -> NDArray:
+    """An array that is only read, as kernels take it: without a copy, and of one type whatever it comes from.
+
+    Arrays that other processes share (memory maps of joblib, objects of Ray) are read-only, and of those numba would
+    compile every kernel anew.
+    """
+    if type(array) is np.ndarray and array.flags.writeable:
+        return array
+    return np.asarray(_Writable(array))
+
+
 class Instances:
     """A batch of B decision epochs, each with n tasks and K = num_edges + 2 locations.
 
@@ -162,7 +182,7 @@ class Instances:
 
     def _store(self, batch: Batch) -> None:
         self.batch = batch
-        self.arrays: tuple[Any, ...] = tuple(batch)  # what every kernel takes first
+        self.arrays: tuple[Any, ...] = tuple(map(for_kernels, batch))  # what every kernel takes first
         self.num_tasks = batch.tasks.shape[1]
         self.num_locations = batch.locations.shape[1]
         self.tasks, self.locations = batch.tasks, batch.locations
@@ -288,6 +308,9 @@ class Instances:
         if warn:
             _warn_of_unused_sizes(made)
         return made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Instances.from_batch, (self.batch,)  # each array once
 
     def __len__(self) -> int:
         return len(self.tasks)
@@ -503,6 +526,12 @@ def check_count(name: str, value: Any) -> None:
     """ValueError where ``value`` is not a whole number, at least 1."""
     if not is_whole(value) or value < 1:
         raise ValueError(f"{name} is {quoted(value)}; it must be a whole number, at least 1")
+
+
+def check_switch(name: str, value: Any) -> None:
+    """ValueError where ``value`` is neither True nor False."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} is {value!r}; it must be True or False")
 
 
 def _numbers(name: str, values: ArrayLike) -> NDArray[np.float64]:

@@ -51,6 +51,7 @@ class Epoch(NamedTuple):
 
     location: NDArray[np.float64]  # (K, 6)
     scale_s: float  # what 1 stands for
+    roll_outs: bool  # whether it looks beyond the next task, at what simple ways of placing the later ones lead to
 
 
 @kernel
@@ -60,10 +61,18 @@ def row_size(num_locations, dependent=False):
 
 
 @kernel
+def num_options(dependent, roll_outs):
+    """Numbers in the state for each location of the next task: its completion there, with roll-outs what follows."""
+    if not roll_outs:
+        return 1
+    return 7 if dependent else 3
+
+
+@kernel
 def state_size(total_cores, num_locations, dependent=False, roll_outs=True):
-    """Numbers in the state; where tasks are independent, without ``roll_outs``: in what comes before them."""
-    size = BEFORE_CORES + total_cores + (3 if roll_outs else 1) * num_locations
-    return size + (4 * num_locations + 4 * (num_locations - 1) if dependent else 0)
+    """Numbers in the state, with or without roll-outs."""
+    size = BEFORE_CORES + total_cores + num_options(dependent, roll_outs) * num_locations
+    return size + (4 * (num_locations - 1) if dependent else 0)
 
 
 @inlined
@@ -152,9 +161,9 @@ def write_state(problem, decision, start, epoch, links, finish_s, state):
                 position -= 1
             state[position] = value
         at += cores
-    _write_roll_outs(problem, decision, start, epoch, links, finish_s, state[at:])
+    _write_options(problem, decision, start, epoch, links, finish_s, state[at:])
     if links is not None:
-        _write_links(epoch, state[at + 7 * num_locations :])
+        _write_links(epoch, state[at + num_options(True, epoch.roll_outs) * num_locations :])
 
 
 @kernel
@@ -186,28 +195,32 @@ def _complete_at(problem, decision, first, k, radio_s, room):
 
 
 @kernel
-def _write_roll_outs(problem, decision, start, epoch, links, finish_s, state):
-    """Fill ``state`` (3 K, or 7 K with links) with the completion of the next task at each location, and what follows.
+def _write_options(problem, decision, start, epoch, links, finish_s, state):
+    """Fill ``state`` with the completion of the next task at each location (K), and with roll-outs with what follows.
 
-    What follows is what simple ways of placing the later tasks lead to.
+    What follows (2 K numbers, 6 K with links) is what simple ways of placing the later tasks lead to.
     """
     n, num_locations = problem.times.shape[:2]
     i, per_s = start.first, 1.0 / epoch.scale_s
-    trial, trial_room = decision.copy(), Room(finish_s.copy(), np.empty_like(start.core_s))
-    so_far = Room(finish_s, start.core_s)
+    so_far = trial_room = Room(finish_s, start.core_s)
+    trial = decision
+    placed_s = 0.0  # sum of the completions of the tasks before i
+    if epoch.roll_outs:
+        trial, trial_room = decision.copy(), Room(finish_s.copy(), np.empty_like(start.core_s))
+        for j in range(i):
+            placed_s += finish_s[j] + problem.times[j, decision[j], RETURN]
     if links is not None:
         scratch = new_scratch(problem)
-    placed_s = 0.0  # sum of the completions of the tasks before i
-    for j in range(i):
-        placed_s += finish_s[j] + problem.times[j, decision[j], RETURN]
     for k in range(num_locations):
+        placed = place(problem, decision, i, k, start.radio_s, so_far)
+        state[k] = squash(placed.completion_s * per_s)
+        if not epoch.roll_outs:
+            continue
         trial[i] = k
-        placed = place(problem, trial, i, k, start.radio_s, so_far)
         copy_table(start.core_s, trial_room.free_s)
         take(trial_room, i, k, placed)
         so_far_s, total_so_far_s = max(start.value_s, placed.completion_s), placed_s + placed.completion_s
         largest_s, total_s = complete_greedily(problem, trial, i + 1, placed.radio_s, trial_room)
-        state[k] = squash(placed.completion_s * per_s)
         state[num_locations + k] = squash(max(so_far_s, largest_s) * per_s)
         state[2 * num_locations + k] = squash((total_so_far_s + total_s) / n * per_s)
         if links is None:
@@ -262,7 +275,7 @@ def write_observation(problem, decision, start, epoch, links, finish_s, num_rows
     state = out[num_rows * size :]
     write_state(problem, decision, start, epoch, links, finish_s, state)
     if links is not None:
-        rest = state[state_size(int(epoch.location[:, CORES].sum()), num_locations, True) :]
+        rest = state[state_size(int(epoch.location[:, CORES].sum()), num_locations, True, epoch.roll_outs) :]
         _write_graph(problem, decision, start, epoch, finish_s, num_rows, rest)
 
 
@@ -284,7 +297,7 @@ def open_epoch(batch, b, links, work, scratch):
     scale_s = epoch_scale(problem, start.radio_s, start.core_s, scratch, work.room)
     copy_table(start.core_s, work.room.free_s)
     fill_links(problem, links)
-    return problem, Start(0, start.radio_s, 0.0, work.room.free_s), Epoch(batch.locations[b], scale_s)
+    return problem, Start(0, start.radio_s, 0.0, work.room.free_s), Epoch(batch.locations[b], scale_s, True)
 
 
 @kernel

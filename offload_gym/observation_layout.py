@@ -58,7 +58,7 @@ class Column:
 
 
 def observation_fields(
-    num_tasks: int, cores: Sequence[int], dependent: bool = False, priced: bool = False
+    num_tasks: int, cores: Sequence[int], dependent: bool = False, priced: bool = False, roll_outs: bool = True
 ) -> list[Field]:
     """The fields in the order of the flat vector.
 
@@ -67,6 +67,7 @@ def observation_fields(
         cores: (K,) cores of each location.
         dependent: whether tasks can depend on each other.
         priced: whether the objective is "cost".
+        roll_outs: whether the options look beyond the next task.
     """
     n, K = num_tasks, len(cores)
     row = ["run time on the device"]
@@ -94,6 +95,8 @@ def observation_fields(
             "makespan that the critical path leaves possible after location {}",
             "mean completion that the critical path leaves possible after location {}",
         ]
+    if not roll_outs:
+        options = options[:1]
     links = [
         "uplink time of the reference data to remote location {}",
         "downlink time of the reference data from remote location {}",
@@ -134,25 +137,32 @@ def observation_fields(
     return fields
 
 
-def observation_size(num_tasks: int, cores: Sequence[int], dependent: bool = False, priced: bool = False) -> int:
+def observation_size(
+    num_tasks: int, cores: Sequence[int], dependent: bool = False, priced: bool = False, roll_outs: bool = True
+) -> int:
     """Numbers in an observation of ``num_tasks`` rows and locations with as many ``cores``."""
-    return sum(math.prod(field.shape) for field in observation_fields(num_tasks, cores, dependent, priced))
+    return sum(math.prod(field.shape) for field in observation_fields(num_tasks, cores, dependent, priced, roll_outs))
 
 
-def observation_space(num_tasks: int, cores: Sequence[int], dependent: bool = False, priced: bool = False) -> Box:
+def observation_space(
+    num_tasks: int, cores: Sequence[int], dependent: bool = False, priced: bool = False, roll_outs: bool = True
+) -> Box:
     """The space of flat observations."""
-    return Box(0.0, HIGH, (observation_size(num_tasks, cores, dependent, priced),), np.float32)
+    return Box(0.0, HIGH, (observation_size(num_tasks, cores, dependent, priced, roll_outs),), np.float32)
 
 
-def columns(scenario: str | Mapping[str, Any] | Scenario = "default", objective: str = "makespan") -> list[Column]:
+def columns(
+    scenario: str | Mapping[str, Any] | Scenario = "default", objective: str = "makespan", roll_outs: bool = True
+) -> list[Column]:
     """What each number of the flat vector is, in its order.
 
     Args:
         scenario: a preset's name, a dict with "name" and what to change in it, or a ``Scenario``.
         objective: of the environment; "cost" adds two columns.
+        roll_outs: of the environment.
     """
     scenario = as_scenario(scenario)
-    fields = observation_fields(scenario.most_tasks, scenario.cores, scenario.dependent, objective == "cost")
+    fields = observation_fields(scenario.most_tasks, scenario.cores, scenario.dependent, objective == "cost", roll_outs)
     placed = {}
     for field in fields:
         for index in product(*map(range, field.shape)):
@@ -161,20 +171,21 @@ def columns(scenario: str | Mapping[str, Any] | Scenario = "default", objective:
     return [placed[position] for position in range(len(placed))]
 
 
-def observed(scenario: Scenario, priced: bool, form: str) -> tuple[gym.Space, Views | None, int]:
+def observed(scenario: Scenario, priced: bool, form: str, roll_outs: bool) -> tuple[gym.Space, Views | None, int]:
     """Space of an environment's observations, what ``shown`` makes them with, and how many numbers they have.
 
     Args:
         scenario: of the environment.
         priced: whether its objective is "cost".
         form: "flat" or "dict".
+        roll_outs: whether the observations hold them.
 
     Raises:
         ValueError: the form is another one.
     """
     if not isinstance(form, str) or form not in FORMS:
         raise ValueError(f"observation is {quoted(form)}; it must be 'flat' or 'dict'")
-    shape = scenario.most_tasks, scenario.cores, scenario.dependent, priced
+    shape = scenario.most_tasks, scenario.cores, scenario.dependent, priced, roll_outs
     flat = observation_space(*shape)
     if form == "flat":
         return flat, None, flat.shape[0]

@@ -26,6 +26,7 @@ from offload_gym.solvers.chain import is_chain, solve_chain
 from offload_gym.solvers.exact import UNLIMITED, solve_one
 from offload_gym.solvers.greedy import complete_greedily
 from offload_gym.solvers.local_search import improve
+from offload_gym.solvers.stopping import new_budget
 
 
 def as_problem(instances, b=0):
@@ -90,7 +91,7 @@ class Schedule:
         room.free_s[:] = start.core_s
         complete_greedily(self.problem, decision, start.first, start.radio_s, room)
         best_s = improve(self.problem, decision, start, MAKESPAN, room)
-        return branch_and_bound(self.problem, decision, best_s, start, MAKESPAN, UNLIMITED, room)[0]
+        return branch_and_bound(self.problem, decision, best_s, start, MAKESPAN, new_budget(UNLIMITED), room)[0]
 
 
 def best_of_all(instances, b, prefix):
@@ -182,7 +183,9 @@ def test_solve_one_takes_it_for_the_makespan_of_a_chain_only():
     instances = next(chains for chains, _ in random_chains(6, 4, 1, seed=4) if chains.num_tasks == 6)
     chain = Schedule(instances, 0)
     for objective, problem in ((MAKESPAN, chain.problem), (1, chain.problem), (MAKESPAN, independent(chain.problem))):
-        _, nodes, _ = solve_one(problem, chain.decision.copy(), chain.start, objective, UNLIMITED, chain.room())
+        _, nodes, _ = solve_one(
+            problem, chain.decision.copy(), chain.start, objective, new_budget(UNLIMITED), chain.room()
+        )
         states = instances.num_tasks * instances.num_locations
         assert (nodes == states) is (objective == MAKESPAN and problem is chain.problem)
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import warnings
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 
 import offload_gym
 from offload_gym import Instances, load_demonstrations, load_shards, make_policy, sample_instances, solve
-from offload_gym.command_line import instances_csv, main
+from offload_gym.command_line import deciding, instances_csv, main, patience
 from offload_gym.command_line.field_names import OPTIONAL_FIELDS, REQUIRED_FIELDS, UNITS
 from offload_gym.command_line.instances_csv import SITE_FIELDS, instances_of_csv, write_csv
 from offload_gym.command_line.instances_json import fields_of, instances_of_json
@@ -426,3 +427,18 @@ def test_an_output_that_is_not_utf_8(encoding, monkeypatch, capsys):
     assert main(["decide", "-", "--policy", "cloud"]) == 0
     lines = written.getvalue().decode(encoding).splitlines()
     assert [line.split()[0] for line in lines[1:3]] == ["müde" if encoding == "latin-1" else "m?de", "?"]
+
+
+def test_who_waits_for_a_search_is_told_what_ends_it(monkeypatch, capsys):
+    # GIVEN a terminal, and a search that takes long
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(patience, "PATIENCE_S", 0.01)
+    told = threading.Event()
+    monkeypatch.setattr(deciding, "solve", lambda *given: (told.wait(0.3), solve(*given))[1])
+    solve(sample_instances("default", 1, seed=0))  # compiles
+    assert main(["solve", "default"]) == 0
+    assert "searching; Ctrl-C ends it with the best decisions so far, and --max-nodes" in capsys.readouterr().err
+    # AND before it is compiled, that it is compiled
+    monkeypatch.setattr(deciding, "is_compiled", lambda: False)
+    assert main(["solve", "default"]) == 0
+    assert "compiles kernels" in capsys.readouterr().err

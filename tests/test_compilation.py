@@ -168,3 +168,51 @@ def test_folders_are_where_numba_is_told():
     folders, writable = kernel_folders()
     assert writable in folders
     assert len(source_digest("offload_gym.delay")) == 16
+
+
+def test_processes_that_start_together_compile_each_kernel_once(tmp_path):
+    code = (
+        "import numpy as np\n"
+        "from offload_gym.applications.random_graphs import random_edges\n"
+        "print('ready', flush=True)\n"
+        "input()\n"
+        "random_edges(np.full(64, 0.5), 0.5, 1.0, 1, np.zeros((3, 3), dtype=bool))\n"
+        "print(sum(random_edges.stats.cache_misses.values()))"
+    )
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(PACKAGE.parent)}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    runs = [subprocess.Popen([sys.executable, "-c", code], env=environment, **pipes) for _ in range(3)]
+    for run in runs:
+        assert run.stdout.readline() == "ready\n"
+    for run in runs:
+        run.stdin.write("\n")
+        run.stdin.flush()
+    assert sorted(int(run.communicate(timeout=120)[0]) for run in runs) == [0, 0, 1]
+
+
+def test_a_process_that_dies_while_it_compiles_holds_nobody_up(folder):
+    # GIVEN another process that claimed every compiled form and was killed
+    claim = (
+        "import fcntl, os, sys\n"
+        "file = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)\n"
+        "fcntl.lockf(file, fcntl.LOCK_EX)\n"
+        "print('claimed', flush=True)\n"
+        "input()"
+    )
+    pytest.importorskip("fcntl")
+    path = str(folder / "kernels.lock")
+    run = subprocess.Popen(
+        [sys.executable, "-c", claim, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert run.stdout.readline() == "claimed\n"
+    assert not compilation._lock(folder, "any", True)
+    run.kill()
+    run.communicate()
+    assert compilation._lock(folder, "any", True)  # THEN the claim is free
+    compilation._lock(folder, "any", False)
+
+
+def test_an_impatient_process_compiles_what_another_one_claimed(folder, monkeypatch):
+    monkeypatch.setattr(compilation, "_lock", lambda *_: False)
+    monkeypatch.setattr(compilation, "PATIENCE_S", 0.05)
+    assert kernel(doubled)(3) == 6

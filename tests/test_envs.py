@@ -93,6 +93,16 @@ def test_reset_with_a_seed_repeats_and_without_one_goes_on(env_id, scenario):
     np.testing.assert_equal(rollout(env), rollout(gym.make(env_id, scenario=as_scenario)))
 
 
+@pytest.mark.parametrize("env_id", [JOINT, SEQUENTIAL])
+def test_instances_are_an_attribute_once_an_episode_has_begun(env_id):
+    env = gym.make(env_id).unwrapped
+    assert [hasattr(env, name) for name in ("instances", "true_instances", "scale_s")] == [False] * 3
+    with pytest.raises(gym.error.ResetNeeded, match=r"call reset\(\) before instances"):
+        env.instances  # noqa: B018
+    env.reset(seed=0)
+    assert hasattr(env, "instances")
+
+
 @both_objectives
 def test_the_joint_reward_is_minus_the_latency_of_the_shown_instance(scenario, objective):
     env = gym.make(JOINT, scenario=scenario, objective=objective)
@@ -216,6 +226,7 @@ def test_a_bad_action_is_refused_and_changes_nothing(cls, action, message):
         ("render_mode", "svg", "'svg'.*'ansi', 'rgb_array' or 'human'"),
         ("render_optimum", 1, "render_optimum is 1; it must be True or False"),
         ("num_epochs", 0, "num_epochs is 0.*at least 1"),
+        ("roll_outs", 0, "roll_outs is 0; it must be True or False"),
     ],
 )
 def test_an_unknown_argument_is_refused(cls, name, value, message):

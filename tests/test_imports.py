@@ -13,7 +13,8 @@ HEAVY = ("torch", "stable_baselines3", "pandas", "matplotlib", "networkx", "pydo
 HEAVY += ("pettingzoo", "pygame", "distributed", "minari", "h5py", "pyarrow", "agents", "benchmarks")
 REQUIRED = {"gymnasium", "llvmlite", "numba", "numpy"}
 OPTIONAL = {"torch", "stable_baselines3", "pandas"}  # nowhere in offload_gym, but for:
-ALLOWED = {"offload_gym/applications/tracing.py": {"torch"}}  # reads a torch model, for those who have one
+# What reads a torch model, for those who have one.
+ALLOWED = {f"offload_gym/applications/{name}.py": {"torch"} for name in ("operations", "tracing")}
 # What offload_gym/interop/NAME.py adapts to, where NAME is not its library.
 ADAPTED = {"parquet": "pyarrow", "sb3": "stable_baselines3"}
 

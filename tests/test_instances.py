@@ -1,3 +1,5 @@
+import pickle
+
 import naive
 import numpy as np
 import pytest
@@ -206,3 +208,69 @@ def test_what_cannot_be_replaced_is_said(draw):
     ):
         with pytest.raises(ValueError, match=message):
             instances.replace(**fields)
+
+
+def locked(instances, folder):
+    """The same instances as another process may get them: over memory maps, and over arrays that are read-only."""
+    mapped = []
+    for number, array in enumerate(instances.batch):
+        np.save(folder / f"{number}.npy", array)
+        mapped.append(np.load(folder / f"{number}.npy", mmap_mode="r"))
+    kept = [array.copy() for array in instances.batch]
+    for array in kept:
+        array.flags.writeable = False
+    return [Instances.from_batch(type(instances.batch)(*arrays)) for arrays in (mapped, kept)]
+
+
+@pytest.mark.parametrize("scenario", ["default", "dag"])
+def test_read_only_arrays_are_used_as_they_are_and_compile_nothing_anew(scenario, tmp_path):
+    from offload_gym import cell, delay
+    from offload_gym.networks import independent_kernel
+    from offload_gym.solvers import exact, local_search
+
+    kernels = [delay._tallies, delay._schedules, delay.start_schedule, exact.exact_kernel]
+    kernels += [local_search.local_search_kernel, independent_kernel.decide_independent, cell._fill_cell]
+
+    def results(instances, decisions):
+        found = [latency(instances, decisions), completion_times(instances, decisions), *solve(instances)]
+        found += [offload_gym.schedule(instances, decisions[1], 1).finish_s]
+        found += [offload_gym.local_search(instances, decisions)]
+        if scenario == "default":
+            found += [offload_gym.make_policy("small-student").decide(instances)]
+            found += [cell.cell_latency(instances[:1], decisions[:1])]
+        return found
+
+    instances = offload_gym.sample_instances(scenario, 3, seed=0)
+    decisions = np.random.default_rng(0).integers(0, instances.num_locations, (3, instances.num_tasks))
+    expected = results(instances, decisions)
+    compiled = [len(kernel.signatures) for kernel in kernels]
+    given = decisions.copy()
+    given.flags.writeable = False
+    for others in locked(instances, tmp_path):
+        np.testing.assert_equal(results(others, given), expected)
+        # THEN nothing was copied for the kernels, and nobody can write where nobody may
+        assert all(np.shares_memory(a, b) for a, b in zip(others.arrays, others.batch, strict=True) if a.size)
+        with pytest.raises(ValueError, match="read-only"):
+            others.tasks[:] = 0.0
+    assert [len(kernel.signatures) for kernel in kernels] == compiled
+
+
+def test_pickled_instances_hold_each_array_once():
+    instances = offload_gym.sample_instances("default", 500, seed=0)
+    data = pickle.dumps(instances)
+    assert len(data) < 1.1 * sum(array.nbytes for array in instances.batch)
+    again = pickle.loads(data)
+    np.testing.assert_equal(again.arrays, instances.arrays)
+    assert all(a is b for a, b in zip(again.arrays, again.batch, strict=True))
+
+
+def test_a_policy_from_another_process_has_arrays_of_its_own():
+    policy = offload_gym.make_policy("student+flip")
+    buffers = []
+    data = pickle.dumps(policy, protocol=5, buffer_callback=buffers.append)
+    assert buffers
+    again = pickle.loads(data, buffers=[bytes(buffer) for buffer in buffers])  # as Ray hands them over: read-only
+    assert not again.network.head[0][0].flags.writeable
+    assert again._padded_weights.flags.writeable
+    instances = offload_gym.sample_instances("default", 20, seed=1)
+    np.testing.assert_array_equal(again.decide(instances), policy.decide(instances))

@@ -170,6 +170,9 @@ def test_bad_arguments_and_actions():
         env.step({"device_0": good})
     with pytest.raises(ValueError, match="the actions are for no agent; device_0 has none"):
         env.step({})
+    with pytest.raises(ValueError, match="the actions have one of 'device_2'; the agents are device_0, device_1"):
+        env.step({"device_0": good, "device_1": good, "device_2": good})
+    assert not hasattr(CellEnv(SCENARIO), "cell")
     for bad in ([0, 0, 3], [0, 0], [0.0, 0.0, 0.0], [[0], [0, 1]], None):
         with pytest.raises(ValueError, match=r"the action of device_1 is .*; it must be 3 whole numbers from 0 to 2"):
             env.step({"device_0": good, "device_1": bad})

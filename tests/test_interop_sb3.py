@@ -72,10 +72,15 @@ def test_a_monitor_sees_returns_of_episodes():
 def test_an_environment_of_make_vec_will_do():
     mode = {"vectorization_mode": "vector_entry_point", "autoreset_mode": "SameStep"}
     assert SB3VecEnv(gym.make_vec("offload_gym/Joint-v0", num_envs=3, **mode)).reset().shape == (3, 103)
+    # AND without roll-outs there are two numbers less for each of three locations
+    plain = SB3VecEnv(gym.make_vec("offload_gym/Joint-v0", num_envs=3, roll_outs=False, **mode))
+    assert plain.reset().shape == (3, *plain.observation_space.shape) == (3, 97)
 
 
 def test_ppo_trains_on_it():
-    agent = PPO("MlpPolicy", SB3VecEnv(make()), n_steps=16, batch_size=16, n_epochs=1, device="cpu", seed=0)
+    agent = PPO(
+        "MlpPolicy", SB3VecEnv(make(roll_outs=False)), n_steps=16, batch_size=16, n_epochs=1, device="cpu", seed=0
+    )
     agent.learn(160)
     assert agent.num_timesteps == 160
 

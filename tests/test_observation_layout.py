@@ -23,15 +23,20 @@ each_case = pytest.mark.parametrize(("scenario", "objective"), CASES)
 both = pytest.mark.parametrize("env_id", [JOINT, SEQUENTIAL])
 
 
+shown = pytest.mark.parametrize("roll_outs", [True, False])
+
+
 @each_case
-def test_the_layout_is_as_long_as_what_the_kernels_write(scenario, objective):
+@shown
+def test_the_layout_is_as_long_as_what_the_kernels_write(scenario, objective, roll_outs):
     made = offload_gym.scenario.as_scenario(scenario)
     n, K, dependent = made.most_tasks, made.num_locations, made.dependent
-    size = n * row_size(K, dependent) + state_size(sum(made.cores), K, dependent)
+    size = n * row_size(K, dependent) + state_size(sum(made.cores), K, dependent, roll_outs)
     size += n * (n + K) * dependent + 2 * (objective == "cost")
-    assert observation_size(n, made.cores, dependent, objective == "cost") == size
-    assert len(columns(scenario, objective)) == size
-    assert gym.make(JOINT, scenario=scenario, objective=objective).observation_space.shape == (size,)
+    assert observation_size(n, made.cores, dependent, objective == "cost", roll_outs) == size
+    assert len(columns(scenario, objective, roll_outs)) == size
+    arguments = {"scenario": scenario, "objective": objective, "roll_outs": roll_outs}
+    assert gym.make(JOINT, **arguments).observation_space.shape == (size,)
 
 
 @each_case
@@ -69,10 +74,11 @@ def test_the_table_of_the_environment_is_the_layout(scenario, objective):
 
 @both
 @each_case
-def test_the_dict_has_the_numbers_of_the_vector_under_their_names(env_id, scenario, objective):
-    arguments = {"scenario": scenario, "objective": objective, "num_epochs": 2}
+@shown
+def test_the_dict_has_the_numbers_of_the_vector_under_their_names(env_id, scenario, objective, roll_outs):
+    arguments = {"scenario": scenario, "objective": objective, "num_epochs": 2, "roll_outs": roll_outs}
     flat, named = (gym.make(env_id, **arguments, observation=form) for form in ("flat", "dict"))
-    table = columns(scenario, objective)
+    table = columns(scenario, objective, roll_outs)
     seen = [env.reset(seed=1)[0] for env in (flat, named)]
     flattened = gym.wrappers.FlattenObservation(gym.make(env_id, **arguments, observation="dict"))
     again = flattened.reset(seed=1)[0]
@@ -92,6 +98,30 @@ def test_the_dict_has_the_numbers_of_the_vector_under_their_names(env_id, scenar
             break
 
 
+@both
+@each_case
+def test_without_roll_outs_the_rest_is_as_it_was(env_id, scenario, objective):
+    """GIVEN the same seeds and actions THEN each number left is that of the same name with roll-outs."""
+    arguments = {"scenario": scenario, "objective": objective, "num_epochs": 3}
+    full, plain = (gym.make(env_id, **arguments, roll_outs=roll_outs) for roll_outs in (True, False))
+    made = full.unwrapped.scenario
+    many, few = (columns(scenario, objective, roll_outs) for roll_outs in (True, False))
+    left = [at for at, column in enumerate(many) if column in few]
+    # THEN what is missing is all options but completions: 2 for each location, 6 where tasks depend on each other
+    assert len(many) - len(left) == (6 if made.dependent else 2) * made.num_locations
+    assert {many[at].field for at in set(range(len(many))) - set(left)} == {"options"}
+    assert [many[at] for at in left] == few
+    seen = [env.reset(seed=4)[0] for env in (full, plain)]
+    full.action_space.seed(0)
+    over = False
+    while not over:
+        np.testing.assert_array_equal(seen[0][left], seen[1])
+        action = full.action_space.sample()
+        steps = [env.step(action) for env in (full, plain)]
+        assert steps[0][1:] == steps[1][1:]
+        seen, over = [step[0] for step in steps], steps[0][2]
+
+
 def test_a_column_has_a_name_that_reads_it():
     fields, _ = gym.make(JOINT, scenario="dag", observation="dict").reset(seed=0)
     vector, _ = gym.make(JOINT, scenario="dag").reset(seed=0)
@@ -103,8 +133,10 @@ def test_a_column_has_a_name_that_reads_it():
 @both
 @each_case
 @pytest.mark.filterwarnings("ignore:Your observation .* unconventional shape:UserWarning")
-def test_checkers_find_nothing_in_the_dict(env_id, scenario, objective):
-    env = gym.make(env_id, scenario=scenario, objective=objective, num_epochs=2, observation="dict").unwrapped
+@shown
+def test_checkers_find_nothing_in_the_dict(env_id, scenario, objective, roll_outs):
+    arguments = {"scenario": scenario, "objective": objective, "num_epochs": 2, "roll_outs": roll_outs}
+    env = gym.make(env_id, **arguments, observation="dict").unwrapped
     env_checker.check_env(env)
     sb3_env_checker.check_env(env)
 

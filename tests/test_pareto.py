@@ -28,6 +28,7 @@ from offload_gym.solvers.bounds import least_sum, lower_bound, tabulate_sums
 from offload_gym.solvers.branch_and_bound import branch_and_bound
 from offload_gym.solvers.exact import UNLIMITED
 from offload_gym.solvers.pareto import FIRST_WIDTH, pareto_search
+from offload_gym.solvers.stopping import new_budget
 
 CODES = (MAKESPAN, MEAN, COST)
 WIDTHS = (1, 2, 5, FIRST_WIDTH)
@@ -125,7 +126,7 @@ class Search:
         decision, core_s, first = incumbent.copy(), self.start.core_s.copy(), self.start.first
         incumbent_s = self.evaluate(incumbent)
         value_s, nodes, proven = pareto_search(
-            self.problem, decision, incumbent_s, self.start, self.objective, max_nodes, width
+            self.problem, decision, incumbent_s, self.start, self.objective, new_budget(max_nodes), width
         )
         np.testing.assert_array_equal(core_s, self.start.core_s)
         np.testing.assert_array_equal(decision[:first], self.prefix[:first])
@@ -142,7 +143,7 @@ class Search:
             self.evaluate(incumbent),
             self.start,
             self.objective,
-            UNLIMITED,
+            new_budget(UNLIMITED),
             self.room(),
         )
         assert proven

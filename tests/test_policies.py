@@ -363,6 +363,7 @@ def test_every_built_in_policy_can_be_sent_to_another_process(name, copied):
     policy.decide(instances)  # the random policy's numbers go on where they are
     other = copied(policy)
     np.testing.assert_array_equal(other.decide(instances), policy.decide(instances))
+    assert getattr(other, "name", None) == getattr(policy, "name", None)
 
 
 def test_a_policy_of_ones_own_function_can_be_sent_where_the_function_can():

@@ -193,20 +193,22 @@ def test_another_optimum_is_refused():
 
 
 @pytest.mark.parametrize("joint", [True, False])
-def test_the_bare_steps_write_the_observations_of_the_environments(joint):
+@pytest.mark.parametrize("roll_outs", [True, False])
+def test_the_bare_steps_write_the_observations_of_the_environments(joint, roll_outs):
     # GIVEN 5 environments that have placed all their tasks once, and in Sequential 3 tasks of the next epoch
     instances = sample_instances({"name": "default", "num_tasks": 4}, 5, seed=0)
     epochs = environments.new_epochs(instances)
     environments.open_all(epochs)
     num_steps, width = (1, 4) if joint else (7, 1)
     actions = np.random.default_rng(0).integers(0, 3, (num_steps, 5, width))
-    observations = np.empty((5, observation_size(4, (1, 2, 8))), dtype=np.float32)
-    environments.bare_step(epochs, 0, 5, joint, actions, observations)
+    observations = np.empty((5, observation_size(4, (1, 2, 8), roll_outs=roll_outs)), dtype=np.float32)
+    environments.bare_step(epochs, 0, 5, joint, roll_outs, actions, observations)
     # THEN the observation is that of the package
     prefixes = np.zeros((5, 4), dtype=np.int64)
     placed = 0 if joint else 3
     prefixes[:, :placed] = actions[num_steps - placed :, :, 0].T
     rows, states = epoch_observations(instances, prefixes)
+    states = states[:, :, : 3 + (1 + 2 + 8) + 3 * (3 if roll_outs else 1)]
     shown = rows[:, placed:].reshape(5, -1)
     np.testing.assert_array_equal(observations[:, : shown.shape[1]], shown)
     np.testing.assert_array_equal(observations[:, -states.shape[2] :], states[:, placed])
@@ -230,7 +232,7 @@ def test_every_group_gives_rows(monkeypatch, tmp_path, capsys):
     path = tmp_path / "speed.json"
     assert main(["speed", "--quick", "--only", *names, "--json", str(path), "--plots", str(tmp_path / "plots")]) == 0
     rows = json.loads(path.read_text())
-    assert len(rows) == 4 + 2 + 1 + 1 + 1 + 2 + 8
+    assert len(rows) == 12 + 2 + 1 + 1 + 1 + 2 + 8
     assert all(row.keys() >= CONTRACT and row["rate_per_s"] > 0 and row["ratio"] > 0 for row in rows)
     assert [row["x"] for row in rows if "x" in row] == [[2, 4]] * 8
     (with_bound,) = (row for row in rows if "fewer_nodes" in row)

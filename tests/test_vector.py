@@ -99,6 +99,8 @@ def test_named_fields_are_those_of_single_environments(env_id, mode, scenario):
         {"scenario": {"name": "partitioning", "num_tasks": 5}},
         {"scenario": "face_recognition", "num_epochs": None},
         {"num_epochs": 1},
+        {"roll_outs": False, "scenario": "dag", "objective": "cost"},
+        {"roll_outs": False, "observation_noise": "last"},
         {"observation_noise": 0.5, "carry_over": True, "scenario": {"epoch_s": 0.1}},
         {"observation_noise": "last", "scenario": "dag", "objective": "cost"},
     ],
@@ -154,6 +156,10 @@ def test_instances_are_the_epochs_to_be_decided():
         ({"num_threads": 0}, "num_threads is 0"),
         ({"objective": "speed"}, "objective is 'speed'"),
         ({"scenario": "x"}, "scenario is 'x'"),
+        ({"roll_outs": 1}, "^roll_outs is 1; it must be True or False$"),
+        ({"render_mode": "ansi"}, "^render_mode is 'ansi'; native vector environments do not render: it must be None$"),
+        ({"render_optimum": True}, "^render_optimum is True; .* do not render: it must be False$"),
+        ({"max_episode_steps": 5}, "^max_episode_steps is 5; .* end with num_epochs: it must be None$"),
     ],
 )
 def test_bad_arguments_give_one_sentence(kwargs, sentence):
@@ -161,16 +167,53 @@ def test_bad_arguments_give_one_sentence(kwargs, sentence):
         gym.make_vec(FORMS[0], 2, vectorization_mode="vector_entry_point", **kwargs)
 
 
+def test_arguments_of_single_environments_that_change_nothing_are_taken():
+    without = {"render_mode": None, "render_optimum": False, "max_episode_steps": None}
+    assert gym.make_vec(FORMS[0], 2, vectorization_mode="vector_entry_point", **without).render_mode is None
+    with pytest.raises(TypeError, match="native vector environments have no argument 'rendering'"):
+        gym.make_vec(FORMS[0], 2, vectorization_mode="vector_entry_point", rendering=None)
+
+
+def test_a_seed_seeds_np_random_as_the_first_environment():
+    env = gym.make_vec(FORMS[0], 3, vectorization_mode="vector_entry_point")
+    for seed in (4, [4, 9, None], np.int64(4)):
+        env.reset(seed=seed)
+        assert env.np_random_seed == 4
+        assert env.np_random.random() == np.random.default_rng(4).random()
+    # THEN without a seed it goes on
+    expected = env.np_random.bit_generator.state
+    env.reset()
+    env.reset(seed=[None, 1, 2])
+    assert env.np_random.bit_generator.state == expected
+
+
+def test_instances_are_an_attribute_once_an_episode_has_begun():
+    env = gym.make_vec(FORMS[0], 2, vectorization_mode="vector_entry_point")
+    assert [hasattr(env, name) for name in ("instances", "true_instances", "scale_s")] == [False] * 3
+    with pytest.raises(gym.error.ResetNeeded, match=r"call reset\(\) before instances"):
+        env.instances  # noqa: B018
+    env.reset(seed=0)
+    assert hasattr(env, "instances")
+
+
 def test_bad_use_gives_one_sentence():
     env = gym.make_vec(FORMS[0], 2, vectorization_mode="vector_entry_point", scenario={"num_tasks": 2}, num_epochs=1)
     with pytest.raises(gym.error.ResetNeeded, match=r"call reset\(\) before step\(\)"):
         env.step([[0, 0], [0, 0]])
-    with pytest.raises(ValueError, match="seed has 3 numbers; it must have 2"):
-        env.reset(seed=[1, 2, 3])
+    for seed, sentence in (
+        ([1, 2, 3], "^seed has 3 numbers; it must have 2, one for each environment$"),
+        ("a", "^seed has 'a'; a seed must be a whole number, at least 0, or None$"),
+        (-1, "^seed has -1; "),
+        ([0, 1.5], "^seed has 1.5; "),
+        (True, "^seed has True; "),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            env.reset(seed=seed)
     env.reset(seed=1)
     for actions, sentence in (
-        ([[0, 3], [0, 0]], "actions has numbers from 0 to 3; each must be from 0 to 2"),
-        ([[0, -1], [0, 0]], "actions has numbers from -1 to 0"),
+        ([[0, 3], [0, 0]], r"^actions\[0, 1\] is 3; it must be from 0 to 2$"),
+        ([[3, 3], [3, 3]], r"^actions\[0, 0\] is 3; it must be from 0 to 2$"),
+        ([[0, 0], [-1, 0]], r"^actions\[1, 0\] is -1; it must be from 0 to 2$"),
         ([0, 0], r"actions has the shape \(2,\) and the type int64; it must be \(2, 2\) integers"),
         ([[0.0, 1.0], [0.0, 0.0]], "the type float64; it must be"),
     ):

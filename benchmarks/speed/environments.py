@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import cycle
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 import offload_gym  # noqa: F401 (registers the environments)
 from benchmarks.speed.rows import Row, Side, Target, compared
+from benchmarks.speed.threads import judged_with, spinning
 from benchmarks.speed.timing import Effort, interleaved
 from offload_gym.delay import (
     MAKESPAN,
@@ -36,6 +38,9 @@ from offload_gym.seeds import seed_for
 
 NUM_ENVS = 1024
 NUM_TASKS = 8
+NATIVE = "vector_entry_point"
+# Steps a second with a plain observation: 6 million tasks placed in Joint, 2 million in Sequential.
+GOALS = {"Joint": 6e6 / NUM_TASKS, "Sequential": 2e6}
 NUM_SETS = 16  # of random actions, which the calls go through; whole epochs of Sequential
 
 
@@ -45,18 +50,40 @@ def measure_environments(effort: Effort, seed: int) -> list[Row]:
 
 
 def _rows(name: str, num_envs: int, effort: Effort, seed: int) -> list[Row]:
-    native = stepping(name, "vector_entry_point", seed, num_envs, NUM_TASKS)
-    sync = stepping(name, "sync", seed, num_envs, NUM_TASKS)
-    bare = bare_steps(name == "Joint", num_envs, seed)
-    seconds = interleaved([native.call, sync.call, bare.call], effort)
-    what, steps = f"{name}-v0, {num_envs:,} environments in one, random actions, 2 threads", num_envs * native.num_steps
-    ours = Side(what, steps, seconds[:, 0])
-    one_by_one = Side('gym.make_vec, mode "sync"', steps, seconds[:, 1])
-    alone = Side("kernel and observation alone, 2 threads", num_envs * bare.num_steps, seconds[:, 2])
-    return [
-        compared(ours, one_by_one, "steps", [Target("ratio", 100)]),
-        compared(ours, alone, "steps", [Target("ratio", 0.5)]),
+    """All sides in the same rounds, so that a noisy second falls on all of them."""
+    native, plain = (stepping(name, NATIVE, seed, num_envs, NUM_TASKS, roll_outs=shown) for shown in (True, False))
+    filled = stepping(name, NATIVE, seed, num_envs, NUM_TASKS, filled=True, roll_outs=False)
+    halves, sync = half_steps(name, num_envs, seed), stepping(name, "sync", seed, num_envs, NUM_TASKS)
+    joint = name == "Joint"
+    bare, bare_plain = (bare_steps(joint, num_envs, seed, roll_outs) for roll_outs in (True, False))
+    measured = (native, sync, bare, plain, filled, halves, bare_plain)
+    with spinning() as (on_two, on_one):
+        seconds = interleaved([*(one.call for one in measured), on_two, on_one], effort).T
+    what, now = f"{name}-v0, {num_envs:,} environments in one, random actions, 2 threads", "plain observation"
+    names = (
+        what,
+        'gym.make_vec, mode "sync"',
+        "kernel and observation alone, 2 threads",
+        f"{what}, {now}",
+        f"{what}, {now}, out=",
+        f"{what}, {now}, out=, two halves in turn",
+        f"kernel and {now} alone, 2 threads",
+    )
+    of_all, by_loop, alone, of_plain, of_filled, of_halves, plain_alone = (
+        Side(side, num_envs * one.num_steps, times) for side, one, times in zip(names, measured, seconds, strict=False)
+    )
+    arithmetic = float(np.median(seconds[-1] / seconds[-2]))
+    goal = [Target("rate_per_s", GOALS[name])]
+    rows = [
+        compared(of_all, by_loop, "steps", [Target("ratio", 100)]),
+        compared(of_all, alone, "steps", [Target("ratio", 0.5)]),
+        compared(of_plain, of_all._replace(name="with roll-outs"), "steps"),
+        compared(of_plain, plain_alone, "steps", [Target("ratio", 0.5)]),
     ]
+    for side in (of_filled, of_halves):
+        row = compared(side, of_plain._replace(name="new arrays in each step"), "steps", goal)
+        rows.append(judged_with(row, arithmetic))
+    return rows
 
 
 class Stepping(NamedTuple):
@@ -66,24 +93,60 @@ class Stepping(NamedTuple):
     num_steps: int  # that each of them makes in a call
 
 
-def stepping(name: str, mode: str, seed: int, num_envs: int, num_tasks: int) -> Stepping:
-    """``num_envs`` environments, made by ``gym.make_vec``, with actions that were drawn before."""
-    scenario = {"name": "default", "num_tasks": num_tasks}
-    threads: dict[str, Any] = {"num_threads": 2} if mode == "vector_entry_point" else {}
-    envs = gym.make_vec(
-        f"offload_gym/{name}-v0", num_envs=num_envs, vectorization_mode=mode, scenario=scenario, **threads
-    )
+def stepping(
+    name: str, mode: str, seed: int, num_envs: int, num_tasks: int, *, filled: bool = False, **options: Any
+) -> Stepping:
+    """``num_envs`` environments, made by ``gym.make_vec``, with actions that were drawn before.
+
+    ``filled``: they fill arrays of the caller. The options are arguments of the environments.
+    """
+    threads = {"num_threads": 2} if mode == NATIVE else {}
+    envs = _made(name, mode, num_envs, num_tasks, **threads, **options)
     envs.reset(seed=seed)
-    envs.action_space.seed(seed)
-    actions = cycle([envs.action_space.sample() for _ in range(NUM_SETS)])
-    # Whole epochs: all environments end theirs in the same step, which takes longer than the others.
-    num_steps = num_tasks if name == "Sequential" else 1
+    actions = _drawn(envs, seed)
+    step = partial(envs.step, out=envs.new_buffers()) if filled else envs.step
+    num_steps = _call_steps(name, num_tasks)
 
     def run() -> None:
         for _ in range(num_steps):
-            envs.step(next(actions))
+            step(next(actions))
 
     return Stepping(run, num_steps)
+
+
+def half_steps(name: str, num_envs: int, seed: int) -> Stepping:
+    """Two times half of the environments with a thread each: while one half steps, the other is seen to."""
+    halves = []
+    for half in range(2):
+        envs = _made(name, NATIVE, num_envs // 2, NUM_TASKS, num_threads=1, roll_outs=False)
+        envs.reset(seed=seed + half)
+        actions, out = _drawn(envs, seed + half), envs.new_buffers()
+        envs.step_async(next(actions), out=out)
+        halves.append((envs, actions, out))
+    num_steps = _call_steps(name, NUM_TASKS)
+
+    def run() -> None:
+        for _ in range(num_steps):
+            for envs, actions, out in halves:
+                envs.step_wait()
+                envs.step_async(next(actions), out=out)
+
+    return Stepping(run, num_steps)
+
+
+def _made(name: str, mode: str, num_envs: int, num_tasks: int, **options: Any) -> Any:
+    scenario = {"name": "default", "num_tasks": num_tasks}
+    return gym.make_vec(f"offload_gym/{name}-v0", num_envs, mode, scenario=scenario, **options)
+
+
+def _drawn(envs: Any, seed: int) -> Iterator[NDArray[np.int64]]:
+    envs.action_space.seed(seed)
+    return cycle([envs.action_space.sample() for _ in range(NUM_SETS)])
+
+
+def _call_steps(name: str, num_tasks: int) -> int:
+    """Whole epochs: all environments end theirs in the same step, which takes longer than the others."""
+    return num_tasks if name == "Sequential" else 1
 
 
 class Epochs(NamedTuple):
@@ -99,7 +162,7 @@ class Epochs(NamedTuple):
     scale_s: NDArray[np.float64]  # (N,)
 
 
-def bare_steps(joint: bool, num_envs: int, seed: int) -> Stepping:
+def bare_steps(joint: bool, num_envs: int, seed: int, roll_outs: bool = True) -> Stepping:
     """``NUM_SETS`` steps of ``num_envs`` environments, with kernel and observation alone.
 
     A step places all tasks of the epoch (Joint) or the next one (Sequential), and writes the observation. Where the
@@ -112,14 +175,15 @@ def bare_steps(joint: bool, num_envs: int, seed: int) -> Stepping:
     epochs = new_epochs(instances)
     rng = np.random.default_rng(seed_for("test", seed, 6))
     actions = rng.integers(0, instances.num_locations, (NUM_SETS, num_envs, NUM_TASKS if joint else 1))
-    observations = np.empty((num_envs, observation_size(NUM_TASKS, scenario.cores)), dtype=np.float32)
+    size = observation_size(NUM_TASKS, scenario.cores, roll_outs=roll_outs)
+    observations = np.empty((num_envs, size), dtype=np.float32)
     open_all(epochs)
     half = num_envs // 2
     pool = ThreadPoolExecutor(2)
 
     def run() -> None:
         for part in [
-            pool.submit(bare_step, epochs, start, stop, joint, actions, observations)
+            pool.submit(bare_step, epochs, start, stop, joint, roll_outs, actions, observations)
             for start, stop in ((0, half), (half, num_envs))
         ]:
             part.result()
@@ -170,7 +234,7 @@ def open_all(epochs):
 
 
 @njit(nogil=True)
-def bare_step(epochs, start, stop, joint, actions, observations):
+def bare_step(epochs, start, stop, joint, roll_outs, actions, observations):
     """Steps of the environments ``start``, ..., ``stop - 1`` with ``actions`` (S, N, n) or (S, N, 1)."""
     n = epochs.times.shape[1]
     core_s = np.empty(epochs.free_s.shape[1:])
@@ -189,5 +253,5 @@ def bare_step(epochs, start, stop, joint, actions, observations):
             if last == n:
                 _prepare(epochs, b, problem, core_s)
             schedule = Start(last % n, tally[0], tally[2], room.free_s)
-            epoch = Epoch(epochs.batch.locations[b], epochs.scale_s[b])
+            epoch = Epoch(epochs.batch.locations[b], epochs.scale_s[b], roll_outs)
             write_observation(problem, epochs.decision[b], schedule, epoch, None, room.finish_s, n, observations[b])

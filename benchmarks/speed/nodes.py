@@ -17,6 +17,7 @@ from offload_gym.solvers.branch_and_bound import branch_and_bound
 from offload_gym.solvers.exact import solve
 from offload_gym.solvers.greedy import complete_greedily
 from offload_gym.solvers.local_search import improve
+from offload_gym.solvers.stopping import new_budget
 
 NUM_EDGES = 3
 MAX_NODES = 2_000_000  # of one instance
@@ -64,11 +65,11 @@ def _row(n: int, targets: tuple[Target, ...], effort: Effort, seed: int) -> Row:
 
 def plain_nodes(instance: Instances, max_nodes: int) -> int:
     """Nodes of a depth-first branch and bound with the critical path as its bound, from the same first decision."""
-    return int(_plain_nodes(instance.arrays, max_nodes))
+    return int(_plain_nodes(instance.arrays, new_budget(max_nodes)))
 
 
 @njit
-def _plain_nodes(arrays, max_nodes):
+def _plain_nodes(arrays, budget):
     batch = Batch(*arrays)
     work = new_workspace(batch)
     problem, start = open_instance(batch, 0, work)
@@ -76,5 +77,5 @@ def _plain_nodes(arrays, max_nodes):
     copy_table(start.core_s, work.room.free_s)
     complete_greedily(problem, decision, 0, start.radio_s, work.room)
     best_s = improve(problem, decision, start, MAKESPAN, work.room)
-    _, nodes, _ = branch_and_bound(problem, decision, best_s, start, MAKESPAN, max_nodes, work.room)
+    _, nodes, _ = branch_and_bound(problem, decision, best_s, start, MAKESPAN, budget, work.room)
     return nodes

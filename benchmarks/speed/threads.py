@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 from numba import njit
@@ -29,21 +30,32 @@ def two_threads_row(
     On a machine that others use there may be no second core. So arithmetic alone, which shares nothing, is measured in
     the same rounds; where it does not reach ``SPEED_UP`` either, a row that misses its targets is not judged.
     """
+    with spinning() as (spin_on_two, spin_on_one):
+        seconds = interleaved([on_two, spin_on_two, on_one, spin_on_one], effort)
+    two, one = Side(what, work, seconds[:, 0]), Side("one thread", work, seconds[:, 2])
+    return judged_with(compared(two, one, unit, targets), float(np.median(seconds[:, 3] / seconds[:, 1])))
+
+
+@contextmanager
+def spinning() -> Iterator[tuple[Callable[[], None], Callable[[], None]]]:
+    """Arithmetic on two threads, and the same on one."""
     with ThreadPoolExecutor(2) as pool:
 
-        def spin_on_two() -> None:
+        def on_two() -> None:
             for done in [pool.submit(_spin, SPIN_STEPS) for _ in range(2)]:
                 done.result()
 
-        def spin_on_one() -> None:
+        def on_one() -> None:
             for _ in range(2):
                 _spin(SPIN_STEPS)
 
-        seconds = interleaved([on_two, spin_on_two, on_one, spin_on_one], effort)
-    spin = float(np.median(seconds[:, 3] / seconds[:, 1]))
-    two, one = Side(what, work, seconds[:, 0]), Side("one thread", work, seconds[:, 2])
-    row = compared(two, one, unit, targets, {"arithmetic_x": spin})
-    return row if spin >= SPEED_UP else row._replace(judged=False, note="there was no second core in this run")
+        yield on_two, on_one
+
+
+def judged_with(row: Row, arithmetic: float) -> Row:
+    """The row of two threads, with what they gained for arithmetic; not judged where there was no second core."""
+    row = row._replace(figures={**row.figures, "arithmetic_x": arithmetic})
+    return row if arithmetic >= SPEED_UP else row._replace(judged=False, note="there was no second core in this run")
 
 
 @njit(nogil=True)

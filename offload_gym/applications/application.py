@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from offload_gym.applications.dot import read_dot
 from offload_gym.applications.task_graph import Edge, Task, arranged, check_task_names, task_of
 from offload_gym.checks import quoted, shortened
 from offload_gym.files import read_text, replacing
-from offload_gym.instances import TASK_FIELDS
+from offload_gym.instances import TASK_FIELDS, check_count
 
 if TYPE_CHECKING:
     import networkx
@@ -221,18 +221,72 @@ class Application:
             raise ValueError(f"{path}: {error}") from None
 
     @classmethod
-    def from_torch(cls, model: torch.nn.Module, example_input: Any, name: str | None = None) -> Application:
+    def from_torch(
+        cls,
+        model: torch.nn.Module,
+        example_input: Any,
+        name: str | None = None,
+        *,
+        flops: Mapping[str, float | Callable[..., float]] | None = None,
+    ) -> Application:
         """The application of one inference of a torch model; see ``offload_gym.applications.tracing.trace``.
 
         Args:
             model: any module that ``torch.export`` can trace.
-            example_input: the tensor, or the tuple of arguments, that ``model`` is called with.
+            example_input: the tensor, the tuple of arguments, or the dictionary of keyword arguments that ``model`` is
+                called with.
             name: name of the application; by default that of the model's class.
+            flops: floating-point operations of what torch has no formula for, by its name: ``{"aten.mv": 2e6}``, or a
+                function of the shapes of its arguments.
         """
         from offload_gym.applications.tracing import trace
 
-        parts = trace(model, example_input)
+        parts = trace(model, example_input, flops)
         return cls(name=type(model).__name__ if name is None else name, **parts)
+
+    def coarsen(self, max_tasks: int) -> Application:
+        """This application with at most ``max_tasks`` tasks: neighbours are merged until few enough are left.
+
+        Of the edges whose ends are joined by no other path, so that no cycle arises, the one with the most bits for the
+        product of its two workloads is contracted; one to a task without work comes first. Where there is no such edge,
+        the lightest two tasks that do not depend on each other are merged. A task with input keeps having no parents,
+        and one with output no children, so that no data is lost. Workloads, input, output, and the bits of edges that
+        become parallel, are added: data of one task for two others counts twice here, as it does when they are apart.
+
+        A merged task runs on one core, begins when all its data is there and hands it on at its end. What it is made of
+        no longer runs side by side, so that a wide graph loses more than a network. With all tasks on one core, the
+        makespan is what it was.
+
+        A merged task is named after its first and its last one, as in "stem..body.0".
+
+        Args:
+            max_tasks: at least 1; an application that has no more tasks is returned as it is.
+
+        Raises:
+            ValueError: ``max_tasks`` is not a whole number, at least 1.
+        """
+        from offload_gym.applications.coarsen import Graph
+
+        check_count("max_tasks", max_tasks)
+        if self.num_tasks <= max_tasks:
+            return self
+        graph = Graph(
+            dict(zip(self.edges, self.edge_bits, strict=True)),
+            self.workload_cycles,
+            {i: bits for i, bits in enumerate(self.input_bits) if bits},
+            {i: bits for i, bits in enumerate(self.output_bits) if bits},
+        )
+        graph.coarsen(max_tasks)
+        names = {
+            first: self.task_names[first] + (f"..{self.task_names[last]}" if last > first else "")
+            for first, last in sorted(graph.last.items())
+        }
+        tasks = [
+            Task(name, graph.work[i], graph.sent.get(i, 0.0), graph.returned.get(i, 0.0)) for i, name in names.items()
+        ]
+        return numbered(
+            self.name, tasks, [(names[a], names[b], bits) for (a, b), bits in sorted(graph.edge_bits.items())]
+        )
 
 
 def load_application(path: str | Path) -> Application:

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+from offload_gym.applications.operations import Flops, arguments, check_flops, counted
 
 if TYPE_CHECKING:
     import torch
     from torch.export import ExportedProgram
     from torch.fx import Node
 
-FLOPS_PER_MAC = 2
 BITS_PER_BYTE = 8
-NOT_COUNTED = ("aten.lstm.", "aten.gru.", "aten.rnn_")  # torch has no formula for these and would count no work
 
 
-def trace(model: torch.nn.Module, example_input: Any) -> dict[str, Any]:
+def trace(model: torch.nn.Module, example_input: Any, flops: Flops | None = None) -> dict[str, Any]:
     """The fields of the application of one inference of a torch model, traced by ``torch.export`` without computing it.
 
     A task is an operation that multiplies and accumulates (MACs), or one that joins the data of several tasks, such as
     a residual addition, which has no work. Every other operation (activation, pooling, normalisation, reshaping)
     belongs to the task that makes its input, and the edge carries its result. A cycle is one MAC; MACs are half the
-    operations that ``torch.utils.flop_counter`` counts. An edge carries the tensors that one task makes and the other
-    reads, in the bits of their type; parameters and buffers are part of the model, not data.
+    floating-point operations that ``flops``, ``offload_gym.applications.operations`` or ``torch.utils.flop_counter``
+    counts. An operation that none of them counts, and that decomposes into none that they count, is refused with its
+    name, unless it is known to have no MACs: one that works on single elements, reduces, pools, normalises,
+    interpolates, sorts, moves or makes elements. So a product that is written as an elementwise one and a sum has no
+    work. An edge carries the tensors that one task makes and the other reads, in the bits of their type; parameters and
+    buffers, and what is computed from them alone, are part of the model, not data.
 
     An input of the model goes to the tasks that read it. Where such a task has a parent as well, the inputs become
     tasks without work, because only an entry task sends ``input_bits``. In the same way an output of the model is
@@ -32,15 +37,19 @@ def trace(model: torch.nn.Module, example_input: Any) -> dict[str, Any]:
 
     Args:
         model: any module that ``torch.export`` can trace. It is traced in evaluation mode and left as it was.
-        example_input: the tensor, or the tuple of arguments, that ``model`` is called with.
+        example_input: the tensor, the tuple of arguments, or the dictionary of keyword arguments that ``model`` is
+            called with. A model that takes one dictionary or list is given a tuple of it.
+        flops: floating-point operations by the name of an operation, such as "aten.mv" or "mylibrary.myoperation":
+            those of each call, or a function that takes the arguments of the call, with shapes in place of tensors,
+            and the keyword ``out_shape``, as ``torch.utils.flop_counter.register_flop_formula`` does.
 
     Returns:
         The fields of an ``Application`` by their names, but for its own name.
 
     Raises:
         ImportError: torch is not installed.
-        ValueError: the model does nothing with its input, or it has recurrent layers or control flow, which
-            torch does not count.
+        ValueError: torch cannot export the model, its control flow or a size depends on the data, an operation is not
+            counted, ``flops`` names one that the model does not have, or the model does nothing with its input.
     """
     try:
         import torch
@@ -48,8 +57,8 @@ def trace(model: torch.nn.Module, example_input: Any) -> dict[str, Any]:
         raise ImportError("Tracing a model needs torch: pip install torch") from error
     if not isinstance(model, torch.nn.Module):
         raise ValueError(f"model is a {type(model).__name__}; it must be a torch.nn.Module")
-    program = _export(model, example_input if isinstance(example_input, tuple) else (example_input,))
-    task_of, macs = _grouped(program)
+    program = _export(model, example_input)
+    task_of, macs = _grouped(program, {} if flops is None else flops)
     names = set(program.graph_signature.user_outputs)
     returned = {node: task for node, task in task_of.items() if node.name in names}
     # The tensors that each task reads of each other one; an input of the model counts as a task at first.
@@ -89,25 +98,49 @@ def trace(model: torch.nn.Module, example_input: Any) -> dict[str, Any]:
     }
 
 
-def _export(model: torch.nn.Module, arguments: tuple) -> ExportedProgram:
+def _export(model: torch.nn.Module, example_input: Any) -> ExportedProgram:
     import torch
+    from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
+    from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
+    from torch.utils._pytree import tree_leaves
 
+    keywords = dict(example_input) if isinstance(example_input, Mapping) else {}
+    positional = () if keywords else example_input if isinstance(example_input, tuple) else (example_input,)
+    if not any(isinstance(value, torch.Tensor) for value in tree_leaves((positional, keywords))):
+        raise ValueError(
+            f"example_input is {example_input!r}; it must hold a tensor, such as torch.zeros(1, 3, 224, 224)"
+        )
+    name = type(model).__name__
     modes = {module: module.training for module in model.modules()}
     try:
         model.eval()  # or dropout and the statistics of normalisation would be part of the graph
         # Without a table of decompositions, this only replaces in-place operations, whose results have several names.
-        return torch.export.export(model, arguments).run_decompositions({})
+        return torch.export.export(model, positional, keywords).run_decompositions({})
+    except (DataDependentOutputException, DynamicOutputShapeException, GuardOnDataDependentSymNode) as error:
+        raise ValueError(
+            f"the control flow of the model {name}, or a size in it, depends on the data; an application has the same "
+            "tasks for all data"
+        ) from error
+    except Exception as error:  # those of the model's own code too
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(f"torch.export cannot trace the model {name}: {type(error).__name__}: {reason}") from error
     finally:
         for module, training in modes.items():
             module.training = training
 
 
-def _grouped(program: ExportedProgram) -> tuple[dict[Node, Node], dict[Node, float]]:
+def _grouped(program: ExportedProgram, flops: Flops) -> tuple[dict[Node, Node], dict[Node, float]]:
     """The task of each node with data, and the MACs of each task, both in topological order.
 
     A task is known by its first node. An input of the model is a group of its own, with the operations without work
     that read nothing else.
     """
+    if not isinstance(flops, Mapping):
+        raise ValueError(f"flops is {flops!r}; it must be a dictionary by the names of operations")
+    for name, value in flops.items():
+        if not callable(value):
+            check_flops(name, value)
+    used: set[str] = set()
     inputs = set(program.graph_signature.user_inputs)
     task_of: dict[Node, Node] = {}
     macs: dict[Node, float] = {}
@@ -118,11 +151,16 @@ def _grouped(program: ExportedProgram) -> tuple[dict[Node, Node], dict[Node, flo
             parents = {task_of[parent] for parent in node.all_input_nodes if parent in task_of}
             if not parents:  # it is made of parameters alone
                 continue
-            work = _macs(node)
-            if work or len(parents) > 1:
-                task_of[node], macs[node] = node, work
+            _check_sizes(node)
+            work = counted(node.target, *arguments(node), node.meta.get("val"), flops)
+            used |= work.keys()
+            if any(work.values()) or len(parents) > 1:
+                task_of[node], macs[node] = node, sum(work.values())
             else:
                 task_of[node] = parents.pop()
+    for name in flops:
+        if name not in used:
+            raise ValueError(f"flops counts {name!r}, which the model does not call")
     return task_of, macs
 
 
@@ -130,30 +168,27 @@ def _is_input(task: Node) -> bool:
     return task.op == "placeholder"
 
 
-def _macs(node: Node) -> float:
+def _check_sizes(node: Node) -> None:
+    """ValueError where a tensor that a node makes has a size that depends on the data."""
     import torch
-    from torch.utils.flop_counter import FlopCounterMode
+    from torch.utils._pytree import tree_leaves
 
-    if str(node.target).startswith(NOT_COUNTED) or any(argument.op == "get_attr" for argument in node.all_input_nodes):
-        raise ValueError(f"the work of {node.name} is not known; recurrent layers and control flow are not counted")
-    args, kwargs = torch.fx.map_arg((node.args, dict(node.kwargs)), lambda argument: argument.meta["val"])
-    attention = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops}
-    with FlopCounterMode(display=False, custom_mapping=attention) as counter:
-        node.target(*args, **kwargs)  # type: ignore[operator]  # on tensors that have a shape and no data
-    return counter.get_total_flops() / FLOPS_PER_MAC
-
-
-def _attention_flops(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
-    """Attention is the one operation with a formula in torch for every device but the CPU. Arguments are shapes."""
-    batch, heads, queries, features = query
-    return int(FLOPS_PER_MAC * batch * heads * queries * key[2] * (features + value[3]))
+    for value in tree_leaves(node.meta.get("val")):
+        if isinstance(value, torch.Tensor) and any(isinstance(size, torch.SymInt) for size in value.shape):
+            raise ValueError(
+                f"the size of the result of {node.target} ({node.name}) depends on the data, as with an index of "
+                "booleans; an application has the same sizes for all data"
+            )
 
 
 def _bits(nodes: Any) -> int:
-    from torch import Tensor
+    from torch import Tensor, strided
     from torch.utils._pytree import tree_leaves
 
     tensors = [value for node in nodes for value in tree_leaves(node.meta["val"]) if isinstance(value, Tensor)]
+    for tensor in tensors:
+        if tensor.layout != strided:
+            raise ValueError(f"a tensor between tasks has the layout {tensor.layout}; its size depends on the data")
     return sum(tensor.numel() * tensor.element_size() * BITS_PER_BYTE for tensor in tensors)
 
 

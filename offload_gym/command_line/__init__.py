@@ -26,7 +26,8 @@ examples:
 
 `offload-gym COMMAND --help` says more, and shows the files that solve and
 decide read. Kernels are compiled at their first use, which takes one to three
-minutes in all, once. Exit codes: 0, and 2 for a mistake in what was given.
+minutes in all, once. Exit codes: 0, 2 for a mistake in what was given, and 130
+where Ctrl-C ends a command; solve then prints the best found so far.
 """
 
 

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from offload_gym.command_line.instance_input import FORMATS, Given, add_input_options, read_instances
 from offload_gym.command_line.instances_csv import RESULT_FIELDS, write_csv
 from offload_gym.command_line.instances_json import fields_of
-from offload_gym.command_line.patience import patience
+from offload_gym.command_line.patience import COMPILING, patience
 from offload_gym.command_line.tables import chart, milliseconds, schedule_table, text_table
 from offload_gym.delay import OBJECTIVES, Schedule, latency, schedule
 from offload_gym.envs.rendering import OBJECTIVE_NAMES
 from offload_gym.policies import POLICY_NAMES, SHIPPED_PRESETS, Policy, is_built_in, load_policy, make_policy, preset_of
 from offload_gym.scenario import Scenario
-from offload_gym.solvers.exact import Solutions, solve
+from offload_gym.solvers.exact import Interrupted, Solutions, is_compiled, solve
 
 SOLVE_EXAMPLES = """\
 examples:
@@ -89,9 +89,23 @@ def _command(commands: Any, name: str, summary: str, examples: str, run: Any) ->
 
 def _solve(options: argparse.Namespace) -> None:
     given = read_instances(options)
-    with patience():
-        solutions = solve(given.instances, options.objective, options.max_nodes)
+    try:
+        with patience(_why_solving_takes_long):
+            solutions = solve(given.instances, options.objective, options.max_nodes)
+    except Interrupted as interrupt:
+        begun = np.flatnonzero(interrupt.solutions.nodes)
+        if len(begun):
+            so_far = Solutions._make(values[begun] for values in interrupt.solutions)
+            part = given._replace(names=[given.names[b] for b in begun], instances=given.instances[begun])
+            _report(options, part, "exact", so_far.decisions, so_far)
+        raise
     _report(options, given, "exact", solutions.decisions, solutions)
+
+
+def _why_solving_takes_long() -> str:
+    if not is_compiled():
+        return COMPILING
+    return "searching; Ctrl-C ends it with the best decisions so far, and --max-nodes limits it from the start"
 
 
 def _decide(options: argparse.Namespace) -> None:

@@ -17,7 +17,8 @@ MISTAKES = (ValueError, OSError, ImportError, MemoryError, OverflowError)
 def exit_code_of(command: Callable[[], object], interrupted: str = "interrupted") -> int:
     """Run a command: 0 where it succeeds, 2 with a sentence on a user's mistake, 130 where it is interrupted.
 
-    A reader that has left (``| head``) is not a mistake, and an output in another encoding than UTF-8 is none either.
+    An interrupt that says something itself is told in its own words. A reader that has left (``| head``) is not a
+    mistake, and an output in another encoding than UTF-8 is none either.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -33,8 +34,8 @@ def exit_code_of(command: Callable[[], object], interrupted: str = "interrupted"
     except BrokenPipeError:
         _discard_output()
         return 0
-    except KeyboardInterrupt:
-        print(f"\n{interrupted}", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print(f"\n{str(interrupt) or interrupted}", file=sys.stderr)
         return 130
     except MISTAKES as error:
         print(f"error: {sentence(error)}", file=sys.stderr)

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offload_gym.envs.fleet import BEGIN, RESULT, STEP, Fleet
-from offload_gym.instances import Instances
+from offload_gym.envs.spec import PlainSpec
+from offload_gym.instances import Instances, check_switch
 from offload_gym.observation_layout import Observation, observed, shown
 from offload_gym.sampling import drawn_application
 from offload_gym.scenario import Scenario, as_scenario
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from offload_gym.envs.viewer import Viewer
 
 NUM_EPOCHS = 10
+
+
+class NotStartedError(gym.error.ResetNeeded, AttributeError):
+    """No episode has begun. Attributes that an episode brings are not there before: ``hasattr`` says so."""
 
 
 class EpochEnv(gym.Env):
@@ -35,14 +40,17 @@ class EpochEnv(gym.Env):
         render_mode: None, "ansi", "rgb_array" or "human".
         observation: "flat", one vector, or "dict", the same numbers as named fields.
         render_optimum: whether what is rendered shows the epoch's optimal schedule beside the one decided.
+        roll_outs: whether the observation looks beyond the next task, at what greedy would lead to.
 
     Raises:
         ValueError: an argument is unknown or out of its bounds.
     """
 
     metadata = {"render_modes": ["ansi", "rgb_array", "human"], "render_fps": 2}  # noqa: RUF012 (Gymnasium's convention)
+    spec = PlainSpec()
     joint: bool
 
+    # Parameters: those that gym.make passes on by name.
     def __init__(
         self,
         scenario: str | Mapping[str, Any] | Scenario = "default",
@@ -53,17 +61,19 @@ class EpochEnv(gym.Env):
         render_mode: str | None = None,
         observation: str = "flat",
         render_optimum: bool = False,
+        roll_outs: bool = True,
     ) -> None:
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise ValueError(f"render_mode is {render_mode!r}; it must be None, 'ansi', 'rgb_array' or 'human'")
-        if not isinstance(render_optimum, bool):
-            raise ValueError(f"render_optimum is {render_optimum!r}; it must be True or False")
+        check_switch("render_optimum", render_optimum)
         self.scenario = as_scenario(scenario)
         self.objective, self.num_epochs, self.carry_over = objective, num_epochs, carry_over
-        self.observation_noise = observation_noise
+        self.observation_noise, self.roll_outs = observation_noise, roll_outs
         self.render_mode, self.render_optimum = render_mode, render_optimum
-        self._fleet = Fleet(self.scenario, 1, objective, num_epochs, carry_over, observation_noise, self.joint)
-        self.observation_space, self._views, size = observed(self.scenario, self._fleet.priced, observation)
+        self._fleet = Fleet(
+            self.scenario, 1, objective, num_epochs, carry_over, observation_noise, self.joint, roll_outs
+        )
+        self.observation_space, self._views, size = observed(self.scenario, self._fleet.priced, observation, roll_outs)
         self._observation_shape = (1, size)
         self.action_space = self._make_action_space()
         rows = self.scenario.most_tasks
@@ -175,7 +185,7 @@ class EpochEnv(gym.Env):
 
     def _check_started(self, what: str) -> None:
         if not self._started:
-            raise gym.error.ResetNeeded(f"call reset() before {what}")
+            raise NotStartedError(f"call reset() before {what}")
 
     def render(self) -> Any:
         """The schedule decided so far: that of the epoch in progress, or the last one once it is complete."""

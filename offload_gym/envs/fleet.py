@@ -46,7 +46,9 @@ from offload_gym.instances import (
     Batch,
     Instances,
     check_count,
+    check_switch,
 )
+from offload_gym.lending import lent
 from offload_gym.observation import Epoch, links_of, new_links, open_epoch, write_observation, write_prices
 from offload_gym.sampling import Parameters, Sizes, as_instances, new_has_edge, scenario_parameters
 from offload_gym.scenario import Scenario
@@ -65,6 +67,7 @@ RULES = np.dtype(
         ("carry_over", np.bool_),
         ("noise", np.float64),  # of the policy's estimates; LAST: it sees the rates and backlogs of the epoch before
         ("joint", np.bool_),  # whether a step places all tasks of an epoch, else the next one
+        ("roll_outs", np.bool_),  # whether the observation holds them
     ],
     align=True,
 )
@@ -203,7 +206,7 @@ def _observe(rules, state, view, b, out):
     progress, sums, count = state.progress[b], view.sums[b], state.task_counts[b]
     problem, links = _problem(state, view, b, count), links_of(state.links, b, count)
     start = Start(progress.task, sums.radio_s, sums.makespan_s, view.free_s[b])
-    epoch, num_rows = Epoch(view.locations[b], progress.scale_s), state.tasks.shape[1]
+    epoch, num_rows = Epoch(view.locations[b], progress.scale_s, rules.roll_outs), state.tasks.shape[1]
     write_observation(problem, state.decision[b], start, epoch, links, view.finish_s[b], num_rows, out)
     if is_priced(rules.objective):
         write_prices(problem, out)
@@ -330,7 +333,8 @@ def step_fleet(parameters, rules, state, views, part, turn):
     Returns:
         The first of these environments whose action is no location, or -1. Then none of them has been stepped.
     """
-    parameters, rules, state, views, turn = Parameters(*parameters), rules[0], State(*state), View(*views), Turn(*turn)
+    parameters, rules = lent(Parameters(*parameters)), rules[0]
+    state, views, turn = lent(State(*state)), lent(View(*views)), lent(Turn(*turn))
     true, seen = _view(views, 0), _view(views, len(views.times) - 1)
     num_locations, n = true.locations.shape[1], state.tasks.shape[1]
     bad = _first_bad(turn.orders, turn.actions, part, num_locations)
@@ -381,6 +385,7 @@ class Fleet:
         carry_over: whether work that is left when an epoch ends stays in the queues.
         observation_noise: 0, the noise of the policy's estimates, or "last".
         joint: whether a step places all tasks of an epoch, else the next one.
+        roll_outs: whether the observation holds them.
 
     Raises:
         ValueError: an argument is unknown or out of its bounds.
@@ -395,18 +400,19 @@ class Fleet:
         carry_over: bool,
         observation_noise: float | str,
         joint: bool,
+        roll_outs: bool,
     ) -> None:
         if num_epochs is not None:
             check_count("num_epochs", num_epochs)
-        if not isinstance(carry_over, bool):
-            raise ValueError(f"carry_over is {carry_over!r}; it must be True or False")
+        check_switch("carry_over", carry_over)
+        check_switch("roll_outs", roll_outs)
         check_noise("observation_noise", observation_noise)
         parameters, sizes = scenario_parameters(scenario)
         rules = np.zeros(1, dtype=RULES)
         rules["num_machine_uniforms"], rules["num_task_uniforms"] = sizes.machines, sizes.tasks
         rules["correlation"], rules["epoch_s"] = scenario.correlation, scenario.epoch_s
         rules["objective"], rules["num_epochs"] = objective_code(objective), num_epochs or 0
-        rules["carry_over"], rules["joint"] = carry_over, joint
+        rules["carry_over"], rules["joint"], rules["roll_outs"] = carry_over, joint, roll_outs
         rules["noise"] = LAST if isinstance(observation_noise, str) else float(observation_noise)
         self.priced = bool(is_priced(rules["objective"][0]))
         self.joint, self._all = joint, (0, num_envs)

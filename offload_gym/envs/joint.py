@@ -75,9 +75,11 @@ class JointEnv(EpochEnv):
     ``env.unwrapped.scale_s`` seconds), bounded by ``offload_gym.observation.squash``. Greedy is earliest completion.
     The reference data is what the radio sends to location 1 in a tenth of the scale. Arrivals are as if the radio were
     idle, and 0 where no parent is placed; an edge that carries nothing is 0 in the adjacency. Rows of missing tasks are
-    zero. ``offload_gym.observation_layout.columns(scenario, objective)`` lists the vector number by number. The fields
-    are views of one vector, made anew in each step; ``FlattenObservation`` of the dict has the numbers of the flat
-    form, field by field in alphabetical order of their names.
+    zero. ``roll_outs=False`` leaves out what looks beyond the next task, ``options[k, 1]`` and all behind it, so that
+    ``options`` is (K, 1) and what follows in the vector moves up.
+    ``offload_gym.observation_layout.columns(scenario, objective, roll_outs)`` lists the vector number by number. The
+    fields are views of one vector, made anew in each step; ``FlattenObservation`` of the dict has the numbers of the
+    flat form, field by field in alphabetical order of their names.
 
     ## Reward
     Minus the epoch's latency in seconds under ``objective``: the largest completion time ("makespan"), the mean one
@@ -107,6 +109,8 @@ class JointEnv(EpochEnv):
     - ``observation_noise=0.0``: what the policy sees of rates and backlogs; the delay is always that of the truth.
       0: the truth, a larger number: estimates (``offload_gym.estimate_instances``), "last": those of the epoch before.
     - ``observation="flat"``: "flat" or "dict", see above.
+    - ``roll_outs=True``: whether the observation shows where greedy and other simple ways of placing the later tasks
+      lead to. False: what a policy that is to plan by itself sees; a step then takes less time.
     - ``render_mode=None``: the schedule of the last epoch as a Gantt chart of device, radio and each core, as "ansi"
       (text), "rgb_array" (pixels; needs matplotlib) or "human" (a window that follows each step; needs matplotlib,
       pygame and a display, and says so where there is none).

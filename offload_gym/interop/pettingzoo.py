@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from offload_gym.cell import cell_latency, cell_objective
 from offload_gym.envs.cell import cell_scenario, observe_cell, sample_cell
-from offload_gym.instances import Instances, check_count
+from offload_gym.envs.epochs import NUM_EPOCHS, NotStartedError
+from offload_gym.instances import Instances, check_count, check_switch
 from offload_gym.observation_layout import HIGH, observation_space
 from offload_gym.scenario import Scenario
 
@@ -23,8 +24,6 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         "offload_gym.interop.pettingzoo needs PettingZoo; install the extra: pip install 'offload-gym[pettingzoo]'"
     ) from error
-
-NUM_EPOCHS = 10
 
 
 class CellEnv(ParallelEnv):  # type: ignore[misc]
@@ -114,8 +113,7 @@ class CellEnv(ParallelEnv):  # type: ignore[misc]
         check_count("num_devices", num_devices)
         if num_epochs is not None:
             check_count("num_epochs", num_epochs)
-        if not isinstance(shared_reward, bool):
-            raise ValueError(f"shared_reward is {shared_reward!r}; it must be True or False")
+        check_switch("shared_reward", shared_reward)
         cell_objective(objective)
         self.objective, self.num_epochs, self.shared_reward = objective, num_epochs, shared_reward
         self.possible_agents = [f"device_{d}" for d in range(num_devices)]
@@ -170,11 +168,18 @@ class CellEnv(ParallelEnv):  # type: ignore[misc]
         dict[str, bool],
         dict[str, dict[str, Any]],
     ]:
-        """Place all tasks of all agents; ValueError where an agent's action is missing or not in its space."""
+        """Place all tasks of all agents.
+
+        Raises:
+            ValueError: an agent's action is missing or not in its space, or there is one of an unknown agent.
+        """
         self._check_started("step()")
         agents = self.agents
         if not agents:
             raise ResetNeeded("the episode is over; call reset() before step()")
+        for agent in actions:
+            if agent not in agents:
+                raise ValueError(f"the actions have one of {agent!r}; the agents are {', '.join(agents)}")
         decisions = np.stack([self._checked(agent, actions) for agent in agents])
         latency_s = cell_latency(self._cell, decisions, self.objective)
         reward = np.full_like(latency_s, -latency_s.mean()) if self.shared_reward else -latency_s
@@ -227,7 +232,7 @@ class CellEnv(ParallelEnv):  # type: ignore[misc]
 
     def _check_started(self, what: str) -> None:
         if self.np_random is None:
-            raise ResetNeeded(f"call reset() before {what}")
+            raise NotStartedError(f"call reset() before {what}")
 
 
 def parallel_env(*arguments: Any, **named: Any) -> CellEnv:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +55,7 @@ class NetworkPolicy:
             raise ValueError(f"network is a {type(network).__name__}; it must be a Network, which load_network reads")
         if not (keep_best is None or isinstance(keep_best, bool)):
             raise ValueError(f"keep_best is {quoted(keep_best)}; it must be True, False or None")
+        self._given = network, refine, keep_best, objective
         self.network = network
         self.name = ""  # which warnings say, where there is one
         self.num_parameters = network.num_parameters
@@ -108,6 +110,11 @@ class NetworkPolicy:
                 objective_code(trained_for),
                 self.roll_outs,
             )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Made anew from the network: another process may get arrays that cannot be written, for which numba would
+        # compile the kernels anew.
+        return NetworkPolicy, self._given, {"name": self.name}
 
     def decide(self, instances: Instances) -> NDArray[np.int64]:
         """Decisions (B, n); ValueError where the instances are not of the shape the network was trained for."""

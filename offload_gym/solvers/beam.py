@@ -28,6 +28,7 @@ from offload_gym.delay import (
 from offload_gym.instances import CORES, INTEGER, Batch, Instances, check_count
 from offload_gym.lending import lent
 from offload_gym.solvers.local_search import refine_decision, search_codes
+from offload_gym.solvers.stopping import is_stopped, new_budget, raise_pending
 
 # Prices of a second of the radio and of a second of a location's mean core, in seconds of the objective, for makespan,
 # mean and cost (as for makespan). Chosen on validation instances, n = 8 and 12, by `python -m benchmarks tune-beam`: on
@@ -107,11 +108,13 @@ def _expand(problem, states, kept, i, objective, cores, radio_price, core_price,
 
 
 @inlined
-def _keep(old, i, children, candidates, new):
+def _keep(old, i, children, candidates, budget, new):
     """Fill ``new`` with the best of the ``candidates``, as many as it has room for; returns how many those are."""
     num_locations = old.free_s.shape[1]
     kept = min(len(new.radio_s), candidates)
     for rank in range(kept):
+        if is_stopped(budget, candidates):
+            break
         best = children.score[:candidates].argmin()
         children.score[best] = np.inf
         s, k = best // num_locations, best % num_locations
@@ -136,8 +139,9 @@ def beam_kernel(arrays, objective, width, prices, moves, decisions):
     # Two generations of states, read and written in turn.
     old, new = _new_states(width, n, memory.core_s), _new_states(width, n, memory.core_s)
     children = _new_children(width * num_locations)
+    own = new_budget(width)
     for b in range(len(decisions)):
-        work = lent(memory)
+        work, budget = lent(memory), lent(own)
         problem, start = open_instance(batch, b, work)
         decision = open_decision(batch, b, decisions)
         count = len(decision)
@@ -152,10 +156,16 @@ def beam_kernel(arrays, objective, width, prices, moves, decisions):
             radio_price, core_price = weight * prices.radio[dependent], weight * prices.core[dependent]
             states, tried = lent(old), lent(children)
             _expand(problem, states, kept, i, objective, batch.locations[b, :, CORES], radio_price, core_price, tried)
-            kept = _keep(states, i, tried, kept * num_locations, lent(new))
+            kept = _keep(states, i, tried, kept * num_locations, budget, lent(new))
             old, new = new, old
+            if budget.stop[0]:
+                break
+        if budget.stop[0]:
+            break
         decision[:] = old.choices[(old.value_s[:kept] + old.price_s[:kept]).argmin(), :count]
         refine_decision(problem, decision, start, objective, moves, work.room)
+    if own.stop[0]:
+        raise_pending()
 
 
 def beam_search(

@@ -12,10 +12,11 @@ from offload_gym.compilation import kernel
 from offload_gym.delay import Start, accumulate, copy_table, energy_price, is_priced, place, take
 from offload_gym.lending import lent
 from offload_gym.solvers.bounds import TOLERANCE, least_prices, new_scratch, path_can_beat
+from offload_gym.solvers.stopping import is_stopped
 
 
 @kernel
-def branch_and_bound(problem, best, best_s, start, objective, max_nodes, room):
+def branch_and_bound(problem, best, best_s, start, objective, budget, room):
     """Improve the decision ``best`` (n,), of value ``best_s``, in place behind ``start``, by branch and bound.
 
     ``best`` and ``room.finish_s`` hold the tasks before ``start.first``.
@@ -36,7 +37,8 @@ def branch_and_bound(problem, best, best_s, start, objective, max_nodes, room):
     radio_before, value_before, free_before, price_before = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
     core_changed = np.zeros(n, dtype=np.int64)
     current = best.copy()
-    nodes, depth, entered = 1, first, True
+    nodes, depth, entered, max_nodes = 1, first, True, budget.max_nodes
+    steps = problem.times.size + problem.moves.size  # of a node's critical path, or somewhat more
     price_s = 0.0  # of the energy of the tasks from first on
     while depth >= first:
         if entered:
@@ -61,6 +63,8 @@ def branch_and_bound(problem, best, best_s, start, objective, max_nodes, room):
         if is_priced(objective):
             price_s += energy_price(problem, current, depth, k)
         nodes += 1
+        if is_stopped(budget, steps):
+            max_nodes = nodes
         if value_s + price_s >= best_s * TOLERANCE:
             continue
         if depth == n - 1:

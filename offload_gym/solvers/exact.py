@@ -8,6 +8,7 @@ polynomial (``offload_gym.solvers.chain``).
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -26,13 +27,15 @@ from offload_gym.delay import (
 )
 from offload_gym.instances import INTEGER, Batch, Instances, check_count, check_instances
 from offload_gym.lending import lent
-from offload_gym.solvers.bounds import lower_bound
+from offload_gym.solvers.bounds import TOLERANCE, lower_bound
 from offload_gym.solvers.branch_and_bound import branch_and_bound
 from offload_gym.solvers.chain import is_chain, solve_chain
 from offload_gym.solvers.greedy import complete_greedily
+from offload_gym.solvers.heuristics import cheap_decisions
 from offload_gym.solvers.local_search import improve, settle
 from offload_gym.solvers.parallel import check_threads, for_each_chunk
 from offload_gym.solvers.pareto import FIRST_WIDTH, pareto_search
+from offload_gym.solvers.stopping import Budget, new_stop, raise_pending
 
 CHUNK = 16  # instances that a thread solves at a time
 UNLIMITED = np.iinfo(np.int64).max
@@ -56,22 +59,44 @@ class Solutions(NamedTuple):
     nodes: NDArray[np.int64]
 
 
+class Interrupted(KeyboardInterrupt):
+    """A search was interrupted; ``solutions`` is the best so far."""
+
+    def __init__(self, instances: Instances, objective: str, found: Solutions) -> None:
+        optimal, not_begun = int(found.optimal.sum()), int((found.nodes == 0).sum())
+        stopped = len(found.nodes) - optimal - not_begun
+        super().__init__(
+            f"interrupted; of {len(found.nodes):,} searches {optimal:,} found and proved the optimum, {stopped:,} were "
+            f"stopped before that, and {not_begun:,} had not begun"
+        )
+        self._given = instances, found, objective
+
+    @cached_property
+    def solutions(self) -> Solutions:
+        """The best so far, of all instances.
+
+        One whose search has not begun has ``nodes`` 0, all tasks on the device and the lower bound 0.
+        """
+        return _measured(*self._given)  # not before it is asked for: the interrupt is not to wait for it
+
+
 def _new_solutions(instances: Instances) -> Solutions:
+    """What is said of instances whose search has not begun."""
     size = len(instances.tasks)
     return Solutions(
-        decisions=np.empty((size, instances.num_tasks), INTEGER),
-        latency_s=np.empty(size),
-        lower_bound_s=np.empty(size),
-        optimal=np.empty(size, dtype=np.bool_),
-        nodes=np.empty(size, INTEGER),
+        decisions=np.zeros((size, instances.num_tasks), INTEGER),
+        latency_s=np.zeros(size),
+        lower_bound_s=np.zeros(size),
+        optimal=np.zeros(size, dtype=np.bool_),
+        nodes=np.zeros(size, INTEGER),
     )
 
 
 @kernel
-def solve_one(problem, decision, start, objective, max_nodes, room):
+def solve_one(problem, decision, start, objective, budget, room):
     """Fill ``decision`` behind ``start``; ``decision`` and ``room.finish_s`` hold the tasks before ``start.first``.
 
-    A chain's makespan is solved to the end whatever ``max_nodes`` says.
+    A chain's makespan is solved to the end whatever the ``budget`` allows.
 
     Returns the value reached, with the price of the tasks from ``start.first`` on; the number of partial schedules
     made; and whether the decision is proven optimal.
@@ -84,38 +109,53 @@ def solve_one(problem, decision, start, objective, max_nodes, room):
     complete_greedily(problem, decision, start.first, start.radio_s, room)
     best_s = improve(problem, decision, start, objective, room)
     if len(problem.edge_parent) > 0:
-        return branch_and_bound(problem, decision, best_s, start, objective, max_nodes, room)
-    best_s, nodes, proven = pareto_search(problem, decision, best_s, start, objective, max_nodes, FIRST_WIDTH)
-    if start.first == 0 and objective == MAKESPAN:
+        return branch_and_bound(problem, decision, best_s, start, objective, budget, room)
+    best_s, nodes, proven = pareto_search(problem, decision, best_s, start, objective, budget, FIRST_WIDTH)
+    if start.first == 0 and objective == MAKESPAN and not budget.stop[0]:
         settle(problem, decision, best_s, start, room)
     return best_s, nodes, proven
 
 
 @kernel
-def exact_kernel(arrays, objective, max_nodes, first, last, found):
-    """Fill ``found``, the arrays of a ``Solutions``, for the instances ``first``, ..., ``last - 1``."""
+def exact_kernel(arrays, objective, max_nodes, stop, first, last, found):
+    """Fill ``found``, the arrays of a ``Solutions``, for the instances ``first``, ..., ``last - 1`` until ``stop``."""
     batch, found = lent(Batch(*arrays)), lent(Solutions(*found))
-    memory = new_workspace(batch)
+    memory, steps = new_workspace(batch), np.zeros(1, np.int64)
     for b in range(first, last):
-        work = lent(memory)
+        if stop[0]:
+            break
+        work, budget = lent(memory), lent(Budget(max_nodes, stop, steps))
         problem, start = open_instance(batch, b, work)
         decision = open_decision(batch, b, found.decisions)
-        value_s, found.nodes[b], found.optimal[b] = solve_one(problem, decision, start, objective, max_nodes, work.room)
+        value_s, found.nodes[b], found.optimal[b] = solve_one(problem, decision, start, objective, budget, work.room)
         bound_s = value_s if found.optimal[b] else lower_bound(problem, start, objective, value_s)
         found.lower_bound_s[b] = seconds(objective, bound_s, len(decision), batch.power[b])
+    if stop[0]:
+        raise_pending()
+
+
+def is_compiled() -> bool:
+    """Whether the search is compiled, or loaded, in this process."""
+    return bool(exact_kernel.signatures)
 
 
 def exact(instances: Instances, objective: str = "makespan") -> NDArray[np.int64]:
     """Optimal decisions (B, n) alone, as ``solve`` without limits finds them: a policy is asked for no more."""
-    code = objective_code(objective)
     solutions = _new_solutions(instances)
-    found = tuple(solutions)
+    _search(instances, objective_code(objective), UNLIMITED, None, solutions)
+    return solutions.decisions
+
+
+def _search(
+    instances: Instances, objective: int, max_nodes: int, num_threads: int | None, solutions: Solutions
+) -> None:
+    """Fill ``solutions`` but for their latencies."""
+    found, stop = tuple(solutions), new_stop()
 
     def work(rows: slice) -> None:
-        exact_kernel(instances.arrays, code, UNLIMITED, rows.start, rows.stop, found)
+        exact_kernel(instances.arrays, objective, max_nodes, stop, rows.start, rows.stop, found)
 
-    for_each_chunk(work, len(instances), None, CHUNK)
-    return solutions.decisions
+    for_each_chunk(work, len(instances), num_threads, CHUNK, stop)
 
 
 def solve(
@@ -131,8 +171,9 @@ def solve(
         objective: one of ``offload_gym.OBJECTIVES``.
         max_nodes: how many partial schedules may be made for each instance; None searches until optimality is proven,
             which the time and the memory for it must allow. An instance that reaches the limit keeps the best decision
-            found, and ``optimal`` is False; ``python -m benchmarks large-n`` shows how far it then is from the bound.
-            The makespan of a chain is always solved to the end.
+            that the search or a cheap heuristic finds (all tasks at one location, greedy, HEFT, beams of width 4 and
+            16, each with flips behind it), and ``optimal`` is False; ``python -m benchmarks large-n`` shows how far it
+            then is from the bound. The makespan of a chain is always solved to the end.
         num_threads: threads to share the instances; None takes one a core.
 
     Returns:
@@ -140,6 +181,8 @@ def solve(
 
     Raises:
         ValueError: the objective is unknown, or ``max_nodes`` or ``num_threads`` is not a whole number above 0.
+        KeyboardInterrupt: Ctrl-C, within a fraction of a second. It is an ``offload_gym.solvers.exact.Interrupted``,
+            whose ``solutions`` are the best ones so far.
     """
     check_instances(instances)
     code = objective_code(objective)
@@ -147,13 +190,39 @@ def solve(
     if max_nodes is not None:
         check_count("max_nodes", max_nodes)
     solutions = _new_solutions(instances)
-    limit = UNLIMITED if max_nodes is None else max_nodes
+    try:
+        _search(instances, code, UNLIMITED if max_nodes is None else max_nodes, num_threads, solutions)
+        solutions = _measured(instances, solutions, objective)
+        if not solutions.optimal.all():
+            solutions = _improved(instances, solutions, objective, num_threads)
+    except KeyboardInterrupt:
+        raise Interrupted(instances, objective, solutions) from None
+    return solutions
 
-    def work(rows: slice) -> None:
-        exact_kernel(instances.arrays, code, limit, rows.start, rows.stop, tuple(solutions))
 
-    for_each_chunk(work, len(instances), num_threads, CHUNK)
+def _measured(instances: Instances, solutions: Solutions, objective: str) -> Solutions:
     # From the decisions, so that it is to the last bit what latency() says of them.
     latency_s = latency(instances, solutions.decisions, objective)
     bound_s = np.where(solutions.optimal, latency_s, solutions.lower_bound_s)
     return solutions._replace(latency_s=latency_s, lower_bound_s=bound_s)
+
+
+def _improved(instances: Instances, solutions: Solutions, objective: str, num_threads: int | None) -> Solutions:
+    """The solutions, but where a cheap heuristic has a better decision than a search that was stopped."""
+    stopped = np.flatnonzero(~solutions.optimal)
+    decisions, latency_s, stop = solutions.decisions[stopped], solutions.latency_s[stopped], new_stop()
+
+    def work(rows: slice) -> None:
+        few = instances[stopped[rows]]
+        for tried in cheap_decisions(few, objective):
+            if stop[0]:
+                break
+            tried_s = latency(few, tried, objective)
+            better = tried_s < latency_s[rows]
+            decisions[rows][better], latency_s[rows][better] = tried[better], tried_s[better]
+
+    for_each_chunk(work, len(stopped), num_threads, CHUNK, stop)
+    optimal = solutions.optimal.copy()
+    optimal[stopped] = latency_s * TOLERANCE <= solutions.lower_bound_s[stopped]
+    solutions.decisions[stopped] = decisions
+    return _measured(instances, solutions._replace(optimal=optimal), objective)

@@ -30,12 +30,14 @@ from offload_gym.delay import (
 from offload_gym.instances import Batch, Instances
 from offload_gym.lending import lent
 from offload_gym.solvers.parallel import for_each_chunk
+from offload_gym.solvers.stopping import new_stop, raise_signals
 
 MOVES = ("flip", "swap")
 NO_MOVES, FLIP, SWAP = range(3)
 _KINDS = dict(zip((None, *MOVES), range(3), strict=True))
 _CODES = {(name, moves): (objective_code(name), kind) for name in OBJECTIVES for moves, kind in _KINDS.items()}
 CHUNK = 256  # instances that a thread improves at a time
+STEPS = 4  # about as many as a task that is placed takes
 
 
 def search_codes(objective: str, moves: str | None) -> tuple[int, int]:
@@ -53,12 +55,14 @@ def improve(problem, decision, start, objective, room):
     n, num_locations = problem.times.shape[:2]
     best_s = evaluate(problem, decision, start, objective, room)
     before = Room(room.finish_s, np.empty_like(start.core_s))  # the schedule before task i
+    steps = 0
     while True:
         flip_i = -1
         flip_k = 0
         copy_table(start.core_s, before.free_s)
         rest, paid_s = Start(start.first, start.radio_s, start.value_s, before.free_s), 0.0
         for i in range(start.first, n):
+            steps = raise_signals(steps + STEPS * num_locations * (n - i))
             here = decision[i]
             for k in range(num_locations):
                 if k != here:
@@ -82,11 +86,13 @@ def _swap(problem, decision, best_s, start, objective, room):
     before = Room(room.finish_s, start.core_s.copy())  # the schedule before task i
     rest, paid_s = Start(start.first, start.radio_s, start.value_s, before.free_s), 0.0
     swap_i = swap_j = -1
+    steps = 0
     # Sums in another order differ by rounding: without a margin, equal tasks could trade places for ever.
     best_s *= 1.0 - 1e-12
     for i in range(n):
         here = decision[i]
         for j in range(i + 1, n):
+            steps = raise_signals(steps + STEPS * (n - i))
             if decision[j] != here:
                 decision[i], decision[j] = decision[j], here
                 swapped_s = paid_s + evaluate(problem, decision, rest, objective, room)
@@ -125,10 +131,12 @@ def settle(problem, decision, makespan_s, start, room):
     least_s = _sum_within(problem, decision, makespan_s, start, room)
     before = Room(room.finish_s, np.empty_like(start.core_s))  # the schedule before task i
     unmoved = 0  # tasks in a row that no move of helps
+    steps = 0
     while unmoved < n:
         copy_table(start.core_s, before.free_s)
         radio_s, sum_s = start.radio_s, 0.0
         for i in range(n):
+            steps = raise_signals(steps + STEPS * num_locations * (n - i))
             here = decision[i]
             rest = Start(i, radio_s, sum_s, before.free_s)
             for k in range(num_locations):
@@ -164,11 +172,13 @@ def _sum_within(problem, decision, makespan_s, start, room):
 
 
 @kernel
-def local_search_kernel(arrays, objective, moves, decisions):
-    """Improve ``decisions`` (B, n) in place."""
+def local_search_kernel(arrays, objective, moves, stop, decisions):
+    """Improve ``decisions`` (B, n) in place, until ``stop``."""
     batch = lent(Batch(*arrays))
     memory = new_workspace(batch)
     for b in range(len(decisions)):
+        if stop[0]:
+            break
         work = lent(memory)
         problem, start = open_instance(batch, b, work)
         refine_decision(problem, decisions[b, : batch.task_counts[b]], start, objective, moves, work.room)
@@ -200,11 +210,11 @@ def local_search(
     codes = search_codes(objective, moves)
     if moves is None:
         raise ValueError(f"moves is None; it must be {' or '.join(map(repr, MOVES))}")
-    improved = check_decisions(instances, decisions).copy()
+    improved, stop = check_decisions(instances, decisions).copy(), new_stop()
 
     def work(rows: slice) -> None:
         part = instances if len(instances) <= CHUNK else instances[rows]
-        local_search_kernel(part.arrays, *codes, improved[rows])
+        local_search_kernel(part.arrays, *codes, stop, improved[rows])
 
-    for_each_chunk(work, len(instances), num_threads, CHUNK)
+    for_each_chunk(work, len(instances), num_threads, CHUNK, stop)
     return improved

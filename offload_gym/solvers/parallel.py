@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import numba
+import numpy as np
+from numpy.typing import NDArray
 
 from offload_gym.instances import check_count
+
+LOOK_S = 0.1
 
 
 def num_cores() -> int:
@@ -27,8 +31,17 @@ def check_threads(num_threads: int | None) -> None:
         check_count("num_threads", num_threads)
 
 
-def for_each_chunk(work: Callable[[slice], None], size: int, num_threads: int | None, chunk: int) -> None:
+def for_each_chunk(
+    work: Callable[[slice], None],
+    size: int,
+    num_threads: int | None,
+    chunk: int,
+    stop: NDArray[np.bool_] | None = None,
+) -> None:
     """Call ``work(rows)`` for slices that cover range(size), on threads: the kernels release the interpreter lock.
+
+    After an error, which an interrupt is too, ``stop`` is set for the kernels that run (see
+    ``offload_gym.solvers.stopping``), and the chunks that have not begun are dropped.
 
     ``num_threads`` of None takes one a core; ValueError where it is no number of threads.
     """
@@ -42,7 +55,11 @@ def for_each_chunk(work: Callable[[slice], None], size: int, num_threads: int | 
         return
     pool = ThreadPoolExecutor(workers)
     try:
-        for _ in pool.map(work, slices):
-            pass
-    finally:  # after an interrupt the chunks that have not begun are dropped
+        for future in [pool.submit(work, rows) for rows in slices]:
+            while not future.done():  # on Windows, nothing interrupts a wait without an end
+                wait([future], LOOK_S)
+            future.result()
+    finally:
+        if stop is not None:
+            stop[0] = True
         pool.shutdown(wait=True, cancel_futures=True)

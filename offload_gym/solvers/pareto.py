@@ -43,6 +43,7 @@ from offload_gym.delay import (
     try_sorted,
 )
 from offload_gym.solvers.bounds import TOLERANCE, least_prices, least_sum, tabulate_sums
+from offload_gym.solvers.stopping import is_stopped
 
 FIRST_WIDTH = 64
 WIDENING = 4
@@ -204,7 +205,7 @@ def _weights(times, first, root, core_at, best_s):
 
 
 @kernel
-def pareto_search(problem, best, best_s, start, objective, max_nodes, width):
+def pareto_search(problem, best, best_s, start, objective, budget, width):
     """Improve the decision ``best`` (n,), of value ``best_s``, of independent tasks in place behind ``start``.
 
     The first pass keeps ``width`` schedules of each number of tasks. Returns the best value, the number of partial
@@ -232,14 +233,14 @@ def pareto_search(problem, best, best_s, start, objective, max_nodes, width):
         limit_s = best_s * TOLERANCE
         if not _can_beat(times, first, state, core_at, limit_s - price_s[first], objective, sums_s):
             return best_s, nodes, True
-        width = min(width, (max_nodes - nodes) // (num_locations * (n - first)))
-        if width < 1:
+        width = min(width, (budget.max_nodes - nodes) // (num_locations * (n - first)))
+        if width < 1 or budget.stop[0]:
             return best_s, nodes, False
         left_s = latest_completion(objective, limit_s - price_s[first], state[VALUE])
         _tabulate_arrivals(times, first, state, core_at, left_s, arrival_s, tail_s)
         weights = _weights(times, first, state, core_at, latest_completion(objective, best_s, 0.0))
         limits = Limits(limit_s, price_s, sums_s, arrival_s, tail_s, weights)
-        best_s, made, complete = _pass(problem, best, best_s, root, objective, limits, width)
+        best_s, made, complete = _pass(problem, best, best_s, root, objective, limits, budget, width)
         nodes += made
         if complete:
             return best_s, nodes, True
@@ -265,7 +266,7 @@ def _root(start):
 
 
 @kernel
-def _pass(problem, best, best_s, root, objective, limits, width):
+def _pass(problem, best, best_s, root, objective, limits, budget, width):
     """One pass over the frontier; returns the best value, the number of schedules made, and whether none was dropped.
 
     ``best`` is improved in place.
@@ -274,7 +275,7 @@ def _pass(problem, best, best_s, root, objective, limits, width):
     limit_s, price_s, sums_s, arrival_s, tail_s, weights = limits
     latest_s = latest_completion(objective, limit_s, 0.0)  # no completion of a better schedule is later
     n, num_locations = times.shape[:2]
-    size = len(root.state)
+    size, bound_steps = len(root.state), n * num_locations
     states, new_states = np.empty((width, size)), np.empty((width, size))
     children = np.empty((width * num_locations, size))
     key = np.empty(width * num_locations)
@@ -286,6 +287,8 @@ def _pass(problem, best, best_s, root, objective, limits, width):
     for i in range(first, n):
         made = 0
         for s in range(kept):
+            if is_stopped(budget, num_locations * size):
+                return best_s, nodes, False
             state = states[s]
             for k in range(num_locations):
                 nodes += 1
@@ -312,6 +315,8 @@ def _pass(problem, best, best_s, root, objective, limits, width):
         kept = 0
         for c in np.argsort(key[:made]):
             child = children[c]
+            if is_stopped(budget, 4 * kept + bound_steps):  # the states kept come out of memory
+                return best_s, nodes, False
             if _dominated(new_states, kept, child):
                 continue
             # Bounds of the largest completion cost more time than the schedules they would save.
