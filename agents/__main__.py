@@ -8,7 +8,6 @@ does; ``tune`` looks for hyperparameters of reinforcement learning.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from dataclasses import fields
@@ -22,6 +21,7 @@ from offload_gym.instances import check_count
 from offload_gym.policies import POLICY_NAMES
 from offload_gym.seeds import seed_for
 from offload_gym.shards import generate_shards
+from offload_gym.solvers.parallel import num_cores
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -101,7 +101,7 @@ def _label(arguments: list[str]) -> None:
         action="store_false",
         help="label the optimal decisions alone, not what each alternative costs; quicker",
     )
-    add_job_options(parser, num_jobs=os.cpu_count() or 1)
+    add_job_options(parser, num_jobs=num_cores())
     options = parser.parse_args(arguments)
     scenario = chosen_scenario(options)
     with chosen_backend(options):

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.numpy import save
 from torch import Tensor, nn
 
 from offload_gym.files import replacing
-from offload_gym.networks.policy_file import Network, metadata_of
+from offload_gym.networks.policy_file import Network, network_bytes
 from offload_gym.observation import row_size, state_size
 
 
@@ -144,10 +143,5 @@ def from_runtime(network: Network) -> TaskNetwork:
 
 def save_policy(path: str | Path, network: Network) -> None:
     """Write a policy file for ``offload_gym.load_policy``; an existing file is replaced once the new one is whole."""
-    tensors = {}
-    for part, layers in (("encoder", network.encoder), ("head", network.head)):
-        for i, (weight, bias) in enumerate(layers):
-            tensors[f"{part}.{i}.weight"] = np.ascontiguousarray(weight, dtype=np.float32)
-            tensors[f"{part}.{i}.bias"] = np.ascontiguousarray(bias, dtype=np.float32)
     with replacing(path) as temporary:
-        temporary.write_bytes(save(tensors, metadata_of(network)))
+        temporary.write_bytes(network_bytes(network))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ def best_weight(scenario: Scenario, num_episodes: int, seed: int) -> float:
 
 def looking_ahead(scenario: Scenario, weight: float) -> Policy:
     """The look-ahead search as a policy."""
-    return FunctionPolicy(lambda instances: look_ahead(instances, scenario.epoch_s, weight))
+    return FunctionPolicy(partial(look_ahead, epoch_s=scenario.epoch_s, weight=weight))
 
 
 def compare_carry_over(num_episodes: int, seed: int, epochs_s: Sequence[float] = EPOCHS_S) -> list[dict[str, Any]]:

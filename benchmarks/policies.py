@@ -162,7 +162,7 @@ def _draw_task_counts(folder: Path, policies: dict[str, Policy], scenario: Scena
         instances = first_tasks(largest, num_tasks)
         with warnings.catch_warnings():
             # The student is also shown where it was not trained.
-            warnings.filterwarnings("ignore", "the policy was trained on instances of")
+            warnings.filterwarnings("ignore", "the policy .*was trained on instances of")
             for name, policy in policies.items():
                 curves[name].append(float(latency(instances, policy.decide(instances), objective).mean()))
     title = f"{scenario.label}, {objective}"

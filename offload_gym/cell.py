@@ -31,6 +31,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from offload_gym.checks import quoted
 from offload_gym.compilation import inlined, kernel
 from offload_gym.delay import (
     COMPLETION_OBJECTIVES,
@@ -245,7 +246,9 @@ def _check_same(field: str, values: NDArray[np.float64]) -> None:
 def cell_objective(objective: str) -> int:
     """The kernels' number of an objective that cells have; ValueError for others."""
     if objective not in COMPLETION_OBJECTIVES:
-        raise ValueError(f"objective is {objective!r}; in a cell it must be one of {', '.join(COMPLETION_OBJECTIVES)}")
+        raise ValueError(
+            f"objective is {quoted(objective)}; in a cell it must be one of {', '.join(COMPLETION_OBJECTIVES)}"
+        )
     return objective_code(objective)
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from numba.extending import register_jitable
 from numpy.typing import ArrayLike, NDArray
 
+from offload_gym.checks import is_whole, quoted
 from offload_gym.compilation import inlined, kernel
 from offload_gym.instances import (
     CORES,
@@ -37,6 +38,7 @@ from offload_gym.instances import (
     WORKLOAD,
     Batch,
     Instances,
+    check_instances,
 )
 from offload_gym.lending import lent
 
@@ -55,7 +57,7 @@ def objective_code(objective: str) -> int:
     try:
         return _CODES[objective]
     except (KeyError, TypeError):
-        raise ValueError(f"objective is {objective!r}; it must be one of {', '.join(OBJECTIVES)}") from None
+        raise ValueError(f"objective is {quoted(objective)}; it must be one of {', '.join(OBJECTIVES)}") from None
 
 
 # The rules of the objectives take numbers, so a call costs nothing; Python can call them, too. Not
@@ -569,13 +571,8 @@ def _schedules(arrays, decisions, cores, events):
 
 def check_decisions(instances: Instances, decisions: ArrayLike) -> NDArray[np.int64]:
     """``decisions`` as an integer array (B, n); ValueError where a shape or a value does not fit ``instances``."""
-    try:
-        array = np.asarray(decisions)
-    except ValueError:
-        raise ValueError("decisions has rows of different lengths; each must hold one location a task") from None
-    shape = instances.tasks.shape[:2]
-    if array.dtype.kind not in "iu":
-        raise ValueError(f"decisions has the type {array.dtype}; it must hold integers")
+    check_instances(instances)
+    array, shape = _whole_numbers(decisions), instances.tasks.shape[:2]
     if array.shape != shape:
         raise ValueError(f"decisions has the shape {array.shape}; it must be {shape}, one location a task")
     if array.size and (array.min() < 0 or array.max() >= instances.num_locations):
@@ -584,6 +581,16 @@ def check_decisions(instances: Instances, decisions: ArrayLike) -> NDArray[np.in
     array = np.ascontiguousarray(array, dtype=np.int64)
     # A copy of what is read-only: for another type of array every kernel would be compiled anew.
     return array if array.flags.writeable else array.copy()
+
+
+def _whole_numbers(decisions: ArrayLike) -> NDArray:
+    try:
+        array = np.asarray(decisions)
+    except ValueError:
+        raise ValueError("decisions has rows of different lengths; each must hold one location a task") from None
+    if array.dtype.kind not in "iu":
+        raise ValueError(f"decisions has the type {array.dtype}; it must hold integers")
+    return array
 
 
 @kernel
@@ -652,9 +659,9 @@ def _checked_tallies(
     instances: Instances, decisions: ArrayLike, objective: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """What ``_tallies`` fills, for decisions that fit."""
-    size = len(instances.tasks)
-    value_s, amounts_s = np.empty(size), np.empty((size, 3))
-    _tallies(instances.arrays, check_decisions(instances, decisions), objective, value_s, amounts_s)
+    checked = check_decisions(instances, decisions)
+    value_s, amounts_s = np.empty(len(checked)), np.empty((len(checked), 3))
+    _tallies(instances.arrays, checked, objective, value_s, amounts_s)
     return value_s, amounts_s
 
 
@@ -776,10 +783,11 @@ def schedule(instances: Instances, decision: ArrayLike, index: int = 0) -> Sched
     Raises:
         ValueError: the decision has another shape or a value out of range, or there is no such instance.
     """
-    if not 0 <= index < len(instances):
-        raise ValueError(f"index is {index}; it must be from 0 to {len(instances) - 1}")
+    check_instances(instances)
+    if not is_whole(index) or not 0 <= index < len(instances):
+        raise ValueError(f"index is {quoted(index)}; it must be a whole number from 0 to {len(instances) - 1}")
     one = instances[index : index + 1]
-    given = np.asarray(decision)[None]
+    given = _whole_numbers(decision)[None]
     unplaced = given == -1
     row = np.where(unplaced, -1, check_decisions(one, np.where(unplaced, 0, given)))
     row = np.ascontiguousarray(row[:, : one.task_counts[0]])  # without padding

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.random import SeedSequence
 from numpy.typing import NDArray
 
+from offload_gym.checks import as_path, check_flag, quoted, shortened
 from offload_gym.compilation import kernel
 from offload_gym.delay import (
     Room,
@@ -29,13 +30,13 @@ from offload_gym.delay import (
     take,
 )
 from offload_gym.files import replacing
-from offload_gym.instances import LOCATION_FIELDS, POWER_FIELDS, TASK_FIELDS, Batch, Instances
+from offload_gym.instances import LOCATION_FIELDS, POWER_FIELDS, TASK_FIELDS, Batch, Instances, check_instances
 from offload_gym.lending import lent
 from offload_gym.sampling import sample_estimated
 from offload_gym.scenario import Scenario
 from offload_gym.seeds import as_seed_sequence
 from offload_gym.solvers.exact import UNLIMITED, solve, solve_one
-from offload_gym.solvers.parallel import for_each_chunk
+from offload_gym.solvers.parallel import check_threads, for_each_chunk
 from offload_gym.solvers.stopping import Budget, new_stop, raise_pending
 
 FORMAT = "offload_gym.demonstrations/2"
@@ -196,6 +197,8 @@ def label(
     Raises:
         ValueError: the objective is unknown, or the exploration has another shape or a location out of range.
     """
+    check_instances(instances)
+    check_flag("progress", progress)
     code = objective_code(objective)
     size, n = len(instances), instances.num_tasks
     explore = np.full((size, n), -1) if exploration is None else _checked_exploration(exploration, instances)
@@ -220,7 +223,10 @@ def label(
 
 
 def _checked_exploration(exploration: NDArray[np.int64], instances: Instances) -> NDArray[np.int64]:
-    array = np.asarray(exploration)
+    try:
+        array = np.asarray(exploration)
+    except ValueError:
+        raise ValueError("exploration has rows of different lengths; each must hold one location a task") from None
     shape, last = (len(instances), instances.num_tasks), instances.num_locations - 1
     if array.dtype.kind not in "iu" or array.shape != shape:
         raise ValueError(
@@ -269,8 +275,12 @@ def generate_demonstrations(
         ValueError: an argument is unknown or out of its bounds.
     """
     for name, value in (("explored_share", explored_share), ("exploration_rate", exploration_rate)):
-        if not 0 <= value <= 1:
-            raise ValueError(f"{name} is {value}; it must be from 0 to 1")
+        if not (isinstance(value, int | float | np.number) and 0 <= value <= 1):
+            raise ValueError(f"{name} is {quoted(value)}; it must be a number from 0 to 1")
+    check_flag("alternatives", alternatives)
+    check_flag("progress", progress)
+    check_threads(num_threads)
+    objective_code(objective)
     base = as_seed_sequence(seed)
     # Not base.spawn(2), which counts its calls: the same seed must always give the same demonstrations.
     instance_seed, exploration_seed, noise_seed = (
@@ -300,6 +310,8 @@ def progress_bar(total: int, unit: str, initial: int = 0) -> Any:
 
 def save_demonstrations(path: str | Path, demonstrations: Demonstrations) -> None:
     """Write demonstrations to an npz file; an existing file is replaced only once the new one is complete."""
+    if not isinstance(demonstrations, Demonstrations):
+        raise ValueError(f"demonstrations is {quoted(demonstrations)}; it must be Demonstrations, after the path")
     instances = demonstrations.instances
     small = np.min_scalar_type(instances.num_locations - 1)
     alternative_s = demonstrations.alternative_s
@@ -329,16 +341,10 @@ def save_demonstrations(path: str | Path, demonstrations: Demonstrations) -> Non
 
 
 def load_demonstrations(path: str | Path) -> Demonstrations:
-    """Read what ``save_demonstrations`` wrote; ValueError where the file is something else or cut short."""
+    """Read what ``save_demonstrations`` wrote; ValueError where the file is something else, cut short or damaged."""
+    path = as_path(path)
     try:
-        # Opened here, as numpy leaves a file open that it cannot read.
-        with Path(path).open("rb") as file:
-            if not zipfile.is_zipfile(file):
-                raise ValueError("it is not an npz file, or it is cut short")
-            with np.load(file, allow_pickle=False) as archive:
-                if "format" not in archive or str(archive["format"]) != FORMAT:
-                    raise ValueError(f"it does not say that it is {FORMAT!r}")
-                fields = {name: archive[name] for name in archive.files}
+        fields = _read_arrays(path)
         state = ("locations", "core_backlog_s", "radio_backlog_s")
         instances = _checked_instances(fields, *(fields[name] for name in state))
         seen = [fields[f"seen_{name}"] for name in state]
@@ -349,18 +355,44 @@ def load_demonstrations(path: str | Path) -> Demonstrations:
         objective_code(objective)
         shape = (len(instances), instances.num_tasks, instances.num_locations)
         latency_s, alternative_s = fields["latency_s"], fields.get("alternative_s")
-        if latency_s.shape != shape[:1]:
-            raise ValueError(f"latency_s has the shape {latency_s.shape}; it must be {shape[:1]}")
-        if alternative_s is not None and alternative_s.shape != shape:
-            raise ValueError(f"alternative_s has the shape {alternative_s.shape}; it must be {shape}")
+        _check_seconds("latency_s", latency_s, shape[:1])
+        if alternative_s is not None:
+            _check_seconds("alternative_s", alternative_s, shape)
         decisions, prefixes = (check_decisions(instances, fields[name]) for name in ("decisions", "prefixes"))
         return Demonstrations(instances, objective, decisions, latency_s, prefixes, alternative_s, estimates)
     except KeyError as error:
         raise ValueError(f"{path} is not a complete demonstrations file: it has no array {error}") from None
     except OSError as error:
         raise ValueError(f"the demonstrations {path} cannot be read: {error.strerror or error}") from None
-    except (EOFError, ValueError, zipfile.BadZipFile) as error:
+    except ValueError as error:
         raise ValueError(f"{path} is not a complete demonstrations file: {error}") from None
+
+
+def _read_arrays(path: Path) -> dict[str, NDArray]:
+    """All arrays of an npz file of this format by their names."""
+    # Opened here, as numpy leaves a file open that it cannot read.
+    with path.open("rb") as file:
+        try:
+            if not zipfile.is_zipfile(file):
+                raise ValueError("it is not an npz file, or it is cut short")
+            with np.load(file, allow_pickle=False) as archive:
+                if "format" not in archive or str(archive["format"]) != FORMAT:
+                    raise ValueError(f"it does not say that it is {FORMAT!r}")
+                fields = {name: np.asarray(archive[name]) for name in archive.files}
+        # What zipfile, zlib and numpy raise on damaged bytes is not said anywhere: BadZipFile, NotImplementedError,
+        # RuntimeError, struct.error, EOFError, MemoryError and others. Nothing but reading happens here.
+        except Exception as error:
+            reason = shortened(str(error)) or type(error).__name__
+            raise ValueError(reason) from None
+    for name, array in fields.items():
+        if array.dtype.kind not in ("U" if name in ("format", "objective") else "iuf"):
+            raise ValueError(f"{name} has the type {array.dtype}")
+    return fields
+
+
+def _check_seconds(name: str, array: NDArray, shape: tuple[int, ...]) -> None:
+    if array.dtype != np.float64 or array.shape != shape:
+        raise ValueError(f"{name} has the type {array.dtype} and the shape {array.shape}; it must be float64 {shape}")
 
 
 def _checked_instances(

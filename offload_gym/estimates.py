@@ -8,7 +8,8 @@ import numpy as np
 from numpy.random import Generator, SeedSequence
 from numpy.typing import NDArray
 
-from offload_gym.instances import DOWNLINK, UPLINK, Instances
+from offload_gym.checks import quoted
+from offload_gym.instances import DOWNLINK, UPLINK, Instances, check_instances
 from offload_gym.seeds import check_seed
 
 LAST = -1.0  # the kernels' number of "last"
@@ -31,6 +32,7 @@ def estimate_instances(instances: Instances, noise: float, seed: int | SeedSeque
     Raises:
         ValueError: the noise is out of its bounds.
     """
+    check_instances(instances)
     check_noise("noise", noise, or_last=False)
     check_seed(seed)
     if noise == 0:
@@ -62,7 +64,7 @@ def check_noise(name: str, noise: Any, or_last: bool = True) -> None:
         return
     if not isinstance(noise, int | float | np.number) or isinstance(noise, bool) or not 0 <= noise <= MAX_NOISE:
         bound = f"it must be a number from 0 to {MAX_NOISE:g}" + (", or 'last'" if or_last else "")
-        raise ValueError(f"{name} is {noise!r}; {bound}")
+        raise ValueError(f"{name} is {quoted(noise)}; {bound}")
 
 
 def as_last_measured(instances: Instances, before: Instances) -> Instances:

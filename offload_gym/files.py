@@ -1,4 +1,4 @@
-"""Writing files whole or not at all, and not mixing results of different settings in one folder."""
+"""Reading texts, writing files whole or not at all, and not mixing results of different settings in one folder."""
 
 from __future__ import annotations
 
@@ -10,6 +10,61 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from offload_gym.checks import as_path, quoted
+
+_AS_TEXT = "save it as a text in UTF-8"
+_AS_CSV = "export the sheet as CSV in UTF-8"
+_NUMBERS = "write its numbers as CSV or JSON"
+# What files begin with that are taken for texts: what each is, and what to do with it.
+_KINDS = {
+    b"\xff\xfe": ("a text in UTF-16", _AS_TEXT),
+    b"\xfe\xff": ("a text in UTF-16", _AS_TEXT),
+    b"MATLAB 5.0 MAT": ("a MATLAB file", _NUMBERS),
+    b"MATLAB 7.3 MAT": ("a MATLAB file", _NUMBERS),
+    b"\x89HDF": ("an HDF5 file", _NUMBERS),
+    b"PAR1": ("a Parquet file", "offload_gym.interop.parquet reads demonstrations from it"),
+    b"\xd0\xcf\x11\xe0": ("an Office file", _AS_CSV),
+    b"\x1f\x8b": ("compressed by gzip", "unpack it"),
+    b"%PDF": ("a PDF", _AS_TEXT),
+}
+
+
+def decoded(data: bytes, source: str | Path) -> str:
+    """The text of a file's bytes, without a byte-order mark and with line breaks as Python has them.
+
+    ValueError says what the file is where it is no text.
+    """
+    what, remedy = next((kind for start, kind in _KINDS.items() if data.startswith(start)), ("", ""))
+    if data.startswith(b"PK\x03\x04"):
+        what, remedy = "a zip archive", "unpack it"
+        if b"[Content_Types].xml" in data:
+            what, remedy = "a spreadsheet or another Office file", _AS_CSV
+        elif b".npy" in data:
+            what, remedy = "an npz file", "offload_gym.load_demonstrations reads demonstrations from it"
+        elif b"data.pkl" in data:
+            what, remedy = "a torch file", "offload_gym.Application.from_torch reads models in Python"
+    elif data[:1] == b"\x08" and data[2:3] in (b"\x12", b"\x3a"):  # the version, then who made it or the graph
+        what, remedy = "an ONNX model", "offload_gym.Application.from_torch reads models of torch"
+    if what:
+        raise ValueError(f"{source} is {what}, not a text; {remedy}")
+    at = data.find(b"\0")  # numbers, or a text in UTF-16 that does not say so
+    try:
+        text = data.decode("utf-8-sig")  # spreadsheets write a byte-order mark
+    except UnicodeDecodeError as error:
+        at = error.start if at < 0 else min(at, error.start)
+    if at >= 0:
+        raise ValueError(f"{source} is not a text in UTF-8, as the byte 0x{data[at]:02x} at {at:,} shows; {_AS_TEXT}")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_text(path: str | os.PathLike[str], source: str | None = None) -> str:
+    """The text of a file, which sentences call ``source``; ValueError where it cannot be read or is no text."""
+    source = source or str(as_path(path))
+    try:
+        return decoded(as_path(path).read_bytes(), source)
+    except OSError as error:
+        raise ValueError(f"{source} cannot be read: {error.strerror or error}") from None
+
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
@@ -18,7 +73,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     The folder is made where it is missing. Where the block fails, the temporary file is removed and an existing file
     stays as it was.
     """
-    path = Path(path)
+    path = as_path(path)
     if path.is_dir():
         raise ValueError(f"{path} is a folder; it must be a file")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,6 +89,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
 def keep_settings(path: str | Path, settings: Mapping[str, Any], *results: str) -> None:
     """Write settings beside the results that they make, or refuse to mix results of different settings in one folder.
 
+    Of several processes that begin at once, one writes its settings, and the others compare theirs with them.
+
     Args:
         path: the JSON file of the settings; its folder is that of the results.
         settings: names and plain values; mappings may hold further ones.
@@ -47,9 +104,8 @@ def keep_settings(path: str | Path, settings: Mapping[str, Any], *results: str) 
     if not path.exists():
         if any(any(path.parent.glob(pattern)) for pattern in results):
             raise ValueError(f"{path.parent} has results but no {path.name}, which says how they were made")
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(now, indent=2) + "\n", encoding="utf-8")
-        return
+        if _create(path, json.dumps(now, indent=2) + "\n"):
+            return
     try:
         before = dict(json.loads(path.read_text(encoding="utf-8")))
     except (TypeError, ValueError):
@@ -58,9 +114,30 @@ def keep_settings(path: str | Path, settings: Mapping[str, Any], *results: str) 
     for name in sorted(now.keys() | before.keys()):
         if now.get(name) != before.get(name):
             raise ValueError(
-                f"{name} is {now.get(name)!r}, but the results in {path.parent} were made with {before.get(name)!r}; "
-                "choose another folder"
+                f"{name} is {quoted(now.get(name))}, but the results in {path.parent} were made with "
+                f"{quoted(before.get(name))}; choose another folder"
             )
+
+
+def _create(path: Path, text: str) -> bool:
+    """Write a file that is not there, whole; False where another process has written it in the meantime."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{secrets.token_hex(4)}.{path.name}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        except OSError:  # a file system without links: exclusive, too, but not whole at once
+            try:
+                with path.open("x", encoding="utf-8") as file:
+                    file.write(text)
+            except FileExistsError:
+                return False
+        return True
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

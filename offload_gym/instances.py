@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from offload_gym.checks import is_whole, quoted, shortened
+
 # Columns of the packed arrays that the kernels read.
 TASK_FIELDS = ("input_bits", "output_bits", "workload_cycles")
 INPUT, OUTPUT, WORKLOAD = range(3)
@@ -16,6 +18,9 @@ LOCATION_FIELDS = ("cpu_hz", "cores", "uplink_bps", "downlink_bps", "wired_bps",
 CPU, CORES, UPLINK, DOWNLINK, WIRED, PROPAGATION = range(6)
 POWER_FIELDS = ("kappa", "transmit_w", "idle_w", "energy_weight_s_per_j")
 KAPPA, TRANSMIT, IDLE, ENERGY_WEIGHT = range(4)
+
+# A schedule keeps a time for each core, and of n tasks none needs more than n cores of a location.
+MAX_CORES = 10_000
 
 INTEGER = np.dtype(np.int64)  # of decisions; made once, as np.empty then takes half the time
 
@@ -72,7 +77,7 @@ class Instances:
         output_bits: (B, n) bits of its result, finite, >= 0.
         workload_cycles: (B, n) CPU cycles, finite, >= 0.
         cpu_hz: (B, K) speed of each core in cycles a second, finite, > 0.
-        cores: (B, K) number of equal cores, integers >= 1.
+        cores: (B, K) number of equal cores, integers from 1 to ``MAX_CORES``; more cores than tasks change nothing.
         backlog_s: (B, K) seconds until the cores of a location are free, or (B, K, max cores) for each core; finite,
             >= 0. Entries beyond a location's cores are ignored.
         uplink_bps: (B, K) radio rate from the device, bits a second, finite, > 0. The entries of location 0 of this
@@ -213,8 +218,8 @@ class Instances:
         for name in fields:
             if name not in (*known, "edge_bits"):
                 listed = ", ".join((*known, "edge_bits"))
-                raise ValueError(f"instances have no field {name!r} to replace; the fields are {listed}")
-        n = {np.shape(fields[name])[-1:] for name in TASK_FIELDS if name in fields} - {(self.num_tasks,)}
+                raise ValueError(f"instances have no field {quoted(name)} to replace; the fields are {listed}")
+        n = {np.shape(fields[name])[-1:] for name in TASK_FIELDS if name in fields} - {(self.num_tasks,), ()}
         if n and "task_counts" not in fields:
             count = n.pop()[0]
             raise ValueError(f"task_counts is not given; it must be, as there are {count} tasks, not {self.num_tasks}")
@@ -455,11 +460,16 @@ def _checked_graph(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """(edge_start, edge_parent, edge_bits) of checked edges, sorted by child and then by parent."""
     num_instances, n = per_task
-    pairs = [tuple(edge) for edge in edges]
+    try:
+        pairs = [tuple(edge) for edge in edges]
+    except TypeError:
+        raise ValueError(f"edges is {quoted(edges)}; it must hold pairs (parent, child) of task numbers") from None
     fewest = int(counts.min())
     for edge in pairs:
         if len(edge) != 2 or not all(isinstance(task, int | np.integer) and 0 <= task < fewest for task in edge):
-            raise ValueError(f"edges has {edge}; an edge is (parent, child), each a task from 0 to {fewest - 1}")
+            raise ValueError(
+                f"edges has {quoted(edge)}; an edge is (parent, child), each a task from 0 to {fewest - 1}"
+            )
         if edge[0] == edge[1]:
             raise ValueError(f"edges has {edge}; a task must not depend on itself")
         if edge[0] > edge[1]:
@@ -480,6 +490,12 @@ def _checked_graph(
     start = np.searchsorted(children, np.arange(n + 1))
     shared = (np.tile(array, (num_instances, 1)) for array in (start, parents))
     return *shared, np.ascontiguousarray(bits[:, order])  # type: ignore[return-value]
+
+
+def check_instances(instances: Any) -> None:
+    """ValueError where what is to be decided or evaluated is something else than ``Instances``."""
+    if not isinstance(instances, Instances):
+        raise ValueError(f"instances is {quoted(instances)}; it must be Instances, such as sample_instances draws")
 
 
 def _warn_of_unused_sizes(instances: Instances) -> None:
@@ -508,8 +524,8 @@ def _warn_of_unused_sizes(instances: Instances) -> None:
 
 def check_count(name: str, value: Any) -> None:
     """ValueError where ``value`` is not a whole number, at least 1."""
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name} is {value!r}; it must be a whole number, at least 1")
+    if not is_whole(value) or value < 1:
+        raise ValueError(f"{name} is {quoted(value)}; it must be a whole number, at least 1")
 
 
 def check_switch(name: str, value: Any) -> None:
@@ -520,11 +536,12 @@ def check_switch(name: str, value: Any) -> None:
 
 def _numbers(name: str, values: ArrayLike) -> NDArray[np.float64]:
     try:
-        if np.iscomplexobj(values):
-            raise ValueError("it holds complex numbers")
-        return np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be an array of numbers, but {error}") from None
+        array = np.asarray(values)
+        if array.dtype.kind not in "biufO":  # numpy would make numbers of texts and dates, too
+            raise ValueError(f"it has the type {array.dtype}")
+        return np.asarray(array, dtype=np.float64)
+    except (OverflowError, TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be an array of numbers, but {shortened(str(error))}") from None
 
 
 def _not_negative(array: NDArray) -> NDArray:
@@ -543,13 +560,17 @@ def _count(array: NDArray) -> NDArray:
     return np.isfinite(array) & (array == np.floor(array)) & (array >= 1)
 
 
+def _cores(array: NDArray) -> NDArray:
+    return _count(array) & (array <= MAX_CORES)
+
+
 # What each field may hold, and from which location on: location 0 has no path, and what stands there is ignored.
 _BOUNDS: dict[str, tuple[Callable[[NDArray], NDArray], str, int]] = {
     "input_bits": (_not_negative, "finite and at least 0", 0),
     "output_bits": (_not_negative, "finite and at least 0", 0),
     "workload_cycles": (_not_negative, "finite and at least 0", 0),
     "cpu_hz": (_positive, "finite and above 0", 0),
-    "cores": (_count, "a whole number, at least 1", 0),
+    "cores": (_cores, f"a whole number from 1 to {MAX_CORES:,}", 0),
     "uplink_bps": (_positive, "finite and above 0", 1),
     "downlink_bps": (_positive, "finite and above 0", 1),
     "wired_bps": (_positive_or_infinite, "above 0 (infinite is allowed)", 1),

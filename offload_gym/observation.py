@@ -349,11 +349,11 @@ def epoch_observations(
     return rows, states
 
 
-def check_independent(instances: Instances, dependent: bool) -> None:
-    """ValueError where tasks depend on each other and the observation is not the one that shows it."""
+def check_independent(instances: Instances, dependent: bool, what: str = "this observation") -> None:
+    """ValueError where tasks depend on each other and ``what`` is not ``dependent``, the one that takes that in."""
     # The width is looked at first, as it takes no time; instances cut from a larger batch may have room for edges.
     if not dependent and instances.edge_parent.shape[1] and instances.edge_start[:, -1].any():
         raise ValueError(
-            f"the instances have up to {instances.edge_start[:, -1].max()} dependencies; this network or observation "
-            "is for independent tasks"
+            f"the instances have up to {instances.edge_start[:, -1].max()} dependencies; {what} is for independent "
+            "tasks"
         )

@@ -18,6 +18,7 @@ import numpy as np
 from gymnasium.spaces import Box, Dict, MultiBinary
 from numpy.typing import NDArray
 
+from offload_gym.checks import quoted
 from offload_gym.scenario import Scenario, as_scenario
 
 HIGH = 3.0  # bound of every number of an observation; the low bound is 0
@@ -183,7 +184,7 @@ def observed(scenario: Scenario, priced: bool, form: str, roll_outs: bool) -> tu
         ValueError: the form is another one.
     """
     if not isinstance(form, str) or form not in FORMS:
-        raise ValueError(f"observation is {form!r}; it must be 'flat' or 'dict'")
+        raise ValueError(f"observation is {quoted(form)}; it must be 'flat' or 'dict'")
     shape = scenario.most_tasks, scenario.cores, scenario.dependent, priced, roll_outs
     flat = observation_space(*shape)
     if form == "flat":

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path, PurePath
 from typing import Protocol
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 
+from offload_gym.checks import quoted
 from offload_gym.delay import objective_code
-from offload_gym.instances import Instances
+from offload_gym.instances import Instances, check_instances
 from offload_gym.networks.policy import ROLL_OUT, NetworkPolicy
 from offload_gym.networks.policy_file import load_network
 from offload_gym.networks.roll_out import check_rolled_out, roll_out
@@ -32,77 +37,76 @@ class Policy(Protocol):
 
 
 class FunctionPolicy:
-    """A policy made of a function from instances to decisions."""
+    """A policy made of a function from instances to decisions; it can be pickled where the function can."""
 
     def __init__(self, function: Callable[[Instances], NDArray[np.int64]]) -> None:
-        self.decide = function
+        self.function = function
+
+    def decide(self, instances: Instances) -> NDArray[np.int64]:
+        """The function's decisions (B, n)."""
+        if not isinstance(instances, Instances):  # a call more would take longer than placing a task
+            check_instances(instances)
+        return self.function(instances)
 
 
-def _fixed(location: Callable[[Instances], int]) -> FunctionPolicy:
-    return FunctionPolicy(
-        lambda instances: np.full((len(instances), instances.num_tasks), location(instances), dtype=np.int64)
-    )
-
-
-def _random(seed: int) -> FunctionPolicy:
-    rng = np.random.default_rng(seed)
-    return FunctionPolicy(
-        lambda instances: rng.integers(0, instances.num_locations, (len(instances), instances.num_tasks))
-    )
-
-
-def _cloud(instances: Instances) -> int:
-    return instances.num_locations - 1
-
-
-def _edge(instances: Instances) -> int:
-    if instances.num_locations < 3:
+# What the policies are made of: functions of the module, as processes send each other no others.
+def _everywhere(location: int, instances: Instances) -> NDArray[np.int64]:
+    """All tasks at one location, the last one where it is -1."""
+    last = instances.num_locations - 1
+    if location == 1 == last:
         raise ValueError("the policy 'edge' needs an edge server; the instances have a device and a cloud only")
-    return 1
+    return np.full((len(instances), instances.num_tasks), last if location < 0 else location, dtype=np.int64)
 
 
-def _ending(decide: Callable[..., NDArray[np.int64]], objective: str, moves: str | None) -> FunctionPolicy:
-    """A heuristic that ends with local search itself."""
-    return FunctionPolicy(lambda instances: decide(instances, objective=objective, moves=moves))
+def _anywhere(rng: Generator, instances: Instances) -> NDArray[np.int64]:
+    return rng.integers(0, instances.num_locations, (len(instances), instances.num_tasks))
+
+
+def _searched(
+    decide: Callable[[Instances], NDArray[np.int64]], objective: str, moves: str, instances: Instances
+) -> NDArray[np.int64]:
+    return local_search(instances, decide(instances), objective, moves=moves)
+
+
+def _refined(decide: Callable[[Instances], NDArray[np.int64]], objective: str, moves: str | None) -> FunctionPolicy:
+    """The decisions with local search behind them."""
+    return FunctionPolicy(decide if moves is None else partial(_searched, decide, objective, moves))
 
 
 def _beam(width: int, objective: str, moves: str | None) -> FunctionPolicy:
-    return FunctionPolicy(lambda instances: beam_search(instances, width, objective, moves))
+    return FunctionPolicy(partial(beam_search, width=width, objective=objective, moves=moves))
 
 
 def _roll_out(objective: str, moves: str | None) -> FunctionPolicy:
     check_rolled_out(objective)
-    return FunctionPolicy(lambda instances: roll_out(instances, objective, moves))
-
-
-def _refined(policy: Policy, objective: str, moves: str | None) -> Policy:
-    """The policy with local search behind it."""
-    if moves is None:
-        return policy
-    return FunctionPolicy(lambda instances: local_search(instances, policy.decide(instances), objective, moves=moves))
+    return FunctionPolicy(partial(roll_out, objective=objective, moves=moves))
 
 
 def _shipped(network: str, refine: str | None, objective: str, preset: str) -> NetworkPolicy:
     if objective != "makespan":
-        raise ValueError(f"objective is {objective!r}; the shipped networks were trained for makespan only")
+        raise ValueError(f"objective is {quoted(objective)}; the shipped networks were trained for makespan only")
     if preset not in SHIPPED_PRESETS:
-        raise ValueError(f"preset is {preset!r}; networks are shipped for {', '.join(SHIPPED_PRESETS)}")
-    return load_policy(WEIGHTS / f"{preset}-{network}.safetensors", refine)
+        raise ValueError(f"preset is {quoted(preset)}; networks are shipped for {', '.join(SHIPPED_PRESETS)}")
+    policy = load_policy(WEIGHTS / f"{preset}-{network}.safetensors", refine)
+    policy.name = network if refine is None else f"{network}+{refine}"
+    return policy
 
 
-WEIGHTS = Path(__file__).parent / "weights"
+WEIGHTS = files("offload_gym") / "weights"  # which may be in a zip archive, as the package may
 SHIPPED_PRESETS = ("default", "vision", "multi_edge")
 # What may stand behind a shipped network; the teacher reads roll-outs in any case.
 _BEHIND = {"teacher": MOVES, "student": (ROLL_OUT, *MOVES), "small-student": (ROLL_OUT, *MOVES)}
 SHIPPED = tuple(name for network, behind in _BEHIND.items() for name in (network, *(f"{network}+{b}" for b in behind)))
 # (objective, moves or None, seed) -> policy; local search follows those that do not end with it themselves.
 _BUILT_IN: dict[str, Callable[[str, str | None, int], Policy]] = {
-    "local": lambda objective, moves, seed: _refined(_fixed(lambda instances: 0), objective, moves),
-    "edge": lambda objective, moves, seed: _refined(_fixed(_edge), objective, moves),
-    "cloud": lambda objective, moves, seed: _refined(_fixed(_cloud), objective, moves),
-    "random": lambda objective, moves, seed: _refined(_random(seed), objective, moves),
-    "greedy": lambda objective, moves, seed: _ending(greedy, objective, moves),
-    "heft": lambda objective, moves, seed: _ending(heft, objective, moves),
+    "local": lambda objective, moves, seed: _refined(partial(_everywhere, 0), objective, moves),
+    "edge": lambda objective, moves, seed: _refined(partial(_everywhere, 1), objective, moves),
+    "cloud": lambda objective, moves, seed: _refined(partial(_everywhere, -1), objective, moves),
+    "random": lambda objective, moves, seed: _refined(
+        partial(_anywhere, np.random.default_rng(seed)), objective, moves
+    ),
+    "greedy": lambda objective, moves, seed: FunctionPolicy(partial(greedy, objective=objective, moves=moves)),
+    "heft": lambda objective, moves, seed: FunctionPolicy(partial(heft, objective=objective, moves=moves)),
     "roll-out": lambda objective, moves, seed: _roll_out(objective, moves),
     "beam-4": lambda objective, moves, seed: _beam(4, objective, moves),
     "beam-16": lambda objective, moves, seed: _beam(16, objective, moves),
@@ -153,22 +157,22 @@ def make_policy(name: str, objective: str = "makespan", seed: int = 0, preset: s
     objective_code(objective)
     check_seed(seed)
     if not isinstance(name, str):
-        raise ValueError(f"policy is {name!r}; it must be a name, such as 'greedy'")
+        raise ValueError(f"policy is {quoted(name)}; it must be a name, such as 'greedy'")
     base, plus, behind = name.partition("+")
     if not is_built_in(name):
         raise ValueError(
-            f"policy is {name!r}; the built-in policies are {', '.join(POLICY_NAMES)}, and beams of other widths, such "
-            "as beam-8"
+            f"policy is {quoted(name)}; the built-in policies are {', '.join(POLICY_NAMES)}, and beams of other "
+            "widths, such as beam-8"
         )
     refine = behind if plus else None
     if base == "exact" and refine is None:
-        return FunctionPolicy(lambda instances: exact(instances, objective))
+        return FunctionPolicy(partial(exact, objective=objective))
     allowed = _BEHIND.get(base, () if base == "exact" else MOVES)
     if refine is not None and refine not in allowed:
         rest = (
             f"behind {base!r} may stand {', '.join(f'+{b}' for b in allowed)}" if allowed else "it is optimal already"
         )
-        raise ValueError(f"policy is {name!r}; {rest}")
+        raise ValueError(f"policy is {quoted(name)}; {rest}")
     if base in _BEHIND:
         return _shipped(base, refine, objective, preset)
     if base in _BUILT_IN:
@@ -177,12 +181,15 @@ def make_policy(name: str, objective: str = "makespan", seed: int = 0, preset: s
 
 
 def load_policy(
-    path: str | Path, refine: str | None = None, keep_best: bool | None = None, objective: str | None = None
+    path: str | Path | Traversable,
+    refine: str | None = None,
+    keep_best: bool | None = None,
+    objective: str | None = None,
 ) -> NetworkPolicy:
     """A trained policy from its file, without torch; nothing in the file is run.
 
     Args:
-        path: a policy file.
+        path: a policy file; also one of ``importlib.resources``.
         refine: what is done behind the network, as in ``NetworkPolicy``: "roll-out", the moves of a local search,
             "flip" or "swap", or None.
         keep_best: whether the decision is the best of all schedules that were tried on the way, as there; None: where
@@ -194,6 +201,9 @@ def load_policy(
     """
     network = load_network(path)
     try:
-        return NetworkPolicy(network, refine, keep_best, objective)
+        policy = NetworkPolicy(network, refine, keep_best, objective)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+    stem = PurePath(str(path)).stem
+    policy.name = stem if refine is None else f"{stem}+{refine}"
+    return policy

@@ -8,7 +8,9 @@ noise``, which leaves its distribution as it was, so each epoch of an episode is
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +21,7 @@ from numpy.typing import NDArray
 from offload_gym.applications.application import Application
 from offload_gym.applications.presets import CCR_BPS, CCR_HZ
 from offload_gym.applications.random_graphs import num_graph_uniforms, random_edges
+from offload_gym.checks import quoted
 from offload_gym.compilation import inlined, kernel
 from offload_gym.estimates import as_last_measured, check_noise, estimate_instances
 from offload_gym.instances import (
@@ -327,15 +330,33 @@ def sample_instances(
 
     Returns:
         B instances; the same for the same arguments.
+
+    Raises:
+        ValueError: the scenario or an argument is out of its bounds, or there is no memory for so many instances.
     """
     scenario = as_scenario(scenario)
     check_count("num_instances", num_instances)
     check_seed(seed)
     rng = np.random.default_rng(seed)
     _, sizes = scenario_parameters(scenario)
-    u = rng.random((num_instances, sizes.machines + sizes.tasks))
-    latent = rng.standard_normal((num_instances, 1 + scenario.num_locations))
-    return _from_draws(scenario, u, latent)
+    with _enough_memory(scenario, num_instances, sizes):
+        u = rng.random((num_instances, sizes.machines + sizes.tasks))
+        latent = rng.standard_normal((num_instances, 1 + scenario.num_locations))
+        return _from_draws(scenario, u, latent)
+
+
+@contextmanager
+def _enough_memory(scenario: Scenario, num_instances: int, sizes: Sizes) -> Iterator[None]:
+    """ValueError where there is no memory for so many instances."""
+    try:
+        if 8 * int(num_instances) * (sizes.machines + sizes.tasks) > sys.maxsize:  # of which numpy says something else
+            raise MemoryError
+        yield
+    except MemoryError:
+        raise ValueError(
+            f"num_instances is {quoted(num_instances)}; so many instances of {scenario.most_tasks:,} tasks and "
+            f"{scenario.num_locations:,} locations do not fit into memory"
+        ) from None
 
 
 def _from_draws(
@@ -357,12 +378,13 @@ def sample_consecutive(
     check_seed(seed)
     rng = np.random.default_rng(seed)
     _, sizes = scenario_parameters(scenario)
-    u = rng.random((num_instances, sizes.machines + sizes.tasks))
-    latent, noise = rng.standard_normal((2, num_instances, 1 + scenario.num_locations))
-    first = _from_draws(scenario, u, latent)
-    u[:, sizes.machines :] = rng.random((num_instances, sizes.tasks))
-    latent = next_latent(latent, noise, scenario.correlation)
-    return first, _from_draws(scenario, u, latent, scenario.epoch_s)
+    with _enough_memory(scenario, num_instances, sizes):
+        u = rng.random((num_instances, sizes.machines + sizes.tasks))
+        latent, noise = rng.standard_normal((2, num_instances, 1 + scenario.num_locations))
+        first = _from_draws(scenario, u, latent)
+        u[:, sizes.machines :] = rng.random((num_instances, sizes.tasks))
+        latent = next_latent(latent, noise, scenario.correlation)
+        return first, _from_draws(scenario, u, latent, scenario.epoch_s)
 
 
 def sample_estimated(

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
@@ -18,9 +19,11 @@ from numpy.typing import NDArray
 from offload_gym.applications.application import Application
 from offload_gym.applications.cnns import CNN_NAMES, cnn_task
 from offload_gym.applications.presets import APPLICATIONS, application_named
-from offload_gym.instances import POWER_FIELDS
+from offload_gym.checks import is_whole, quoted, shortened
+from offload_gym.instances import MAX_CORES, POWER_FIELDS
 from offload_gym.radio.epochs import Recording, checked_recording
 
+MAX_COUNT = 1_000_000  # of tasks and of edge servers: more are a mistake
 LONG = 2_000  # characters of a field in JSON that are too many for the header of a policy file
 TRACE_PATHS = ("trace_path", "downlink_trace_path")
 Range = tuple[float, float]  # (low, high), low at least 0
@@ -60,7 +63,8 @@ class Scenario:
         ccr: communication-to-computation ratio of random graphs: time to send an edge's data at 20 Mbit/s over the time
             to run its parent at 8 GHz.
         device_hz, edge_hz, cloud_hz: speed of one core, cycles a second.
-        device_cores, edge_cores, cloud_cores: cores of the device, of each edge server and of the cloud server.
+        device_cores, edge_cores, cloud_cores: cores of the device, of each edge server and of the cloud server, from
+            1 to 10,000; more cores than tasks change nothing.
         device_backlog_s, edge_backlog_s, cloud_backlog_s: mean time until the cores are free.
         radio: "random", a correlated random uplink, or "trace", the uplink follows the recorded ``trace_path``.
         uplink_bps: uplink rate, where the radio is random.
@@ -139,18 +143,18 @@ class Scenario:
     correlation: float = 0.9
     epoch_s: float = 1.0
 
-    def __init__(self, name: str = "default", **changes: Any) -> None:
+    def __init__(self, /, name: str = "default", **changes: Any) -> None:
         if not isinstance(name, str) or name not in PRESETS:
-            raise ValueError(f"scenario is {name!r}; the presets are {', '.join(PRESETS)}")
+            raise ValueError(f"scenario is {quoted(name)}; the presets are {', '.join(PRESETS)}")
         defaults = {field.name: field.default for field in fields(self)}
         for field in changes:
             if field not in defaults:
-                raise ValueError(f"a scenario has no field {field!r}; its fields are {', '.join(defaults)}")
+                raise ValueError(f"a scenario has no field {quoted(field)}; its fields are {', '.join(defaults)}")
         self.__dict__.update(_checked({**defaults, **PRESETS[name], **changes, "name": name}))
         least, what = self.num_tasks, "num_tasks"
         if self.graphs:
             largest = max(self.graphs, key=lambda application: application.num_tasks)
-            least, what = largest.num_tasks, f"the number of tasks of {largest.name!r}"
+            least, what = largest.num_tasks, f"the number of tasks of {quoted(largest.name)}"
         if self.max_tasks is not None and self.max_tasks < least:
             raise ValueError(f"max_tasks is {self.max_tasks}; it must be at least {least}, {what}")
 
@@ -279,8 +283,10 @@ def difference(trained: Mapping[str, Any], scenario: Scenario, but: Sequence[str
 def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
     """All fields as a scenario keeps them."""
     kept = dict(given)
-    for name in ("num_tasks", "graph_jump", "device_cores", "edge_cores", "cloud_cores"):
+    for name in ("num_tasks", "graph_jump"):
         kept[name] = _checked_count(name, given[name], 1)
+    for name in ("device_cores", "edge_cores", "cloud_cores"):
+        kept[name] = _checked_count(name, given[name], 1, MAX_CORES)
     kept["num_edges"] = _checked_count("num_edges", given["num_edges"], 0)
     if given["max_tasks"] is not None:
         kept["max_tasks"] = _checked_count("max_tasks", given["max_tasks"], 1)
@@ -288,7 +294,7 @@ def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
         kept[name] = _checked_range(name, given[name])
     for name in ("graph_fat", "graph_density"):
         if kept[name][1] > 1:
-            raise ValueError(f"{name} is {given[name]!r}; high must be at most 1")
+            raise ValueError(f"{name} is {quoted(given[name])}; high must be at most 1")
     for name in ("device_backlog_s", "edge_backlog_s", "cloud_backlog_s", *POWER_FIELDS):
         kept[name] = _checked_number(name, given[name], "finite and at least 0", lambda value: 0 <= value < math.inf)
     kept["epoch_s"] = _checked_number(
@@ -301,36 +307,41 @@ def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
     kept["task_types"] = _checked_task_types(given["task_types"])
     kept["applications"] = _checked_applications(given["applications"])
     if not isinstance(given["random_graph"], bool):
-        raise ValueError(f"random_graph is {given['random_graph']!r}; it must be True or False")
+        raise ValueError(f"random_graph is {quoted(given['random_graph'])}; it must be True or False")
     if given["random_graph"] and kept["applications"]:
         raise ValueError("random_graph is True; with applications it must be False")
     return kept
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    """Whether a value is a number that a float can hold."""
+    if isinstance(value, int):
+        return not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    return isinstance(value, float | np.integer | np.floating)
 
 
 def _checked_number(name: str, value: Any, bound: str, holds: Callable[[float], bool]) -> float:
     if not (_is_number(value) and holds(value)):
-        raise ValueError(f"{name} is {value!r}; it must be {bound}")
+        raise ValueError(f"{name} is {quoted(value)}; it must be {bound}")
     return float(value)
 
 
-def _checked_count(name: str, value: Any, lowest: int) -> int:
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < lowest:
-        raise ValueError(f"{name} is {value!r}; it must be a whole number, at least {lowest}")
+def _checked_count(name: str, value: Any, lowest: int, highest: int = MAX_COUNT) -> int:
+    if not is_whole(value) or value < lowest:
+        raise ValueError(f"{name} is {quoted(value)}; it must be a whole number, at least {lowest}")
+    if value > highest:
+        raise ValueError(f"{name} is {quoted(value)}; it must be at most {highest:,}")
     return int(value)
 
 
 def _checked_range(name: str, value: Any) -> Range:
     if not isinstance(value, tuple | list) or len(value) != 2 or not all(_is_number(v) for v in value):
-        raise ValueError(f"{name} is {value!r}; it must be a pair (low, high)")
+        raise ValueError(f"{name} is {quoted(value)}; it must be a pair (low, high) of numbers")
     low, high = float(value[0]), float(value[1])
     positive = _TYPES[name] == "PositiveRange"
     lowest = "above 0" if positive else "at least 0"
     if not (low <= high < math.inf and (low > 0 or (low == 0 and not positive))):
-        raise ValueError(f"{name} is {value!r}; low must be {lowest} and high finite and not below low")
+        raise ValueError(f"{name} is {quoted(value)}; low must be {lowest} and high finite and not below low")
     return low, high
 
 
@@ -338,18 +349,18 @@ def _checked_task_types(rows: Any) -> tuple[tuple[float, float, float], ...]:
     bound = "rows (input_bits, output_bits, workload_cycles), each finite and at least 0"
     try:
         checked = tuple((float(a), float(b), float(c)) for a, b, c in rows)
-    except (TypeError, ValueError):
-        raise ValueError(f"task_types is {rows!r}; it must hold {bound}") from None
+    except (OverflowError, TypeError, ValueError):
+        raise ValueError(f"task_types is {quoted(rows)}; it must hold {bound}") from None
     for row in checked:
         if not all(math.isfinite(value) and value >= 0 for value in row):
-            raise ValueError(f"task_types has the row {row!r}; it must hold {bound}")
+            raise ValueError(f"task_types has the row {quoted(row)}; it must hold {bound}")
     return checked
 
 
 def _checked_applications(given: Any) -> tuple[str | Application, ...]:
     if isinstance(given, str | Mapping | Application) or not isinstance(given, Sequence):
         raise ValueError(
-            f"applications is {given!r}; it must be a list of names, applications or dicts of their fields"
+            f"applications is {quoted(given)}; it must be a list of names, applications or dicts of their fields"
         )
     checked: list[str | Application] = []
     for one in given:
@@ -359,18 +370,20 @@ def _checked_applications(given: Any) -> tuple[str | Application, ...]:
             except TypeError as error:
                 if "tasks" in one:
                     raise ValueError(
-                        f"applications has the contents of a file ({one.get('name')!r}); give what load_application "
-                        "makes of it"
+                        f"applications has the contents of a file ({quoted(one.get('name'))}); give what "
+                        "load_application makes of it"
                     ) from None
-                name = one.get("name", "without a name")
-                raise ValueError(f"applications has a dict ({name!r}) that is not the fields of one: {error}") from None
+                name, reason = quoted(one.get("name", "without a name")), shortened(str(error))
+                raise ValueError(f"applications has a dict ({name}) that is not the fields of one: {reason}") from None
         elif isinstance(one, Application | str):
             if isinstance(one, str) and one not in APPLICATIONS:
                 hint = "; a file is read with load_application" if one.endswith(".json") else ""
-                raise ValueError(f"applications has {one!r}; the known ones are {', '.join(APPLICATIONS)}{hint}")
+                raise ValueError(f"applications has {quoted(one)}; the known ones are {', '.join(APPLICATIONS)}{hint}")
             checked.append(one)
         else:
-            raise ValueError(f"applications has {one!r}; it must hold names, applications or dicts of their fields")
+            raise ValueError(
+                f"applications has {quoted(one)}; it must hold names, applications or dicts of their fields"
+            )
     return tuple(checked)
 
 
@@ -454,6 +467,6 @@ def as_scenario(scenario: str | Mapping[str, Any] | Scenario) -> Scenario:
     if isinstance(scenario, Mapping):
         for key in scenario:
             if not isinstance(key, str):
-                raise ValueError(f"scenario has the key {key!r}; its keys must be names of fields")
+                raise ValueError(f"scenario has the key {quoted(key)}; its keys must be names of fields")
         return make_scenario(**scenario)
-    raise ValueError(f"scenario is {scenario!r}; it must be a preset's name, a dict with its name, or a Scenario")
+    raise ValueError(f"scenario is {quoted(scenario)}; it must be a preset's name, a dict with its name, or a Scenario")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.random import SeedSequence
+from collections.abc import Iterable
+
+from numpy.random import BitGenerator, Generator, RandomState, SeedSequence
+
+from offload_gym.checks import is_whole, quoted
 
 PURPOSES = ("test", "training", "validation")
 
@@ -17,8 +20,8 @@ def seed_for(purpose: str, seed: int, *further: int) -> SeedSequence:
         *further: numbers that tell several draws of one purpose apart.
     """
     if purpose not in PURPOSES:
-        raise ValueError(f"purpose is {purpose!r}; it must be one of {', '.join(PURPOSES)}")
-    check_seed(seed)
+        raise ValueError(f"purpose is {quoted(purpose)}; it must be one of {', '.join(PURPOSES)}")
+    _check_whole(seed, "a whole number")
     return SeedSequence(seed, spawn_key=(PURPOSES.index(purpose), *further))
 
 
@@ -26,11 +29,20 @@ def as_seed_sequence(seed: int | SeedSequence) -> SeedSequence:
     """A seed whose children may be drawn: a plain number is a stream of its own, apart from those of the purposes."""
     if isinstance(seed, SeedSequence):
         return seed
-    check_seed(seed)
+    _check_whole(seed, "a whole number or a SeedSequence")
     return SeedSequence(int(seed), spawn_key=(len(PURPOSES),))
 
 
 def check_seed(seed: object) -> None:
-    """ValueError where a whole number is given as a seed and is negative."""
-    if isinstance(seed, int | np.integer) and seed < 0:
-        raise ValueError(f"seed is {seed}; it must be at least 0")
+    """ValueError where a seed is something that ``numpy.random.default_rng`` does not take."""
+    if seed is None or isinstance(seed, SeedSequence | Generator | BitGenerator | RandomState):
+        return
+    for part in seed if isinstance(seed, Iterable) and not isinstance(seed, str | bytes) else (seed,):
+        _check_whole(part, "a whole number, several of them, a SeedSequence or a Generator")
+
+
+def _check_whole(seed: object, wanted: str) -> None:
+    if not is_whole(seed):
+        raise ValueError(f"seed is {quoted(seed)}; it must be {wanted}")
+    if seed < 0:  # type: ignore[operator]
+        raise ValueError(f"seed is {quoted(seed)}; it must be at least 0")

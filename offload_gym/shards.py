@@ -18,6 +18,7 @@ from typing import Any
 
 from numpy.random import SeedSequence
 
+from offload_gym.checks import as_path, check_flag
 from offload_gym.demonstrations import (
     Demonstrations,
     generate_demonstrations,
@@ -87,6 +88,7 @@ def generate_shards(
         check_count(name, value)
     if num_jobs is not None:
         check_count("num_jobs", num_jobs)
+    check_flag("progress", progress)
     base = as_seed_sequence(seed)
     labelling: dict[str, Any] = {
         "objective": objective,
@@ -100,7 +102,7 @@ def generate_shards(
     # that the processes of this machine find them.
     draw(num_instances=1, seed=0)
 
-    folder = Path(folder).resolve()
+    folder = as_path(folder).resolve()
     settings = {
         "labels": LABELS,
         "scenario": scenario.to_dict(),
@@ -133,14 +135,20 @@ def load_shards(folder: str | Path) -> Iterator[Demonstrations]:
     Raises:
         ValueError: the folder is something else, or some of its shards are missing.
     """
-    folder = Path(folder)
+    folder = as_path(folder)
     try:
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-        paths = _paths(folder, settings["num_instances"], settings["shard_size"])
-    except (OSError, ValueError, TypeError, KeyError):
+        sizes = settings["num_instances"], settings["shard_size"]
+        for size in sizes:
+            check_count("a size", size)
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         raise ValueError(f"{folder} has no {SETTINGS} of generate_shards") from None
-    if missing := _missing(folder, paths):
-        raise ValueError(f"{folder} has {len(paths) - len(missing)} of {len(paths)} shards; generate_shards goes on")
+    count, there, paths = -(-sizes[0] // sizes[1]), len(list(folder.glob(SHARDS))), []
+    if there >= count:  # else a damaged file may ask for more paths than memory holds
+        paths = _paths(folder, *sizes)
+        there = count - len(_missing(folder, paths))
+    if there < count:
+        raise ValueError(f"{folder} has {there} of {count} shards; generate_shards goes on")
     return map(load_demonstrations, paths)
 
 

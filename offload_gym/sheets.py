@@ -6,6 +6,8 @@ import csv
 import io
 import re
 
+from offload_gym.checks import shortened
+
 
 def separator_of(text: str) -> str:
     """The separator of a sheet's cells, by its first row: a comma, a semicolon or a tab.
@@ -28,13 +30,13 @@ def rows_of(text: str, source: str) -> list[tuple[int, list[str]]]:
     Raises:
         ValueError: a quotation mark is never closed, or a cell is longer than the csv module reads.
     """
-    said = re.match(r"sep=([,;\t])\r?\n", text)
+    said = re.match(r'"?sep=([,;\t|])"?[,;\t]*\r?\n', text)
     separator, skipped = (said[1], said.end()) if said else (separator_of(text), 0)
     try:
         # strict: a quotation mark that is never closed is an error.
         lines = list(csv.reader(io.StringIO(text[skipped:], newline=""), delimiter=separator, strict=True))
     except csv.Error as error:
-        raise ValueError(f"{source} is not CSV: {error}") from None
+        raise ValueError(f"{source} is not CSV: {shortened(str(error))}") from None
     return [(i, [cell.strip() for cell in line]) for i, line in enumerate(lines, start=2 if said else 1)]
 
 
@@ -45,8 +47,3 @@ def number_of(cell: str, decimal_comma: bool = False) -> float:
     if "_" in cell:  # Python reads 1_000 as a number
         raise ValueError(cell)
     return float(cell)
-
-
-def shortened(text: str) -> str:
-    """A cell, or a row, as a message shows it."""
-    return repr(text if len(text) <= 60 else f"{text[:60]}...")

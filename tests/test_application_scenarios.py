@@ -232,7 +232,7 @@ def test_a_network_decides_padded_graphs_as_its_torch_form_does(form):
 def test_a_network_for_independent_tasks_refuses_dependent_ones():
     scenario = make_scenario("dag", num_edges=1)
     network = to_runtime(TaskNetwork("sequential", scenario.cores, (4,), (4,)))
-    with pytest.raises(ValueError, match=r"have up to \d+ dependencies; this network or observation"):
+    with pytest.raises(ValueError, match=r"have up to \d+ dependencies; this network is for"):
         NetworkPolicy(network).decide(sample_instances(scenario, 2))
 
 

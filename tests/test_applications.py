@@ -385,7 +385,10 @@ def test_a_missing_package_is_said_in_one_sentence(missing, call, hint):
         ({"tasks": [{"name": [1], "workload_cycles": 1}]}, r"the name of a task is \[1\]; it must be a string"),
         ({"edges": [{"from": [1], "to": "a"}]}, r"the edge \[1\] -> 'a' names \[1\], which is not a task"),
         ({"edges": [{"from": "a", "to": {}}]}, "names {}, which is not a task"),
-        ({"tasks": [{"name": "a", "workload_cycles": 10**400}]}, "workload_cycles of task 'a' has 401 digits"),
+        (
+            {"tasks": [{"name": "a", "workload_cycles": 10**400}]},
+            "workload_cycles of task 'a' is a whole number of 401",
+        ),
     ],
 )
 def test_odd_values_in_a_file_give_one_sentence(tmp_path, change, sentence):
@@ -402,7 +405,7 @@ def test_files_that_cannot_be_read_give_one_sentence(tmp_path):
         with pytest.raises(ValueError, match=str(tmp_path)):
             load_application(tmp_path / name)
     for name in ("missing.dot", ".", "binary.json"):
-        with pytest.raises(ValueError, match="cannot be read"):
+        with pytest.raises(ValueError, match=r"cannot be read|is a text in UTF-16"):
             Application.from_dot(tmp_path / name)
 
 

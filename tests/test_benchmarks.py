@@ -321,7 +321,7 @@ def test_a_scenario_from_a_file_is_trained_for_and_compared(tmp_path, capsys):
     assert main([*compare, "--scenario", str(tmp_path / "fields.json")]) == 0
     assert "left out sequential-teacher: it was trained for the scenario 'default, random'" in capsys.readouterr().out
     for text, sentence in (
-        ("[1]", "it must hold an application or fields"),
+        ("[1]", "is [1]; it must be an application (name, tasks, edges) or a scenario"),
         ("{", "is not JSON"),
         (None, "cannot be read"),
     ):

@@ -163,6 +163,20 @@ def test_a_scenario_is_drawn_from_and_decided_as_in_python(tmp_path, monkeypatch
     assert "% above the optimum" in said
 
 
+@pytest.mark.parametrize("first", ["sep=;", "SEP", '"sep=;"', "sep=;;;"])
+def test_a_sheet_may_say_its_separator_as_excel_does(first, sheets, capsys):
+    if first == "SEP":
+        first = "sep=,"
+        Path("tasks.csv").write_text(f"{first}\n{TASKS}")
+    else:
+        Path("tasks.csv").write_text(f"{first}\r\n{TASKS.replace(',', ';')}", newline="")
+    assert main(["solve", *sheets]) == 0
+    assert "makespan 470.00 ms, optimal" in capsys.readouterr().out
+    Path("tasks.csv").write_text(f"sep=;\n{TASKS.replace(',', ';').replace('0.2e9', 'abc')}")
+    assert main(["solve", *sheets]) == 2
+    assert "tasks.csv, row 4: workload_cycles is 'abc'" in capsys.readouterr().err
+
+
 def changed(text, old, new):
     assert old in text
     return text.replace(old, new, 1)
@@ -182,6 +196,12 @@ def changed(text, old, new):
         ((TASKS, ""), None, "tasks.csv is empty"),
         (None, ("uplink_bps", "uplink_mbps"), "where uplink_bps is expected, in bits a second (a Mbit/s is 1e6)"),
         (None, ("backlog_s", "backlog_ms"), "where backlog_s is expected, in seconds (a ms is 0.001)"),
+        (
+            None,
+            ("10e9,2,0,", "10e9,1000000,0,"),
+            "row 4: cores is 1000000.0; it must be a whole number from 1 to 10,000",
+        ),
+        (None, ("10e9,2,0,", "10e9,nan,0,"), "locations.csv, row 4: cores is nan; it must be a whole number from 1 to"),
         (None, ("20e6,inf", "20e6,"), "locations.csv, row 3: wired_bps is ''; it must be a number"),
         (
             None,
@@ -217,6 +237,18 @@ def test_mistakes_in_sheets(sheets, capsys, tasks, locations, sentence):
         (b'{"num_tasks": 2}', ["--locations", "x.csv"], "given is not a sheet of tasks"),
         (b'{"num_tasks": 2}', ["--num-instances", "0"], "num_instances is 0; it must be a whole number, at least 1"),
         (b'{"input_kb": [3], "cpu_hz": [1]}', [], "has the field 'input_kb' where input_bits is expected"),
+        (
+            b'{"name": "w", "workflow": {}}',
+            [],
+            "given has the keys 'name', 'workflow'; it must be an application (name",
+        ),
+        (b'{"name": "g", "nodes": [], "edges": []}', [], "a scenario (a preset's name, and fields such as num_tasks)"),
+        (b'{"name": [], "links": 3}', [], "or instances (input_bits, cpu_hz and the other fields)"),
+        (b'{"name": "x", "num_taks": 3}', [], "given: scenario is 'x'; the presets are default"),
+        (b'{"name": "default", "cpu_hz": [1]}', [], "given: a scenario has no field 'cpu_hz'"),
+        (b'{"name": "x", "cpu_hz": [1]}', [], "given has no field input_bits; it must have"),
+        (b'{"name": "a", "tasks": {"b": 1}}', [], "given: tasks is {'b': 1}; it must be a list"),
+        (b'{"name": "a", "tasks": ' + b"[" * 200 + b"]" * 200 + b"}", [], "given: tasks[0] is [[[["),
         (b'{"name": "default"}', ["--seed", "-1"], "seed is -1; it must be at least 0"),
         (b'{"name": "default"}', ["--csv", "given"], "given: File exists"),
     ],
@@ -236,7 +268,9 @@ def test_mistakes_in_values_of_json(hand_case, tmp_path, capsys):
     path = tmp_path / "one.json"
     for change, sentence in (
         ({"cpu_hz": [1e9, "fast", 1e10]}, "cpu_hz holds 'fast'; it must hold numbers"),
-        ({"cores": [1, 0, 2]}, "cores[0, 1] is 0.0; it must be a whole number, at least 1"),
+        ({"cpu_hz": [1e9, 10**400, 1e10]}, "cpu_hz holds a whole number of 401 digits; it must be finite"),
+        ({"cores": [1, 2, 10**6]}, "cores[0, 2] is 1000000.0; it must be a whole number from 1 to 10,000"),
+        ({"cores": [1, 0, 2]}, "cores[0, 1] is 0.0; it must be a whole number from 1 to 10,000"),
         ({"edges": 5}, "edges is 5; it must be a list of pairs"),
         ({"edges": [[1, 0]], "edge_bits": [1.0]}, "a parent must come before its child"),
         ({"output_bits": [1.0]}, "output_bits has the shape (1, 1); it must be (1, 3)"),
@@ -353,7 +387,7 @@ def test_a_warning_is_one_line(monkeypatch, capsys):
         warnings.simplefilter("always")
         assert main(["decide", "-", "--policy", "student", "--num-instances", "2"]) == 0
     said = capsys.readouterr().err
-    assert said == "warning: the policy was trained on instances of 8 tasks; with 3 it may decide worse\n"
+    assert said == "warning: the policy student was trained on instances of 8 tasks; with 3 it may decide worse\n"
 
 
 def run(*arguments, **options):
@@ -373,6 +407,26 @@ def test_a_reader_that_leaves_is_no_mistake():
     program = f"{sys.executable} -m offload_gym --help | true; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, timeout=120)
     assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_an_output_that_is_not_utf_8(encoding, monkeypatch, capsys):
+    """The backlogs are drawn by another character there, and the names of instances lose what it does not have."""
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["solve", "default"]) == 0
+    in_utf_8 = capsys.readouterr().out
+    assert "|░" in in_utf_8
+    done = run("solve", "default", env={**os.environ, "PYTHONIOENCODING": encoding})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == in_utf_8.replace("░", ":")
+    instances = sample_instances("default", 2)
+    rows = [{"instance": name, "fields": fields_of(instances, b)} for b, name in enumerate(("müde", "日"))]
+    say(monkeypatch, json.dumps(rows))
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding=encoding))
+    assert main(["decide", "-", "--policy", "cloud"]) == 0
+    lines = written.getvalue().decode(encoding).splitlines()
+    assert [line.split()[0] for line in lines[1:3]] == ["müde" if encoding == "latin-1" else "m?de", "?"]
 
 
 def test_who_waits_for_a_search_is_told_what_ends_it(monkeypatch, capsys):

@@ -127,7 +127,7 @@ def test_same_seed_same_demonstrations_on_any_number_of_threads():
 @pytest.mark.parametrize("field", ["explored_share", "exploration_rate"])
 @pytest.mark.parametrize("value", [-0.1, 1.1, np.nan])
 def test_shares_out_of_bounds(field, value):
-    with pytest.raises(ValueError, match=rf"^{field} is {value}; it must be from 0 to 1$"):
+    with pytest.raises(ValueError, match=rf"^{field} is {value}; it must be a number from 0 to 1$"):
         generate_demonstrations("default", 2, 0, **{field: value})
 
 

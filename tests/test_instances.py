@@ -20,7 +20,7 @@ BAD_VALUES = [
     ),
     *((field, value, "finite and above 0") for field in SPEEDS for value in (0.0, -1.0, "nan", "inf")),
     *(("wired_bps", value, "above 0") for value in (0.0, -1.0, "nan")),
-    *(("cores", value, "whole number, at least 1") for value in (0.0, 1.5, -1.0, "nan", "inf")),
+    *(("cores", value, "whole number from 1 to 10,000") for value in (0.0, 1.5, -1.0, 10_001.0, "nan", "inf")),
 ]
 
 

@@ -17,9 +17,10 @@ from safetensors.numpy import save, save_file
 
 import offload_gym
 from agents.networks import TaskNetwork, save_policy, to_runtime
+from offload_gym.checks import quoted
 from offload_gym.networks.independent_kernel import NOT_TRIED, make_plan, run_layers, unpack_plan
 from offload_gym.networks.policy import CHUNK, NetworkPolicy
-from offload_gym.networks.policy_file import Network, load_network, metadata_of, read_safetensors
+from offload_gym.networks.policy_file import Network, load_network, metadata_of, network_bytes, read_safetensors
 from offload_gym.networks.trained_range import Bounds, TrainedRange
 from offload_gym.observation import epoch_observations, row_size, state_size
 from offload_gym.scenario import described
@@ -234,7 +235,7 @@ def test_a_malformed_field_is_named_with_its_value(name, text, tmp_path):
     rewritten(path, **{name: text})
     with pytest.raises(ValueError, match="must be") as error:
         load_network(path)
-    start = f"{path} has the {name} {text[:100]!r}; it must be "
+    start = f"{path} has the {name} {quoted(text)}; it must be "
     assert str(error.value).startswith(start)
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < len(start) + 60
@@ -497,3 +498,23 @@ def test_what_is_no_network_and_no_choice_is_named():
 
 def test_a_policy_for_the_cost_keeps_nothing():
     assert not NetworkPolicy(random_network(objective="cost")).keep_best
+
+
+def test_equal_networks_give_the_same_bytes(tmp_path):
+    network = random_network(**TRAINING, metadata={"b": "ü", "a": "1", "z": ""})
+    path = tmp_path / "a.policy"
+    data = network_bytes(network)
+    path.write_bytes(data)
+    # Whatever order its metadata were made in, and as read back; each process would shuffle a set of its own.
+    assert network_bytes(network._replace(metadata=dict(reversed(network.metadata.items())))) == data
+    assert network_bytes(load_network(path)._replace(metadata=network.metadata)) == data
+    (header_size,) = struct.unpack("<Q", data[:8])
+    assert header_size % 8 == 0  # the arrays are aligned
+    with safe_open(path, "np") as file:  # the format's own library
+        assert file.metadata() == metadata_of(network)
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    for part, layers in (("encoder", network.encoder), ("head", network.head)):
+        for i, (weight, bias) in enumerate(layers):
+            np.testing.assert_array_equal(tensors.pop(f"{part}.{i}.weight"), weight.astype(np.float32))
+            np.testing.assert_array_equal(tensors.pop(f"{part}.{i}.bias"), bias.astype(np.float32))
+    assert not tensors

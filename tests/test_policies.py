@@ -1,6 +1,11 @@
 import json
+import os
 import pickle
 import struct
+import subprocess
+import sys
+import zipfile
+from copy import deepcopy
 from pathlib import Path
 
 import gymnasium as gym
@@ -11,7 +16,7 @@ import pytest
 import offload_gym
 from offload_gym.networks.policy import NetworkPolicy
 from offload_gym.networks.policy_file import load_network
-from offload_gym.policies import SHIPPED, SHIPPED_PRESETS
+from offload_gym.policies import SHIPPED, SHIPPED_PRESETS, FunctionPolicy
 from offload_gym.solvers.beam import beam_search
 from offload_gym.solvers.greedy import greedy
 from offload_gym.solvers.local_search import MOVES, local_search
@@ -347,3 +352,53 @@ def test_the_name_of_a_policy_is_a_base_and_what_stands_behind_it():
     ):
         with pytest.raises(ValueError, match=message):
             offload_gym.make_policy(name)
+
+
+@pytest.mark.filterwarnings("ignore:the policy .*was trained on")
+@pytest.mark.parametrize("copied", [lambda policy: pickle.loads(pickle.dumps(policy)), deepcopy])
+@pytest.mark.parametrize("name", [*offload_gym.POLICY_NAMES, "beam-2+swap"])
+def test_every_built_in_policy_can_be_sent_to_another_process(name, copied):
+    instances = sample(num_instances=5)
+    policy = offload_gym.make_policy(name, seed=3)
+    policy.decide(instances)  # the random policy's numbers go on where they are
+    other = copied(policy)
+    np.testing.assert_array_equal(other.decide(instances), policy.decide(instances))
+    assert getattr(other, "name", None) == getattr(policy, "name", None)
+
+
+def test_a_policy_of_ones_own_function_can_be_sent_where_the_function_can():
+    policy = pickle.loads(pickle.dumps(FunctionPolicy(greedy)))
+    np.testing.assert_array_equal(policy.decide(sample()), greedy(sample()))
+
+
+def test_a_warning_says_which_policy_it_is_about(tmp_path):
+    weights = Path(offload_gym.__file__).parent / "weights" / "default-small-student.safetensors"
+    (tmp_path / "mine.v2.safetensors").write_bytes(weights.read_bytes())
+    for policy, name in (
+        (offload_gym.make_policy("small-student"), "the policy small-student"),
+        (offload_gym.make_policy("small-student+swap"), r"the policy small-student\+swap"),
+        (offload_gym.load_policy(tmp_path / "mine.v2.safetensors"), r"the policy mine\.v2"),
+        (offload_gym.load_policy(str(weights), "flip"), r"the policy default-small-student\+flip"),
+        (NetworkPolicy(load_network(weights)), "the policy"),
+    ):
+        with pytest.warns(UserWarning, match=f"^{name} was trained on instances of 8 tasks; with 6 it may decide wors"):
+            policy.decide(sample())
+
+
+def test_the_shipped_networks_are_read_from_a_zip_archive(tmp_path):
+    root = Path(offload_gym.__file__).parents[1]
+    with zipfile.ZipFile(tmp_path / "packed.zip", "w") as archive:
+        for path in (root / "offload_gym").rglob("*"):
+            if path.suffix in (".py", ".safetensors"):
+                archive.write(path, path.relative_to(root))
+    program = (
+        "import offload_gym\n"
+        "assert 'packed.zip' in offload_gym.__file__\n"
+        "policy = offload_gym.make_policy('student+roll-out')\n"
+        "print(policy.name, policy.num_parameters)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "packed.zip"), "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.stderr == ""
+    assert done.stdout == f"student+roll-out {offload_gym.make_policy('student').num_parameters}\n"

@@ -84,7 +84,7 @@ def instance_at(mbps, ms, num_tasks):
 
 
 @pytest.mark.parametrize(("mbps", "ms", "num_tasks"), [(16, 100, 8), (4, 600, 8), (80, 0, 12), (6.5, 300, 2)])
-@pytest.mark.filterwarnings("ignore:the policy was trained on")
+@pytest.mark.filterwarnings("ignore:the policy .*was trained on")
 def test_a_grid_point_is_what_the_kernel_says(written, mbps, ms, num_tasks):
     grid = data_of(written.read_text(encoding="utf-8"))["explorer"]
     place = [grid[axis].index(value) for axis, value in
@@ -283,7 +283,7 @@ def test_the_page_fits_and_can_be_read(browser, written, width, scheme):
 
 
 @pytest.mark.browser
-@pytest.mark.filterwarnings("ignore:the policy was trained on")
+@pytest.mark.filterwarnings("ignore:the policy .*was trained on")
 def test_sliders_show_the_schedules_of_the_kernel(browser, written):
     shown(browser, written)
     before = texts(browser, "#schedules .value, #schedules rect.bar")

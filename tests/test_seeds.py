@@ -26,3 +26,8 @@ def test_bad_seeds_and_purposes_are_refused():
         as_seed_sequence(-1)
     with pytest.raises(ValueError, match="purpose is 'exam'; it must be one of test, training, validation"):
         seed_for("exam", 1)
+    for seed in (1.5, "1", True, None, [1]):
+        with pytest.raises(ValueError, match=r"^seed is .*; it must be a whole number or a SeedSequence$"):
+            as_seed_sequence(seed)
+        with pytest.raises(ValueError, match=r"^seed is .*; it must be a whole number$"):
+            seed_for("test", seed)

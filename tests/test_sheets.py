@@ -1,6 +1,6 @@
 import pytest
 
-from offload_gym.sheets import number_of, rows_of, separator_of, shortened
+from offload_gym.sheets import number_of, rows_of, separator_of
 
 
 @pytest.mark.parametrize(
@@ -21,10 +21,8 @@ def test_rows_have_their_numbers_and_cells_without_spaces():
         rows_of('a,"b', "x")
 
 
-def test_numbers_and_what_messages_show():
+def test_numbers():
     assert (number_of("1.5"), number_of("1,5", decimal_comma=True), number_of("1e3")) == (1.5, 1.5, 1000)
     for cell, comma in (("1,5", False), ("1.000,5", True), ("1,000,000", True), ("1_000", False), ("", True)):
         with pytest.raises(ValueError):  # noqa: PT011
             number_of(cell, comma)
-    assert shortened("abc") == "'abc'"
-    assert len(shortened("x" * 1000)) == 65

@@ -1,7 +1,10 @@
 import itertools
+import os
+import threading
 import time
 
 import naive
+import numba
 import numpy as np
 import pytest
 
@@ -9,6 +12,7 @@ from offload_gym import OBJECTIVES, Instances, latency, make_policy, sample_inst
 from offload_gym.solvers.beam import beam_search
 from offload_gym.solvers.greedy import greedy
 from offload_gym.solvers.local_search import local_search
+from offload_gym.solvers.parallel import for_each_chunk, num_cores
 
 # (num_tasks, num_edges, num_instances): small enough for brute force in plain Python.
 SIZES = [
@@ -271,3 +275,24 @@ def test_batches_are_decided_by_several_threads_as_one_by_one(draw):
         np.testing.assert_array_equal(make_policy("exact").decide(one)[0], together[1][b])
     for threads in (1, 3):
         np.testing.assert_array_equal(local_search(instances, start, num_threads=threads), together[0])
+
+
+def test_threads_are_as_many_as_the_cores_that_the_process_may_use(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {2, 5, 9}, raising=False)  # such as taskset -c 2,5,9
+    monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", 16)
+    assert num_cores() == 3
+    monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", 2)
+    assert num_cores() == 2
+    used = set()
+    both = threading.Barrier(2, timeout=10)  # broken where one thread alone works
+
+    def work(rows):
+        both.wait()
+        used.add(threading.get_ident())
+
+    for_each_chunk(work, 4, None, 1)
+    assert len(used) == 2
+    monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", 64)
+    monkeypatch.delattr(os, "sched_getaffinity")  # Linux alone has it
+    assert num_cores() == 64

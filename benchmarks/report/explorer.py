@@ -97,5 +97,5 @@ def encoded(latency_s: float, gap: float, drawn: Schedule) -> list[int]:
 def _decisions(policies: dict[str, Policy], batch: Instances) -> dict[str, np.ndarray]:
     with warnings.catch_warnings():
         # The student is also shown where it was not trained; the page says so.
-        warnings.filterwarnings("ignore", "the policy was trained on")
+        warnings.filterwarnings("ignore", "the policy .*was trained on")
         return {name: policy.decide(batch) for name, policy in policies.items()}

@@ -20,7 +20,8 @@ from numpy.typing import ArrayLike
 from offload_gym.applications.attributes import Rename, checked_rename, read_attributes
 from offload_gym.applications.dot import read_dot
 from offload_gym.applications.task_graph import Edge, Task, arranged, check_task_names, task_of
-from offload_gym.files import replacing
+from offload_gym.checks import quoted, shortened
+from offload_gym.files import read_text, replacing
 from offload_gym.instances import TASK_FIELDS, check_count
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Application:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
-            raise ValueError(f"name is {self.name!r}; it must be a string")
+            raise ValueError(f"name is {quoted(self.name)}; it must be a string")
         fields = {name: _floats(name, getattr(self, name)) for name in (*TASK_FIELDS, "edge_bits")}
         n = len(fields["workload_cycles"])
         if n == 0:
@@ -67,7 +68,7 @@ class Application:
             if len(fields[name]) != n:
                 raise ValueError(f"{name} has {len(fields[name])} numbers; it must have {n}, as workload_cycles has")
         if isinstance(self.task_names, str) or not isinstance(self.task_names, Iterable):
-            raise ValueError(f"task_names is {self.task_names!r}; it must hold one name for each task")
+            raise ValueError(f"task_names is {quoted(self.task_names)}; it must hold one name for each task")
         task_names = tuple(self.task_names) or tuple(str(i) for i in range(n))
         if len(task_names) != n:
             raise ValueError(f"task_names has {len(task_names)} names; it must have {n}, one for each task")
@@ -103,7 +104,7 @@ class Application:
         tasks, edges = data["tasks"], data.get("edges", [])
         for key, rows in (("tasks", tasks), ("edges", edges)):
             if not isinstance(rows, list):
-                raise ValueError(f"{key} is {rows!r}; it must be a list")
+                raise ValueError(f"{key} is {quoted(rows)}; it must be a list")
         for i, task in enumerate(tasks):
             _check_keys(f"tasks[{i}]", task, needed=("name", "workload_cycles"), optional=("input_bits", "output_bits"))
         for i, edge in enumerate(edges):
@@ -309,13 +310,11 @@ def load_application(path: str | Path) -> Application:
         ValueError: the file is not JSON, a key is unknown or missing, tasks depend on each other in a cycle, or a value
             is out of its bounds.
     """
-    path = Path(path)
+    text = read_text(path)
     try:
-        data = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        data = json.loads(text)
     except (RecursionError, ValueError) as error:
-        raise ValueError(f"{path}: it is not JSON: {error}") from None
+        raise ValueError(f"{path}: it is not JSON: {shortened(str(error))}") from None
     return application_from(data, path)
 
 
@@ -329,6 +328,8 @@ def application_from(data: Any, source: str | Path) -> Application:
 
 def save_application(path: str | Path, application: Application) -> None:
     """Write an application as JSON, whole or not at all; ``load_application`` gives an equal one."""
+    if not isinstance(application, Application):
+        raise ValueError(f"application is {quoted(application)}; it must be an Application")
     tasks = [
         {"name": task_name} | {field: getattr(application, field)[i] for field in reversed(TASK_FIELDS)}
         for i, task_name in enumerate(application.task_names)
@@ -349,11 +350,12 @@ def numbered(name: str, tasks: Sequence[Task], edges: Sequence[Edge]) -> Applica
 
 
 def _check_keys(where: str, data: Any, needed: Sequence[str], optional: Sequence[str]) -> None:
+    known = ", ".join((*needed, *optional))
     if not isinstance(data, dict):
-        raise ValueError(f"{where} is {data!r}; it must be an object with the keys {', '.join((*needed, *optional))}")
+        raise ValueError(f"{where} is {quoted(data)}; it must be an object with the keys {known}")
     for key in data:
         if key not in needed and key not in optional:
-            raise ValueError(f"{where} has the unknown key {key!r}; its keys are {', '.join((*needed, *optional))}")
+            raise ValueError(f"{where} has the unknown key {quoted(key)}; its keys are {known}")
     for key in needed:
         if key not in data:
             raise ValueError(f"{where} has no {key!r}")
@@ -364,7 +366,7 @@ def _checked_edges(edges: Any, task_names: Sequence[str]) -> tuple[tuple[int, in
     try:
         pairs = tuple((operator.index(parent), operator.index(child)) for parent, child in edges)
     except (TypeError, ValueError):
-        raise ValueError(f"edges is {edges!r}; it must hold pairs (parent, child) of task numbers") from None
+        raise ValueError(f"edges is {quoted(edges)}; it must hold pairs (parent, child) of task numbers") from None
     seen = set()
     for parent, child in pairs:
         for end in (parent, child):
@@ -402,8 +404,8 @@ def _edge_label(parent: int, child: int, task_names: Sequence[str]) -> str:
 def _floats(name: str, values: ArrayLike) -> tuple[float, ...]:
     try:
         array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be an array of numbers, but {error}") from None
+    except (OverflowError, TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be an array of numbers, but {shortened(str(error))}") from None
     if array.ndim != 1:
         raise ValueError(f"{name} has the shape {array.shape}; it must be one number after the other")
     return tuple(array.tolist())

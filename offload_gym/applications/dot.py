@@ -10,6 +10,7 @@ from typing import Any
 from offload_gym.applications.attributes import Rename, checked_rename, read_attributes
 from offload_gym.applications.dot_language import Graph, parse
 from offload_gym.applications.task_graph import Edge, Task, task_of
+from offload_gym.files import read_text
 from offload_gym.instances import TASK_FIELDS
 
 BITS_PER_BYTE = 8
@@ -35,10 +36,7 @@ def read_dot(
     if cycles_per_flop is not None and cycles_per_byte is not None:
         raise ValueError("cycles_per_flop and cycles_per_byte are both given; a size is one or the other")
     names = checked_rename(rename, (*TASK_FIELDS, *OWN_EDGE, *DAGGEN_EDGE, "expect_size"))
-    try:
-        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte order mark
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    text = read_text(path)
     if "NODE_COUNT" in text and "digraph" not in text:
         raise ValueError(f"{path} is in daggen's own format; write it with daggen --dot")
     try:

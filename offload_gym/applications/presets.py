@@ -15,6 +15,7 @@ from offload_gym.applications.application import Application, numbered
 from offload_gym.applications.cnns import CNN_NAMES, TENSOR_BITS_PER_ELEMENT, cnn_layers, cnn_task
 from offload_gym.applications.random_graphs import num_graph_uniforms, random_edges
 from offload_gym.applications.task_graph import Edge, Task, check_number
+from offload_gym.checks import quoted
 from offload_gym.instances import check_count
 from offload_gym.seeds import check_seed
 
@@ -62,7 +63,7 @@ def random_application(
         check_number(name, value)
         if not (0.0 <= value <= high and math.isfinite(value)):
             bound = "finite and at least 0" if high == math.inf else "from 0 to 1"
-            raise ValueError(f"{name} is {value!r}; it must be {bound}")
+            raise ValueError(f"{name} is {quoted(value)}; it must be {bound}")
     rng = np.random.default_rng(seed)
     has_edge = np.empty((num_tasks, num_tasks), dtype=np.bool_)
     random_edges(rng.random(num_graph_uniforms(num_tasks)), float(fat), float(density), int(jump), has_edge)
@@ -280,7 +281,7 @@ def application_named(name: str, num_tasks: int) -> Application:
         ValueError: no preset has that name, or the preset cannot have so many tasks.
     """
     if not isinstance(name, str) or name not in APPLICATIONS:
-        raise ValueError(f"application is {name!r}; the presets are {', '.join(APPLICATIONS)}")
+        raise ValueError(f"application is {quoted(name)}; the presets are {', '.join(APPLICATIONS)}")
     return APPLICATIONS[name](num_tasks)
 
 
@@ -289,7 +290,7 @@ def _drawn(name: str, bounds: Any, u: NDArray[np.float64]) -> NDArray[np.float64
     try:
         low, high = (float(bound) for bound in bounds)
     except (TypeError, ValueError):
-        raise ValueError(f"{name} is {bounds!r}; it must be a pair (low, high)") from None
+        raise ValueError(f"{name} is {quoted(bounds)}; it must be a pair (low, high)") from None
     if not 0 <= low <= high < math.inf:
-        raise ValueError(f"{name} is {bounds!r}; low must be at least 0 and high finite and not below low")
+        raise ValueError(f"{name} is {quoted(bounds)}; low must be at least 0 and high finite and not below low")
     return low + u * (high - low)

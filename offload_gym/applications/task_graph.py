@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from offload_gym.checks import quoted
 from offload_gym.instances import TASK_FIELDS
 
 
@@ -52,7 +53,7 @@ def arranged(tasks: Sequence[Task], edges: Sequence[Edge]) -> dict[str, Any]:
     for parent, child, bits in edges:
         for end in (parent, child):
             if not isinstance(end, str) or end not in names:
-                raise ValueError(f"the edge {parent!r} -> {child!r} names {end!r}, which is not a task")
+                raise ValueError(f"the edge {parent!r} -> {child!r} names {quoted(end)}, which is not a task")
         check_number(f"bits of the edge {parent!r} -> {child!r}", bits)
     tasks, edges = with_transfers(tasks, edges)
     order = _topological(tasks, edges)
@@ -143,7 +144,7 @@ def check_task_names(names: Iterable[Any]) -> None:
     """ValueError where a name is not a string, or two are the same."""
     for name in names:
         if not isinstance(name, str):
-            raise ValueError(f"the name of a task is {name!r}; it must be a string")
+            raise ValueError(f"the name of a task is {quoted(name)}; it must be a string")
     for name, count in Counter(names).items():
         if count > 1:
             raise ValueError(f"{count} tasks have the name {name!r}; the names of tasks must differ")
@@ -152,6 +153,6 @@ def check_task_names(names: Iterable[Any]) -> None:
 def check_number(label: str, value: Any) -> None:
     """ValueError where ``value`` is not a number that a float can hold."""
     if not isinstance(value, int | float | np.integer | np.floating) or isinstance(value, bool):
-        raise ValueError(f"{label} is {value!r}; it must be a number")
-    if isinstance(value, int) and value > sys.float_info.max:
-        raise ValueError(f"{label} has {len(str(value))} digits; it must be finite")
+        raise ValueError(f"{label} is {quoted(value)}; it must be a number")
+    if isinstance(value, int) and abs(value) > sys.float_info.max:
+        raise ValueError(f"{label} is {quoted(value)}; it must be finite")

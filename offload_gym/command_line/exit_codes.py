@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 import warnings
 from collections.abc import Callable
 from typing import Any
+
+from offload_gym.envs.rendering import BACKLOG_SYMBOL
 
 MISTAKES = (ValueError, OSError, ImportError, MemoryError, OverflowError)
 
@@ -15,8 +18,11 @@ def exit_code_of(command: Callable[[], object], interrupted: str = "interrupted"
     """Run a command: 0 where it succeeds, 2 with a sentence on a user's mistake, 130 where it is interrupted.
 
     An interrupt that says something itself is told in its own words. A reader that has left (``| head``) is not a
-    mistake.
+    mistake, and an output in another encoding than UTF-8 is none either.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors=_SIMPLER)
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _tell
@@ -35,6 +41,19 @@ def exit_code_of(command: Callable[[], object], interrupted: str = "interrupted"
         print(f"error: {sentence(error)}", file=sys.stderr)
         return 2
     return 0
+
+
+_SIMPLER = "offload_gym.simpler"  # name of the handler below
+
+
+def _simpler(error: UnicodeError) -> tuple[str, int]:
+    """What is printed of characters that the output's encoding does not have."""
+    assert isinstance(error, UnicodeEncodeError)
+    text = error.object[error.start : error.end]
+    return "".join(":" if character == BACKLOG_SYMBOL else "?" for character in text), error.end
+
+
+codecs.register_error(_SIMPLER, _simpler)
 
 
 def sentence(error: BaseException) -> str:

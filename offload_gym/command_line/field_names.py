@@ -7,6 +7,7 @@ import inspect
 import re
 from collections.abc import Iterable, Sequence
 
+from offload_gym.checks import quoted
 from offload_gym.instances import Instances
 
 _PARAMETERS = inspect.signature(Instances).parameters.values()
@@ -46,11 +47,11 @@ def check_names(
         if meant is not None:
             unit = UNITS.get(meant.rpartition("_")[2])
             hint = f", in {unit}" if unit and "_" in meant else ""
-            raise ValueError(f"{source} has the {what} {name!r} where {meant} is expected{hint}")
+            raise ValueError(f"{source} has the {what} {quoted(name)} where {meant} is expected{hint}")
     if missing:
         raise ValueError(f"{source} has no {what} {missing[0]}; it must have {', '.join(required)}")
     if unknown:
-        raise ValueError(f"{source} has the unknown {what} {unknown[0]!r}; it may have {', '.join(known)}")
+        raise ValueError(f"{source} has the unknown {what} {quoted(unknown[0])}; it may have {', '.join(known)}")
     for name in given:
         if given.count(name) > 1:
             raise ValueError(f"{source} has the {what} {name} more than once")

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import inspect
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from offload_gym.command_line.field_names import OPTIONAL_FIELDS, REQUIRED_FIELDS
+from offload_gym.command_line.field_names import REQUIRED_FIELDS
 from offload_gym.command_line.instances_csv import instances_of_csv
 from offload_gym.command_line.instances_json import instances_of_json
-from offload_gym.command_line.scenario_options import made_scenario, scenario_fields
+from offload_gym.command_line.scenario_options import (
+    KINDS,
+    SCENARIO_FIELDS,
+    are_like,
+    is_like_a_scenario,
+    made_scenario,
+    scenario_fields,
+)
 from offload_gym.command_line.text_files import STANDARD_INPUT, parse_json, read_text, source_name
 from offload_gym.instances import Instances
 from offload_gym.sampling import sample_instances
 from offload_gym.scenario import PRESETS, Scenario, make_scenario
 
-_SCENARIO_FIELDS = set(inspect.signature(Scenario).parameters)
-_INSTANCES_ONLY = {*REQUIRED_FIELDS, *OPTIONAL_FIELDS, "results"} - _SCENARIO_FIELDS
+_KINDS = (*KINDS, "instances (input_bits, cpu_hz and the other fields)")
+_OF_INSTANCES = {*REQUIRED_FIELDS, "results", "fields"} - SCENARIO_FIELDS
 
 FORMATS = """\
 FILE is one of
@@ -74,8 +80,8 @@ def read_instances(options: argparse.Namespace) -> Given:
         text = read_text(path)
         if path.endswith(".json") or (not path.endswith(".csv") and text.lstrip()[:1] in ("{", "[")):
             data = parse_json(text, source)
-            if _is_scenario(data):
-                fields = scenario_fields(data, source)
+            if not _are_instances(data):
+                fields = scenario_fields(data, source, _KINDS)
                 try:
                     scenario = made_scenario(fields)
                 except ValueError as error:
@@ -108,12 +114,10 @@ def _with_counts(given: Given, options: argparse.Namespace) -> Given:
     return given
 
 
-def _is_scenario(data: Any) -> bool:
-    """Whether JSON is a scenario or an application, not instances; a wrong name must not hide which."""
+def _are_instances(data: Any) -> bool:
+    """Whether JSON is instances, not a scenario or an application; a wrong name must not hide which."""
     if not isinstance(data, dict):
-        return False
-    if "name" in data or "tasks" in data:
         return True
-    if _INSTANCES_ONLY & data.keys():
+    if "tasks" in data or data.get("name") in tuple(PRESETS):
         return False
-    return data.keys() <= _SCENARIO_FIELDS or not all(isinstance(value, list) for value in data.values())
+    return bool(_OF_INSTANCES & data.keys()) or (are_like(data, _OF_INSTANCES) and not is_like_a_scenario(data))

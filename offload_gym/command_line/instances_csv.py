@@ -16,10 +16,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from offload_gym.checks import quoted
 from offload_gym.command_line.field_names import check_names
 from offload_gym.delay import Schedule
 from offload_gym.files import replacing
-from offload_gym.instances import POWER_FIELDS, TASK_FIELDS, Instances
+from offload_gym.instances import MAX_CORES, POWER_FIELDS, TASK_FIELDS, Instances
 from offload_gym.sheets import number_of, rows_of
 
 SITE_FIELDS = ("cpu_hz", "cores", "backlog_s", "uplink_bps", "downlink_bps", "wired_bps", "propagation_s")
@@ -51,17 +52,17 @@ def instances_of_csv(
     grouped = _grouped(task_rows, "task")
     for name, rows in grouped.items():
         if not shared and name not in sites:
-            raise ValueError(f"{locations_source} has no row of instance {name!r}, which {tasks_source} names")
+            raise ValueError(f"{locations_source} has no row of instance {quoted(name)}, which {tasks_source} names")
         fields = _task_fields(rows) | _location_fields(sites["0" if shared else name])
         try:
             batches.append(Instances(**fields))
         except ValueError as error:
             where = tasks_source if locations_source == tasks_source else f"{tasks_source} and {locations_source}"
-            raise ValueError(f"{where}, instance {name!r}: {error}") from None
+            raise ValueError(f"{where}, instance {quoted(name)}: {error}") from None
         if batches[-1].num_locations != batches[0].num_locations:
             here, before = batches[-1].num_locations, batches[0].num_locations
             raise ValueError(
-                f"{locations_source} has {here} locations of instance {name!r}; the instances before it have {before}"
+                f"{locations_source} has {here} locations of instance {quoted(name)}; those before it have {before}"
             )
     return list(grouped), Instances.concatenate(batches)
 
@@ -139,7 +140,7 @@ def _grouped(rows: Sequence[_Row], number: str) -> dict[str, list[_Row]]:
             given = row.cells[number]
             if given in ordered or given not in map(str, range(len(group))):
                 bound = f"a number from 0 to {len(group) - 1}, each once in an instance"
-                raise ValueError(f"{row.where}: {number} is {given!r}; it must be {bound}")
+                raise ValueError(f"{row.where}: {number} is {quoted(given)}; it must be {bound}")
             ordered[given] = row
         groups[name] = [ordered[str(i)] for i in range(len(group))]
     return groups
@@ -157,12 +158,12 @@ def _task_fields(rows: Sequence[_Row]) -> dict[str, Any]:
             except ValueError:
                 bound = "pairs parent:bits with spaces between, such as 0:4e6 1:2e6"
                 given = row.cells[PARENTS]
-                raise ValueError(f"{row.where}: {PARENTS} is {given!r}; it must hold {bound}") from None
+                raise ValueError(f"{row.where}: {PARENTS} is {quoted(given)}; it must hold {bound}") from None
     return fields | ({"edges": edges, "edge_bits": [bits]} if edges else {})
 
 
 def _location_fields(rows: Sequence[_Row]) -> dict[str, Any]:
-    fields: dict[str, Any] = {name: [_number(row, name) for row in rows] for name in ("cpu_hz", "cores")}
+    fields: dict[str, Any] = {"cpu_hz": [_number(row, "cpu_hz") for row in rows], "cores": list(map(_cores, rows))}
     for name, without_path in NO_PATH.items():
         fields[name] = [_number(row, name, without_path if k == 0 else None) for k, row in enumerate(rows)]
     backlogs = [_backlogs(row) for row in rows]
@@ -170,7 +171,7 @@ def _location_fields(rows: Sequence[_Row]) -> dict[str, Any]:
     if most == 1:
         fields["backlog_s"] = [backlog[0] for backlog in backlogs]
     else:  # one backlog is that of all cores; entries beyond a location's cores are ignored
-        cores = int(max(fields["cores"]))
+        cores = max(fields["cores"])
         fields["backlog_s"] = [
             backlog * cores if len(backlog) == 1 else backlog + [0.0] * (cores - len(backlog)) for backlog in backlogs
         ]
@@ -186,10 +187,17 @@ def _location_fields(rows: Sequence[_Row]) -> dict[str, Any]:
 def _backlogs(row: _Row) -> list[float]:
     """The backlog that all cores share, or that of each core, as many as there are cores."""
     backlogs = [_parsed(row, "backlog_s", cell) for cell in row.cells["backlog_s"].split() or [""]]
-    cores = _number(row, "cores")
+    cores = _cores(row)
     if len(backlogs) not in (1, cores):
         raise ValueError(f"{row.where}: backlog_s has {len(backlogs)} numbers; it must have one, or one for each core")
     return backlogs
+
+
+def _cores(row: _Row) -> int:
+    cores = _number(row, "cores")
+    if not (1 <= cores <= MAX_CORES and cores == int(cores)):
+        raise ValueError(f"{row.where}: cores is {cores}; it must be a whole number from 1 to {MAX_CORES:,}")
+    return int(cores)
 
 
 def _number(row: _Row, name: str, empty: float | None = None) -> float:
@@ -202,4 +210,4 @@ def _parsed(row: _Row, name: str, cell: str) -> float:
         return number_of(cell)
     except ValueError:
         expected = "a number with a point, not a comma" if "," in cell else "a number"
-        raise ValueError(f"{row.where}: {name} is {cell!r}; it must be {expected}") from None
+        raise ValueError(f"{row.where}: {name} is {quoted(cell)}; it must be {expected}") from None

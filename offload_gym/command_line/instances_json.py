@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from offload_gym.checks import quoted
 from offload_gym.command_line.field_names import OPTIONAL_FIELDS, REQUIRED_FIELDS, check_names
 from offload_gym.instances import LOCATION_FIELDS, POWER_FIELDS, TASK_FIELDS, Instances
 
@@ -30,7 +31,7 @@ def instances_of_json(data: Any, source: str) -> tuple[list[str], Instances]:
     for i, row in enumerate(rows):
         where = f"{source}[{i}]" if isinstance(data, list) else source
         if not isinstance(row, dict):
-            raise ValueError(f"{where} is {_shortened(row)}; it must be an object with the fields of instances")
+            raise ValueError(f"{where} is {quoted(row)}; it must be an object with the fields of instances")
         name = None
         if "fields" in row:
             name, row = row.get("instance"), row["fields"]
@@ -39,7 +40,9 @@ def instances_of_json(data: Any, source: str) -> tuple[list[str], Instances]:
             here, before = batch.num_locations, batches[0].num_locations
             raise ValueError(f"{where} has {here} locations; the instances before it have {before}")
         if name is not None and str(name) in names:
-            raise ValueError(f"{where} has the instance {str(name)!r}, as one before it; each must have its own name")
+            raise ValueError(
+                f"{where} has the instance {quoted(str(name))}, as one before it; each must have its own name"
+            )
         batches.append(batch)
         names += [str(len(names) + j) if name is None else str(name) for j in range(len(batch))]
     return names, batches[0] if len(batches) == 1 else Instances.concatenate(batches)
@@ -62,11 +65,11 @@ def fields_of(instances: Instances, b: int) -> dict[str, Any]:
 
 def _batch(fields: Any, where: str) -> Instances:
     if not isinstance(fields, Mapping):
-        raise ValueError(f"{where} is {_shortened(fields)}; it must be an object with the fields of instances")
+        raise ValueError(f"{where} is {quoted(fields)}; it must be an object with the fields of instances")
     check_names(where, "field", list(fields), REQUIRED_FIELDS, OPTIONAL_FIELDS)
     edges = fields.get("edges", [])
     if not isinstance(edges, list) or not all(isinstance(edge, list) for edge in edges):
-        raise ValueError(f"{where}: edges is {_shortened(edges)}; it must be a list of pairs [parent, child]")
+        raise ValueError(f"{where}: edges is {quoted(edges)}; it must be a list of pairs [parent, child]")
     first = fields["input_bits"]
     is_batch = isinstance(first, list) and bool(first) and isinstance(first[0], list)
     try:
@@ -84,8 +87,11 @@ def _numbers(name: str, value: Any) -> Any:
     if value == "inf":
         return math.inf
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f'{name} holds {_shortened(value)}; it must hold numbers, or "inf" where there is no limit')
-    return float(value)
+        raise ValueError(f'{name} holds {quoted(value)}; it must hold numbers, or "inf" where there is no limit')
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{name} holds {quoted(value)}; it must be finite") from None
 
 
 def _plain(value: Any) -> Any:
@@ -93,8 +99,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(item) for item in value]
     return "inf" if value == math.inf else value
-
-
-def _shortened(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

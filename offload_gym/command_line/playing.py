@@ -11,6 +11,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from offload_gym.checks import quoted
 from offload_gym.command_line.deciding import chosen_policy
 from offload_gym.command_line.patience import patience
 from offload_gym.command_line.scenario_options import add_scenario_options, chosen_scenario
@@ -114,7 +115,7 @@ class _Answers:
             if answer in allowed:
                 return int(answer)
             self.waiting = []  # what follows a mistake was meant for other tasks
-            print(f"the location is {answer!r}; it must be a whole number from 0 to {self.num_locations - 1}")
+            print(f"the location is {quoted(answer)}; it must be a whole number from 0 to {self.num_locations - 1}")
 
 
 def _locations(instances: Instances) -> str:

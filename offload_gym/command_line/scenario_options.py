@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from offload_gym.applications.application import application_from
+from offload_gym.checks import quoted, shortened
 from offload_gym.command_line.text_files import parse_json, read_text
 from offload_gym.delay import OBJECTIVES
 from offload_gym.radio.units import UNITS
 from offload_gym.scenario import PRESETS, Scenario, make_scenario, paths_from
+
+SCENARIO_FIELDS = {field.name for field in fields(Scenario)}
+# What an object of JSON may be.
+KINDS = ("an application (name, tasks, edges)", "a scenario (a preset's name, and fields such as num_tasks)")
 
 
 def add_scenario_options(parser: argparse.ArgumentParser, objectives: Sequence[str] = OBJECTIVES) -> None:
@@ -56,7 +63,7 @@ def _noise(text: str) -> float | str:
     try:
         return text if text == "last" else float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor 'last'") from None
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is neither a number nor 'last'") from None
 
 
 def chosen_scenario(options: argparse.Namespace) -> Scenario:
@@ -87,13 +94,34 @@ def made_scenario(given: Mapping[str, Any]) -> Scenario:
     return scenario
 
 
-def scenario_fields(data: Any, source: str) -> dict[str, Any]:
+def scenario_fields(data: Any, source: str, wanted: Sequence[str] = KINDS) -> dict[str, Any]:
     """What the JSON of a scenario says for ``make_scenario``: the one application in it, or fields.
 
     The path of a trace counts from the folder of ``source``, that of standard input from the current one.
+
+    Args:
+        data: the JSON.
+        source: where it stands.
+        wanted: what else may stand there, for the sentence about something else.
+
+    Raises:
+        ValueError: it is something else, or no application.
     """
-    if not isinstance(data, dict):
-        raise ValueError(f"{source} holds {type(data).__name__}; it must hold an application or fields of a scenario")
-    if "tasks" in data:
+    if isinstance(data, dict) and "tasks" in data:
         return {"applications": (application_from(data, source),)}
-    return paths_from(os.path.dirname(source), data)
+    if isinstance(data, dict) and is_like_a_scenario(data):
+        return paths_from(os.path.dirname(source), data)
+    found = f"has the keys {shortened(', '.join(map(repr, data)))}" if isinstance(data, dict) else f"is {quoted(data)}"
+    raise ValueError(f"{source} {found}; it must be {', '.join(wanted[:-1])} or {wanted[-1]}")
+
+
+def is_like_a_scenario(data: Mapping[str, Any]) -> bool:
+    """Whether fields are those of a scenario, though the name of the preset or of some of them may be wrong."""
+    if isinstance(data.get("name"), str) and data["name"] in PRESETS:
+        return True
+    return data.keys() <= SCENARIO_FIELDS or are_like(data, SCENARIO_FIELDS - {"name"})
+
+
+def are_like(names: Iterable[str], known: Collection[str]) -> bool:
+    """Whether one of the names is a known one, or was meant to be."""
+    return any(difflib.get_close_matches(name, known, n=1, cutoff=0.75) for name in names)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import Any
+
+from offload_gym.checks import shortened
+from offload_gym.files import decoded
+from offload_gym.files import read_text as read_file
 
 STANDARD_INPUT = "-"
 
@@ -17,14 +20,11 @@ def source_name(path: str) -> str:
 
 def read_text(path: str) -> str:
     """The text of a file, or of standard input where the path is ``-``; ValueError where it is no text."""
-    try:
-        if path == STANDARD_INPUT:
-            return sys.stdin.buffer.read().decode("utf-8-sig") if hasattr(sys.stdin, "buffer") else sys.stdin.read()
-        return Path(path).read_text(encoding="utf-8-sig")  # spreadsheets write a byte order mark
-    except UnicodeDecodeError:
-        raise ValueError(f"{source_name(path)} is not a text in UTF-8") from None
-    except OSError as error:
-        raise ValueError(f"{source_name(path)} cannot be read: {error.strerror or error}") from None
+    if path != STANDARD_INPUT:
+        return read_file(path)
+    if hasattr(sys.stdin, "buffer"):
+        return decoded(sys.stdin.buffer.read(), source_name(path))
+    return sys.stdin.read()
 
 
 def parse_json(text: str, source: str) -> Any:
@@ -32,4 +32,4 @@ def parse_json(text: str, source: str) -> Any:
     try:
         return json.loads(text)
     except (RecursionError, ValueError) as error:
-        raise ValueError(f"{source} is not JSON: {error}") from None
+        raise ValueError(f"{source} is not JSON: {shortened(str(error))}") from None

@@ -26,6 +26,7 @@ from offload_gym.envs.threads import Part, Threads
 from offload_gym.instances import Instances, check_count
 from offload_gym.observation_layout import Observation, observed, shown
 from offload_gym.scenario import Scenario, as_scenario
+from offload_gym.solvers.parallel import num_cores
 
 MIN_ROWS = 128  # environments that are worth a thread
 
@@ -126,7 +127,7 @@ class VectorEpochEnv(VectorEnv):
         self._no_actions = np.zeros((num_envs, n if self.joint else 1), dtype=np.int64)
         self._started = False
         self._pending: _Pending | None = None
-        workers = min(num_threads or os.cpu_count() or 1, max(num_envs // MIN_ROWS, 1))
+        workers = min(num_threads or num_cores(), max(num_envs // MIN_ROWS, 1))
         self._threads = Threads(workers)
         ends = np.linspace(0, num_envs, workers + 1).astype(int).tolist()
         self._parts = list(pairwise(ends))

@@ -8,7 +8,8 @@ polars makes it of this one. docs/datasets.md lists the columns.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from numpy.random import SeedSequence
 from numpy.typing import NDArray
 
 import offload_gym
+from offload_gym.checks import as_path, quoted, shortened
 from offload_gym.delay import check_decisions, objective_code
 from offload_gym.demonstrations import Demonstrations
 from offload_gym.files import replacing
@@ -62,6 +64,8 @@ def save_parquet(
     Raises:
         ValueError: there are no instances, or the scenario or the seed is none.
     """
+    if not isinstance(demonstrations, Demonstrations):
+        raise ValueError(f"demonstrations is {quoted(demonstrations)}; it must be Demonstrations, after the path")
     base = None if seed is None else as_seed_sequence(seed)
     instances = demonstrations.instances
     if len(instances) == 0:
@@ -81,7 +85,7 @@ def save_parquet(
         for start in range(0, len(instances), GROUP)
     )
     first = next(tables)
-    with replacing(path) as temporary, pq.ParquetWriter(temporary, first.schema) as writer:
+    with replacing(path) as temporary, pq.ParquetWriter(temporary, first.schema, write_page_checksum=True) as writer:
         for table in chain((first,), tables):
             writer.write_table(table)
 
@@ -92,12 +96,8 @@ def parquet_metadata(path: str | Path) -> dict[str, Any]:
     Raises:
         ValueError: the file is something else, or it is cut short.
     """
-    try:
+    with _told(path):
         return _metadata(pq.read_schema(path))
-    except OSError as error:
-        raise ValueError(f"the demonstrations {path} cannot be read: {error.strerror or error}") from None
-    except ValueError as error:
-        raise ValueError(f"{path} is not a complete demonstrations table: {error}") from None
 
 
 def load_parquet(path: str | Path) -> Demonstrations:
@@ -106,18 +106,27 @@ def load_parquet(path: str | Path) -> Demonstrations:
     Raises:
         ValueError: the file is something else or cut short, or a column is missing or of another type.
     """
-    try:
-        table = pq.read_table(path)
+    with _told(path):
+        table = pq.read_table(path, page_checksum_verification=True)
         return _demonstrations(table, _metadata(table.schema))
-    except OSError as error:
-        raise ValueError(f"the demonstrations {path} cannot be read: {error.strerror or error}") from None
-    except ValueError as error:  # of Arrow, too
-        raise ValueError(f"{path} is not a complete demonstrations table: {error}") from None
+
+
+@contextmanager
+def _told(path: str | Path) -> Iterator[None]:
+    """ValueError in one sentence where a file cannot be read, or holds something else."""
+    as_path(path)
+    try:
+        yield
+    except OSError as error:  # Arrow has no number of it where the file is damaged
+        reason = error.strerror or shortened(str(error))
+        raise ValueError(f"the demonstrations {path} cannot be read: {reason}") from None
+    except (ValueError, TypeError, OverflowError, RecursionError, MemoryError, pa.ArrowException) as error:
+        raise ValueError(f"{path} is not a complete demonstrations table: {shortened(str(error))}") from None
 
 
 def _metadata(schema: pa.Schema) -> dict[str, Any]:
-    metadata: dict[str, Any] = json.loads((schema.metadata or {}).get(KEY, b"{}"))
-    if metadata.get("format") != FORMAT:
+    metadata: Any = json.loads((schema.metadata or {}).get(KEY, b"{}"))
+    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         raise ValueError(f"it does not say that it is {FORMAT!r}")
     for name in ("objective", "num_tasks", "num_locations", "max_edges"):
         if name not in metadata:

@@ -13,6 +13,7 @@ from string import Template
 import numpy as np
 from numpy.typing import NDArray
 
+from offload_gym.checks import quoted
 from offload_gym.delay import MEAN, objective_code
 from offload_gym.files import replacing
 from offload_gym.instances import check_count
@@ -43,8 +44,10 @@ def export_c(policy: NetworkPolicy, path: str | Path, max_tasks: int = 32, name:
         ValueError: the policy is of another kind, max_tasks is below 1, or the name is no name in C.
     """
     check_count("max_tasks", max_tasks)
-    if not (name.isascii() and name.isidentifier()):
-        raise ValueError(f"name is {name!r}; it must be letters, digits and underscores, and not begin with a digit")
+    if not (isinstance(name, str) and name.isascii() and name.isidentifier()):
+        raise ValueError(
+            f"name is {quoted(name)}; it must be letters, digits and underscores, and not begin with a digit"
+        )
     network = exportable_network(policy)
     sizes = _sizes(policy, max_tasks)
     memory = {"flash": 4 * network.num_parameters, "ram": _ram(network, sizes)}

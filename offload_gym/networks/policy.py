@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from offload_gym.checks import quoted
 from offload_gym.delay import COMPLETION_OBJECTIVES, objective_code
-from offload_gym.instances import INTEGER, Instances
+from offload_gym.instances import INTEGER, Instances, check_instances
 from offload_gym.networks.general_kernel import Nets, decide_kernel
 from offload_gym.networks.independent_kernel import NOT_TRIED, SHOWN, TRIED, decide_independent, make_plan
 from offload_gym.networks.policy_file import Network, layer_sizes
@@ -52,13 +53,14 @@ class NetworkPolicy:
     ) -> None:
         if not isinstance(network, Network):
             raise ValueError(f"network is a {type(network).__name__}; it must be a Network, which load_network reads")
-        if keep_best not in (None, True, False):
-            raise ValueError(f"keep_best is {keep_best!r}; it must be True, False or None")
+        if not (keep_best is None or isinstance(keep_best, bool)):
+            raise ValueError(f"keep_best is {quoted(keep_best)}; it must be True, False or None")
         self._given = network, refine, keep_best, objective
         self.network = network
+        self.name = ""  # which warnings say, where there is one
         self.num_parameters = network.num_parameters
-        if refine is not None and refine not in REFINEMENTS:
-            raise ValueError(f"refine is {refine!r}; it must be None or one of {', '.join(REFINEMENTS)}")
+        if refine not in (None, *REFINEMENTS):
+            raise ValueError(f"refine is {quoted(refine)}; it must be None or one of {', '.join(REFINEMENTS)}")
         self.refine = refine
         encoder_sizes, head_sizes = layer_sizes(network)
         parts = [p for weight, bias in network.encoder + network.head for p in (weight.T.ravel(), bias)]
@@ -68,11 +70,12 @@ class NetworkPolicy:
         trained_for = network.objective
         moves = refine if refine in MOVES else None
         if objective is not None and moves is None:
-            raise ValueError(f"objective is {objective!r}; without local search behind the network it must be None")
+            given = quoted(objective)
+            raise ValueError(f"objective is {given}; without local search behind the network it must be None")
         searched = trained_for if objective is None else objective
         if moves is not None and searched not in COMPLETION_OBJECTIVES:
             known = " or ".join(COMPLETION_OBJECTIVES)
-            raise ValueError(f"objective is {searched!r}; for local search behind a network it must be {known}")
+            raise ValueError(f"objective is {quoted(searched)}; for local search behind a network it must be {known}")
         self._search = None if moves is None else search_codes(searched, moves)
         tries = not (network.dependent or tanh) and trained_for in COMPLETION_OBJECTIVES
         if not (network.roll_outs or (tries and network.encoder)):
@@ -111,22 +114,24 @@ class NetworkPolicy:
     def __reduce__(self) -> tuple[Any, ...]:
         # Made anew from the network: another process may get arrays that cannot be written, for which numba would
         # compile the kernels anew.
-        return NetworkPolicy, self._given
+        return NetworkPolicy, self._given, {"name": self.name}
 
     def decide(self, instances: Instances) -> NDArray[np.int64]:
         """Decisions (B, n); ValueError where the instances are not of the shape the network was trained for."""
         # A call takes about as long as placing a task does, so there are few of them on this way.
+        if not isinstance(instances, Instances):
+            check_instances(instances)
         tasks, locations, backlog_s, radio_backlog_s, counts, _, edge_parent, _, _ = instances.arrays
         size, num_tasks = len(tasks), instances.num_tasks
         if edge_parent.size:
-            check_independent(instances, self.network.dependent)
+            check_independent(instances, self.network.dependent, "this network")
         if not self._fewest_tasks <= num_tasks <= self._most_tasks:
             self._tell_range(num_tasks)
         if size > self._looked_at:
             self._looked_at = size
             if outside := unlike_trained(self.network.trained_range, instances):
                 self._looked_at = sys.maxsize
-                warnings.warn(f"the policy was trained on {outside}; it may decide worse here", stacklevel=2)
+                warnings.warn(f"{self._subject} was trained on {outside}; it may decide worse here", stacklevel=2)
         decisions = np.empty((size, num_tasks), INTEGER)
         if size <= CHUNK and self._plan is not None and self._num_tasks in (0, num_tasks):
             fits = decide_independent(
@@ -157,6 +162,10 @@ class NetworkPolicy:
             )
         return decisions
 
+    @property
+    def _subject(self) -> str:
+        return f"the policy {self.name}".rstrip()
+
     def _tell_range(self, num_tasks: int) -> None:
         """Warn, once, that instances are unlike those that the network was trained on."""
         trained = f"{self._most_tasks} tasks"
@@ -164,7 +173,8 @@ class NetworkPolicy:
             trained = f"{self._fewest_tasks} to {trained}"
         self._fewest_tasks, self._most_tasks = 0, sys.maxsize
         warnings.warn(
-            f"the policy was trained on instances of {trained}; with {num_tasks} it may decide worse", stacklevel=3
+            f"{self._subject} was trained on instances of {trained}; with {num_tasks} it may decide worse",
+            stacklevel=3,
         )
 
     def _fill(self, instances: Instances, decisions: NDArray[np.int64]) -> bool:

@@ -21,12 +21,14 @@ import json
 import math
 import struct
 from collections.abc import Callable, Sequence
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from offload_gym.checks import as_path, quoted, shortened
 from offload_gym.delay import OBJECTIVES
 from offload_gym.estimates import MAX_NOISE, check_noise
 from offload_gym.networks.trained_range import Bounds, TrainedRange
@@ -77,23 +79,24 @@ def other_training(
     fields of its scenario was trained for another one, whatever its name.
     """
     if network.scenario != scenario.label:
-        return f"the scenario {network.scenario!r}, not {scenario.label!r}"
+        return f"the scenario {quoted(network.scenario)}, not {quoted(scenario.label)}"
     if network.scenario_fields is None:
-        return f"a scenario {network.scenario!r} whose fields its file does not say"
+        return f"a scenario {quoted(network.scenario)} whose fields its file does not say"
     if found := difference(network.scenario_fields, scenario, but=("num_tasks", "max_tasks")):
         name, there, here = found
-        return f"the {name} {there!r}, not {here!r}"
+        return f"the {name} {quoted(there)}, not {quoted(here)}"
     if network.objective != objective:
-        return f"the objective {network.objective!r}, not {objective!r}"
+        return f"the objective {quoted(network.objective)}, not {quoted(objective)}"
     if observation_noise not in (None, network.observation_noise):
-        return f"the observation_noise {network.observation_noise!r}, not {observation_noise!r}"
+        return f"the observation_noise {quoted(network.observation_noise)}, not {quoted(observation_noise)}"
     return ""
 
 
 def layer_sizes(network: Network) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Sizes of inputs and outputs along the encoder and the head, checked against the form."""
     if network.form not in FORMS or network.activation not in ACTIVATIONS:
-        raise ValueError(f"a network of form {network.form!r} and activation {network.activation!r} is not known")
+        form, activation = quoted(network.form), quoted(network.activation)
+        raise ValueError(f"a network of form {form} and activation {activation} is not known")
     if network.num_tasks < (0 if network.encoder else 1):
         raise ValueError(f"num_tasks is {network.num_tasks}; without an encoder it must be at least 1, else at least 0")
     if len(network.cores) < 2 or min(network.cores) < 1:
@@ -129,12 +132,12 @@ def _chain(part: str, layers: Sequence[tuple[NDArray, NDArray]], inputs: int) ->
     return sizes if layers or part == "head" else []
 
 
-def read_safetensors(path: str | Path) -> tuple[dict[str, NDArray[np.float32]], dict[str, str]]:
+def read_safetensors(path: str | Path | Traversable) -> tuple[dict[str, NDArray[np.float32]], dict[str, str]]:
     """Tensors and metadata of a safetensors file of float32 arrays; ValueError where it is not one, or cut short."""
     try:
-        data = Path(path).read_bytes()
+        data = path.read_bytes() if isinstance(path, Traversable) else as_path(path).read_bytes()
     except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+        raise ValueError(f"{path} cannot be read: {error.strerror or error}") from None
     problem = f"{path} is not a complete safetensors file of float32 arrays"
     if len(data) < 8:
         raise ValueError(f"{problem}: it has {len(data)} bytes")
@@ -152,13 +155,15 @@ def read_safetensors(path: str | Path) -> tuple[dict[str, NDArray[np.float32]], 
             start, end = entry["data_offsets"]
             shape = tuple(int(size) for size in entry["shape"])
             if entry["dtype"] != "F32" or not 0 <= start <= end <= len(body) or end - start != 4 * np.prod(shape):
-                raise ValueError(f"tensor {name!r} is {entry}, and the file holds {len(body)} bytes of data")
+                raise ValueError(
+                    f"tensor {quoted(name)} is {quoted(entry)}, and the file holds {len(body)} bytes of data"
+                )
             tensors[name] = np.frombuffer(body[start:end], dtype="<f4").reshape(shape).astype(np.float32)
             used += end - start
         if used != len(body):
             raise ValueError(f"its tensors have {used} bytes, and the file holds {len(body)} bytes of data")
     except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
-        raise ValueError(f"{problem}: {error}") from None
+        raise ValueError(f"{problem}: {shortened(str(error))}") from None
     return tensors, metadata
 
 
@@ -226,7 +231,7 @@ _FIELDS: dict[str, tuple[Callable[[str], Any], str]] = {
 _NEEDED = ("form", "activation", "cores", "num_tasks")
 
 
-def _read_fields(path: str | Path, metadata: dict[str, str]) -> dict[str, Any]:
+def _read_fields(path: str | Path | Traversable, metadata: dict[str, str]) -> dict[str, Any]:
     """The fields of ``Network`` that the metadata say, which are taken out of them."""
     fields: dict[str, Any] = {}
     for name, (read, wanted) in _FIELDS.items():
@@ -235,7 +240,7 @@ def _read_fields(path: str | Path, metadata: dict[str, str]) -> dict[str, Any]:
             try:
                 fields[name] = read(text)
             except (KeyError, RecursionError, ValueError):
-                raise ValueError(f"{path} has the {name} {text[:100]!r}; it must be {wanted}") from None
+                raise ValueError(f"{path} has the {name} {quoted(text)}; it must be {wanted}") from None
     for name in _NEEDED:
         if name not in fields:
             raise ValueError(f"{path} is not a complete policy file: {name!r} is missing")
@@ -278,11 +283,27 @@ def metadata_of(network: Network) -> dict[str, str]:
     return said
 
 
-def load_network(path: str | Path) -> Network:
+def network_bytes(network: Network) -> bytes:
+    """The policy file of a network: equal networks give the same bytes."""
+    header: dict[str, Any] = {"__metadata__": metadata_of(network)}
+    body = b""
+    for part, layers in (("encoder", network.encoder), ("head", network.head)):
+        for i, layer in enumerate(layers):
+            for name, array in zip(("weight", "bias"), layer, strict=True):
+                data = np.ascontiguousarray(array, dtype="<f4").tobytes()
+                offsets = len(body), len(body) + len(data)
+                header[f"{part}.{i}.{name}"] = {"dtype": "F32", "shape": array.shape, "data_offsets": offsets}
+                body += data
+    text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # so that the arrays are aligned
+    return struct.pack("<Q", len(text)) + text + body
+
+
+def load_network(path: str | Path | Traversable) -> Network:
     """Read a policy file; ValueError where it is something else."""
     tensors, metadata = read_safetensors(path)
     if metadata.get("format") != FORMAT:
-        raise ValueError(f"{path} has the format {metadata.get('format')!r}; a policy file has {FORMAT!r}")
+        raise ValueError(f"{path} has the format {quoted(metadata.get('format'))}; a policy file has {FORMAT!r}")
     fields = _read_fields(path, metadata)
     layers: dict[str, list[tuple[NDArray[np.float32], NDArray[np.float32]]]] = {"encoder": [], "head": []}
     for part, found in layers.items():
@@ -292,5 +313,7 @@ def load_network(path: str | Path) -> Network:
                 raise ValueError(f"{path} is not a complete policy file: '{at}.bias' is missing")
             found.append((tensors.pop(f"{at}.weight"), tensors.pop(f"{at}.bias")))
     if tensors:  # such as a later layer whose turn never came because one before it is missing
-        raise ValueError(f"{path} is not a complete policy file: the tensors {sorted(tensors)} have no place in it")
+        raise ValueError(
+            f"{path} is not a complete policy file: the tensors {quoted(sorted(tensors))} have no place in it"
+        )
     return Network(encoder=tuple(layers["encoder"]), head=tuple(layers["head"]), metadata=metadata, **fields)

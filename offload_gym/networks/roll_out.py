@@ -11,6 +11,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from offload_gym.checks import quoted
 from offload_gym.delay import COMPLETION_OBJECTIVES, objective_code
 from offload_gym.instances import CORES, Instances
 from offload_gym.networks.independent_kernel import TRIED, decide_independent, make_plan
@@ -27,7 +28,7 @@ def _plan(cores: tuple[float, ...], objective: str) -> tuple[NDArray, NDArray]:
 def check_rolled_out(objective: str) -> None:
     """ValueError where roll-outs do not tell an objective."""
     if objective not in COMPLETION_OBJECTIVES:
-        raise ValueError(f"objective is {objective!r}; roll-out is for {' and '.join(COMPLETION_OBJECTIVES)}")
+        raise ValueError(f"objective is {quoted(objective)}; roll-out is for {' and '.join(COMPLETION_OBJECTIVES)}")
 
 
 def roll_out(instances: Instances, objective: str = "makespan", moves: str | None = None) -> NDArray[np.int64]:
@@ -42,7 +43,7 @@ def roll_out(instances: Instances, objective: str = "makespan", moves: str | Non
         ValueError: the tasks depend on each other, the cores differ, or the objective is another.
     """
     check_rolled_out(objective)
-    check_independent(instances, dependent=False)
+    check_independent(instances, dependent=False, what="a roll-out")
     decisions = np.empty((len(instances), instances.num_tasks), dtype=np.int64)
     if len(instances):
         plan, weights = _plan(tuple(instances.locations[0, :, CORES].tolist()), objective)

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from offload_gym.checks import quoted
 from offload_gym.radio.formats import load_trace
 from offload_gym.radio.trace import Trace
 
@@ -124,25 +125,27 @@ def checked_recording(radio: Any, given: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: a field is out of its bounds, or a trace cannot be read.
     """
     if radio not in ("random", "trace"):
-        raise ValueError(f"radio is {radio!r}; it must be 'random' or 'trace'")
+        raise ValueError(f"radio is {quoted(radio)}; it must be 'random' or 'trace'")
     fields = {name: given[name] for name in RECORDING_FIELDS}
     if radio == "random":
         for name, value in fields.items():
             if value is not None:
-                raise ValueError(f"{name} is {value!r}; with radio='random' it must be None")
+                raise ValueError(f"{name} is {quoted(value)}; with radio='random' it must be None")
         return fields
     if fields["trace_path"] is None:
         raise ValueError("trace_path is None; radio='trace' needs the path of a CSV file")
     for name in ("trace_path", "downlink_trace_path"):
         if not isinstance(fields[name], str | os.PathLike | None):
-            raise ValueError(f"{name} is {fields[name]!r}; it must be the path of a CSV file")
+            raise ValueError(f"{name} is {quoted(fields[name])}; it must be the path of a CSV file")
         fields[name] = None if fields[name] is None else os.fspath(fields[name])
     for name in ("trace_column", "downlink_trace_column"):
         if isinstance(fields[name], bool) or not isinstance(fields[name], str | int | None):
-            raise ValueError(f"{name} is {fields[name]!r}; it must be the name of a column or its number from 1")
+            raise ValueError(f"{name} is {quoted(fields[name])}; it must be the name of a column or its number from 1")
         fields[name] = None if fields[name] is None else str(fields[name])
     if fields["downlink_trace_path"] is None and fields["downlink_trace_column"] is not None:
-        raise ValueError(f"downlink_trace_column is {fields['downlink_trace_column']!r}; it needs downlink_trace_path")
+        raise ValueError(
+            f"downlink_trace_column is {quoted(fields['downlink_trace_column'])}; it needs downlink_trace_path"
+        )
     Recording(**fields).seconds()
     if fields["trace_step_s"] is not None:
         fields["trace_step_s"] = float(fields["trace_step_s"])

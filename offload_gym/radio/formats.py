@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from offload_gym.checks import quoted
 from offload_gym.radio.table import MISSING, Table, read_table
 from offload_gym.radio.trace import MOST_S, ROUNDED, Trace
 from offload_gym.radio.units import (
@@ -30,7 +31,7 @@ from offload_gym.radio.units import (
     time_s,
     unix_unit,
 )
-from offload_gym.sheets import number_of, shortened
+from offload_gym.sheets import number_of
 
 MOST_BPS = 1e15
 LEAST_S = 1e-3
@@ -89,12 +90,12 @@ def load_trace(
             would help is named as in a scenario: ``trace_column``, ``trace_unit``, ``trace_step_s``.
     """
     if link not in LINKS:
-        raise ValueError(f"link is {link!r}; it must be one of {', '.join(LINKS)}")
+        raise ValueError(f"link is {quoted(link)}; it must be one of {', '.join(LINKS)}")
     unit_bps = None if unit is None else rate_unit_bps(str(unit))
     if unit is not None and unit_bps is None:
-        raise ValueError(f"trace_unit is {unit!r}; it must be a unit such as {UNITS}")
+        raise ValueError(f"trace_unit is {quoted(unit)}; it must be a unit such as {UNITS}")
     if step_s is not None and not (isinstance(step_s, Real) and step_s is not True and LEAST_S <= step_s <= MOST_S):
-        raise ValueError(f"trace_step_s is {step_s!r}; it must be from {LEAST_S} to {MOST_S:,.0f}")
+        raise ValueError(f"trace_step_s is {quoted(step_s)}; it must be from {LEAST_S} to {MOST_S:,.0f}")
     table = read_table(path)
     if table.width == 1 and not table.header and unit_bps is None:
         if column is not None or step_s is not None:
@@ -158,11 +159,11 @@ def _chosen(table: Table, column: str, option: str) -> int:
     if (named := table.header.count(column)) == 1:
         return table.header.index(column)
     if named > 1:
-        raise ValueError(f"{table.source} has {named} columns {column!r}; {option} must be a number from 1")
+        raise ValueError(f"{table.source} has {named} columns {quoted(column)}; {option} must be a number from 1")
     if column.isdecimal() and 1 <= int(column) <= table.width:
         return int(column) - 1
-    there = f"its columns are {shortened(', '.join(table.header))}" if table.header else f"it has {table.width} columns"
-    raise ValueError(f"{option} is {shortened(column)}; {table.source} has no such column, {there}")
+    there = f"its columns are {quoted(', '.join(table.header))}" if table.header else f"it has {table.width} columns"
+    raise ValueError(f"{option} is {quoted(column)}; {table.source} has no such column, {there}")
 
 
 def _found(table: Table, link: str, option: str, any_unit: bool) -> int:
@@ -173,7 +174,7 @@ def _found(table: Table, link: str, option: str, any_unit: bool) -> int:
     candidates = [at for at, name in enumerate(table.header) if column_unit_bps(name) is not None]
     if any_unit and not candidates:
         candidates = [at for at, name in enumerate(table.header) if column_time_s(name) is None]
-    columns = f"its columns are {shortened(', '.join(table.header))}"
+    columns = f"its columns are {quoted(', '.join(table.header))}"
     if not candidates:
         hint = f"{option} and trace_unit say which it is, and in what unit"
         raise ValueError(
@@ -239,7 +240,7 @@ def _times(table: Table, rates: int) -> _Times | None:
     start_s = np.round(times_s - times_s[0], ROUNDED)
     if (start_s[1:] < start_s[:-1]).any():
         row = int((start_s[1:] < start_s[:-1]).argmax()) + 1
-        before = shortened(table.rows[row - 1][at])
+        before = quoted(table.rows[row - 1][at])
         raise table.wrong(row, at, f"at least that of the row before, {before} (trace_step_s reads them without times)")
     return _Times(start_s, f"{said} {table.name(at)}")
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import os
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from offload_gym.sheets import number_of, rows_of, separator_of, shortened
+from offload_gym.checks import as_path, quoted
+from offload_gym.files import read_text
+from offload_gym.sheets import number_of, rows_of, separator_of
 
 MISSING = "-"
 
@@ -38,7 +39,7 @@ class Table(NamedTuple):
         cell = self.rows[row][column]
         hint = ", with a point for a comma" if "," in cell else ""
         where = f"{self.source}, row {self.numbers[row]}"
-        return ValueError(f"{where}: {self.name(column)} is {shortened(cell)}; it must be {bound}{hint}")
+        return ValueError(f"{where}: {self.name(column)} is {quoted(cell)}; it must be {bound}{hint}")
 
     def parsed(self, column: int, bound: str) -> NDArray[np.float64]:
         """The numbers of a column; NaN where a cell has the sign of a missing value."""
@@ -59,13 +60,8 @@ def read_table(path: str | os.PathLike[str]) -> Table:
     Raises:
         ValueError: the file cannot be read, is no text, is empty or has rows of different length; one sentence.
     """
-    source = f"the trace {os.fspath(path)}"
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")  # spreadsheets write a byte order mark
-    except UnicodeDecodeError:
-        raise ValueError(f"{source} is not a text in UTF-8; save it as CSV") from None
-    except OSError as error:
-        raise ValueError(f"{source} cannot be read: {error.strerror or error}") from None
+    source = f"the trace {as_path(path)}"
+    text = read_text(path, source)
     lines = text.strip().splitlines()
     words = [len(line.split()) for line in (lines or [""])]
     # Between spaces, where no other separator is.
@@ -91,6 +87,6 @@ def read_table(path: str | os.PathLike[str]) -> Table:
         number_of(first[0], decimal_comma)
     except ValueError:
         if len(checked) == 1:
-            raise ValueError(f"{source} has a single row, {shortened(', '.join(first))}, and no numbers") from None
+            raise ValueError(f"{source} has a single row, {quoted(', '.join(first))}, and no numbers") from None
         return Table(source, first, numbers[1:], checked[1:], decimal_comma)
     return Table(source, [], numbers, checked, decimal_comma)

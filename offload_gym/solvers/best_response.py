@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from offload_gym.cell import as_cell, cell_objective, evaluate_cell, new_scratch
+from offload_gym.checks import quoted
 from offload_gym.compilation import kernel
 from offload_gym.delay import accumulate, check_decisions, outcome
 from offload_gym.instances import Instances, check_count
@@ -125,7 +126,7 @@ def best_response(
     """
     check_count("max_rounds", max_rounds)
     if not isinstance(together, bool):
-        raise ValueError(f"together is {together!r}; it must be True or False")
+        raise ValueError(f"together is {quoted(together)}; it must be True or False")
     code, cell = cell_objective(objective), as_cell(instances)
     reached = check_decisions(instances, decisions).copy()
     num_rounds, settled = _respond_in_turn(cell, reached, together, code, max_rounds)

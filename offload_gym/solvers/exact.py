@@ -25,7 +25,7 @@ from offload_gym.delay import (
     open_instance,
     seconds,
 )
-from offload_gym.instances import INTEGER, Batch, Instances, check_count
+from offload_gym.instances import INTEGER, Batch, Instances, check_count, check_instances
 from offload_gym.lending import lent
 from offload_gym.solvers.bounds import TOLERANCE, lower_bound
 from offload_gym.solvers.branch_and_bound import branch_and_bound
@@ -33,7 +33,7 @@ from offload_gym.solvers.chain import is_chain, solve_chain
 from offload_gym.solvers.greedy import complete_greedily
 from offload_gym.solvers.heuristics import cheap_decisions
 from offload_gym.solvers.local_search import improve, settle
-from offload_gym.solvers.parallel import for_each_chunk
+from offload_gym.solvers.parallel import check_threads, for_each_chunk
 from offload_gym.solvers.pareto import FIRST_WIDTH, pareto_search
 from offload_gym.solvers.stopping import Budget, new_stop, raise_pending
 
@@ -216,10 +216,11 @@ def solve(
         KeyboardInterrupt: Ctrl-C, within a fraction of a second. It is an ``offload_gym.solvers.exact.Interrupted``,
             whose ``solutions`` are the best ones so far.
     """
+    check_instances(instances)
     code = objective_code(objective)
-    for name, value in (("max_nodes", max_nodes), ("num_threads", num_threads)):
-        if value is not None:
-            check_count(name, value)
+    check_threads(num_threads)
+    if max_nodes is not None:
+        check_count("max_nodes", max_nodes)
     found = _new_solutions(instances)
     try:
         _search(instances, code, UNLIMITED if max_nodes is None else max_nodes, num_threads, found)

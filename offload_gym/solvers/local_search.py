@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from offload_gym.checks import quoted
 from offload_gym.compilation import kernel
 from offload_gym.delay import (
     OBJECTIVES,
@@ -45,7 +46,7 @@ def search_codes(objective: str, moves: str | None) -> tuple[int, int]:
         return _CODES[objective, moves]
     except (KeyError, TypeError):
         objective_code(objective)  # which says what is wrong with it
-        raise ValueError(f"moves is {moves!r}; it must be {' or '.join(map(repr, MOVES))}, or None") from None
+        raise ValueError(f"moves is {quoted(moves)}; it must be {' or '.join(map(repr, MOVES))}, or None") from None
 
 
 @kernel

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from offload_gym.checks import quoted
 from offload_gym.compilation import kernel
 from offload_gym.delay import MAKESPAN, Tally, copy_table, new_workspace, open_instance, place_tasks
 from offload_gym.instances import CORES, Batch, Instances
@@ -72,7 +73,7 @@ def look_ahead(instances: Instances, epoch_s: float, weight: float) -> NDArray[n
     """
     for name, value in (("epoch_s", epoch_s), ("weight", weight)):
         if not (np.isfinite(value) and value >= 0):
-            raise ValueError(f"{name} is {value!r}; it must be finite and at least 0")
+            raise ValueError(f"{name} is {quoted(value)}; it must be finite and at least 0")
     decisions = exact(instances)
     look_ahead_kernel(instances.arrays, float(epoch_s), float(weight), decisions)
     return decisions

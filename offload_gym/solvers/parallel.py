@@ -6,10 +6,29 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from offload_gym.instances import check_count
+
 LOOK_S = 0.1
+
+
+def num_cores() -> int:
+    """The cores that this process may use: those that it is bound to, or fewer where numba was told so.
+
+    ``taskset``, cluster schedulers and ``NUMBA_NUM_THREADS`` say so.
+    """
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
+    bound = os.cpu_count() or 1 if affinity is None else len(affinity(0))
+    return min(bound, numba.config.NUMBA_NUM_THREADS)
+
+
+def check_threads(num_threads: int | None) -> None:
+    """ValueError where a number of threads is neither None nor a whole number, at least 1."""
+    if num_threads is not None:
+        check_count("num_threads", num_threads)
 
 
 def for_each_chunk(
@@ -23,10 +42,13 @@ def for_each_chunk(
 
     After an error, which an interrupt is too, ``stop`` is set for the kernels that run (see
     ``offload_gym.solvers.stopping``), and the chunks that have not begun are dropped.
+
+    ``num_threads`` of None takes one a core; ValueError where it is no number of threads.
     """
+    check_threads(num_threads)
     slices = [slice(start, min(start + chunk, size)) for start in range(0, size, chunk)]
     # Asking for the number of cores takes longer than a small instance does.
-    workers = 1 if len(slices) == 1 else min(num_threads or os.cpu_count() or 1, len(slices))
+    workers = 1 if len(slices) == 1 else min(num_threads or num_cores(), len(slices))
     if workers <= 1:
         for rows in slices:
             work(rows)

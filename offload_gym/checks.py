@@ -1,0 +1,45 @@
+"""Checks of what callers give, and how the sentences about it quote it."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+
+LONGEST = 120  # characters that a sentence quotes
+
+
+def quoted(value: object) -> str:
+    """What a sentence quotes of a value: its ``repr``, in one line and cut where it is long."""
+    if isinstance(value, int) and abs(value) >= 10**LONGEST:
+        return f"a whole number of {int(math.log10(abs(value))) + 1:,} digits"
+    try:
+        return shortened(repr(value))
+    except (RecursionError, ValueError):  # nested too deeply, or with a number that Python does not write
+        return f"a {type(value).__name__}"
+
+
+def shortened(text: str) -> str:
+    """A text in one line, cut where it is long."""
+    line = " ".join(text.split()) if "\n" in text else text
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 3]}..."
+
+
+def is_whole(value: object) -> bool:
+    """Whether a value is a whole number of Python or numpy; True and False are none."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def check_flag(name: str, value: object) -> None:
+    """ValueError where ``value`` is neither True nor False."""
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name} is {quoted(value)}; it must be True or False")
+
+
+def as_path(path: object) -> Path:
+    """The path that a caller gives of a file or a folder; ValueError where it is none."""
+    if not isinstance(path, str | os.PathLike):
+        raise ValueError(f"path is {quoted(path)}; it must be the path of a file or a folder")
+    return Path(path)
