@@ -75,8 +75,12 @@ class Settings:
         check_seed(self.seed)
 
 
+# A file or a pipe must show it while the next step runs.
+_say = partial(print, flush=True)
+
+
 def train_all(
-    folder: str | Path, settings: Settings, report: Callable[[str], None] = print, only: Sequence[str] = ()
+    folder: str | Path, settings: Settings, report: Callable[[str], None] = _say, only: Sequence[str] = ()
 ) -> dict[str, Path]:
     """Run all steps that are not done yet; returns the policy files by name.
 
