@@ -155,6 +155,7 @@ def _demonstrations(
         demonstrations = load_demonstrations(path)
         report(f"{purpose} labels: already made")
         return demonstrations
+    report(f"labelling {size:,} {purpose} instances")
     start = time.perf_counter()
     demonstrations = generate_demonstrations(
         settings.scenario,
@@ -165,7 +166,7 @@ def _demonstrations(
         observation_noise=settings.observation_noise,
     )
     save_demonstrations(path, demonstrations)
-    report(f"{purpose} labels: {size:,} instances in {time.perf_counter() - start:.0f} s")
+    report(f"{purpose} labels: made in {time.perf_counter() - start:.0f} s")
     return demonstrations
 
 
