@@ -16,7 +16,8 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 from torch import nn
 
-from agents.reinforcement import HIDDEN, to_runtime
+from agents.networks import one_thread
+from agents.reinforcement import HIDDEN, ShowProgress, to_runtime
 from offload_gym.instances import check_count
 from offload_gym.interop.pettingzoo import CellEnv
 from offload_gym.networks.policy import NetworkPolicy
@@ -118,6 +119,7 @@ def _stacked(shown: list[dict[str, NDArray[np.float32]]]) -> NDArray[np.float32]
     return np.stack([row for observations in shown for row in observations.values()])
 
 
+@one_thread()
 def train_shared_policy(
     scenario: str | Mapping[str, Any] | Scenario,
     num_devices: int,
@@ -160,6 +162,6 @@ def train_shared_policy(
         seed=seed % 2**32,  # numpy's legacy generator, which stable-baselines3 seeds, takes no more
         device="cpu",
     )
-    agent.learn(num_decisions)
+    agent.learn(num_decisions, callback=ShowProgress(num_decisions, "PPO of the cell"))
     # The best schedule that a network sees on the way is best for a device alone, not in a cell.
     return NetworkPolicy(to_runtime(agent, scenario), keep_best=False)

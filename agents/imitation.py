@@ -14,14 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
-from tqdm import tqdm
 
-from agents.networks import TaskNetwork, to_runtime
+from agents.networks import TaskNetwork, one_thread, to_runtime
 from offload_gym.delay import latency, optimality_gap
 from offload_gym.demonstrations import Demonstrations
 from offload_gym.networks.policy import NetworkPolicy
 from offload_gym.networks.policy_file import Network
 from offload_gym.observation import epoch_observations
+from offload_gym.progress import progress_bar
 
 LABEL_TEMPERATURE = 0.02  # of the regret: a choice that costs 2 % more gets 1/e of the weight of the best
 NUM_CHOICES = 8  # decisions drawn for one instance in the latency loss
@@ -90,6 +90,7 @@ def mean_gap(network: Network, demonstrations: Demonstrations) -> float:
     return float(optimality_gap(latency_s, demonstrations.latency_s).mean())
 
 
+@one_thread()
 def fit(
     network: TaskNetwork,
     samples: Samples,
@@ -141,7 +142,7 @@ def fit(
     ]
     generator = torch.Generator().manual_seed(seed)
     best_gap, best_weights = np.inf, None
-    with tqdm(total=epochs, desc=description, unit="pass", disable=None, mininterval=1.0) as bar:
+    with progress_bar(epochs * steps, description, "step") as bar:
         for epoch in range(epochs):
             order = torch.randperm(size, generator=generator).to(device)
             for start in range(0, size, batch_size):
@@ -153,7 +154,7 @@ def fit(
                 for optimizer, schedule in zip(optimizers, schedules, strict=True):
                     optimizer.step()
                     schedule.step()
-            bar.update()
+                bar.update()
             if validation is not None and 2 * (epoch + 1) > epochs:
                 gap = mean_gap(to_runtime(network), validation)
                 bar.set_postfix_str(f"validation gap {gap:.2%}")

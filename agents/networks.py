@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,6 +21,21 @@ def pick_device(device: str = "auto") -> torch.device:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(device)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread for torch's operations while this is open; also a decorator of functions that train.
+
+    The layers here are small. A second thread gains little on them, and once another process runs on its core the first
+    one waits for it after every operation.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _layers(sizes: Sequence[int], last_linear: bool, bias: bool = True) -> nn.Sequential:

@@ -22,15 +22,15 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 from torch import nn
-from tqdm import tqdm
 
 from agents.imitation import mean_gap, soft_labels
-from agents.networks import linear_layers
+from agents.networks import linear_layers, one_thread
 from offload_gym.demonstrations import Demonstrations
 from offload_gym.envs.vector import VectorJointEnv, VectorSequentialEnv
 from offload_gym.interop.sb3 import SB3VecEnv
 from offload_gym.networks.policy_file import Network
 from offload_gym.observation import epoch_observations
+from offload_gym.progress import progress_bar
 from offload_gym.scenario import Scenario
 
 CLONED = "ppo-cloned"  # behaviour cloning of the labels, improved by PPO; for independent tasks
@@ -80,7 +80,22 @@ class RelativeReward(VecEnvWrapper):
         return observations, (rewards / scale_s).astype(np.float32), dones, infos
 
 
-class KeepBest(BaseCallback):
+class ShowProgress(BaseCallback):
+    """Shows how far a training of ``total`` steps is."""
+
+    def __init__(self, total: int, description: str) -> None:
+        super().__init__()
+        self._bar = progress_bar(total, description, "step")
+
+    def _on_step(self) -> bool:
+        self._bar.update(self.training_env.num_envs)
+        return True
+
+    def _on_training_end(self) -> None:
+        self._bar.close()
+
+
+class KeepBest(ShowProgress):
     """Shows progress, and keeps the policy that is best on validation instances, as imitation training does too.
 
     Args:
@@ -99,7 +114,7 @@ class KeepBest(BaseCallback):
         validation: Demonstrations,
         stop: Callable[[float], bool] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(total, description)
         self.stopped = False
         self._stop = stop
         self.best_gap = math.inf
@@ -109,13 +124,12 @@ class KeepBest(BaseCallback):
         self._next = self._every
         self.curve: list[tuple[float, float]] = []  # seconds of training, validation gap
         self._start = time.perf_counter()
-        self._bar = tqdm(total=total, desc=description, unit="step", disable=None, mininterval=1.0)
 
     def _on_training_start(self) -> None:
         self._check()  # PPO may leave a cloned policy worse than it was
 
     def _on_step(self) -> bool:
-        self._bar.update(self.training_env.num_envs)
+        super()._on_step()
         if self.num_timesteps >= self._next:
             self._next += self._every
             self._check()
@@ -124,7 +138,7 @@ class KeepBest(BaseCallback):
 
     def _on_training_end(self) -> None:
         self._check()
-        self._bar.close()
+        super()._on_training_end()
 
     def _check(self) -> None:
         network = to_runtime(self.model, self._scenario)
@@ -199,6 +213,7 @@ def _falling(rate: float) -> Callable[[float], float]:
     return lambda remaining: rate * remaining
 
 
+@one_thread()
 def clone(agent: PPO, labels: Demonstrations, seed: int) -> None:
     """Train the policy of an agent on the Sequential environment by behaviour cloning of soft labels."""
     rows, states = (torch.from_numpy(a) for a in epoch_observations(labels.seen, labels.prefixes))
@@ -208,7 +223,8 @@ def clone(agent: PPO, labels: Demonstrations, seed: int) -> None:
     steps = CLONING_PASSES * -(-size // 256)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps, pct_start=0.15)
     generator = torch.Generator().manual_seed(seed)
-    for _ in tqdm(range(CLONING_PASSES), desc="behaviour cloning", unit="pass", disable=None, mininterval=1.0):
+    bar = progress_bar(steps, "behaviour cloning", "step")
+    for _ in range(CLONING_PASSES):
         for chosen in torch.randperm(size, generator=generator).split(256):
             for i in range(n):
                 shown = torch.zeros_like(rows[chosen])
@@ -221,6 +237,8 @@ def clone(agent: PPO, labels: Demonstrations, seed: int) -> None:
             optimizer.step()
             optimizer.zero_grad()
             schedule.step()
+            bar.update()
+    bar.close()
 
 
 def placements_a_step(name: str, scenario: Scenario) -> int:
@@ -228,6 +246,7 @@ def placements_a_step(name: str, scenario: Scenario) -> int:
     return scenario.most_tasks if name.endswith("joint") else 1
 
 
+@one_thread()
 def train_agent(
     name: str,
     scenario: Scenario,

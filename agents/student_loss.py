@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from agents.imitation import Loss, Samples, with_latency
-from agents.networks import TaskNetwork
+from agents.networks import TaskNetwork, one_thread
 
 
 def distillation_loss(
@@ -46,6 +46,7 @@ def distillation_loss(
 
 
 @torch.no_grad()
+@one_thread()
 def teacher_scores(teacher: TaskNetwork, samples: Samples, batch_size: int = 4096) -> Tensor:
     """The teacher's logits (B, n, K) on the samples."""
     teacher.to(samples.rows.device).eval()

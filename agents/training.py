@@ -75,8 +75,12 @@ class Settings:
         check_seed(self.seed)
 
 
+# A file or a pipe must show it while the next step runs.
+_say = partial(print, flush=True)
+
+
 def train_all(
-    folder: str | Path, settings: Settings, report: Callable[[str], None] = print, only: Sequence[str] = ()
+    folder: str | Path, settings: Settings, report: Callable[[str], None] = _say, only: Sequence[str] = ()
 ) -> dict[str, Path]:
     """Run all steps that are not done yet; returns the policy files by name.
 
@@ -151,6 +155,7 @@ def _demonstrations(
         demonstrations = load_demonstrations(path)
         report(f"{purpose} labels: already made")
         return demonstrations
+    report(f"labelling {size:,} {purpose} instances")
     start = time.perf_counter()
     demonstrations = generate_demonstrations(
         settings.scenario,
@@ -161,7 +166,7 @@ def _demonstrations(
         observation_noise=settings.observation_noise,
     )
     save_demonstrations(path, demonstrations)
-    report(f"{purpose} labels: {size:,} instances in {time.perf_counter() - start:.0f} s")
+    report(f"{purpose} labels: made in {time.perf_counter() - start:.0f} s")
     return demonstrations
 
 

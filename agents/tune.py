@@ -14,6 +14,7 @@ import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+from agents.networks import one_thread
 from agents.reinforcement import CLONED, HYPERPARAMETERS, KeepBest, make_agent, placements_a_step
 from offload_gym.demonstrations import generate_demonstrations
 from offload_gym.files import keep_settings
@@ -51,6 +52,7 @@ def suggest(name: str, trial: optuna.Trial) -> dict[str, float]:
     return chosen
 
 
+@one_thread()
 def tune(
     name: str,
     folder: Path,

@@ -46,6 +46,7 @@ def summarise(
     delayed = [optimality_gap(measurement.latency_s + s * p50 / 1e6, measurement.optimum_s).mean() for s in (1, SLOWER)]
     return {
         "policy": measurement.name,
+        "shipped": measurement.shipped,
         "scenario": scenario.label,
         "scenario_digest": digest_of(described(scenario)),
         "num_tasks": scenario.most_tasks,
@@ -119,14 +120,20 @@ NOTE = (
     "Gap: latency over the optimum minus 1. Optimal: share of instances decided at the optimum. Label and exact: "
     "agreement with the expert's labels, one by one and all together; an instance often has several optima and the "
     "expert labels one of them. µs: one decision for one instance, asked from Python. With delay: mean gap of latency "
-    f"plus p50, as the tasks wait for the decision; and on a device {SLOWER} times slower than this machine."
+    f"plus p50, as the tasks wait for the decision; and on a device {SLOWER} times slower than this machine. "
+    "Shipped: a network of the package; the others are those of the folder of trained policies."
 )
+
+
+def shown_name(row: dict[str, Any]) -> str:
+    """What a table calls a policy: networks of the package are marked, as those of a folder stand beside them."""
+    return f"{row['policy']} (shipped)" if row.get("shipped") else str(row["policy"])
 
 
 def cells(row: dict[str, Any]) -> list[str]:
     """The columns of one row as text."""
     return [
-        row["policy"],
+        shown_name(row),
         f"{100 * row['gap_mean']:.2f} [{100 * row['gap_mean_low']:.2f}, {100 * row['gap_mean_high']:.2f}]",
         f"{100 * row['gap_p95']:.1f}",
         f"{100 * row['gap_max']:.0f}",
@@ -151,7 +158,7 @@ def print_table(rows: Sequence[dict[str, Any]], console: Console | None = None) 
     for row in sorted(rows, key=lambda row: -row["gap_mean"]):
         table.add_row(*cells(row))
     # Wide enough for all columns also where the output is a file or a pipe.
-    (console or Console(width=max(Console().width, 170))).print(table)
+    (console or Console(width=max(Console().width, 200))).print(table)
 
 
 def markdown_table(rows: Sequence[dict[str, Any]]) -> str:

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from rich import box
 from rich.console import Console
 from rich.table import Table
-from tqdm import tqdm
 
 from benchmarks.contenders import SUFFIX
 from offload_gym.applications.application import Application
@@ -21,6 +20,7 @@ from offload_gym.envs.rendering import draw_application, draw_schedule
 from offload_gym.files import replacing
 from offload_gym.instances import Instances
 from offload_gym.policies import Policy, load_policy, make_policy
+from offload_gym.progress import with_progress
 from offload_gym.sampling import sample_instances
 from offload_gym.scenario import Scenario, make_scenario
 from offload_gym.seeds import seed_for
@@ -65,7 +65,7 @@ def compare_applications(num_instances: int, seed: int, folder: Path | None) -> 
     num_threads = None if effective_n_jobs() == 1 else 1
     rows: list[dict[str, Any]] = Parallel()(
         delayed(_decide)(name, num_instances, seed, folder, num_threads)
-        for name in tqdm(SHOWN, desc="applications", unit="preset", disable=None)
+        for name in with_progress(SHOWN, "applications", "preset")
     )
     _print(rows, num_instances)
     return rows

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from rich import box
 from rich.console import Console
 from rich.table import Table
-from tqdm import tqdm
 
 from benchmarks.analysis import bootstrap_interval
 from offload_gym.envs.joint import JointEnv
 from offload_gym.policies import FunctionPolicy, Policy, make_policy
+from offload_gym.progress import with_progress
 from offload_gym.scenario import Scenario, make_scenario
 from offload_gym.seeds import seed_for
 from offload_gym.solvers.look_ahead import look_ahead
@@ -63,8 +63,7 @@ def compare_carry_over(num_episodes: int, seed: int, epochs_s: Sequence[float] =
     The loads are shared among processes as ``joblib.parallel_config`` says.
     """
     of_loads = Parallel()(
-        delayed(_play)(epoch_s, num_episodes, seed)
-        for epoch_s in tqdm(epochs_s, desc="loads", unit="load", disable=None)
+        delayed(_play)(epoch_s, num_episodes, seed) for epoch_s in with_progress(epochs_s, "loads", "load")
     )
     rows: list[dict[str, Any]] = [row for rows in of_loads for row in rows]
     _print(rows, num_episodes)

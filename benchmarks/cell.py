@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from rich import box
 from rich.console import Console
 from rich.table import Table
-from tqdm import tqdm
 
 from agents.cell import train_shared_policy
 from benchmarks.analysis import bootstrap_interval, write_json
@@ -20,6 +19,7 @@ from offload_gym.delay import latency
 from offload_gym.envs.cell import sample_cell
 from offload_gym.instances import Instances, check_count
 from offload_gym.policies import Policy, make_policy
+from offload_gym.progress import with_progress
 from offload_gym.scenario import Scenario, make_scenario
 from offload_gym.seeds import check_seed, seed_for
 from offload_gym.solvers.best_response import best_response
@@ -54,7 +54,7 @@ def compare_cell(
         raise ValueError(f"json_path is {json_path}, a folder; it must be a file")
     scenario = make_scenario() if scenario is None else scenario
     rows = []
-    for m in tqdm(num_devices, desc="cells", unit="size", disable=None):
+    for m in with_progress(num_devices, "cells", "size"):
         cells = [sample_cell(scenario, m, seed_for("test", seed, m, c)) for c in range(num_cells)]
         policies: dict[str, Policy] = {name: make_policy(name) for name in BUILT_IN}
         for name, shared in (("ppo, own reward", False), ("ppo, shared reward", True)):

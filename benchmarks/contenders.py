@@ -33,6 +33,7 @@ class Contender(NamedTuple):
     name: str
     policy: Policy
     num_parameters: int  # 0 where nothing was learned
+    shipped: bool = False  # a network of the package, not of the folder
 
 
 def contenders(
@@ -61,7 +62,7 @@ def contenders(
         except ValueError as error:
             print(f"left out {name}: {error}")
             continue
-        candidates.append(Contender(name, policy, getattr(policy, "num_parameters", 0)))
+        candidates.append(Contender(name, policy, getattr(policy, "num_parameters", 0), name in SHIPPED))
     if not files:
         print(f"no trained policies in {folder}: comparing the built-in ones (`make demo` trains the others)")
     for path in files:

@@ -7,10 +7,10 @@ import time
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from tqdm import tqdm
 
 from offload_gym.delay import latency
 from offload_gym.policies import make_policy
+from offload_gym.progress import with_progress
 from offload_gym.sampling import sample_instances
 from offload_gym.seeds import seed_for
 from offload_gym.solvers.exact import solve
@@ -25,7 +25,7 @@ def compare_large_n(num_instances: int, seed: int) -> None:
     table = Table(title="mean gap to the lower bound, and median time of an instance (one thread)")
     for header in ("n", "solver", "gap", "time", "proven optimal"):
         table.add_column(header, justify="left" if header == "solver" else "right")
-    for n in tqdm(TASKS, desc="large n", unit="size", disable=None):
+    for n in with_progress(TASKS, "large n", "size"):
         scenario = {"name": "default", "num_tasks": n}
         instances = sample_instances(scenario, num_instances, seed_for("test", seed, n))
         singles = [instances[b : b + 1] for b in range(num_instances)]

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from benchmarks.contenders import Contender
 from offload_gym.delay import latency, optimality_gap
 from offload_gym.instances import Instances
 from offload_gym.policies import Policy
+from offload_gym.progress import with_progress
 from offload_gym.solvers.exact import Solutions
 
 TIMING_ROUNDS = 10
@@ -32,6 +32,7 @@ class Measurement(NamedTuple):
     present: NDArray[np.bool_]  # (B, n) whether there is a task, not padding
     decide_us: NDArray[np.float64]  # (calls,) one call of decide with one instance, from Python
     batch_s: float  # deciding all B instances in one call, the fastest of three
+    shipped: bool = False  # a network of the package
 
     @property
     def gap(self) -> NDArray[np.float64]:
@@ -49,7 +50,7 @@ def measure(
     singles = [seen[b : b + 1] for b in range(min(len(seen), TIMED_CALLS))]
     decided: list[NDArray[np.int64]] = []
     batch_s: list[float] = []
-    for contender in tqdm(contenders, desc="deciding", unit="policy", disable=None):
+    for contender in with_progress(contenders, "deciding", "policy"):
         contender.policy.decide(singles[0])  # compiles
         runs = []
         for _ in range(3):
@@ -62,7 +63,7 @@ def measure(
         batch_s.append(min(runs))
     calls: list[list[NDArray[np.float64]]] = [[] for _ in contenders]
     in_a_round = TIMED_CALLS // TIMING_ROUNDS
-    for timing_round in tqdm(range(TIMING_ROUNDS), desc="timing", unit="round", disable=None):
+    for timing_round in with_progress(range(TIMING_ROUNDS), "timing", "round"):
         chosen = [singles[(timing_round * in_a_round + call) % len(singles)] for call in range(in_a_round)]
         for times, contender in zip(calls, contenders, strict=True):
             times.append(time_calls(contender.policy, chosen))
@@ -77,6 +78,7 @@ def measure(
             instances.present,
             np.concatenate(times),
             seconds,
+            contender.shipped,
         )
         for contender, decisions, seconds, times in zip(contenders, decided, batch_s, calls, strict=True)
     ]

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 
-from benchmarks.analysis import front
+from benchmarks.analysis import front, shown_name
 from offload_gym.delay import latency, schedule
 from offload_gym.envs.rendering import draw_schedule, legend_handles
 from offload_gym.files import replacing
@@ -95,12 +95,13 @@ def fronts(path: str | Path, panels: Mapping[str, Sequence[dict[str, Any]]]) -> 
 
 def _draw_front(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
     floor = 0.02  # per cent: where a gap of 0 is drawn on the logarithmic axis
+    shown = {row["policy"]: shown_name(row) for row in rows}
     at = {row["policy"]: (row["decide_us_p50"], max(100 * row["gap_mean"], floor)) for row in rows}
     axes.plot(*zip(*(at[name] for name in front(rows)), strict=True), color="#222222", linewidth=0.8, linestyle="--")
     above: list[tuple[float, float]] = []
     for number, name in enumerate(sorted(at, key=lambda name: -at[name][1]), start=1):
         colour, marker = STYLES[family(name)]
-        axes.scatter(*at[name], color=colour, marker=marker, s=50, zorder=3, label=f"{number} {name}")
+        axes.scatter(*at[name], color=colour, marker=marker, s=50, zorder=3, label=f"{number} {shown[name]}")
         x, y = at[name]
         # Above its point, or below it where the number of a neighbour is above.
         crowded = any(abs(np.log(x / other_x)) < 0.1 and abs(np.log(y / other_y)) < 0.4 for other_x, other_y in above)

@@ -17,6 +17,7 @@ from offload_gym.delay import latency
 from offload_gym.instances import TASK_FIELDS, Instances
 from offload_gym.networks.policy import NetworkPolicy
 from offload_gym.policies import Policy
+from offload_gym.progress import with_progress
 from offload_gym.sampling import sample_estimated, sample_instances
 from offload_gym.scenario import Scenario
 from offload_gym.seeds import seed_for
@@ -75,9 +76,9 @@ def compare(
         # Gaps are then against the best decision that the search found.
         print(f"left out exact: {open_share:.0%} of the instances are not proven optimal within {max_nodes:,} nodes")
         listed = [contender for contender in listed if contender.name != "exact"]
+    measured = measure(listed, instances, seen, expert, objective)
     rows = [
-        summarise(m, scenario, objective, observation_noise)
-        for m in measure(listed, instances, seen, expert, objective)
+        summarise(m, scenario, objective, observation_noise) for m in with_progress(measured, "summarising", "policy")
     ]
     written = []
     for path, write in ((outputs.json, write_json), (outputs.csv, write_csv), (outputs.markdown, write_markdown)):

@@ -32,6 +32,7 @@ from offload_gym.delay import (
 from offload_gym.files import replacing
 from offload_gym.instances import LOCATION_FIELDS, POWER_FIELDS, TASK_FIELDS, Batch, Instances, check_instances
 from offload_gym.lending import lent
+from offload_gym.progress import progress_bar
 from offload_gym.sampling import sample_estimated
 from offload_gym.scenario import Scenario
 from offload_gym.seeds import as_seed_sequence
@@ -189,7 +190,7 @@ def label(
         objective: one of ``offload_gym.OBJECTIVES``.
         exploration: (B, n) a location to force at a step, or -1 to follow the best choice; None follows it throughout.
         num_threads: threads that share the instances; None takes one a core.
-        progress: show a progress bar on a terminal (needs the package tqdm).
+        progress: show a progress bar on a terminal (needs the package tqdm), and a line now and then elsewhere.
 
     Returns:
         The demonstrations; the same whatever the number of threads.
@@ -208,7 +209,7 @@ def label(
         prefixes=np.empty((size, n), dtype=np.int64),
         alternative_s=np.empty((size, n, instances.num_locations)),
     )
-    bar = progress_bar(size, "instance") if progress else None
+    bar = progress_bar(size, "labels", "instance") if progress else None
     graphs, stop = True if instances.batch.edge_parent.shape[1] else None, new_stop()
 
     def work(rows: slice) -> None:
@@ -262,7 +263,8 @@ def generate_demonstrations(
         explored_share: share of the instances whose prefixes contain random choices; the others follow the expert.
         exploration_rate: probability of a random choice at a step of those.
         num_threads: threads that share the work; None takes one a core.
-        progress: show a progress bar of the alternatives on a terminal (needs the package tqdm).
+        progress: show a progress bar of the alternatives on a terminal (needs the package tqdm), and a line now and
+            then elsewhere.
         observation_noise: what a policy knows of rates and backlogs, as in the environments; the labels come from the
             truth, in hindsight.
         alternatives: label what each alternative costs; False labels the optimal decisions alone, which is quicker and
@@ -297,15 +299,6 @@ def generate_demonstrations(
     explored = (rng.random((num_instances, 1)) < explored_share) & (rng.random(shape) < exploration_rate)
     exploration = np.where(explored, rng.integers(0, instances.num_locations, shape), -1)
     return label(instances, objective, exploration, num_threads, progress)._replace(estimates=seen)
-
-
-def progress_bar(total: int, unit: str, initial: int = 0) -> Any:
-    """A bar of labelling, of which ``initial`` units are done already, on a terminal; ImportError without tqdm."""
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        raise ImportError("a progress bar needs the package tqdm: pip install tqdm, or pass progress=False") from None
-    return tqdm(total=total, initial=initial, desc="labels", unit=unit, mininterval=1.0, disable=None)
 
 
 def save_demonstrations(path: str | Path, demonstrations: Demonstrations) -> None:

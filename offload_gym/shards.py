@@ -23,11 +23,11 @@ from offload_gym.demonstrations import (
     Demonstrations,
     generate_demonstrations,
     load_demonstrations,
-    progress_bar,
     save_demonstrations,
 )
 from offload_gym.files import keep_settings
 from offload_gym.instances import check_count
+from offload_gym.progress import progress_bar
 from offload_gym.scenario import Scenario, as_scenario, with_absolute_paths
 from offload_gym.seeds import as_seed_sequence
 
@@ -73,7 +73,7 @@ def generate_shards(
         alternatives: label what each alternative costs; False labels the optimal decisions alone.
         num_jobs: processes that share the shards. None: as ``joblib.parallel_config`` says, one without it. Its backend
             is used in either case.
-        progress: show a progress bar on a terminal (needs the package tqdm).
+        progress: show a progress bar on a terminal (needs the package tqdm), and a line now and then elsewhere.
 
     Returns:
         The paths of the shards in their order, each for ``load_demonstrations``.
@@ -171,7 +171,7 @@ def _make_missing(
     except ImportError:
         raise ImportError("labelling in shards needs the package joblib: pip install joblib") from None
     missing = _missing(folder, work)
-    bar = progress_bar(len(work), "shard", initial=len(work) - len(missing)) if progress else None
+    bar = progress_bar(len(work), "labels", "shard", initial=len(work) - len(missing)) if progress else None
     fruitless = 0
     while missing:
         lost = None

@@ -1,16 +1,20 @@
 import dataclasses
 import json
+import re
 import sys
 from dataclasses import asdict, replace
+from functools import partial
 
 import numpy as np
 import optuna
 import pytest
 import torch
 from torch.nn import functional
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from agents import ablation, distillation, training, tune
 from agents.__main__ import main as agents_main
+from agents.cell import train_shared_policy
 from agents.imitation import fit, latency_loss, make_samples, mean_gap, soft_labels, teacher_loss
 from agents.networks import TaskNetwork, from_runtime, num_parameters, save_policy, to_runtime
 from agents.reinforcement import (
@@ -24,6 +28,7 @@ from agents.reinforcement import (
 )
 from agents.reinforcement import to_runtime as agent_to_runtime
 from agents.student_loss import distillation_loss, student_loss, teacher_scores
+from offload_gym import progress
 from offload_gym.delay import latency, optimality_gap
 from offload_gym.demonstrations import generate_demonstrations
 from offload_gym.envs.vector import VectorJointEnv
@@ -186,6 +191,43 @@ def test_training_resumes(tmp_path, monkeypatch):
     for path in paths.values():
         assert load_policy(path).decide(instances).shape == (5, 3)
     assert json.loads((tmp_path / "settings.json").read_text())["num_labels"] == 200
+
+
+def test_training_says_how_far_it_is_without_a_terminal(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
+    training.train_all(tmp_path, TINY, only=["sequential-teacher", "sequential-student", "ppo-cloned"])
+    said = capsys.readouterr().err
+    assert "labels: instance 200 of 200, " in said
+    for step in (
+        "sequential-teacher: step 1 of 2, ",
+        "sequential-student: step 2 of 2, ",
+        "behaviour cloning: step 8 of ",
+    ):
+        assert step in said
+    assert re.search(r"ppo-cloned: step \d+ of 96, .* s, validation gap ", said)
+
+
+def test_training_takes_one_thread(tmp_path):
+    # GIVEN two threads WHEN something is trained THEN each gradient step has one, and two are there afterwards
+    seen = []
+    hook = register_optimizer_step_pre_hook(lambda *_: seen.append(torch.get_num_threads()))
+    torch.set_num_threads(2)
+    scenario = TINY.scenario
+    settings = replace(TINY, rl_placements=2_100)  # some agents only begin to learn after 2,000
+    trainings = {
+        name: partial(training.train_all, tmp_path, settings, lambda _: None, [name]) for name in training.POLICIES
+    }
+    trainings["tune"] = partial(tune.tune, "ppo-joint", tmp_path / "t", scenario, "makespan", 1, 96, 0)
+    trainings["cell"] = partial(train_shared_policy, scenario, 2, num_decisions=1)
+    try:
+        for name, train in trainings.items():
+            seen.clear()
+            train()
+            assert set(seen) == {1}, name
+            assert torch.get_num_threads() == 2, name
+    finally:
+        hook.remove()
+        torch.set_num_threads(1)
 
 
 def test_training_does_not_mix_settings(tmp_path):

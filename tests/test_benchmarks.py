@@ -17,7 +17,7 @@ from benchmarks.information import compare_information
 from benchmarks.measurement import Measurement, measure
 from benchmarks.plots import fronts, learning_curves
 from benchmarks.policies import with_uplink
-from offload_gym import policies
+from offload_gym import policies, progress
 from offload_gym.applications.application import save_application
 from offload_gym.applications.presets import random_application
 from offload_gym.policies import POLICY_NAMES, SHIPPED
@@ -124,6 +124,27 @@ def test_policies_command_writes_the_contract(tmp_path, capsys):
         "latency_against_uplink.png",
         "schedules.png",
     }
+
+
+def test_a_table_says_which_networks_are_shipped(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
+    small_policy(tmp_path / "student.safetensors", make_scenario())
+    arguments = ["policies", "--num-instances", "20", "--agents", str(tmp_path), "--json", str(tmp_path / "rows.json")]
+    assert main(arguments) == 0
+    printed = capsys.readouterr()
+    names = [line.split("  ")[1] for line in printed.out.splitlines() if line.startswith("  ")]
+    assert "student" in names
+    assert {"teacher (shipped)", "student (shipped)", "small-student (shipped)"} < set(names)
+    assert f"trained policies: {tmp_path}/" in printed.out
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    assert [row["shipped"] for row in rows if row["policy"] == "student"] == [True, False]
+    # Without a terminal, work that takes long says how far it is.
+    for line in (
+        "deciding: policy 1 of ",
+        "timing: round 10 of 10, ",
+        f"summarising: policy {len(rows)} of {len(rows)}, ",
+    ):
+        assert line in printed.err
 
 
 def test_the_same_seed_gives_the_same_gaps(tmp_path):

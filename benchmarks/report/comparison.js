@@ -43,7 +43,7 @@ function drawDistribution(section, { rows }) {
   if (!listed.length) return;
   const boxes = listed.map(({ policy }, index) => {
     const box = html("input", { type: "checkbox", value: index });
-    box.checked = SHOWN_FIRST.includes(policy);
+    box.checked = SHOWN_FIRST.includes(policy.replace(" (shipped)", ""));
     return box;
   });
   if (!boxes.some((box) => box.checked)) boxes[0].checked = true;

@@ -9,7 +9,7 @@ from pathlib import Path
 from string import Template
 from typing import Any, NamedTuple
 
-from benchmarks.analysis import NOTE, front
+from benchmarks.analysis import NOTE, front, shown_name
 from benchmarks.contenders import SUFFIX
 from benchmarks.plots import STYLES, family
 from benchmarks.policies import BESIDE_CURVES
@@ -28,7 +28,7 @@ GAPS = ("gap_mean", "gap_p95", "gap_max", "exact_match", "label_accuracy")
 NUMBERS = ("num_tasks", "num_edges", *GAPS, "decide_us_p50", "decide_us_p99", "num_parameters")
 WITH_DELAY = ("gap_with_delay", "gap_with_delay_on_slow_device")
 FURTHER = ("num_instances", "gap_mean_low", "gap_mean_high", "optimal_share", *WITH_DELAY)
-QUANTILES, NOISE, DIGEST = "gap_quantiles", "observation_noise", "scenario_digest"
+OTHERS = QUANTILES, NOISE, DIGEST, SHIPPED = "gap_quantiles", "observation_noise", "scenario_digest", "shipped"
 
 
 def write_report(folder: Path, policy_files: Sequence[Path], agents_folder: Path | None, seed: int) -> Path:
@@ -91,11 +91,11 @@ def read_comparisons(path: Path) -> list[dict[str, Any]]:
             if name not in row:
                 raise ValueError(f"{path} has no {name} in row {number}; {wanted}")
         # Nothing else of the row comes onto the page.
-        row = {name: row[name] for name in (*TEXTS, *NUMBERS, *FURTHER, QUANTILES, NOISE, DIGEST) if name in row}
+        row = {name: row[name] for name in (*TEXTS, *NUMBERS, *FURTHER, *OTHERS) if name in row}
         for name, value in row.items():
             if not _fits(name, value):
                 raise ValueError(f"{path} has {value!r} as {name} in row {number}; {wanted}")
-        together.setdefault(_key(row), []).append(row)
+        together.setdefault(_key(row), []).append(row | {"policy": shown_name(row)})
     return [_comparison(path, rows) for rows in together.values()]
 
 
@@ -105,6 +105,8 @@ def _fits(name: str, value: object) -> bool:
         return isinstance(value, str)
     if name == NOISE:
         return value == "last" or _is_number(value)
+    if name == SHIPPED:
+        return isinstance(value, bool)
     if name == QUANTILES:
         return isinstance(value, list) and len(value) > 1 and all(gap is None or _is_number(gap) for gap in value)
     if name.startswith("decide_us"):

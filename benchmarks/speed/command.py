@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from benchmarks.analysis import write_json
 from benchmarks.speed.calls import measure_calls
 from benchmarks.speed.environments import measure_environments
@@ -20,6 +18,7 @@ from benchmarks.speed.rows import Row, as_json, print_rows
 from benchmarks.speed.startup import measure_startup
 from benchmarks.speed.steps import measure_steps
 from benchmarks.speed.timing import FULL, QUICK, Effort
+from offload_gym.progress import progress_bar
 from offload_gym.seeds import check_seed
 
 GROUPS: dict[str, Callable[[Effort, int], list[Row]]] = {
@@ -55,10 +54,12 @@ def measure_speed(
         raise ValueError(f"{plots_folder!r} is a file; it must be a folder")
     effort = QUICK if quick else FULL
     rows: list[Row] = []
-    bar = tqdm([name for name in GROUPS if not only or name in only], unit="group", disable=None)
-    for name in bar:
-        bar.set_description(name)
-        rows += GROUPS[name](effort, seed)
+    chosen = [name for name in GROUPS if not only or name in only]
+    with progress_bar(len(chosen), "speed", "group") as bar:
+        for name in chosen:
+            bar.set_postfix_str(name)
+            rows += GROUPS[name](effort, seed)
+            bar.update()
     written = []
     if json_path is not None:
         write_json(json_path, [as_json(row) for row in rows])

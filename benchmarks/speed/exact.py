@@ -6,11 +6,11 @@ import time
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from benchmarks.speed.rows import Row, Side, Target, compared
 from benchmarks.speed.timing import Effort
 from offload_gym.instances import Instances
+from offload_gym.progress import with_progress
 from offload_gym.sampling import sample_instances
 from offload_gym.seeds import seed_for
 from offload_gym.solvers.exact import solve
@@ -52,7 +52,7 @@ def _against_cp_sat(n: int, objective: str, targets: tuple[Target, ...], effort:
     ours_s: list[float] = []
     theirs_s: list[float] = []
     unsolved = proven = 0
-    for b in tqdm(range(len(instances)), desc=f"n = {n}, {objective}", unit="instance", disable=None, leave=False):
+    for b in with_progress(range(len(instances)), f"n = {n}, {objective}", "instance"):
         one = instances[b : b + 1]
         seconds, optimum_s, optimal = _solve_timed(one, objective)
         ours_s.append(seconds)

@@ -7,13 +7,13 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from benchmarks.speed.environments import Stepping, stepping
 from benchmarks.speed.exact import median_seconds
 from benchmarks.speed.kernel import one_thread, prepare
 from benchmarks.speed.rows import Curve, Row, Side, Target, compared, figure_text, significant
 from benchmarks.speed.timing import Effort, interleaved
+from offload_gym.progress import with_progress
 from offload_gym.sampling import sample_instances
 from offload_gym.seeds import seed_for
 
@@ -87,7 +87,7 @@ def _exponential_row(objective: str, effort: Effort, seed: int) -> Row:
     """The growth of the exact solver: the factor that one more task takes, fitted to medians over instances."""
     size = min(effort.num_instances, EXACT_INSTANCES)
     columns = []
-    for n in tqdm(EXACT_TASKS, desc=f"exact, {objective}", unit="size", disable=None, leave=False):
+    for n in with_progress(EXACT_TASKS, f"exact, {objective}", "size"):
         instances = sample_instances({"name": "default", "num_tasks": n}, size, seed_for("test", seed, 7, n))
         columns.append(median_seconds(instances, objective))
     medians = np.median(columns, axis=1)
