@@ -201,6 +201,14 @@ class KernelCache(FunctionCache):  # type: ignore[misc]
                 path.unlink(missing_ok=True)
 
 
+def is_kept(dispatcher: Any) -> bool:
+    """Whether a kernel is compiled or kept on disk, for one signature at least."""
+    if config.DISABLE_JIT or dispatcher.signatures:
+        return True
+    cache = dispatcher._cache
+    return any(any(folder.glob(f"{cache._prefix}.{cache._digest}.*.nbc")) for folder in kernel_folders()[0])
+
+
 def kernel(function: Any) -> Any:
     """A function that numba compiles when it is first called, and keeps; it lets other threads run meanwhile."""
     return _with_cache(njit(nogil=True, error_model="numpy")(function))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numba import njit
 
 import offload_gym
 from offload_gym import Instances, load_demonstrations, load_shards, make_policy, sample_instances, solve
@@ -438,7 +439,13 @@ def test_who_waits_for_a_search_is_told_what_ends_it(monkeypatch, capsys):
     solve(sample_instances("default", 1, seed=0))  # compiles
     assert main(["solve", "default"]) == 0
     assert "searching; Ctrl-C ends it with the best decisions so far, and --max-nodes" in capsys.readouterr().err
-    # AND before it is compiled, that it is compiled
-    monkeypatch.setattr(deciding, "is_compiled", lambda: False)
-    assert main(["solve", "default"]) == 0
-    assert "compiles kernels" in capsys.readouterr().err
+
+
+def test_who_waits_for_kernels_is_told_at_once_and_once(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(patience._Watch, "told", False)
+    monkeypatch.setattr(patience, "PATIENCE_S", 0.01)
+    for text in (f"{patience.COMPILING}\n", ""):  # not that anything else takes long
+        with patience.patience():
+            njit(lambda x: x + 1)(1)
+        assert capsys.readouterr().err == text

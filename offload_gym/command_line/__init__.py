@@ -15,6 +15,7 @@ from offload_gym.command_line.exit_codes import exit_code_of
 from offload_gym.command_line.labelling import add_demonstrations
 from offload_gym.command_line.listing import add_envs
 from offload_gym.command_line.playing import add_play
+from offload_gym.command_line.warming import add_warm_up
 
 EXAMPLES = """\
 examples:
@@ -23,10 +24,11 @@ examples:
   offload-gym decide default --policy student
   offload-gym demonstrations --output training.npz --num-instances 5000
   offload-gym play
+  offload-gym warm-up
 
 `offload-gym COMMAND --help` says more, and shows the files that solve and
-decide read. Kernels are compiled at their first use, which takes one to three
-minutes in all, once. Exit codes: 0, 2 for a mistake in what was given, and 130
+decide read. Kernels are compiled at their first use, or all at once by
+`offload-gym warm-up`. Exit codes: 0, 2 for a mistake in what was given, and 130
 where Ctrl-C ends a command; solve then prints the best found so far.
 """
 
@@ -46,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"offload-gym {offload_gym.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (add_envs, add_solve, add_decide, add_demonstrations, add_play):
+    for add in (add_envs, add_solve, add_decide, add_demonstrations, add_play, add_warm_up):
         add(commands)
 
     def command() -> None:

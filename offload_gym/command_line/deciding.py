@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from offload_gym.command_line.instance_input import FORMATS, Given, add_input_options, read_instances
 from offload_gym.command_line.instances_csv import RESULT_FIELDS, write_csv
 from offload_gym.command_line.instances_json import fields_of
-from offload_gym.command_line.patience import COMPILING, patience
+from offload_gym.command_line.patience import patience
 from offload_gym.command_line.tables import chart, milliseconds, schedule_table, text_table
+from offload_gym.command_line.warming import help_to_search
 from offload_gym.delay import OBJECTIVES, Schedule, latency, schedule
 from offload_gym.envs.rendering import OBJECTIVE_NAMES
 from offload_gym.policies import POLICY_NAMES, SHIPPED_PRESETS, Policy, is_built_in, load_policy, make_policy, preset_of
 from offload_gym.scenario import Scenario
-from offload_gym.solvers.exact import Interrupted, Solutions, is_compiled, solve
+from offload_gym.solvers.exact import Interrupted, Solutions, solve
 
 SOLVE_EXAMPLES = """\
 examples:
@@ -30,6 +31,7 @@ examples:
   offload-gym solve tasks.csv --locations locations.csv --objective mean
   offload-gym solve vision --json | offload-gym decide - --policy greedy
 """
+SEARCHING = "searching; Ctrl-C ends it with the best decisions so far, and --max-nodes limits it from the start"
 DECIDE_EXAMPLES = """\
 examples:
   offload-gym decide default --policy greedy
@@ -88,9 +90,11 @@ def _command(commands: Any, name: str, summary: str, examples: str, run: Any) ->
 
 
 def _solve(options: argparse.Namespace) -> None:
-    given = read_instances(options)
+    help_to_search()
+    with patience():
+        given = read_instances(options)
     try:
-        with patience(_why_solving_takes_long):
+        with patience(SEARCHING):
             solutions = solve(given.instances, options.objective, options.max_nodes)
     except Interrupted as interrupt:
         begun = np.flatnonzero(interrupt.solutions.nodes)
@@ -102,14 +106,9 @@ def _solve(options: argparse.Namespace) -> None:
     _report(options, given, "exact", solutions.decisions, solutions)
 
 
-def _why_solving_takes_long() -> str:
-    if not is_compiled():
-        return COMPILING
-    return "searching; Ctrl-C ends it with the best decisions so far, and --max-nodes limits it from the start"
-
-
 def _decide(options: argparse.Namespace) -> None:
-    given = read_instances(options)
+    with patience():
+        given = read_instances(options)
     policy = chosen_policy(options.policy, options.objective, options.seed, options.preset, given.scenario)
     with patience():
         decisions = policy.decide(given.instances)
@@ -133,7 +132,8 @@ def _report(
     options: argparse.Namespace, given: Given, policy: str, decisions: NDArray[np.int64], solutions: Solutions | None
 ) -> None:
     names, instances = given.names, given.instances
-    latency_s = latency(instances, decisions, options.objective)
+    with patience():
+        latency_s = latency(instances, decisions, options.objective)
     one_by_one = options.schedule or len(names) == 1
     needed = options.json or options.csv is not None or one_by_one
     schedules = [schedule(instances, decisions[b], b) for b in range(len(names))] if needed else []

@@ -1,26 +1,54 @@
-"""Telling a user who waits at a terminal that there is work."""
+"""Telling a user who waits at a terminal that there is work, and what it is."""
 
 from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
+
+from numba.core import event
 
 PATIENCE_S = 3.0
-COMPILING = "working; the first use compiles kernels, which can take a minute"
+COMPILING = "compiling kernels, once, for some seconds to half a minute; `offload-gym warm-up` compiles all in advance"
+
+
+class _Watch(event.Listener):  # type: ignore[misc]
+    """Says at once that kernels are compiled, the first time that one is."""
+
+    told = False  # once in a process
+
+    def __init__(self) -> None:
+        self.depth = 0  # kernels that are being compiled: one, those that it calls, ...
+
+    def on_start(self, _: Any) -> None:
+        if not self.told:
+            _Watch.told = True
+            print(COMPILING, file=sys.stderr, flush=True)
+        self.depth += 1
+
+    def on_end(self, _: Any) -> None:
+        self.depth -= 1
 
 
 @contextmanager
-def patience(reason: Callable[[], str] = lambda: COMPILING) -> Iterator[None]:
-    """Say on a terminal that there is work, where it takes long, and for what ``reason``, asked when it is said."""
+def patience(text: str = "working") -> Iterator[None]:
+    """Say on a terminal that kernels are compiled, at once, and ``text`` where anything else takes long."""
     if not sys.stderr.isatty():
         yield
         return
-    timer = threading.Timer(PATIENCE_S, lambda: print(reason(), file=sys.stderr))
-    timer.daemon = True
-    timer.start()
+    watch, done = _Watch(), threading.Event()
+
+    def wait() -> None:
+        while not done.wait(PATIENCE_S):
+            if watch.depth == 0:
+                print(text, file=sys.stderr, flush=True)
+                return
+
+    threading.Thread(target=wait, daemon=True).start()
     try:
-        yield
+        with event.install_listener("numba:compile", watch):
+            yield
     finally:
-        timer.cancel()
+        done.set()

@@ -155,11 +155,6 @@ def bound_kernel(arrays, objective, first, last, found):
             found.lower_bound_s[b] = seconds(objective, bound_s, batch.task_counts[b], batch.power[b])
 
 
-def is_compiled() -> bool:
-    """Whether the search is compiled, or loaded, in this process."""
-    return bool(exact_kernel.signatures)
-
-
 def exact(instances: Instances, objective: str = "makespan") -> NDArray[np.int64]:
     """Optimal decisions (B, n) alone, as ``solve`` without limits finds them: a policy is asked for no more."""
     solutions = _new_solutions(instances)

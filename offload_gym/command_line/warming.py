@@ -1,0 +1,199 @@
+"""``offload-gym warm-up``: compile all kernels, several at a time."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from offload_gym.cell import cell_latency
+from offload_gym.compilation import is_kept, kernel_folders
+from offload_gym.delay import completion_times, latency, schedule
+from offload_gym.demonstrations import label
+from offload_gym.envs.cell import observe_cell, sample_cell
+from offload_gym.envs.joint import JointEnv
+from offload_gym.envs.sequential import SequentialEnv
+from offload_gym.instances import Instances
+from offload_gym.networks.policy import NetworkPolicy
+from offload_gym.networks.policy_file import Network
+from offload_gym.observation import epoch_observations, row_size, state_size
+from offload_gym.policies import make_policy
+from offload_gym.sampling import sample_instances
+from offload_gym.solvers.best_response import best_response
+from offload_gym.solvers.exact import exact_kernel, solve
+from offload_gym.solvers.look_ahead import look_ahead
+from offload_gym.solvers.parallel import num_cores
+
+CORES = (1, 2, 8)
+
+
+def example(edges: tuple[tuple[int, int], ...] = ()) -> Instances:
+    """One instance of three tasks that no kernel was needed for, with the cores of the preset ``default``."""
+    three, rates = [[1e6, 2e6, 3e6]], [[np.inf, 1e7, 1e7]]
+    if edges:
+        input_bits, output_bits = [[1e6, 0.0, 0.0]], [[0.0, 0.0, 1e6]]
+    else:
+        input_bits = output_bits = three
+    return Instances(
+        input_bits=input_bits, output_bits=output_bits, workload_cycles=[[1e9, 2e9, 3e9]],
+        cpu_hz=[[1e9, 4e9, 8e9]], cores=[CORES], backlog_s=np.zeros((1, 3)),
+        uplink_bps=rates, downlink_bps=rates, wired_bps=np.full((1, 3), np.inf), propagation_s=np.zeros((1, 3)),
+        edges=edges, edge_bits=np.full((1, len(edges)), 1e6) if edges else None,
+    )  # fmt: skip
+
+
+GRAPH = ((0, 2), (1, 2))
+CHAIN = ((0, 1), (1, 2))
+
+
+def _network(instances: Instances) -> Network:
+    """A network of the kind that the general kernel runs."""
+    n, dependent = instances.num_tasks, bool(instances.batch.edge_parent.size)
+    inputs = n * row_size(len(CORES), dependent) + state_size(sum(CORES), len(CORES), dependent)
+    if dependent:
+        inputs += n * (len(CORES) + n)
+    head = ((np.zeros((len(CORES), inputs), np.float32), np.zeros(len(CORES), np.float32)),)
+    return Network("sequential", "tanh", CORES, n, (), head, {}, dependent)
+
+
+def _decide(*names: str) -> None:
+    for instances in (example(), example(GRAPH)):
+        for name in names:
+            make_policy(name).decide(instances)
+
+
+def _search() -> None:
+    solve(example())
+
+
+def _schedules() -> None:
+    for instances in (example(), example(GRAPH)):
+        decisions = np.zeros((1, 3), np.int64)
+        latency(instances, decisions)
+        completion_times(instances, decisions)
+        schedule(instances, decisions[0])
+
+
+def _graphs() -> None:
+    for edges in (GRAPH, CHAIN):
+        solve(example(edges))
+    for instances in (example(), example(GRAPH)):
+        solve(instances, max_nodes=1)
+
+
+def _environments(scenario: str) -> None:
+    for make in (JointEnv, SequentialEnv):
+        env = make(scenario)
+        env.reset(seed=0)
+        env.step(env.action_space.sample())
+
+
+def _networks() -> None:
+    instances = example()
+    for name in ("student", "student+flip"):
+        make_policy(name).decide(instances)
+    for given in (instances, example(GRAPH)):
+        for refine in (None, "flip"):
+            NetworkPolicy(_network(given), refine).decide(given)
+
+
+def _labels() -> None:
+    for instances in (example(), example(GRAPH)):
+        epoch_observations(instances, label(instances).prefixes, bool(instances.batch.edge_parent.size))
+
+
+def _cells() -> None:
+    cell = sample_cell("default", 2, 0)
+    decisions = np.zeros((len(cell), cell.num_tasks), np.int64)
+    cell_latency(cell, decisions)
+    best_response(cell, decisions)
+    observe_cell(cell)
+    look_ahead(example(), 1.0, 1.0)
+
+
+#: What one process compiles, the longest first. A kernel that another process has begun is waited for.
+JOBS: dict[str, Callable[[], Any]] = {
+    "search": _search,
+    "environments": lambda: _environments("default"),
+    "networks": _networks,
+    "labels": _labels,
+    "graphs": _graphs,
+    "environments of graphs": lambda: _environments("dag"),
+    "heuristics": lambda: _decide("greedy+flip", "heft+swap", "beam-4"),
+    "cells": _cells,
+    "schedules": _schedules,
+    "instances": lambda: [sample_instances(scenario, 1) for scenario in ("default", "dag")],
+}
+
+
+def add_warm_up(commands: Any) -> None:
+    """Add ``offload-gym warm-up``."""
+    parser = commands.add_parser(
+        "warm-up",
+        help="compile all kernels now",
+        description="Compile all kernels now, in several processes, so that nothing has to be compiled later: for the "
+        "image of a container, or before a measurement. What is compiled already is left as it is.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--processes", type=int, help="processes at a time (default: one a core)")
+    parser.add_argument("--only", choices=JOBS, help=argparse.SUPPRESS)  # in this process
+    parser.set_defaults(run=_warm_up)
+
+
+def _warm_up(options: argparse.Namespace) -> None:
+    if options.only is not None:
+        JOBS[options.only]()
+        return
+    if options.processes is not None and options.processes < 1:
+        raise ValueError(f"processes is {options.processes}; it must be at least 1")
+    folder = kernel_folders()[1]
+    if folder is None:
+        raise ValueError("no folder for compiled kernels can be written; set NUMBA_CACHE_DIR to one that can")
+    start = time.monotonic()
+    for done, name in enumerate(_in_processes(list(JOBS), options.processes or num_cores()), start=1):
+        bar = "#" * done + "." * (len(JOBS) - done)
+        print(f"[{bar}] {done} of {len(JOBS)}, {time.monotonic() - start:.0f} s: {name}", file=sys.stderr, flush=True)
+    print(f"all kernels are compiled: {folder}")
+
+
+def begin(name: str, errors: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
+    """A process that does one of the ``JOBS``."""
+    command = [sys.executable, "-m", "offload_gym", "warm-up", "--only", name]
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors)
+
+
+def _in_processes(names: list[str], processes: int) -> Iterator[str]:
+    """The names of the jobs as they are done, so many of them at a time."""
+    running: dict[str, subprocess.Popen[bytes]] = {}
+    try:
+        while names or running:
+            while names and len(running) < processes:
+                running[names[0]] = begin(names[0])
+                names = names[1:]
+            time.sleep(0.05)
+            for name in [name for name, process in running.items() if process.poll() is not None]:
+                process = running.pop(name)
+                _, errors = process.communicate()
+                if process.returncode != 0:
+                    raise ChildProcessError(
+                        f"compiling the kernels of {name} failed: {errors.decode(errors='replace')}"
+                    )
+                yield name
+    finally:
+        for process in running.values():
+            with suppress(OSError):
+                process.kill()
+            process.communicate()
+
+
+def help_to_search() -> None:
+    """Let other cores compile the search while this process reads or draws what it is to solve."""
+    if num_cores() > 1 and kernel_folders()[1] is not None and not is_kept(exact_kernel):
+        for name in ("search", "schedules"):
+            begin(name, subprocess.DEVNULL)
