@@ -47,8 +47,8 @@ def test_the_demo_runs_as_one_job(trained, tmp_path, monkeypatch):
     ((folder, settings, only),) = trained
     assert only == ["sequential-teacher", "sequential-student", "sequential-small-student", "ppo-sequential"]
     full = training.Settings()
-    for name in ("teacher_passes", "student_passes", "rl_placements"):
-        assert 0 < getattr(settings, name) < getattr(full, name), name
+    assert settings.teacher_passes < full.teacher_passes
+    assert settings.rl_placements < full.rl_placements
     # Each command reads what the one before it wrote.
     assert str(compared[0]["agents_folder"]) == folder
     assert reported[0][1][0] == Path(compared[0]["outputs"].json)
