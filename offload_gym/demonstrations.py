@@ -112,6 +112,12 @@ class Labels(NamedTuple):
 
 
 @kernel
+def _solve_behind(problem, decision, start, objective, budget, graphs, room):
+    """``solve_one``, compiled once for the two that call it."""
+    return solve_one(problem, decision, start, objective, budget, graphs, room)
+
+
+@kernel
 def _label(arrays, objective, explore, graphs, stop, labels):
     """Fill ``labels`` until ``stop``; ``explore`` (B, n) is the location to take at a step, or -1 for the best one.
 
@@ -129,7 +135,7 @@ def _label(arrays, objective, explore, graphs, stop, labels):
         decision, prefix = open_decision(batch, b, labels.decisions), open_decision(batch, b, labels.prefixes)
         count, alternative_s = len(decision), labels.alternative_s[b]
         alternative_s[count:] = np.nan  # padding
-        optimum_s, _, _ = solve_one(problem, decision, start, objective, budget, graphs, work.room)
+        optimum_s, _, _ = _solve_behind(problem, decision, start, objective, budget, graphs, work.room)
         labels.latency_s[b] = seconds(objective, optimum_s, count, batch.power[b])
         so_far = Room(work.room.finish_s, work.core_s)  # the schedule of the prefix
         price_s = 0.0  # of the energy of its tasks
@@ -171,7 +177,7 @@ def _value_choices(problem, prefix, start, price_s, known, objective, budget, ro
         if i + 1 < len(trial):
             trial[i] = k
             rest = Start(i + 1, placed.radio_s, value_s, start.core_s)
-            value_s, _, _ = solve_one(problem, trial, rest, objective, budget, budget.graphs, room)
+            value_s, _, _ = _solve_behind(problem, trial, rest, objective, budget, budget.graphs, room)
         start.core_s[k, placed.core] = before_s
         values_s[k] = value_s + added_s
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import os
 import shutil
 import subprocess
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numba.core import event
+from numba.core.errors import TypingError
 
 import offload_gym
 from offload_gym import compilation
@@ -216,3 +219,31 @@ def test_an_impatient_process_compiles_what_another_one_claimed(folder, monkeypa
     monkeypatch.setattr(compilation, "_lock", lambda *_: False)
     monkeypatch.setattr(compilation, "PATIENCE_S", 0.05)
     assert kernel(doubled)(3) == 6
+
+
+def test_the_collector_rests_while_kernels_are_compiled_and_works_afterwards(folder):
+    @kernel
+    def outer(x):
+        return inner(x) + 1
+
+    seen = []
+
+    class Listener(event.Listener):
+        def on_start(self, _):
+            seen.append(gc.isenabled())
+
+        on_end = on_start
+
+    assert gc.isenabled()
+    with event.install_listener("numba:compiler_lock", Listener()):
+        assert outer(1) == 3
+    assert seen.count(False) > 2
+    assert gc.isenabled()
+    with pytest.raises(TypingError):
+        kernel(lambda x: x.absent)(1)
+    assert gc.isenabled()
+
+
+@kernel
+def inner(x):
+    return x * 2

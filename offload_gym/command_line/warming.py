@@ -14,7 +14,7 @@ import numpy as np
 
 from offload_gym.cell import cell_latency
 from offload_gym.compilation import is_kept, kernel_folders
-from offload_gym.delay import completion_times, latency, schedule
+from offload_gym.delay import MAKESPAN, Problem, Start, completion_times, latency, schedule
 from offload_gym.demonstrations import label
 from offload_gym.envs.cell import observe_cell, sample_cell
 from offload_gym.envs.joint import JointEnv
@@ -29,6 +29,8 @@ from offload_gym.solvers.best_response import best_response
 from offload_gym.solvers.exact import exact_kernel, solve
 from offload_gym.solvers.look_ahead import look_ahead
 from offload_gym.solvers.parallel import num_cores
+from offload_gym.solvers.pareto import pareto_search
+from offload_gym.solvers.stopping import Budget, new_stop
 
 CORES = (1, 2, 8)
 
@@ -70,6 +72,17 @@ def _decide(*names: str) -> None:
 
 def _search() -> None:
     solve(example())
+
+
+def _frontier() -> None:
+    """The larger half of ``_search``, in the form in which that one calls it."""
+    n, k = 3, len(CORES)
+    none, number = np.empty(0, np.int64), np.zeros(1, np.int64)
+    problem = Problem(
+        np.ones((n, k, 4)), np.zeros(n + 1, np.int64), none, np.zeros(n, bool), np.empty((0, k, k, 2)), np.zeros(2)
+    )
+    start, budget = Start(0, 0.0, 0.0, np.zeros((k, max(CORES)))), Budget(1000, new_stop(), number, None)
+    pareto_search(problem, np.zeros(n, np.int64), np.inf, start, MAKESPAN, budget, 64)
 
 
 def _schedules() -> None:
@@ -120,6 +133,7 @@ def _cells() -> None:
 #: What one process compiles, the longest first. A kernel that another process has begun is waited for.
 JOBS: dict[str, Callable[[], Any]] = {
     "search": _search,
+    "frontier": _frontier,
     "environments": lambda: _environments("default"),
     "networks": _networks,
     "labels": _labels,
@@ -195,5 +209,5 @@ def _in_processes(names: list[str], processes: int) -> Iterator[str]:
 def help_to_search() -> None:
     """Let other cores compile the search while this process reads or draws what it is to solve."""
     if num_cores() > 1 and kernel_folders()[1] is not None and not is_kept(exact_kernel):
-        for name in ("search", "schedules"):
+        for name in ("search", "frontier", "schedules"):
             begin(name, subprocess.DEVNULL)

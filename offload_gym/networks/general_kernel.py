@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offload_gym.compilation import kernel
-from offload_gym.delay import MAKESPAN, Start, extend, new_workspace, open_decision
+from offload_gym.delay import MAKESPAN, extend, new_workspace, open_decision
 from offload_gym.instances import CORES, Batch
 from offload_gym.lending import lent
 from offload_gym.observation import (
@@ -23,7 +23,6 @@ from offload_gym.observation import (
     write_row,
     write_state,
 )
-from offload_gym.solvers.local_search import refine_decision
 
 
 class Nets(NamedTuple):
@@ -176,11 +175,10 @@ def _decide(problem, decision, start, epoch, links, room, nets, buffers):
 
 
 @kernel
-def decide_kernel(arrays, nets, all_links, search, decisions):
+def decide_kernel(arrays, nets, all_links, decisions):
     """Fill ``decisions`` (B, n); returns whether all instances have the cores that the network knows.
 
-    ``nets`` are the fields of ``Nets``, and ``all_links`` (1, n, 3), or None, room for links. ``search`` is the
-    objective and the moves of local search behind the network, or None, and then numba compiles none.
+    ``nets`` are the fields of ``Nets``, and ``all_links`` (1, n, 3), or None, room for links.
     """
     batch, nets = lent(Batch(*arrays)), lent(Nets(*nets))
     memory, buffers = new_workspace(batch), _new_buffers(nets, decisions.shape[1], all_links is not None)
@@ -192,7 +190,4 @@ def decide_kernel(arrays, nets, all_links, search, decisions):
         problem, start, epoch = open_epoch(batch, b, links, work, scratch)
         decision = open_decision(batch, b, decisions)
         _decide(problem, decision, start, epoch, links, work.room, nets, lent(buffers))
-        if search is not None:
-            whole = Start(0, batch.radio_backlog_s[b], 0.0, work.core_s)
-            refine_decision(problem, decision, whole, *search, work.room)
     return True

@@ -17,8 +17,9 @@ from offload_gym.networks.independent_kernel import NOT_TRIED, SHOWN, TRIED, dec
 from offload_gym.networks.policy_file import Network, layer_sizes
 from offload_gym.networks.trained_range import unlike_trained
 from offload_gym.observation import check_independent, new_links
-from offload_gym.solvers.local_search import MOVES, search_codes
+from offload_gym.solvers.local_search import MOVES, local_search_kernel, search_codes
 from offload_gym.solvers.parallel import for_each_chunk
+from offload_gym.solvers.stopping import new_stop
 
 CHUNK = 1024  # instances that a thread decides at a time
 ROLL_OUT = "roll-out"
@@ -188,4 +189,7 @@ class NetworkPolicy:
         if instances.num_locations != len(self.network.cores):
             return False
         links = new_links(1, instances.num_tasks, self.network.dependent)
-        return bool(decide_kernel(instances.arrays, self._nets, links, self._search, decisions))
+        fits = bool(decide_kernel(instances.arrays, self._nets, links, decisions))
+        if fits and self._search is not None:
+            local_search_kernel(instances.arrays, *self._search, new_stop(), decisions)
+        return fits
