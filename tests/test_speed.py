@@ -257,7 +257,9 @@ def test_a_missing_core_is_no_fault_of_the_kernel(monkeypatch):
 def test_start_is_measured_in_fresh_processes(monkeypatch):
     for name, milliseconds in (("REFERENCE", 20), ("IMPORT", 50), ("FIRST_STEP", 80)):
         monkeypatch.setattr(startup, name, f"import time; time.sleep({milliseconds / 1e3})")
+    monkeypatch.setattr(startup, "COLD", {"a first use": (startup.FIRST_STEP, 10.0)})
     of_import, warm, cold = startup.measure_startup(QUICK, 0)
+    assert cold.what == "a first use, nothing compiled"
     assert of_import.figures["extra_s"] == pytest.approx(0.03, abs=0.02)
     assert of_import.reached is True
     assert 0.2 < of_import.ratio < 0.6
