@@ -121,7 +121,11 @@ def _lock(folder: Path, name: str, locked: bool) -> bool:
     operation = fcntl.LOCK_EX | fcntl.LOCK_NB if locked else fcntl.LOCK_UN
     at = int.from_bytes(hashlib.sha256(name.encode()).digest()[:3], "big")
     try:
-        fcntl.lockf(_lock_file(folder, os.getpid()), operation, 1, at)
+        file = _lock_file(folder, os.getpid())
+    except OSError:  # it may be another user's: nobody is waited for
+        return True
+    try:
+        fcntl.lockf(file, operation, 1, at)
     except (BlockingIOError, PermissionError):
         return False
     except OSError:  # a file system without locks
@@ -224,7 +228,8 @@ class _WithoutCollector(event.Listener):  # type: ignore[misc]
 
     @staticmethod
     def _is_ours(happening: event.Event) -> bool:
-        return isinstance(happening.data["dispatcher"]._cache, KernelCache)
+        # Numba tells of foreign code as well, and of loops that it lifts out of a function: they have no cache.
+        return isinstance(getattr(happening.data["dispatcher"], "_cache", None), KernelCache)
 
 
 event.register("numba:compile", _WithoutCollector())

@@ -528,12 +528,6 @@ def check_count(name: str, value: Any) -> None:
         raise ValueError(f"{name} is {quoted(value)}; it must be a whole number, at least 1")
 
 
-def check_switch(name: str, value: Any) -> None:
-    """ValueError where ``value`` is neither True nor False."""
-    if not isinstance(value, bool):
-        raise ValueError(f"{name} is {value!r}; it must be True or False")
-
-
 def _numbers(name: str, values: ArrayLike) -> NDArray[np.float64]:
     try:
         array = np.asarray(values)

@@ -8,13 +8,15 @@ import os
 import shutil
 import subprocess
 import sys
+import warnings
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numba import jit
 from numba.core import event
-from numba.core.errors import TypingError
+from numba.core.errors import NumbaWarning, TypingError
 
 import offload_gym
 from offload_gym import compilation
@@ -219,6 +221,28 @@ def test_an_impatient_process_compiles_what_another_one_claimed(folder, monkeypa
     monkeypatch.setattr(compilation, "_lock", lambda *_: False)
     monkeypatch.setattr(compilation, "PATIENCE_S", 0.05)
     assert kernel(doubled)(3) == 6
+
+
+def test_nobody_is_waited_for_where_the_file_of_claims_is_of_another_user(folder, monkeypatch):
+    def refused(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(compilation, "_lock_file", refused)
+    assert compilation._lock(folder, "any", True)
+
+
+def test_kernels_of_others_compile_with_the_loops_that_numba_lifts_out_of_them():
+    @jit(forceobj=True, looplift=True)
+    def total(values):
+        kept = {"a": object()}  # what numba does not compile
+        result = 0.0
+        for i in range(len(values)):
+            result += values[i]
+        return result, len(kept)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NumbaWarning)
+        assert total(np.ones(5)) == (5.0, 1)
 
 
 def test_the_collector_rests_while_kernels_are_compiled_and_works_afterwards(folder):

@@ -23,6 +23,8 @@ FILES = {
     "uneven times": ("time,mbps\n0,20\n1.5,40\n2,10\n", [20, (10 + 20) / 1, 10]),  # 1.5 s at 20, 0.5 at 40, 0.5 at 10
     "milliseconds": ("time_ms,mbps\n0,20\n2000,35\n", [20, 20, 35, 35]),
     "milliseconds in brackets": ("Time (ms),Mbps\n0,20\n2000,35\n", [20, 20, 35, 35]),
+    "minutes": ("time_minutes,mbps\n0,20\n0.05,35\n", [20] * 3 + [35] * 3),  # 0.05 min are 3 s
+    "a time stamp": ("TIME_STAMP,mbps\n0,20\n2,35\n", [20, 20, 35, 35]),
     "Unix time": ("timestamp,mbps\n1453121790,20\n1453121792,35\n", [20, 20, 35, 35]),
     "Unix time in ms": ("timestamp,mbps\n1453121790686,20\n1453121792686,35\n", [20, 20, 35, 35]),
     "Unix time in ns": ("unix_time,mbps\n1453121790686000000,20\n1453121792686000000,35\n", [20, 20, 35, 35]),
@@ -130,6 +132,11 @@ REFUSED = [
     ("mbps,mbps\n1,2\n", {}, r"has 2 columns of rates, 'mbps', 'mbps'; trace_column must say which"),
     ("mbps,mbps\n1,2\n", {"column": "mbps"}, r"has 2 columns 'mbps'; trace_column must be a number from 1"),
     ("time,time,mbps\n1,1,2\n", {}, r"has two columns 'time'"),
+    (
+        "play_time,mbps\n0,1\n5,1\n",
+        {},
+        r"the column 'play_time', which may hold times, .* trace_step_s reads it without",
+    ),
     ("second,mbps\n0,1\n1\n", {}, r"row 3 has 1 cells; the first row has 2"),
     ("mbps,a\n0,8,2\n", {}, r"row 2 has 3 cells; the first row has 2"),
     ('mbps,a\n"0,8",2\n', {}, r"'mbps' is '0,8'; it must be .*, with a point for a comma"),

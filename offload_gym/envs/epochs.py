@@ -10,9 +10,10 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from offload_gym.checks import check_flag
 from offload_gym.envs.fleet import BEGIN, RESULT, STEP, Fleet
 from offload_gym.envs.spec import PlainSpec
-from offload_gym.instances import Instances, check_switch
+from offload_gym.instances import Instances
 from offload_gym.observation_layout import Observation, observed, shown
 from offload_gym.sampling import drawn_application
 from offload_gym.scenario import Scenario, as_scenario
@@ -65,7 +66,7 @@ class EpochEnv(gym.Env):
     ) -> None:
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise ValueError(f"render_mode is {render_mode!r}; it must be None, 'ansi', 'rgb_array' or 'human'")
-        check_switch("render_optimum", render_optimum)
+        check_flag("render_optimum", render_optimum)
         self.scenario = as_scenario(scenario)
         self.objective, self.num_epochs, self.carry_over = objective, num_epochs, carry_over
         self.observation_noise, self.roll_outs = observation_noise, roll_outs

@@ -18,6 +18,7 @@ import numpy as np
 from numba.extending import register_jitable
 from numpy.typing import NDArray
 
+from offload_gym.checks import check_flag
 from offload_gym.compilation import inlined, kernel
 from offload_gym.delay import (
     Problem,
@@ -46,7 +47,6 @@ from offload_gym.instances import (
     Batch,
     Instances,
     check_count,
-    check_switch,
 )
 from offload_gym.lending import lent
 from offload_gym.observation import Epoch, links_of, new_links, open_epoch, write_observation, write_prices
@@ -404,8 +404,8 @@ class Fleet:
     ) -> None:
         if num_epochs is not None:
             check_count("num_epochs", num_epochs)
-        check_switch("carry_over", carry_over)
-        check_switch("roll_outs", roll_outs)
+        check_flag("carry_over", carry_over)
+        check_flag("roll_outs", roll_outs)
         check_noise("observation_noise", observation_noise)
         parameters, sizes = scenario_parameters(scenario)
         rules = np.zeros(1, dtype=RULES)

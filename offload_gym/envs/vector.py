@@ -18,6 +18,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from offload_gym.checks import is_whole
 from offload_gym.envs.buffers import Buffers, check_buffers, new_buffers
 from offload_gym.envs.epochs import NUM_EPOCHS, NotStartedError
 from offload_gym.envs.fleet import BEGIN, LEAVE, RESULT, STEP, Fleet
@@ -26,7 +27,7 @@ from offload_gym.envs.threads import Part, Threads
 from offload_gym.instances import Instances, check_count
 from offload_gym.observation_layout import Observation, observed, shown
 from offload_gym.scenario import Scenario, as_scenario
-from offload_gym.solvers.parallel import num_cores
+from offload_gym.solvers.parallel import check_threads, num_cores
 
 MIN_ROWS = 128  # environments that are worth a thread
 
@@ -98,8 +99,7 @@ class VectorEpochEnv(VectorEnv):
     ) -> None:
         _refuse(of_single)
         check_count("num_envs", num_envs)
-        if num_threads is not None:
-            check_count("num_threads", num_threads)
+        check_threads(num_threads)
         try:
             self.autoreset_mode = AutoresetMode(autoreset_mode)
         except ValueError:
@@ -204,12 +204,12 @@ class VectorEpochEnv(VectorEnv):
         """One for each environment."""
         if seed is None:
             return [None] * self.num_envs
-        if isinstance(seed, int | np.integer) and not isinstance(seed, bool):
+        if is_whole(seed):
             given: list[Any] = [int(seed) + b for b in range(self.num_envs)]
         else:
             given = [seed] if isinstance(seed, str) or not np.iterable(seed) else list(seed)
         for one in given:
-            if one is not None and (not isinstance(one, int | np.integer) or isinstance(one, bool) or one < 0):
+            if one is not None and (not is_whole(one) or one < 0):
                 raise ValueError(f"seed has {one!r}; a seed must be a whole number, at least 0, or None")
         if len(given) != self.num_envs:
             raise ValueError(f"seed has {len(given)} numbers; it must have {self.num_envs}, one for each environment")

@@ -12,9 +12,10 @@ from gymnasium.utils import seeding
 from numpy.typing import NDArray
 
 from offload_gym.cell import cell_latency, cell_objective
+from offload_gym.checks import check_flag
 from offload_gym.envs.cell import cell_scenario, observe_cell, sample_cell
 from offload_gym.envs.epochs import NUM_EPOCHS, NotStartedError
-from offload_gym.instances import Instances, check_count, check_switch
+from offload_gym.instances import Instances, check_count
 from offload_gym.observation_layout import HIGH, observation_space
 from offload_gym.scenario import Scenario
 
@@ -113,7 +114,7 @@ class CellEnv(ParallelEnv):  # type: ignore[misc]
         check_count("num_devices", num_devices)
         if num_epochs is not None:
             check_count("num_epochs", num_epochs)
-        check_switch("shared_reward", shared_reward)
+        check_flag("shared_reward", shared_reward)
         cell_objective(objective)
         self.objective, self.num_epochs, self.shared_reward = objective, num_epochs, shared_reward
         self.possible_agents = [f"device_{d}" for d in range(num_devices)]

@@ -27,6 +27,7 @@ from offload_gym.radio.units import (
     column_link,
     column_time_s,
     column_unit_bps,
+    may_be_time,
     rate_unit_bps,
     time_s,
     unix_unit,
@@ -213,6 +214,11 @@ def _times(table: Table, rates: int) -> _Times | None:
     else:
         named = [0] if (table.width, rates) == (2, 1) else []
     if not named:
+        if doubtful := [name for at, name in enumerate(table.header) if at != rates and may_be_time(name)]:
+            raise ValueError(
+                f"{table.source} has the column {quoted(doubtful[0])}, which may hold times, but in no unit that is "
+                "known, as time_ms says one; trace_step_s reads it without them"
+            )
         return None
     at = named[0]
     if table.header.count(table.header[at] if table.header else "") > 1:

@@ -21,12 +21,22 @@ _SECONDS = {
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1.0),
     **dict.fromkeys(("ms", "msec", "milli", "millis", "millisecond", "milliseconds"), 1e-3),
     **dict.fromkeys(("us", "µs", "usec", "micros", "microsecond", "microseconds"), 1e-6),
+    **dict.fromkeys(("mins", "minute", "minutes"), 60.0),
+    **dict.fromkeys(("hr", "hrs", "hour", "hours"), 3600.0),
     **dict.fromkeys(("ns", "nsec", "nanos", "nanosecond", "nanoseconds"), 1e-9),
 }
 RATE_NAMES = {1.0: "bit/s", 1e3: "kbit/s", 1e6: "Mbit/s", 1e9: "Gbit/s"}
 RATE_NAMES |= {8 * bps: name.replace("bit", "B") for bps, name in RATE_NAMES.items()}
-TIME_NAMES = {1.0: "seconds", 1e-3: "milliseconds", 1e-6: "microseconds", 1e-9: "nanoseconds"}
+TIME_NAMES = {
+    1.0: "seconds",
+    1e-3: "milliseconds",
+    1e-6: "microseconds",
+    1e-9: "nanoseconds",
+    60.0: "minutes",
+    3600.0: "hours",
+}
 _BESIDE_TIME = {"epoch", "date", "utc", "gmt", "local", "since", "start", "relative", "in", "of", "sample", "recorded"}
+_BESIDE_TIME |= {"stamp", "measurement"}
 # From these values on a time without a unit must be Unix time in ms, µs or ns: seconds would be past the year 5000.
 _UNIX = ((1e17, 1e-9, "ns"), (1e14, 1e-6, "µs"), (1e11, 1e-3, "ms"))
 
@@ -65,6 +75,11 @@ def column_time_s(name: str) -> float | None:
     if not set(words) <= _TIME | _SECONDS.keys() | _BESIDE_TIME or not (units or set(words) & _TIME):
         return None
     return units[-1] if units else math.nan
+
+
+def may_be_time(name: str) -> bool:
+    """Whether a column whose name ``column_time_s`` does not read could still hold times."""
+    return not {"time", "timestamp", "timestamps", "datetime"}.isdisjoint(_words(name))
 
 
 def unix_unit(first: float) -> tuple[float, str]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from offload_gym.cell import as_cell, cell_objective, evaluate_cell, new_scratch
-from offload_gym.checks import quoted
+from offload_gym.checks import check_flag
 from offload_gym.compilation import kernel
 from offload_gym.delay import accumulate, check_decisions, outcome
 from offload_gym.instances import Instances, check_count
@@ -125,9 +125,8 @@ def best_response(
         ValueError: the instances are no cell, the decisions do not fit, or an argument is out of its bounds.
     """
     check_count("max_rounds", max_rounds)
-    if not isinstance(together, bool):
-        raise ValueError(f"together is {quoted(together)}; it must be True or False")
+    check_flag("together", together)
     code, cell = cell_objective(objective), as_cell(instances)
     reached = check_decisions(instances, decisions).copy()
-    num_rounds, settled = _respond_in_turn(cell, reached, together, code, max_rounds)
+    num_rounds, settled = _respond_in_turn(cell, reached, bool(together), code, max_rounds)
     return Responses(reached, settled, num_rounds)
