@@ -40,6 +40,9 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 PACKAGE = "offload_gym"
+# Interpreters and versions of numba that share a folder keep their own files in it.
+RUNTIME = f"{sys.implementation.cache_tag}-numba-{numba.__version__}"
+WAIT = "offload_gym:wait"  # event of a process that waits for what another one is compiling
 PATIENCE_S = 120.0  # then a process no longer waits for what another one is compiling
 #: At the beginning of a line: what is imported within functions, or for types alone, is not part of a kernel.
 IMPORT = re.compile(rb"^from (offload_gym[\w.]*) import", re.MULTILINE)
@@ -65,7 +68,7 @@ def source_digest(module: str) -> str:
             if name not in found:
                 found.add(name)
                 waiting.append(name)
-    digest = hashlib.sha256(f"{sys.implementation.cache_tag} {sys.version} {numba.__version__}".encode())
+    digest = hashlib.sha256()
     for name in sorted(found):
         digest.update(hashlib.sha256(_source(name) or b"").digest())
     return digest.hexdigest()[:16]
@@ -139,9 +142,11 @@ class KernelCache(FunctionCache):  # type: ignore[misc]
     def __init__(self, function: Callable[..., Any]) -> None:
         self._py_func = function  # what ``_index_key`` of numba's class reads
         module = function.__module__
-        self._prefix = f"{module.removeprefix(f'{PACKAGE}.')}.{function.__qualname__}".replace("<", "").replace(">", "")
+        name = f"{module.removeprefix(f'{PACKAGE}.')}.{function.__qualname__}".replace("<", "").replace(">", "")
+        self._prefix = f"{name}.{RUNTIME}"
         self._digest = source_digest(module)  # at import: from the sources that this process runs
         self._enabled = True
+        self._claimed: list[Any] = []  # what this process is compiling, and others wait for
 
     @property
     def cache_path(self) -> str | None:
@@ -157,27 +162,39 @@ class KernelCache(FunctionCache):  # type: ignore[misc]
         if not self._enabled:
             return None
         target_context.refresh()
-        folders, writable = kernel_folders()
+        writable = kernel_folders()[1]
         key = self._index_key(sig, target_context.codegen())
-        latest = time.monotonic() + PATIENCE_S
-        while True:
-            mine = writable is None or _lock(writable, self._name(key), True)
-            for folder in folders:
-                # Whatever a damaged file raises: compiling anew mends it.
-                with suppress(Exception):
-                    kept, reduced = pickle.loads((folder / self._name(key)).read_bytes())
-                    if kept == key:
-                        found = CompileResult._rebuild(target_context, *reduced)
-                        self._release(key)
-                        return found
-            if mine or time.monotonic() > latest:
-                return None
-            time.sleep(0.02)
+        found = self._kept(key, target_context)
+        if found is not None or writable is None:
+            return found
+        if not _lock(writable, self._name(key), True):
+            latest = time.monotonic() + PATIENCE_S
+            with event.trigger_event(WAIT):
+                while time.monotonic() < latest and not _lock(writable, self._name(key), True):
+                    time.sleep(0.02)
+        self._claimed.append(key)
+        found = self._kept(key, target_context)  # another process may have kept it until the claim was ours
+        if found is not None:
+            self.give_up()
+        return found
 
-    def _release(self, key: Any) -> None:
+    def _kept(self, key: Any, target_context: Any) -> Any:
+        """The compiled form that is kept; None where there is none, or a damaged one."""
+        for folder in kernel_folders()[0]:
+            # Whatever a damaged file raises: compiling anew mends it.
+            with suppress(Exception):
+                kept, reduced = pickle.loads((folder / self._name(key)).read_bytes())
+                if kept == key:
+                    return CompileResult._rebuild(target_context, *reduced)
+        return None
+
+    def give_up(self) -> None:
+        """Give up what was claimed, since it is made, or could not be."""
         folder = kernel_folders()[1]
-        if folder is not None:
-            _lock(folder, self._name(key), False)
+        while self._claimed:
+            key = self._claimed.pop()
+            if folder is not None:
+                _lock(folder, self._name(key), False)
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep a compiled form, and remove those of other sources."""
@@ -197,7 +214,7 @@ class KernelCache(FunctionCache):  # type: ignore[misc]
                 for other in folder.glob(f"{self._prefix}.*.*.nbc"):
                     if other.name.split(".")[-3] != self._digest:
                         other.unlink(missing_ok=True)
-        self._release(key)
+        self.give_up()
 
     def flush(self) -> None:
         """Remove what is kept of this kernel."""
@@ -222,6 +239,8 @@ class _WithoutCollector(event.Listener):  # type: ignore[misc]
 
     def on_end(self, ended: event.Event) -> None:
         if self._is_ours(ended):
+            if ended._exc_details is not None:  # numba's ``is_failed`` says the contrary of its name
+                ended.data["dispatcher"]._cache.give_up()
             self.depth -= 1
             if self.depth == 0 and self.was_enabled:
                 gc.enable()

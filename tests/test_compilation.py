@@ -195,6 +195,13 @@ def test_processes_that_start_together_compile_each_kernel_once(tmp_path):
     assert sorted(int(run.communicate(timeout=120)[0]) for run in runs) == [0, 0, 1]
 
 
+def test_a_kernel_that_cannot_be_compiled_is_left_to_others(folder):
+    cannot = kernel(lambda x: x.absent)
+    with pytest.raises(TypingError):
+        cannot(1)
+    assert not cannot._cache._claimed
+
+
 def test_a_process_that_dies_while_it_compiles_holds_nobody_up(folder):
     # GIVEN another process that claimed every compiled form and was killed
     claim = (

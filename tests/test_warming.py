@@ -40,7 +40,7 @@ def test_warm_up_leaves_no_kernel_out(tmp_path):
 def test_jobs_run_side_by_side_and_a_failure_is_told(monkeypatch, capsys):
     begun = []
 
-    def begin(name, errors=subprocess.PIPE):
+    def begin(name, errors):
         begun.append(name)
         code = "import sys; sys.exit('no compiler')" if name == "bad" else ""
         return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=errors)
@@ -66,13 +66,16 @@ def test_wrong_arguments_are_told(monkeypatch, capsys):
 
 @pytest.mark.parametrize("kept", [False, True])
 def test_other_cores_help_with_the_first_search_only(monkeypatch, kept):
-    begun = []
-    monkeypatch.setattr(warming, "begin", lambda name, errors: begun.append(name))
+    begun, ended = [], []
+    monkeypatch.setattr(warming, "begin", lambda name: begun.append(name))
+    monkeypatch.setattr(warming, "_end", ended.extend)
     monkeypatch.setattr(warming, "is_kept", lambda kernel: kept)
     monkeypatch.setattr(warming, "num_cores", lambda: 2)
-    warming.help_to_search()
-    assert begun == ([] if kept else ["search", "frontier", "schedules"])
+    with warming.help_to_search():
+        assert begun == ([] if kept else ["search", "frontier", "schedules"])
+        assert not ended
+    assert len(ended) == len(begun)
     monkeypatch.setattr(warming, "num_cores", lambda: 1)
     begun.clear()
-    warming.help_to_search()
-    assert not begun
+    with warming.help_to_search():
+        assert not begun

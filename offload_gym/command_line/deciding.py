@@ -90,12 +90,12 @@ def _command(commands: Any, name: str, summary: str, examples: str, run: Any) ->
 
 
 def _solve(options: argparse.Namespace) -> None:
-    help_to_search()
-    with patience():
-        given = read_instances(options)
     try:
-        with patience(SEARCHING):
-            solutions = solve(given.instances, options.objective, options.max_nodes)
+        with help_to_search():
+            with patience():
+                given = read_instances(options)
+            with patience(SEARCHING):
+                solutions = solve(given.instances, options.objective, options.max_nodes)
     except Interrupted as interrupt:
         begun = np.flatnonzero(interrupt.solutions.nodes)
         if len(begun):

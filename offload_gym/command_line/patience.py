@@ -10,12 +10,14 @@ from typing import Any
 
 from numba.core import event
 
+from offload_gym.compilation import WAIT
+
 PATIENCE_S = 3.0
 COMPILING = "compiling kernels, once, for some seconds to half a minute; `offload-gym warm-up` compiles all in advance"
 
 
 class _Watch(event.Listener):  # type: ignore[misc]
-    """Says at once that kernels are compiled, the first time that one is."""
+    """Says at once that kernels are compiled, here or in another process, the first time that one is."""
 
     told = False  # once in a process
 
@@ -48,7 +50,7 @@ def patience(text: str = "working") -> Iterator[None]:
 
     threading.Thread(target=wait, daemon=True).start()
     try:
-        with event.install_listener("numba:compile", watch):
+        with event.install_listener("numba:compile", watch), event.install_listener(WAIT, watch):
             yield
     finally:
         done.set()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 
@@ -176,38 +179,57 @@ def _warm_up(options: argparse.Namespace) -> None:
     print(f"all kernels are compiled: {folder}")
 
 
-def begin(name: str, errors: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
+def begin(name: str, errors: int | IO[bytes] = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
     """A process that does one of the ``JOBS``."""
-    command = [sys.executable, "-m", "offload_gym", "warm-up", "--only", name]
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors)
+    # This package, whatever another one the current folder holds.
+    path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "offload_gym", "warm-up", "--only", name],
+        env={**os.environ, "PYTHONPATH": path},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=errors,
+    )
 
 
-def _in_processes(names: list[str], processes: int) -> Iterator[str]:
+def _end(processes: Iterable[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        with suppress(OSError):
+            process.kill()
+        process.wait()
+
+
+def _in_processes(names: list[str], at_a_time: int) -> Iterator[str]:
     """The names of the jobs as they are done, so many of them at a time."""
-    running: dict[str, subprocess.Popen[bytes]] = {}
+    running: dict[str, tuple[subprocess.Popen[bytes], IO[bytes]]] = {}
+    waiting = list(reversed(names))
     try:
-        while names or running:
-            while names and len(running) < processes:
-                running[names[0]] = begin(names[0])
-                names = names[1:]
+        while waiting or running:
+            while waiting and len(running) < at_a_time:
+                # No pipe, which would be full at some point.
+                errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+                running[waiting[-1]] = begin(waiting[-1], errors), errors
+                waiting.pop()
             time.sleep(0.05)
-            for name in [name for name, process in running.items() if process.poll() is not None]:
-                process = running.pop(name)
-                _, errors = process.communicate()
-                if process.returncode != 0:
-                    raise ChildProcessError(
-                        f"compiling the kernels of {name} failed: {errors.decode(errors='replace')}"
-                    )
+            for name in [name for name, (process, _) in running.items() if process.poll() is not None]:
+                process, errors = running.pop(name)
+                with errors:
+                    if process.returncode != 0:
+                        errors.seek(0)
+                        text = errors.read().decode(errors="replace")
+                        raise ChildProcessError(f"compiling the kernels of {name} failed: {text}")
                 yield name
     finally:
-        for process in running.values():
-            with suppress(OSError):
-                process.kill()
-            process.communicate()
+        _end(process for process, _ in running.values())
 
 
-def help_to_search() -> None:
+@contextmanager
+def help_to_search() -> Iterator[None]:
     """Let other cores compile the search while this process reads or draws what it is to solve."""
+    helpers = []
     if num_cores() > 1 and kernel_folders()[1] is not None and not is_kept(exact_kernel):
-        for name in ("search", "frontier", "schedules"):
-            begin(name, subprocess.DEVNULL)
+        helpers = [begin(name) for name in ("search", "frontier", "schedules")]
+    try:
+        yield
+    finally:
+        _end(helpers)  # what they compile is there by now, or nobody waits for it
