@@ -1,5 +1,6 @@
 import time
 
+import numpy as np
 import pytest
 
 from offload_gym.applications.application import Application
@@ -206,3 +207,10 @@ def test_an_inner_task_returns_what_its_edges_carry(tmp_path):
 def test_cycles_per_flop_is_checked(tmp_path):
     with pytest.raises(ValueError, match="cycles_per_flop is 0; it must be finite and above 0"):
         read_text(tmp_path, DAGGEN, cycles_per_flop=0)
+
+
+def test_arguments_of_other_types(tmp_path):
+    # cycles a byte from numpy: 1,000 bytes at 3 cycles each
+    assert read_text(tmp_path, BYTES, cycles_per_byte=np.int64(3)).workload_cycles[0] == 3e3
+    with pytest.raises(ValueError, match=r"path is None; it must be the path of a file"):
+        Application.from_dot(None)

@@ -29,6 +29,15 @@ FILES = {
     "Unix time in ms": ("timestamp,mbps\n1453121790686,20\n1453121792686,35\n", [20, 20, 35, 35]),
     "Unix time in ns": ("unix_time,mbps\n1453121790686000000,20\n1453121792686000000,35\n", [20, 20, 35, 35]),
     "ISO times": ("Timestamp,mbps\n2020-01-31 23:59:59,20\n2020-02-01T00:00:01+00:00,35\n", [20, 20, 35, 35]),
+    "TimeStamp": ("TimeStamp,mbps\n0,20\n2,35\n", [20, 20, 35, 35]),
+    "time_stamp": ("time_stamp,mbps\n0,20\n2,35\n", [20, 20, 35, 35]),
+    "hours": ("Time (h),mbps\n0,20\n0.001,35\n", [20, 20, 20, (0.6 * 20 + 0.4 * 35)] + [35] * 3),  # 3.6 s, 7.2 in all
+    "a date and time by another name": (
+        "when,mbps\n2020-01-31 23:59:59,20\n2020-02-01T00:00:01,35\n",
+        [20, 20, 35, 35],
+    ),
+    "date beside time": ("date,time,mbps\n2020-01-31,09:59:59,20\n2020-01-31,10:00:01,35\n", [20, 20, 35, 35]),
+    "least and greatest beside": ("min,max,mbps\n1,5,3\n2,9,4\n", [3, 4]),
     "clock": ("time,mbps\n09:59:59,20\n10:00:01,35\n", [20, 20, 35, 35]),
     "one sample with a time": ("time,mbps\n7,20\n", [20]),
     # a sample of 100 ms in a second of outage, and the sums of binary fractions that make no rate of a bit a second
@@ -135,7 +144,7 @@ REFUSED = [
     (
         "play_time,mbps\n0,1\n5,1\n",
         {},
-        r"the column 'play_time', which may hold times, .* trace_step_s reads it without",
+        r"the column 'play_time', whose name does not say .* trace_step_s reads the file without",
     ),
     ("second,mbps\n0,1\n1\n", {}, r"row 3 has 1 cells; the first row has 2"),
     ("mbps,a\n0,8,2\n", {}, r"row 2 has 3 cells; the first row has 2"),
@@ -145,6 +154,12 @@ REFUSED = [
     ("time,mbps\n0,1\nlater,1\n", {}, r"row 3: 'time' is 'later'; it must be a time"),
     ("time,mbps\n0,1\n-,1\n", {}, r"row 3: 'time' is '-'; it must be a time"),
     ("time,mbps\n10:00,1\n25:00,1\n", {}, r"row 3: 'time' is '25:00'; it must be a time"),
+    (
+        "epoch,mbps\n0,1\n5,2\n",
+        {},
+        r"has the column 'epoch', whose name does not say of what times .* trace_step_s reads",
+    ),
+    ("rtt_ms,hour,mbps\n3,0,1\n4,5,2\n", {}, r"has the column 'hour', whose name does not say of what times"),
     ("time,mbps\n0,1\n1e9,1\n", {}, r"lasts 2e\+09 s; it must last at most 10,000,000 .*time_ms"),
     ("time,mbps\n0,-\n1,-\n", {}, r"has no rate: all of 'mbps' is '-'"),
     ("kbps,speed (Mbit/s)\n1,2\n", {}, r"has 2 columns of rates, 'kbps', 'speed \(Mbit/s\)'"),

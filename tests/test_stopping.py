@@ -130,7 +130,7 @@ SEARCHES = {
     "branch and bound": (lambda n: solve(sample_instances(LONG | {"num_tasks": n}, 1, seed=0)), 6, 26),
     "frontier": (lambda n: solve(wide(n)), 4, 30),
     "frontier, mean": (lambda n: solve(wide(n), "mean"), 4, 30),
-    "labels": (lambda n: label(sample_instances({"name": "dag", "num_tasks": n}, 1, seed=0)), 4, 40),
+    "labels": (lambda n: label(sample_instances({"name": "dag", "num_tasks": n}, 1, seed=0)), 4, 30),
     "exact": (lambda n: make_policy("exact").decide(wide(n)), 4, 30),
     "beam": (lambda n: make_policy("beam-30000").decide(wide(n)), 1, 60),
 }
@@ -203,6 +203,7 @@ def command(tmp_path, num_instances, *options):
         [sys.executable, "-c", COMMAND, "solve", *given], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
+    assert process.stderr is not None
     while process.stdout.readline() != "ready\n":
         assert process.poll() is None
     time.sleep(1.0)
@@ -210,7 +211,9 @@ def command(tmp_path, num_instances, *options):
     sent_s = time.perf_counter()
     line = process.stdout.readline()
     seconds = time.perf_counter() - sent_s  # not with the end of the process, which takes longer
-    printed, told = process.communicate(timeout=60)
+    # ``communicate`` would lose what was read ahead of the line.
+    printed, told = process.stdout.read(), process.stderr.read()
+    process.wait(60)
     return line + printed, told, process.returncode, seconds
 
 

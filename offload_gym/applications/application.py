@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 from offload_gym.applications.attributes import Rename, checked_rename, read_attributes
 from offload_gym.applications.dot import read_dot
 from offload_gym.applications.task_graph import Edge, Task, arranged, check_task_names, task_of
-from offload_gym.checks import quoted, shortened
+from offload_gym.checks import as_path, quoted, shortened
 from offload_gym.files import read_text, replacing
 from offload_gym.instances import TASK_FIELDS, check_count
 
@@ -213,7 +213,7 @@ class Application:
         Raises:
             ValueError: the file is not what is said above, or a value is out of its bounds.
         """
-        path = Path(path)
+        path = as_path(path)
         tasks, edges = read_dot(path, cycles_per_flop, cycles_per_byte, rename)
         try:
             return numbered(path.stem if name is None else name, tasks, edges)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def read_dot(
         ValueError: the file is not one directed graph, or an attribute is missing, unknown or not a number.
     """
     for name, value in (("cycles_per_flop", cycles_per_flop), ("cycles_per_byte", cycles_per_byte)):
-        if value is not None and not (isinstance(value, int | float) and 0 < value < math.inf):
+        if value is not None and not (isinstance(value, Real) and 0 < value < math.inf):
             raise ValueError(f"{name} is {value!r}; it must be finite and above 0")
     if cycles_per_flop is not None and cycles_per_byte is not None:
         raise ValueError("cycles_per_flop and cycles_per_byte are both given; a size is one or the other")

@@ -27,7 +27,8 @@ from offload_gym.radio.units import (
     column_link,
     column_time_s,
     column_unit_bps,
-    may_be_time,
+    hints_at_time,
+    is_moment,
     rate_unit_bps,
     time_s,
     unix_unit,
@@ -208,19 +209,10 @@ def _beside_units(table: Table, unit_bps: float | None) -> _Rates:
 
 
 def _times(table: Table, rates: int) -> _Times | None:
-    """The column of times: without a header the first of two, else the first whose name says time."""
-    if table.header:
-        named = [at for at, name in enumerate(table.header) if at != rates and column_time_s(name) is not None]
-    else:
-        named = [0] if (table.width, rates) == (2, 1) else []
-    if not named:
-        if doubtful := [name for at, name in enumerate(table.header) if at != rates and may_be_time(name)]:
-            raise ValueError(
-                f"{table.source} has the column {quoted(doubtful[0])}, which may hold times, but in no unit that is "
-                "known, as time_ms says one; trace_step_s reads it without them"
-            )
+    """The column of times: see ``_time_column``."""
+    at = _time_column(table, rates)
+    if at is None:
         return None
-    at = named[0]
     if table.header.count(table.header[at] if table.header else "") > 1:
         raise ValueError(f"{table.source} has two columns {table.name(at)}; trace_step_s reads it without them")
     bound = "a time: a number, or such as 2019-12-16 13:40:04, 2019.12.16_13.40.04 or 13:40:04"
@@ -249,6 +241,25 @@ def _times(table: Table, rates: int) -> _Times | None:
         before = quoted(table.rows[row - 1][at])
         raise table.wrong(row, at, f"at least that of the row before, {before} (trace_step_s reads them without times)")
     return _Times(start_s, f"{said} {table.name(at)}")
+
+
+def _time_column(table: Table, rates: int) -> int | None:
+    """Without a header the first of two; else the first whose name says time, or that begins with date and time.
+
+    ValueError where there is none, and a name has a word of times all the same.
+    """
+    if not table.header:
+        return 0 if (table.width, rates) == (2, 1) else None
+    others = [at for at, name in enumerate(table.header) if at != rates and column_unit_bps(name) is None]
+    times = [at for at in others if column_time_s(table.header[at]) is not None]
+    times += [at for at in others if is_moment(table.rows[0][at])]
+    hints = [at for at in others if hints_at_time(table.header[at])]
+    if not times and hints:
+        raise ValueError(
+            f"{table.source} has the column {table.name(hints[0])}, whose name does not say of what times it is, as "
+            "time, time_ms or timestamp do; trace_step_s reads the file without it"
+        )
+    return times[0] if times else None
 
 
 def _values(table: Table, rates: _Rates) -> NDArray[np.float64]:

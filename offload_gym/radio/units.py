@@ -21,9 +21,12 @@ _SECONDS = {
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1.0),
     **dict.fromkeys(("ms", "msec", "milli", "millis", "millisecond", "milliseconds"), 1e-3),
     **dict.fromkeys(("us", "µs", "usec", "micros", "microsecond", "microseconds"), 1e-6),
-    **dict.fromkeys(("mins", "minute", "minutes"), 60.0),
-    **dict.fromkeys(("hr", "hrs", "hour", "hours"), 3600.0),
     **dict.fromkeys(("ns", "nsec", "nanos", "nanosecond", "nanoseconds"), 1e-9),
+}
+# Units only beside a word for time: a column "min" is a least value, and "hour" one of two columns.
+_LONG = {
+    **dict.fromkeys(("min", "mins", "minute", "minutes"), 60.0),
+    **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), 3600.0),
 }
 RATE_NAMES = {1.0: "bit/s", 1e3: "kbit/s", 1e6: "Mbit/s", 1e9: "Gbit/s"}
 RATE_NAMES |= {8 * bps: name.replace("bit", "B") for bps, name in RATE_NAMES.items()}
@@ -37,6 +40,9 @@ TIME_NAMES = {
 }
 _BESIDE_TIME = {"epoch", "date", "utc", "gmt", "local", "since", "start", "relative", "in", "of", "sample", "recorded"}
 _BESIDE_TIME |= {"stamp", "measurement"}
+# Words of columns that may well be times, but in what unit, or of what, they do not say.
+_HINTS = {"time", "times", "timestamp", "stamp", "date", "epoch", "unix", "clock", "uptime"}
+_HINTS |= {"minute", "minutes", "hour", "hours"}
 # From these values on a time without a unit must be Unix time in ms, µs or ns: seconds would be past the year 5000.
 _UNIX = ((1e17, 1e-9, "ns"), (1e14, 1e-6, "µs"), (1e11, 1e-3, "ms"))
 
@@ -71,15 +77,16 @@ def column_link(name: str) -> str | None:
 def column_time_s(name: str) -> float | None:
     """The seconds of one unit of a column of times; None where its name says another thing than time."""
     words = _words(name)
-    units = [_SECONDS[word] for word in words if word in _SECONDS]
-    if not set(words) <= _TIME | _SECONDS.keys() | _BESIDE_TIME or not (units or set(words) & _TIME):
+    scales = _SECONDS | _LONG if set(words) & _TIME else _SECONDS
+    units = [scales[word] for word in words if word in scales]
+    if not set(words) <= _TIME | scales.keys() | _BESIDE_TIME or not (units or set(words) & _TIME):
         return None
     return units[-1] if units else math.nan
 
 
-def may_be_time(name: str) -> bool:
-    """Whether a column whose name ``column_time_s`` does not read could still hold times."""
-    return not {"time", "timestamp", "timestamps", "datetime"}.isdisjoint(_words(name))
+def hints_at_time(name: str) -> bool:
+    """Whether a column's name has a word of times."""
+    return bool(set(_words(name)) & _HINTS)
 
 
 def unix_unit(first: float) -> tuple[float, str]:
@@ -99,6 +106,11 @@ def time_s(cell: str) -> float | None:
         except ValueError:
             continue
     return None
+
+
+def is_moment(cell: str) -> bool:
+    """Whether a cell holds both a date and a time of day."""
+    return len(re.split(r"[T _]", cell)) > 1 and time_s(cell) is not None
 
 
 def _date_and_time(cell: str) -> float:
