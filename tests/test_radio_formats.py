@@ -125,6 +125,7 @@ def test_options(tmp_path, text, options, expected):
 
 
 REFUSED = [
+    ("kbps\n1,234\n2,345\n", {}, r"row 2: 'kbps' is '1,234', which may be 1.234 or 1234; write it without a comma"),
     ("", {}, r"trace\.csv is empty"),
     ("\n\n", {}, r"trace\.csv is empty"),
     ("mbps\n", {}, r"has a single row, 'mbps', and no numbers"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -51,7 +52,18 @@ class Table(NamedTuple):
                 raise self.wrong(row, column, bound) from None
             if cells[column] != MISSING and not math.isfinite(numbers[row]):
                 raise self.wrong(row, column, bound)
+        self._check_commas(column)
         return numbers
+
+    def _check_commas(self, column: int) -> None:
+        """ValueError where each comma of a column may stand for thousands as well as for decimals."""
+        commas = [(row, cells[column]) for row, cells in enumerate(self.rows) if "," in cells[column]]
+        if commas and all(re.fullmatch(r"[1-9]\d{0,2},\d{3}", cell) for _, cell in commas):
+            row, cell = commas[0]
+            raise ValueError(
+                f"{self.source}, row {self.numbers[row]}: {self.name(column)} is {quoted(cell)}, which may be "
+                f"{cell.replace(',', '.')} or {cell.replace(',', '')}; write it without a comma"
+            )
 
 
 def read_table(path: str | os.PathLike[str]) -> Table:
