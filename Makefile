@@ -27,6 +27,7 @@ SEQUENTIAL := --only sequential-teacher sequential-student sequential-small-stud
 
 # More passes or placements than these gain little a second; `policies` has them all the same.
 demo: $(STAMP)  ## label, train, distil and compare: the main job, resumable; some five minutes on 2 cores
+	$(BIN)/offload-gym warm-up
 	$(BIN)/python -m agents --teacher-passes 8 --rl-placements 100000 \
 		$(SEQUENTIAL) ppo-sequential --output results/agents
 	$(BIN)/python -m benchmarks policies --seed 20261122 --num-instances 10000 --agents results/agents \
