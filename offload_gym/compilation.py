@@ -48,7 +48,6 @@ PATIENCE_S = 120.0  # then a process no longer waits for what another one is com
 IMPORT = re.compile(rb"^from (offload_gym[\w.]*) import", re.MULTILINE)
 
 
-@cache
 def _source(module: str) -> bytes | None:
     """The source of a module of this package; None where there is none, as in a frozen application."""
     path = module.replace(".", "/").removeprefix(f"{PACKAGE}/")
@@ -59,19 +58,21 @@ def _source(module: str) -> bytes | None:
 
 
 @cache
+def _parts(module: str) -> tuple[bytes, tuple[str, ...]]:
+    """A digest of the source of a module, and the modules of this package that it imports."""
+    source = _source(module) or b""
+    return hashlib.sha256(source).digest(), tuple(name.decode() for name in IMPORT.findall(source))
+
+
+@cache
 def source_digest(module: str) -> str:
     """Digest of the source of a module of this package and of all others that it imports, directly or not."""
     found, waiting = {module}, [module]
     while waiting:
-        for imported in IMPORT.findall(_source(waiting.pop()) or b""):
-            name = imported.decode()
-            if name not in found:
-                found.add(name)
-                waiting.append(name)
-    digest = hashlib.sha256()
-    for name in sorted(found):
-        digest.update(hashlib.sha256(_source(name) or b"").digest())
-    return digest.hexdigest()[:16]
+        new = set(_parts(waiting.pop())[1]) - found
+        found |= new
+        waiting += new
+    return hashlib.sha256(b"".join(_parts(name)[0] for name in sorted(found))).hexdigest()[:16]
 
 
 def _can_write(folder: Path) -> bool:
