@@ -77,13 +77,11 @@ def _rows(name: str, num_envs: int, effort: Effort, seed: int) -> list[Row]:
     rows = [
         compared(of_all, by_loop, "steps", [Target("ratio", 100)]),
         compared(of_all, alone, "steps", [Target("ratio", 0.5)]),
-        compared(of_plain, of_all._replace(name="with roll-outs"), "steps"),
+        judged_with(compared(of_plain, of_all._replace(name="with roll-outs"), "steps", goal), arithmetic),
         compared(of_plain, plain_alone, "steps", [Target("ratio", 0.5)]),
     ]
-    for side in (of_filled, of_halves):
-        row = compared(side, of_plain._replace(name="new arrays in each step"), "steps", goal)
-        rows.append(judged_with(row, arithmetic))
-    return rows
+    new = of_plain._replace(name="new arrays in each step")
+    return rows + [compared(side, new, "steps") for side in (of_filled, of_halves)]
 
 
 class Stepping(NamedTuple):
