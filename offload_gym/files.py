@@ -46,7 +46,7 @@ def decoded(data: bytes, source: str | Path) -> str:
     elif data[:1] == b"\x08" and data[2:3] in (b"\x12", b"\x3a"):  # the version, then who made it or the graph
         what, remedy = "an ONNX model", "offload_gym.Application.from_torch reads models of torch"
     if what:
-        raise ValueError(f"{source} is {what}, not a text; {remedy}")
+        raise ValueError(f"{source} is {what}, not a text in UTF-8; {remedy}")
     at = data.find(b"\0")  # numbers, or a text in UTF-16 that does not say so
     try:
         text = data.decode("utf-8-sig")  # spreadsheets write a byte-order mark

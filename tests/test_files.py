@@ -29,23 +29,32 @@ def archive(name, **arrays):
 
 
 OTHERS = {
-    "utf-16": ("a,b\n1,2\n".encode("utf-16"), "is a text in UTF-16, not a text; save it as a text in UTF-8"),
+    "utf-16": ("a,b\n1,2\n".encode("utf-16"), "is a text in UTF-16, not a text in UTF-8; save it as a text in UTF-8"),
     "utf-16, unmarked": ("a,b\n".encode("utf-16-le"), "is not a text in UTF-8, as the byte 0x00 at 1 shows; save it"),
     "latin-1": ("a,ü\n".encode("latin-1"), "is not a text in UTF-8, as the byte 0xfc at 2 shows; save it as a text"),
-    "xlsx": (archive("[Content_Types].xml"), "is a spreadsheet or another Office file, not a text; export the sheet"),
-    "xls": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(100), "is an Office file, not a text; export the sheet as CSV"),
-    "npz": (archive("", a=np.zeros(2)), "is an npz file, not a text; offload_gym.load_demonstrations reads"),
-    "torch": (archive("model/data.pkl"), "is a torch file, not a text; offload_gym.Application.from_torch"),
-    "zip": (archive("a.csv"), "is a zip archive, not a text; unpack it"),
-    "gzip": (gzip.compress(b"a,b"), "is compressed by gzip, not a text; unpack it"),
+    "xlsx": (
+        archive("[Content_Types].xml"),
+        "is a spreadsheet or another Office file, not a text in UTF-8; export the sheet",
+    ),
+    "xls": (
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(100),
+        "is an Office file, not a text in UTF-8; export the sheet as CSV",
+    ),
+    "npz": (archive("", a=np.zeros(2)), "is an npz file, not a text in UTF-8; offload_gym.load_demonstrations reads"),
+    "torch": (archive("model/data.pkl"), "is a torch file, not a text in UTF-8; offload_gym.Application.from_torch"),
+    "zip": (archive("a.csv"), "is a zip archive, not a text in UTF-8; unpack it"),
+    "gzip": (gzip.compress(b"a,b"), "is compressed by gzip, not a text in UTF-8; unpack it"),
     "mat": (
         b"MATLAB 5.0 MAT-file, Platform: GLNXA64" + b" " * 86 + b"\x00\x01IM",
-        "is a MATLAB file, not a text; write",
+        "is a MATLAB file, not a text in UTF-8; write",
     ),
     "mat 4": (np.array([0, 2, 3, 0, 2], "<i4").tobytes() + b"x\0", "is not a text in UTF-8, as the byte 0x00"),
-    "hdf5": (b"\x89HDF\r\n\x1a\n" + bytes(8), "is an HDF5 file, not a text; write its numbers as CSV or JSON"),
-    "onnx": (b"\x08\x08\x12\x07pytorch" + b":\x05graph", "is an ONNX model, not a text; offload_gym.Application"),
-    "parquet": (b"PAR1\x15\x04", "is a Parquet file, not a text; offload_gym.interop.parquet reads"),
+    "hdf5": (b"\x89HDF\r\n\x1a\n" + bytes(8), "is an HDF5 file, not a text in UTF-8; write its numbers as CSV or JSON"),
+    "onnx": (
+        b"\x08\x08\x12\x07pytorch" + b":\x05graph",
+        "is an ONNX model, not a text in UTF-8; offload_gym.Application",
+    ),
+    "parquet": (b"PAR1\x15\x04", "is a Parquet file, not a text in UTF-8; offload_gym.interop.parquet reads"),
 }
 
 

@@ -203,7 +203,10 @@ def test_what_is_refused_is_said_in_one_sentence(tmp_path, text, options, messag
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"\xff\xfem\x00", "is a text in UTF-16, not a text; save it as a text in UTF-8"), (None, "cannot be read")],
+    [
+        (b"\xff\xfem\x00", "is a text in UTF-16, not a text in UTF-8; save it as a text in UTF-8"),
+        (None, "cannot be read"),
+    ],
 )
 def test_unreadable_file(tmp_path, content, message):
     path = tmp_path / "trace.csv"
