@@ -26,7 +26,7 @@ $(INTEROP_STAMP): pyproject.toml examples/requirements.txt
 SEQUENTIAL := --only sequential-teacher sequential-student sequential-small-student
 
 # More passes or placements than these gain little a second; `policies` has them all the same.
-demo: $(STAMP)  ## label, train, distil and compare: the main job, resumable; some five minutes on 2 cores
+demo: $(STAMP)  ## label, train, distil and compare: the main job, resumable; some four minutes on 2 cores
 	$(BIN)/offload-gym warm-up
 	$(BIN)/python -m agents --teacher-passes 8 --rl-placements 100000 \
 		$(SEQUENTIAL) ppo-sequential --output results/agents
