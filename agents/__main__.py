@@ -14,10 +14,10 @@ from dataclasses import fields
 from pathlib import Path
 
 from agents.job_options import add_job_options, chosen_backend
+from offload_gym.array_checks import check_count
 from offload_gym.command_line.exit_codes import exit_code_of
 from offload_gym.command_line.scenario_options import add_scenario_options, chosen_scenario
 from offload_gym.delay import COMPLETION_OBJECTIVES
-from offload_gym.instances import check_count
 from offload_gym.policies import POLICY_NAMES
 from offload_gym.seeds import seed_for
 from offload_gym.shards import generate_shards

@@ -18,7 +18,7 @@ from torch import nn
 
 from agents.networks import one_thread
 from agents.reinforcement import HIDDEN, ShowProgress, to_runtime
-from offload_gym.instances import check_count
+from offload_gym.array_checks import check_count
 from offload_gym.interop.pettingzoo import CellEnv
 from offload_gym.networks.policy import NetworkPolicy
 from offload_gym.scenario import Scenario, as_scenario

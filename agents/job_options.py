@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from offload_gym.instances import check_count
+from offload_gym.array_checks import check_count
 
 BACKENDS = ("loky", "ray", "dask")
 

@@ -18,11 +18,12 @@ from agents.imitation import fit, make_samples, teacher_loss
 from agents.networks import TaskNetwork, from_runtime, pick_device, save_policy, to_runtime
 from agents.reinforcement import CLONED, HYPERPARAMETERS, RL_AGENTS, train_agent
 from agents.student_loss import student_loss
+from offload_gym.array_checks import check_count
 from offload_gym.delay import COMPLETION_OBJECTIVES, objective_code
 from offload_gym.demonstrations import Demonstrations, generate_demonstrations, load_demonstrations, save_demonstrations
 from offload_gym.estimates import check_noise
 from offload_gym.files import keep_settings
-from offload_gym.instances import Instances, check_count
+from offload_gym.instances import Instances
 from offload_gym.networks.policy_file import Network, load_network
 from offload_gym.networks.trained_range import range_of
 from offload_gym.scenario import Scenario, described, make_scenario

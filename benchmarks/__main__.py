@@ -19,9 +19,9 @@ from benchmarks.policies import MAX_NODES, Outputs, compare
 from benchmarks.report.page import NAME, write_report
 from benchmarks.speed.command import GROUPS, measure_speed
 from benchmarks.tune_beam import tune_beam
+from offload_gym.array_checks import check_count
 from offload_gym.command_line.exit_codes import exit_code_of
 from offload_gym.command_line.scenario_options import add_scenario_options, chosen_scenario
-from offload_gym.instances import check_count
 
 POLICIES_JSON, FRONT_JSON, AGENTS = Path("results/policies.json"), Path("results/front.json"), Path("results/agents")
 

@@ -14,10 +14,11 @@ from rich.table import Table
 
 from agents.cell import train_shared_policy
 from benchmarks.analysis import bootstrap_interval, write_json
+from offload_gym.array_checks import check_count
 from offload_gym.cell import cell_latency
 from offload_gym.delay import latency
 from offload_gym.envs.cell import sample_cell
-from offload_gym.instances import Instances, check_count
+from offload_gym.instances import Instances
 from offload_gym.policies import Policy, make_policy
 from offload_gym.progress import with_progress
 from offload_gym.scenario import Scenario, make_scenario

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from offload_gym.checks import is_whole, quoted, shortened
+from offload_gym.array_checks import (
+    CORE_COUNT,
+    NOT_NEGATIVE,
+    POSITIVE,
+    POSITIVE_OR_INFINITE,
+    Bound,
+    not_negative,
+    numbers,
+    require,
+    whole,
+)
+from offload_gym.checks import quoted
 
 # Columns of the packed arrays that the kernels read.
 TASK_FIELDS = ("input_bits", "output_bits", "workload_cycles")
@@ -18,9 +29,6 @@ LOCATION_FIELDS = ("cpu_hz", "cores", "uplink_bps", "downlink_bps", "wired_bps",
 CPU, CORES, UPLINK, DOWNLINK, WIRED, PROPAGATION = range(6)
 POWER_FIELDS = ("kappa", "transmit_w", "idle_w", "energy_weight_s_per_j")
 KAPPA, TRANSMIT, IDLE, ENERGY_WEIGHT = range(4)
-
-# A schedule keeps a time for each core, and of n tasks none needs more than n cores of a location.
-MAX_CORES = 10_000
 
 INTEGER = np.dtype(np.int64)  # of decisions; made once, as np.empty then takes half the time
 
@@ -141,7 +149,7 @@ class Instances:
             "wired_bps": wired_bps,
             "propagation_s": propagation_s,
         }
-        arrays = {name: _numbers(name, value) for name, value in given.items()}
+        arrays = {name: numbers(name, value) for name, value in given.items()}
         per_task, per_location = arrays["input_bits"].shape, arrays["cpu_hz"].shape
         if len(per_task) != 2 or 0 in per_task:
             raise ValueError(f"input_bits has the shape {per_task}; it must be (B, n) with B and n at least 1")
@@ -155,26 +163,26 @@ class Instances:
         tasks = np.stack([arrays[name] for name in TASK_FIELDS], axis=-1)
         locations = np.stack([arrays[name] for name in LOCATION_FIELDS], axis=-1)
 
-        backlog = _numbers("backlog_s", backlog_s)
+        backlog = numbers("backlog_s", backlog_s)
         counts = locations[:, :, CORES]
         per_core = (*per_location, int(counts.max()))
         if backlog.shape not in (per_location, per_core):
             raise ValueError(f"backlog_s has the shape {backlog.shape}; it must be {per_location} or {per_core}")
         beyond = backlog.ndim == 3 and np.arange(per_core[-1]) >= counts[:, :, None]
-        _require("backlog_s", backlog, _not_negative(backlog) | beyond, "finite and at least 0")
-        radio = np.zeros(per_task[0]) if radio_backlog_s is None else _numbers("radio_backlog_s", radio_backlog_s)
+        require("backlog_s", backlog, not_negative(backlog) | beyond, "finite and at least 0")
+        radio = np.zeros(per_task[0]) if radio_backlog_s is None else numbers("radio_backlog_s", radio_backlog_s)
         if radio.shape != per_task[:1]:
             raise ValueError(f"radio_backlog_s has the shape {radio.shape}; it must be {per_task[:1]}")
-        _require("radio_backlog_s", radio, _not_negative(radio), "finite and at least 0")
+        require("radio_backlog_s", radio, not_negative(radio), "finite and at least 0")
         number = _checked_counts(task_counts, per_task)
-        graph = _checked_graph(edges, edge_bits, number, per_task)
+        graph = checked_graph(edges, edge_bits, number, per_task)
         power = np.zeros((per_task[0], len(POWER_FIELDS)))
         for column, values in enumerate((kappa, transmit_w, idle_w, energy_weight_s_per_j)):
             if values is not None:
-                array = _numbers(POWER_FIELDS[column], values)
+                array = numbers(POWER_FIELDS[column], values)
                 if array.shape != per_task[:1]:
                     raise ValueError(f"{POWER_FIELDS[column]} has the shape {array.shape}; it must be {per_task[:1]}")
-                _require(POWER_FIELDS[column], array, _not_negative(array), "finite and at least 0")
+                require(POWER_FIELDS[column], array, not_negative(array), "finite and at least 0")
                 power[:, column] = array
         backlog = backlog.reshape(*per_location, -1).copy()
         self._store(Batch(tasks, locations, backlog, radio.copy(), number, *graph, power))
@@ -278,7 +286,7 @@ class Instances:
         """
         size, n = self.tasks.shape[:2]
         given = {"edge_start": edge_start, "edge_parent": edge_parent, "edge_bits": edge_bits}
-        start, parent, bits = (_numbers(name, values) for name, values in given.items())
+        start, parent, bits = (numbers(name, values) for name, values in given.items())
         if start.shape != (size, n + 1) or parent.ndim != 2 or len(parent) != size or bits.shape != parent.shape:
             raise ValueError(
                 f"edge_start, edge_parent and edge_bits have the shapes {start.shape}, {parent.shape} and "
@@ -291,14 +299,14 @@ class Instances:
         # A task beyond an instance's last one has no edges.
         last = np.take_along_axis(start, self.task_counts[:, None], axis=1)
         good &= (start <= last) | (np.arange(n + 1) <= self.task_counts[:, None])
-        _require("edge_start", start, good, f"a whole number from 0 to {width}, from 0 on not falling along a row")
+        require("edge_start", start, good, f"a whole number from 0 to {width}, from 0 on not falling along a row")
         used = np.arange(width) < last
         child = (np.arange(width)[None, :, None] >= start[:, None, 1:]).sum(axis=2)
         good = (parent == np.floor(parent)) & (parent >= 0) & (parent < child)
         repeats = (child[:, 1:] == child[:, :-1]) & (parent[:, 1:] <= parent[:, :-1])
         good[:, 1:] &= ~repeats
-        _require("edge_parent", parent, good | ~used, "a task before its child, increasing for each child")
-        _require("edge_bits", bits, _not_negative(bits) | ~used, "finite and at least 0")
+        require("edge_parent", parent, good | ~used, "a task before its child, increasing for each child")
+        require("edge_bits", bits, not_negative(bits) | ~used, "finite and at least 0")
         packed = self.batch._replace(
             edge_start=start.astype(np.int64),
             edge_parent=np.where(used, parent, 0).astype(np.int64),
@@ -448,14 +456,14 @@ def _checked_counts(task_counts: ArrayLike | None, per_task: tuple[int, ...]) ->
     size, n = per_task
     if task_counts is None:
         return np.full(size, n, dtype=np.int64)
-    counts = _numbers("task_counts", task_counts)
+    counts = numbers("task_counts", task_counts)
     if counts.shape != (size,):
         raise ValueError(f"task_counts has the shape {counts.shape}; it must be {(size,)}")
-    _require("task_counts", counts, _count(counts) & (counts <= n), f"a whole number from 1 to {n}")
+    require("task_counts", counts, whole(counts) & (counts <= n), f"a whole number from 1 to {n}")
     return counts.astype(np.int64)
 
 
-def _checked_graph(
+def checked_graph(
     edges: Sequence[tuple[int, int]], edge_bits: ArrayLike | None, counts: NDArray[np.int64], per_task: tuple[int, ...]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """(edge_start, edge_parent, edge_bits) of checked edges, sorted by child and then by parent."""
@@ -480,10 +488,10 @@ def _checked_graph(
     shape = (num_instances, len(pairs))
     if edge_bits is None and pairs:
         raise ValueError(f"edge_bits is not given; it must be {shape}, one number an edge")
-    bits = np.zeros(shape) if edge_bits is None else _numbers("edge_bits", edge_bits)
+    bits = np.zeros(shape) if edge_bits is None else numbers("edge_bits", edge_bits)
     if bits.shape != shape:
         raise ValueError(f"edge_bits has the shape {bits.shape}; it must be {shape}, one number an edge")
-    _require("edge_bits", bits, _not_negative(bits), "finite and at least 0")
+    require("edge_bits", bits, not_negative(bits), "finite and at least 0")
     order = sorted(range(len(pairs)), key=lambda e: (pairs[e][1], pairs[e][0]))
     children = np.array([pairs[e][1] for e in order], dtype=np.int64)
     parents = np.array([pairs[e][0] for e in order], dtype=np.int64)
@@ -522,64 +530,22 @@ def _warn_of_unused_sizes(instances: Instances) -> None:
             return
 
 
-def check_count(name: str, value: Any) -> None:
-    """ValueError where ``value`` is not a whole number, at least 1."""
-    if not is_whole(value) or value < 1:
-        raise ValueError(f"{name} is {quoted(value)}; it must be a whole number, at least 1")
-
-
-def _numbers(name: str, values: ArrayLike) -> NDArray[np.float64]:
-    try:
-        array = np.asarray(values)
-        if array.dtype.kind not in "biufO":  # numpy would make numbers of texts and dates, too
-            raise ValueError(f"it has the type {array.dtype}")
-        return np.asarray(array, dtype=np.float64)
-    except (OverflowError, TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be an array of numbers, but {shortened(str(error))}") from None
-
-
-def _not_negative(array: NDArray) -> NDArray:
-    return np.isfinite(array) & (array >= 0)
-
-
-def _positive(array: NDArray) -> NDArray:
-    return np.isfinite(array) & (array > 0)
-
-
-def _positive_or_infinite(array: NDArray) -> NDArray:
-    return array > 0
-
-
-def _count(array: NDArray) -> NDArray:
-    return np.isfinite(array) & (array == np.floor(array)) & (array >= 1)
-
-
-def _cores(array: NDArray) -> NDArray:
-    return _count(array) & (array <= MAX_CORES)
-
-
 # What each field may hold, and from which location on: location 0 has no path, and what stands there is ignored.
-_BOUNDS: dict[str, tuple[Callable[[NDArray], NDArray], str, int]] = {
-    "input_bits": (_not_negative, "finite and at least 0", 0),
-    "output_bits": (_not_negative, "finite and at least 0", 0),
-    "workload_cycles": (_not_negative, "finite and at least 0", 0),
-    "cpu_hz": (_positive, "finite and above 0", 0),
-    "cores": (_cores, f"a whole number from 1 to {MAX_CORES:,}", 0),
-    "uplink_bps": (_positive, "finite and above 0", 1),
-    "downlink_bps": (_positive, "finite and above 0", 1),
-    "wired_bps": (_positive_or_infinite, "above 0 (infinite is allowed)", 1),
-    "propagation_s": (_not_negative, "finite and at least 0", 1),
+_BOUNDS: dict[str, tuple[Bound, int]] = {
+    "input_bits": (NOT_NEGATIVE, 0),
+    "output_bits": (NOT_NEGATIVE, 0),
+    "workload_cycles": (NOT_NEGATIVE, 0),
+    "cpu_hz": (POSITIVE, 0),
+    "cores": (CORE_COUNT, 0),
+    "uplink_bps": (POSITIVE, 1),
+    "downlink_bps": (POSITIVE, 1),
+    "wired_bps": (POSITIVE_OR_INFINITE, 1),
+    "propagation_s": (NOT_NEGATIVE, 1),
 }
 
 
 def _check_bounds(name: str, array: NDArray) -> None:
-    within, bound, first_column = _BOUNDS[name]
+    (within, bound), first_column = _BOUNDS[name]
     good = within(array)
     good[:, :first_column] = True
-    _require(name, array, good, bound)
-
-
-def _require(name: str, array: NDArray, good: NDArray, bound: str) -> None:
-    if not good.all():
-        index = tuple(int(j) for j in np.argwhere(~good)[0])
-        raise ValueError(f"{name}{list(index)} is {float(array[index])}; it must be {bound}")
+    require(name, array, good, bound)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from offload_gym.applications.application import Application
 from offload_gym.applications.presets import CCR_BPS, CCR_HZ
 from offload_gym.applications.random_graphs import num_graph_uniforms, random_edges
+from offload_gym.array_checks import check_count
 from offload_gym.checks import quoted
 from offload_gym.compilation import inlined, kernel
 from offload_gym.estimates import as_last_measured, check_noise, estimate_instances
@@ -38,7 +39,6 @@ from offload_gym.instances import (
     WORKLOAD,
     Batch,
     Instances,
-    check_count,
 )
 from offload_gym.scenario import Scenario, as_scenario
 from offload_gym.seeds import check_seed

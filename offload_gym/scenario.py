@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from offload_gym.applications.application import Application
 from offload_gym.applications.cnns import CNN_NAMES, cnn_task
 from offload_gym.applications.presets import APPLICATIONS, application_named
+from offload_gym.array_checks import MAX_CORES
 from offload_gym.checks import is_whole, quoted, shortened
-from offload_gym.instances import MAX_CORES, POWER_FIELDS
+from offload_gym.instances import POWER_FIELDS
 from offload_gym.radio.epochs import Recording, checked_recording
 
 MAX_COUNT = 1_000_000  # of tasks and of edge servers: more are a mistake

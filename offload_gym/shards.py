@@ -18,6 +18,7 @@ from typing import Any
 
 from numpy.random import SeedSequence
 
+from offload_gym.array_checks import check_count
 from offload_gym.checks import as_path, check_flag
 from offload_gym.demonstrations import (
     Demonstrations,
@@ -26,7 +27,6 @@ from offload_gym.demonstrations import (
     save_demonstrations,
 )
 from offload_gym.files import keep_settings
-from offload_gym.instances import check_count
 from offload_gym.progress import progress_bar
 from offload_gym.scenario import Scenario, as_scenario, with_absolute_paths
 from offload_gym.seeds import as_seed_sequence

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from offload_gym.envs.random_numbers import fill_normal, fill_uniform, stream
+from offload_gym.random_numbers import fill_normal, fill_uniform, stream
 
 MASK = 2**64 - 1
 

@@ -20,9 +20,10 @@ from numpy.typing import ArrayLike
 from offload_gym.applications.attributes import Rename, checked_rename, read_attributes
 from offload_gym.applications.dot import read_dot
 from offload_gym.applications.task_graph import Edge, Task, arranged, check_task_names, task_of
+from offload_gym.array_checks import check_count
 from offload_gym.checks import as_path, quoted, shortened
 from offload_gym.files import read_text, replacing
-from offload_gym.instances import TASK_FIELDS, check_count
+from offload_gym.instances import TASK_FIELDS
 
 if TYPE_CHECKING:
     import networkx

@@ -15,8 +15,8 @@ from offload_gym.applications.application import Application, numbered
 from offload_gym.applications.cnns import CNN_NAMES, TENSOR_BITS_PER_ELEMENT, cnn_layers, cnn_task
 from offload_gym.applications.random_graphs import num_graph_uniforms, random_edges
 from offload_gym.applications.task_graph import Edge, Task, check_number
+from offload_gym.array_checks import check_count
 from offload_gym.checks import quoted
-from offload_gym.instances import check_count
 from offload_gym.seeds import check_seed
 
 # Where the ratio of communication to computation is measured: speeds in the range of the default scenario.

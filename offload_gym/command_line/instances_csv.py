@@ -16,11 +16,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from offload_gym.array_checks import MAX_CORES
 from offload_gym.checks import quoted
 from offload_gym.command_line.field_names import check_names
 from offload_gym.delay import Schedule
 from offload_gym.files import replacing
-from offload_gym.instances import MAX_CORES, POWER_FIELDS, TASK_FIELDS, Instances
+from offload_gym.instances import POWER_FIELDS, TASK_FIELDS, Instances
 from offload_gym.sheets import number_of, rows_of
 
 SITE_FIELDS = ("cpu_hz", "cores", "backlog_s", "uplink_bps", "downlink_bps", "wired_bps", "propagation_s")

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.random import Generator, SeedSequence
 from numpy.typing import NDArray
 
+from offload_gym.array_checks import check_count
 from offload_gym.delay import latency
-from offload_gym.instances import CPU, PROPAGATION, WIRED, Instances, check_count
+from offload_gym.instances import CPU, PROPAGATION, WIRED, Instances
 from offload_gym.observation import epoch_observations
 from offload_gym.sampling import sample_instances
 from offload_gym.scenario import Scenario, as_scenario

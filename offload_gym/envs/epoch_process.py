@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from offload_gym.compilation import inlined, kernel
-from offload_gym.envs.random_numbers import fill_normal, fill_uniform, stream
+from offload_gym.random_numbers import fill_normal, fill_uniform, stream
 from offload_gym.sampling import draw_machines, draw_tasks, next_latent, set_state
 
 

@@ -1,7 +1,7 @@
 """N environments as arrays, and the kernel that steps them: the one implementation behind all environments.
 
 A single environment is a fleet of one, so the steps of a batch are those of as many single environments with the same
-seeds and actions. Everything random is drawn by position (``offload_gym.envs.random_numbers``).
+seeds and actions. Everything random is drawn by position (``offload_gym.random_numbers``).
 
 A kernel takes its arrays as plain tuples and names them in its first lines. A fleet has some forty arrays, and looking
 at each is a part of every step; numba takes more than twice as long to look at a tuple with names
@@ -18,6 +18,7 @@ import numpy as np
 from numba.extending import register_jitable
 from numpy.typing import NDArray
 
+from offload_gym.array_checks import check_count
 from offload_gym.checks import check_flag
 from offload_gym.compilation import inlined, kernel
 from offload_gym.delay import (
@@ -46,7 +47,6 @@ from offload_gym.instances import (
     UPLINK,
     Batch,
     Instances,
-    check_count,
 )
 from offload_gym.lending import lent
 from offload_gym.observation import Epoch, links_of, new_links, open_epoch, write_observation, write_prices

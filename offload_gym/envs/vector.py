@@ -18,13 +18,14 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from offload_gym.array_checks import check_count
 from offload_gym.checks import is_whole
 from offload_gym.envs.buffers import Buffers, check_buffers, new_buffers
 from offload_gym.envs.epochs import NUM_EPOCHS, NotStartedError
 from offload_gym.envs.fleet import BEGIN, LEAVE, RESULT, STEP, Fleet
 from offload_gym.envs.spec import PlainSpec
 from offload_gym.envs.threads import Part, Threads
-from offload_gym.instances import Instances, check_count
+from offload_gym.instances import Instances
 from offload_gym.observation_layout import Observation, observed, shown
 from offload_gym.scenario import Scenario, as_scenario
 from offload_gym.solvers.parallel import check_threads, num_cores

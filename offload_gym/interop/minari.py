@@ -16,12 +16,13 @@ from numpy.random import SeedSequence
 from numpy.typing import NDArray
 
 import offload_gym
+from offload_gym.array_checks import check_count
 from offload_gym.delay import check_decisions
 from offload_gym.demonstrations import label
 from offload_gym.envs.epochs import NUM_EPOCHS
 from offload_gym.envs.recording import Act, Episode, record_episodes
 from offload_gym.envs.vector import VectorEpochEnv
-from offload_gym.instances import Instances, check_count
+from offload_gym.instances import Instances
 from offload_gym.policies import Policy, make_policy, preset_of
 from offload_gym.scenario import Scenario, as_scenario, with_absolute_paths
 from offload_gym.seeds import as_seed_sequence

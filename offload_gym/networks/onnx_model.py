@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from offload_gym.array_checks import check_count
 from offload_gym.files import replacing
-from offload_gym.instances import check_count
 from offload_gym.networks.policy import ROLL_OUT, NetworkPolicy
 from offload_gym.networks.policy_file import Network, metadata_of
 from offload_gym.observation import row_size, state_size

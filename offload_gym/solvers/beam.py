@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from offload_gym.array_checks import check_count
 from offload_gym.compilation import inlined, kernel
 from offload_gym.delay import (
     Room,
@@ -27,7 +28,7 @@ from offload_gym.delay import (
     open_instance,
     place,
 )
-from offload_gym.instances import CORES, INTEGER, Batch, Instances, check_count
+from offload_gym.instances import CORES, INTEGER, Batch, Instances
 from offload_gym.lending import lent
 from offload_gym.solvers.local_search import refine_decision, search_codes
 from offload_gym.solvers.stopping import is_stopped, new_budget, raise_pending

@@ -13,11 +13,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from offload_gym.array_checks import check_count
 from offload_gym.cell import as_cell, cell_objective, evaluate_cell, new_scratch
 from offload_gym.checks import check_flag
 from offload_gym.compilation import kernel
 from offload_gym.delay import accumulate, check_decisions, outcome
-from offload_gym.instances import Instances, check_count
+from offload_gym.instances import Instances
 
 MAX_ROUNDS = 100
 LEAST_GAIN = 1e-12  # relative; less is rounding, which could move devices back and forth for ever

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from offload_gym.array_checks import check_count
 from offload_gym.compilation import inlined, kernel
 from offload_gym.delay import (
     MAKESPAN,
@@ -25,7 +26,7 @@ from offload_gym.delay import (
     open_instance,
     seconds,
 )
-from offload_gym.instances import INTEGER, Batch, Instances, check_count, check_instances
+from offload_gym.instances import INTEGER, Batch, Instances, check_instances
 from offload_gym.lending import lent
 from offload_gym.solvers.bounds import TOLERANCE, lower_bound
 from offload_gym.solvers.branch_and_bound import branch_and_bound

@@ -10,7 +10,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from offload_gym.instances import check_count
+from offload_gym.array_checks import check_count
 
 LOOK_S = 0.1
 

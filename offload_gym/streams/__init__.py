@@ -1,0 +1,1 @@
+"""Time: jobs arrive at devices, and what was decided before is still in the queues."""
