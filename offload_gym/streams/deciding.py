@@ -1,0 +1,168 @@
+"""Deciding jobs one by one in a kernel: rules and small networks over what a device foresees."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from offload_gym.compilation import inlined, kernel
+from offload_gym.lending import lent
+from offload_gym.streams.engine import admit, advance
+from offload_gym.streams.observing import observe, size_of
+from offload_gym.streams.outlook import look, new_outlook, put, weigh
+from offload_gym.streams.streams import StreamBatch
+from offload_gym.streams.system import DROPPED, System, begin, system_of, world_of
+
+RULE, NETWORK = range(2)
+#: What a rule adds up for each location, each with a weight for the device, the edge servers and the cloud server. The
+#: location with the least sum is chosen.
+TERMS = (
+    "constant",
+    "completion",  # seconds until the result is on the device
+    "send",  # seconds of the radio
+    "send_queue",  # these times the seconds that the radio has to send already
+    "run",  # seconds of a core
+    "run_queue",  # these times the seconds until a core there is free
+    "wait",  # seconds of waiting for radio and core
+)
+CONSTANT, COMPLETION, SEND, SEND_QUEUE, RUN, RUN_QUEUE, WAIT = range(len(TERMS))
+CLASSES = ("device", "edge", "cloud")
+
+
+class Plan(NamedTuple):
+    """How a kernel decides."""
+
+    kind: int
+    weights: NDArray[np.float64]  # (3, terms): of a rule
+    # A job is dropped where no location is expected to make it within this many deadlines; infinite: never.
+    drop_factor: float
+    layers: NDArray[np.int64]  # (L, 2) inputs and outputs of each layer of a network
+    parameters: NDArray[np.float32]  # its layers one after another: weights by output, then biases
+
+
+@inlined
+def class_of(k, num_locations):
+    """0 for the device, 1 for an edge server, 2 for the cloud server, which is the last location."""
+    return 0 if k == 0 else (2 if k == num_locations - 1 else 1)
+
+
+@inlined
+def run_network(layers, parameters, values, width):
+    """Run a network on ``values[0, :]``; returns the row of ``values`` (2, width) with the outputs."""
+    at, row = 0, 0
+    for layer in range(len(layers)):
+        inputs, outputs = layers[layer, 0], layers[layer, 1]
+        biases = at + inputs * outputs
+        for o in range(outputs):
+            values[1 - row, o] = parameters[biases + o]
+        # Input by input: the sums of a layer stand side by side, which a processor adds up several at a time.
+        for i in range(inputs):
+            x = values[row, i]
+            if x != 0.0:
+                for o in range(outputs):
+                    values[1 - row, o] += x * parameters[at + i * outputs + o]
+        if layer < len(layers) - 1:
+            for o in range(outputs):
+                values[1 - row, o] = max(values[1 - row, o], np.float32(0.0))
+        at = biases + outputs
+        row = 1 - row
+    return row
+
+
+@inlined
+def choose(plan, world, system, outlook, j, i, values):
+    """The location of task i of job j, whose options are weighed, or DROPPED."""
+    num_locations, now_s = len(outlook.options), outlook.foreseen[0].now_s
+    best, least = 0, np.inf
+    if plan.kind == NETWORK:
+        observe(world, system, outlook, j, i, values[0])
+        row = run_network(plan.layers, plan.parameters, values, values.shape[1])
+        for k in range(plan.layers[len(plan.layers) - 1, 1]):
+            if -values[row, k] < least:
+                best, least = k, -values[row, k]
+        return best if best < num_locations else DROPPED
+    soonest_s = np.inf
+    for k in range(num_locations):
+        option, weights = outlook.options[k], plan.weights[class_of(k, num_locations)]
+        queue_s = np.inf
+        for c in range(outlook.core_free_s.shape[1]):
+            queue_s = min(queue_s, outlook.core_free_s[k, c])
+        queue_s = max(queue_s - now_s, 0.0)
+        radio_s = option.radio_wait_s if k > 0 else 0.0
+        value = (
+            weights[CONSTANT]
+            + weights[COMPLETION] * option.completion_s
+            + option.send_s * (weights[SEND] + weights[SEND_QUEUE] * radio_s)
+            + option.run_s * (weights[RUN] + weights[RUN_QUEUE] * queue_s)
+            + weights[WAIT] * (radio_s + option.core_wait_s)
+        )
+        soonest_s = min(soonest_s, option.completion_s)
+        if value < least:
+            best, least = k, value
+    if soonest_s > plan.drop_factor * world.jobs[j].deadline_s and i == 0:
+        return DROPPED
+    return best
+
+
+@inlined
+def decide_job(plan, world, system, outlook, j, values):
+    """Decide job j, which arrives now, task by task; the decision is in ``outlook.decision``."""
+    look(world, system, world.jobs[j].device, outlook)
+    for i in range(world.jobs[j].num_tasks):
+        weigh(world, outlook, j, i)
+        k = choose(plan, world, system, outlook, j, i, values)
+        if k == DROPPED:
+            outlook.decision[0] = DROPPED
+            break
+        put(world, system, outlook, j, i, k)
+
+
+@kernel
+def play_kernel(arrays, systems, plan, first, decisions, response_s, energy_j):
+    """Play streams with a plan, those from ``first`` on.
+
+    Args:
+        arrays: ``StreamBatch`` as a plain tuple.
+        systems: ``System`` with an axis of 1 in front, as a plain tuple: scratch space.
+        plan: ``Plan`` as a plain tuple.
+        first: number of the first stream.
+        decisions: (some streams, J, n), filled.
+        response_s: (some streams, J), filled.
+        energy_j: (some streams, J), filled.
+    """
+    batch, system, plan = lent(StreamBatch(*arrays)), lent(system_of(System(*systems), 0)), lent(Plan(*plan))
+    num_locations, n = batch.servers.shape[1] + 1, batch.tasks.shape[2]
+    memory = new_outlook(num_locations, system.core_free_s.shape[1], n)
+    widest = num_locations * 6 + 10
+    for layer in range(len(plan.layers)):
+        widest = max(widest, plan.layers[layer, 1])
+    room = np.zeros((2, widest), dtype=np.float32)
+    for row in range(len(response_s)):
+        world, outlook, values = lent(world_of(batch, first + row)), lent(memory), lent(room)
+        begin(world, system)
+        for j in range(len(world.jobs)):
+            advance(world, system, world.jobs[j].arrival_s, None)
+            decide_job(plan, world, system, outlook, j, values)
+            for i in range(n):
+                decisions[row, j, i] = outlook.decision[i] if outlook.decision[0] != DROPPED else DROPPED
+            admit(world, system, j, decisions[row, j])
+        advance(world, system, np.inf, None)
+        for j in range(len(world.jobs)):
+            fate = system.fates[j]
+            response_s[row, j] = fate.done_s - world.jobs[j].arrival_s if fate.exits_left == 0 else np.inf
+            energy_j[row, j] = fate.energy_j
+
+
+def rule(weights: NDArray[np.float64], drop_factor: float = np.inf) -> Plan:
+    """A plan that adds up terms."""
+    none = np.zeros((0, 2), dtype=np.int64), np.zeros(0, dtype=np.float32)
+    return Plan(RULE, np.asarray(weights, dtype=np.float64), drop_factor, *none)
+
+
+def greedy_weights() -> NDArray[np.float64]:
+    """The weights of greedy earliest completion."""
+    weights = np.zeros((len(CLASSES), len(TERMS)))
+    weights[:, COMPLETION] = 1.0
+    return weights

@@ -1,0 +1,443 @@
+"""The event engine: what is served when. The one place where the stream model is written.
+
+``advance`` lets time pass up to a moment, ``admit`` puts a job that was decided into the queues. What happens at one
+moment happens in this order: (1) what was timed for it: transmissions end, data arrive, tasks end, a slot ends, jobs
+arrive; (2) radios begin their next transmissions, of which those of no bits are sent at once, until nothing moves; (3)
+the ready task of the lowest job, then of the lowest number, is given the core that is free first; what takes no time is
+over at once, and it goes on with (2) until no ready task is without a core.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from offload_gym.compilation import inlined, kernel
+from offload_gym.instances import INPUT, OUTPUT, WORKLOAD
+from offload_gym.lending import lent
+from offload_gym.streams.streams import CHILD, OUTGOING
+from offload_gym.streams.system import ARRIVE, COMPLETE, DROPPED, FINISH, LATE, NONE, NUM_EVENTS, pop, push, recent_gap
+
+
+@inlined
+def slot_at(world, time_s):
+    """The slot of a moment: as many slots as have ended by then, at most the last one."""
+    slot_s, last = world.common[0].slot_s, world.uplink_bps.shape[1] - 1
+    slot = int(min(time_s / slot_s, last * 1.0))
+    while slot < last and (slot + 1) * slot_s <= time_s:
+        slot += 1
+    while slot > 0 and slot * slot_s > time_s:
+        slot -= 1
+    return slot
+
+
+@inlined
+def is_entry(world, j, i):
+    """Whether task i of job j has no parents."""
+    start, graph = world.graph_start, world.jobs[j].graph
+    return start[graph, i, 0] == start[graph, i + 1, 0]
+
+
+@inlined
+def is_exit(world, j, i):
+    """Whether task i of job j has no children."""
+    start, graph = world.graph_start, world.jobs[j].graph
+    return start[graph, i, 1] == start[graph, i + 1, 1]
+
+
+@inlined
+def path_s(world, k, bits):
+    """Seconds of the wired path to or from server ``k``."""
+    server = world.servers[k - 1]
+    return bits / server.wired_bps + server.propagation_s
+
+
+@inlined
+def way_back(world, d, k, bits, time_s):
+    """When ``bits`` that leave server ``k`` at a moment are on device ``d``; infinite where that is never."""
+    time_s += path_s(world, k, bits)
+    left, slot_s = bits / world.servers[k - 1].rate_ratio, world.common[0].slot_s
+    if left == 0.0:
+        return time_s
+    slot, last = slot_at(world, time_s), world.uplink_bps.shape[1] - 1
+    while True:
+        rate_bps = world.downlink_bps[d, slot]
+        need_s = left / rate_bps if rate_bps > 0.0 else np.inf
+        end_s = (slot + 1) * slot_s
+        if slot == last or time_s + need_s <= end_s:
+            return time_s + need_s
+        left -= (end_s - time_s) * rate_bps
+        time_s = end_s
+        slot += 1
+
+
+@inlined
+def transmission(world, system, link):
+    """(task, bits, location) of a transmission."""
+    n, num_edges = world.tasks.shape[1], world.edge_bits.shape[1]
+    j, part = link // (n + num_edges), link % (n + num_edges)
+    if part < n:
+        task, bits = part, world.tasks[j, part, INPUT]
+    else:
+        task, bits = world.graph_edges[world.jobs[j].graph, part - n, CHILD], world.edge_bits[j, part - n]
+    q = j * n + task
+    return q, bits, system.tasks[q].location
+
+
+@inlined
+def _comes_before(world, link, other):
+    """Whether of two transmissions that wait since the same moment this one comes first: by job, child, parent."""
+    n, num_edges = world.tasks.shape[1], world.edge_bits.shape[1]
+    j, part = link // (n + num_edges), link % (n + num_edges)
+    other_j, other_part = other // (n + num_edges), other % (n + num_edges)
+    if j != other_j:
+        return j < other_j
+    edges, graph = world.graph_edges, world.jobs[j].graph
+    child = part if part < n else edges[graph, part - n, CHILD]
+    other_child = other_part if other_part < n else edges[graph, other_part - n, CHILD]
+    return child < other_child if child != other_child else part < other_part
+
+
+@inlined
+def _wait_for_radio(world, system, d, link):
+    """Put a transmission into the queue of device ``d``'s radio."""
+    radio, links, now_s = system.radios[d], system.links, system.clock[0].now_s
+    links[link].since_s = now_s
+    links[link].after = NONE
+    if radio.first == NONE:
+        radio.first = radio.last = link
+        return
+    before = radio.last
+    if links[before].since_s == now_s and _comes_before(world, link, before):
+        # Behind all that waited before this moment, and behind the one that has begun.
+        before, at = NONE, radio.first
+        while (at == radio.first and radio.busy) or links[at].since_s < now_s or _comes_before(world, at, link):
+            before, at = at, links[at].after
+            if at == NONE:
+                break
+    if before == NONE:
+        links[link].after = radio.first
+        radio.first = link
+    else:
+        links[link].after = links[before].after
+        links[before].after = link
+        if before == radio.last:
+            radio.last = link
+
+
+@inlined
+def _transmit(world, system, d):
+    """Let the idle radio of device ``d`` begin its next transmission; those of no bits are sent at once."""
+    clock, radio = system.clock[0], system.radios[d]
+    while radio.first != NONE:
+        q, bits, k = transmission(world, system, radio.first)
+        if bits == 0.0:
+            radio.first = system.links[radio.first].after
+            _send_on(world, system, q, k, 0.0)
+            continue
+        if clock.num_busy == 0:
+            clock.slot = slot_at(world, clock.now_s)
+        radio.busy = True
+        clock.num_busy += 1
+        radio.air_s = 0.0
+        radio.left_bits = bits / world.servers[k - 1].rate_ratio
+        _go_on(world, system, d)
+        break
+
+
+@inlined
+def _go_on(world, system, d):
+    """Let the radio of device ``d`` send what is left of its transmission, unless there is an outage."""
+    clock, radio = system.clock[0], system.radios[d]
+    rate_bps = world.uplink_bps[d, clock.slot]
+    if rate_bps > 0.0:
+        radio.due_s = clock.share_s + radio.left_bits / rate_bps
+        radio.since_s = clock.now_s
+        clock.num_sending += 1
+    else:
+        radio.due_s = np.inf
+
+
+@inlined
+def _send_on(world, system, q, k, bits):
+    """Send data for task ``q`` over the wired path of server ``k``."""
+    arrival_s = system.clock[0].now_s + path_s(world, k, bits)
+    if system.tasks[q].waits_for == 1:
+        system.tasks[q].ready_s = arrival_s
+    push(system, arrival_s, q * NUM_EVENTS + ARRIVE)
+
+
+@inlined
+def _sent(world, system, d):
+    """End the transmission of device ``d``."""
+    clock, radio = system.clock[0], system.radios[d]
+    q, bits, k = transmission(world, system, radio.first)
+    radio.first = system.links[radio.first].after
+    radio.busy = False
+    radio.due_s = np.inf
+    clock.num_busy -= 1
+    clock.num_sending -= 1
+    _spend(system, q // world.tasks.shape[1], world.common[0].transmit_w * (radio.air_s + clock.now_s - radio.since_s))
+    _send_on(world, system, q, k, bits)
+
+
+@inlined
+def _spend(system, j, energy_j):
+    system.fates[j].energy_j += energy_j
+    system.clock[0].energy_j += energy_j
+
+
+@inlined
+def _change_slot(world, system):
+    """Begin the next slot."""
+    clock, slot = system.clock[0], system.clock[0].slot
+    clock.slot = slot + 1
+    for d in range(len(system.radios)):
+        radio = system.radios[d]
+        before_bps = world.uplink_bps[d, slot]
+        if radio.busy and before_bps != world.uplink_bps[d, slot + 1]:
+            if before_bps > 0.0:
+                radio.left_bits = max((radio.due_s - clock.share_s) * before_bps, 0.0)
+                radio.air_s += clock.now_s - radio.since_s
+                clock.num_sending -= 1
+            _go_on(world, system, d)
+
+
+@inlined
+def _become_ready(world, system, q):
+    """A task has all its data: it waits for a core of its place."""
+    clock, task, ready = system.clock[0], system.tasks[q], system.ready
+    task.ready_s = clock.now_s
+    task.waits_for = 0
+    radio = system.radios[world.jobs[q // world.tasks.shape[1]].device]
+    if task.before == NONE:
+        radio.first_pending = task.after
+    else:
+        system.tasks[task.before].after = task.after
+    if task.after == NONE:
+        radio.last_pending = task.before
+    else:
+        system.tasks[task.after].before = task.before
+    at = clock.num_ready
+    clock.num_ready += 1
+    while at > 0 and ready[at - 1] > q:
+        ready[at] = ready[at - 1]
+        at -= 1
+    ready[at] = q
+
+
+@inlined
+def _datum(world, system, q):
+    """One of the data that a task waits for is there."""
+    task = system.tasks[q]
+    task.waits_for -= 1
+    if task.waits_for == 0:
+        _become_ready(world, system, q)
+
+
+@inlined
+def place_of(world, d, k):
+    """Number of the place where a task of device ``d`` at location ``k`` runs."""
+    return d if k == 0 else len(world.devices) + k - 1
+
+
+@inlined
+def earliest_core(free_s):
+    """The core that is free first, the lowest one on a tie."""
+    core = 0
+    for c in range(1, len(free_s)):
+        if free_s[c] < free_s[core]:
+            core = c
+    return core
+
+
+@inlined
+def _run(world, system, q, records):
+    """Give a ready task the core of its place that is free first; its end is known then."""
+    clock, n = system.clock[0], world.tasks.shape[1]
+    j, i = q // n, q % n
+    job, k = world.jobs[j], system.tasks[q].location
+    free_s = system.core_free_s[place_of(world, job.device, k)]
+    core = earliest_core(free_s)
+    start_s = max(clock.now_s, free_s[core])
+    cycles = world.tasks[j, i, WORKLOAD]
+    if k == 0:
+        hz = world.devices[job.device].hz
+        _spend(system, j, world.common[0].kappa * hz * hz * cycles)
+    else:
+        hz = world.servers[k - 1].cpu_hz
+    finish_s = start_s + cycles / hz
+    free_s[core] = finish_s
+    completion_s = finish_s
+    if is_exit(world, j, i):
+        if k > 0:
+            completion_s = way_back(world, job.device, k, world.tasks[j, i, OUTPUT], finish_s)
+        fate = system.fates[j]
+        fate.done_s = max(fate.done_s, completion_s)
+        fate.exits_left -= 1
+        if fate.exits_left == 0:
+            push(system, fate.done_s, j * NUM_EVENTS + COMPLETE)
+    else:
+        push(system, finish_s, q * NUM_EVENTS + FINISH)
+    if records is not None:
+        record = records[q]
+        record.core, record.ready_s, record.start_s = core, clock.now_s, start_s
+        record.finish_s, record.completion_s = finish_s, completion_s
+
+
+@inlined
+def _hand_on(world, system, q):
+    """A task has ended: its data go to its children."""
+    n, num_edges = world.tasks.shape[1], world.edge_bits.shape[1]
+    j, i = q // n, q % n
+    now_s, job, k = system.clock[0].now_s, world.jobs[j], system.tasks[q].location
+    for at in range(world.graph_start[job.graph, i, 1], world.graph_start[job.graph, i + 1, 1]):
+        e = world.graph_edges[job.graph, at, OUTGOING]
+        child, bits = j * n + world.graph_edges[job.graph, e, CHILD], world.edge_bits[j, e]
+        target = system.tasks[child].location
+        if target == k:
+            _datum(world, system, child)
+        elif k == 0:
+            _wait_for_radio(world, system, job.device, j * (n + num_edges) + n + e)
+        elif target == 0:
+            push(system, way_back(world, job.device, k, bits, now_s), child * NUM_EVENTS + ARRIVE)
+        else:
+            arrival_s = now_s + (path_s(world, k, bits) + path_s(world, target, bits))
+            push(system, arrival_s, child * NUM_EVENTS + ARRIVE)
+
+
+@inlined
+def _happen(world, system):
+    """Let the earliest event happen."""
+    event = pop(system)
+    subject, kind = event // NUM_EVENTS, event % NUM_EVENTS
+    if kind == ARRIVE:
+        _datum(world, system, subject)
+    elif kind == COMPLETE:
+        system.clock[0].num_in_system -= 1
+    elif kind == FINISH:
+        _hand_on(world, system, subject)
+    else:
+        fate = system.fates[subject]
+        if fate.exits_left > 0 or fate.done_s > system.clock[0].now_s:
+            system.clock[0].num_late += 1
+
+
+@inlined
+def _run_first(world, system, records):
+    """Give the first of the ready tasks a core."""
+    clock, ready = system.clock[0], system.ready
+    q = ready[0]
+    clock.num_ready -= 1
+    for at in range(clock.num_ready):
+        ready[at] = ready[at + 1]
+    _run(world, system, q, records)
+
+
+@inlined
+def _pass_time(world, system, until_s):
+    """Go on to the next moment at which something is timed, or to ``until_s``; returns whether there is one."""
+    clock, radios, share_s = system.clock[0], system.radios, 0.0
+    next_s = system.event_s[0] if clock.num_events > 0 else np.inf
+    sent_s, end_s = np.inf, np.inf
+    if clock.num_busy > 0:
+        if clock.num_sending > 0:
+            share_s = radios[0].due_s
+            for d in range(1, len(radios)):
+                share_s = min(share_s, radios[d].due_s)
+            sent_s = clock.now_s + max(share_s - clock.share_s, 0.0) * clock.num_sending
+        if clock.slot < world.uplink_bps.shape[1] - 1:
+            end_s = (clock.slot + 1) * world.common[0].slot_s
+    to_s = min(min(next_s, until_s), min(sent_s, end_s))
+    if to_s == np.inf:
+        return False
+    clock.in_system_js += clock.num_in_system * (to_s - clock.now_s)
+    if clock.num_sending > 0:
+        clock.share_s = share_s if sent_s <= to_s else clock.share_s + (to_s - clock.now_s) / clock.num_sending
+    clock.now_s = to_s
+    if sent_s <= to_s:
+        for d in range(len(radios)):
+            if radios[d].due_s <= share_s:
+                _sent(world, system, d)
+    if end_s <= to_s and clock.num_busy > 0:
+        _change_slot(world, system)
+    return True
+
+
+@kernel
+def advance(world, system, until_s, records):
+    """Let time pass up to a moment; all that is timed for this moment has happened then, and nothing has begun at it.
+
+    Args:
+        world: ``World``.
+        system: ``System`` of one stream.
+        until_s: not before now; infinite: until nothing is left to happen.
+        records: (J * n,) of the dtype ``RECORD``, filled for each task that is given a core; or None.
+    """
+    world, system = lent(world), lent(system)
+    clock = system.clock[0]
+    # One loop around one call of each rule, as each is put in place where it is called.
+    while True:
+        if clock.num_events > 0 and system.event_s[0] <= clock.now_s:
+            _happen(world, system)
+            continue
+        if clock.now_s >= until_s:
+            break
+        for d in range(len(system.radios)):
+            if not system.radios[d].busy and system.radios[d].first != NONE:
+                _transmit(world, system, d)
+        if clock.num_events > 0 and system.event_s[0] <= clock.now_s:
+            continue
+        if clock.num_ready > 0:
+            _run_first(world, system, records)
+        elif not _pass_time(world, system, until_s):
+            break
+
+
+@kernel
+def admit(world, system, j, decision):
+    """Put a job that arrives now into the queues; the jobs before it have been.
+
+    Args:
+        world: ``World``.
+        system: ``System`` of one stream, advanced to the job's arrival.
+        j: the job.
+        decision: (n,) locations of its tasks, or DROPPED in all of them. Where a task is expected to become ready is
+            in ``system.tasks`` already, see ``offload_gym.streams.outlook``; transmissions set it anew.
+    """
+    world, system = lent(world), lent(system)
+    clock, fate, job = system.clock[0], system.fates[j], world.jobs[j]
+    n, num_edges = world.tasks.shape[1], world.edge_bits.shape[1]
+    clock.num_arrived += 1
+    radio = system.radios[job.device]
+    radio.gap_s = recent_gap(radio, clock.now_s)
+    radio.num_jobs += 1
+    radio.last_arrival_s = clock.now_s
+    fate.done_s = fate.energy_j = 0.0
+    fate.exits_left = 0
+    if decision[0] == DROPPED:
+        fate.done_s = np.inf
+        clock.num_late += 1
+        return
+    clock.num_in_system += 1
+    if job.deadline_s < np.inf:
+        push(system, job.arrival_s + job.deadline_s, j * NUM_EVENTS + LATE)
+    for i in range(job.num_tasks):
+        q = j * n + i
+        task = system.tasks[q]
+        task.location = decision[i]
+        start, graph = world.graph_start, job.graph
+        task.waits_for = max(start[graph, i + 1, 0] - start[graph, i, 0], 1)
+        task.before, task.after = radio.last_pending, NONE
+        if radio.last_pending == NONE:
+            radio.first_pending = q
+        else:
+            system.tasks[radio.last_pending].after = q
+        radio.last_pending = q
+        if is_exit(world, j, i):
+            fate.exits_left += 1
+    for i in range(job.num_tasks):
+        if is_entry(world, j, i):
+            if decision[i] == 0:
+                _become_ready(world, system, j * n + i)
+            else:
+                _wait_for_radio(world, system, job.device, j * (n + num_edges) + i)

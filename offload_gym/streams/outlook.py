@@ -1,0 +1,208 @@
+"""What a device can foresee when a job arrives: its queues, the servers', and what a task would meet at each location.
+
+Nothing of the future is used: the radio is expected to go on at the rate of the current slot, shared with the devices
+that send now, and no further job is expected to arrive. In an outage the radio is expected to go on at its last rate.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from offload_gym.compilation import inlined, kernel
+from offload_gym.instances import INPUT, OUTPUT, WORKLOAD
+from offload_gym.streams.engine import earliest_core, is_entry, is_exit, path_s, place_of, slot_at, transmission
+from offload_gym.streams.streams import PARENT
+from offload_gym.streams.system import NONE
+
+#: What is foreseen beside the cores.
+FORESEEN = np.dtype(
+    [
+        ("now_s", np.float64),
+        ("radio_s", np.float64),  # when the radio has sent all that waits, and the tasks of the job that were placed
+        ("uplink_bps", np.float64),  # expected, shared with the devices that send now; 0 where no rate was seen yet
+        ("downlink_bps", np.float64),
+        ("done_s", np.float64),  # latest completion of the tasks of the job that were placed
+        ("outage", np.bool_),
+    ],
+    align=True,
+)
+#: What a task would meet at a location, in seconds.
+OPTION = np.dtype(
+    [
+        ("radio_wait_s", np.float64),  # until the radio is free for its data
+        ("send_s", np.float64),  # its data on the radio
+        ("path_s", np.float64),  # on the wired path
+        ("ready_s", np.float64),  # from now until all its data are there
+        ("core_wait_s", np.float64),  # then until a core is free
+        ("run_s", np.float64),
+        ("return_s", np.float64),
+        ("completion_s", np.float64),  # from now until its result is on the device
+    ]
+)
+
+
+class Outlook(NamedTuple):
+    """What a device foresees while the tasks of a job of up to n are placed one by one."""
+
+    foreseen: NDArray[np.void]  # (1,) of the dtype FORESEEN
+    core_free_s: NDArray[np.float64]  # (K, most cores), infinite where there is no core
+    options: NDArray[np.void]  # (K,) of the dtype OPTION, of the next task
+    finish_s: NDArray[np.float64]  # (n,) of the tasks that were placed
+    decision: NDArray[np.int64]  # (n,) where they were placed
+
+
+@kernel
+def new_outlook(num_locations, num_cores, num_tasks):
+    """Room for an ``Outlook``."""
+    return Outlook(
+        np.zeros(1, dtype=FORESEEN),
+        np.empty((num_locations, num_cores)),
+        np.zeros(num_locations, dtype=OPTION),
+        np.empty(num_tasks),
+        np.zeros(num_tasks, dtype=np.int64),
+    )
+
+
+@inlined
+def _expected_rates(world, system, d, foreseen):
+    """Fill the rates that device ``d`` expects."""
+    clock = system.clock[0]
+    slot = slot_at(world, clock.now_s)
+    up_bps, down_bps = world.uplink_bps[d, slot], world.downlink_bps[d, slot]
+    foreseen.outage = up_bps == 0.0
+    while up_bps == 0.0 and slot > 0:
+        slot -= 1
+        up_bps = world.uplink_bps[d, slot]
+    while down_bps == 0.0 and slot > 0:
+        slot -= 1
+        down_bps = world.downlink_bps[d, slot]
+    others = clock.num_sending - (1 if system.radios[d].due_s < np.inf else 0)
+    foreseen.uplink_bps, foreseen.downlink_bps = up_bps / (others + 1), down_bps
+
+
+@inlined
+def _expected_sent(world, system, d, foreseen):
+    """When the radio of device ``d`` is free; for tasks whose input it still has to send, when they will be ready."""
+    clock, radio = system.clock[0], system.radios[d]
+    time_s, n, num_edges = clock.now_s, world.tasks.shape[1], world.edge_bits.shape[1]
+    link, begun = radio.first, radio.busy
+    while link != NONE:
+        q, bits, k = transmission(world, system, link)
+        left_bits = bits / world.servers[k - 1].rate_ratio
+        if begun:
+            left_bits = radio.left_bits
+            if radio.due_s < np.inf:
+                left_bits = max(radio.due_s - clock.share_s, 0.0) * world.uplink_bps[d, clock.slot]
+            begun = False
+        if left_bits > 0.0:
+            time_s += left_bits / foreseen.uplink_bps
+        if link % (n + num_edges) < n:
+            system.tasks[q].ready_s = time_s + path_s(world, k, bits)
+        link = system.links[link].after
+    foreseen.radio_s = time_s
+
+
+@inlined
+def look(world, system, d, outlook):
+    """Fill the outlook of device ``d`` when a job arrives there, before its first task is placed."""
+    foreseen, free_s, now_s = outlook.foreseen[0], outlook.core_free_s, system.clock[0].now_s
+    foreseen.now_s = foreseen.done_s = now_s
+    _expected_rates(world, system, d, foreseen)
+    _expected_sent(world, system, d, foreseen)
+    for k in range(len(free_s)):
+        place = place_of(world, d, k)
+        for c in range(free_s.shape[1]):
+            free_s[k, c] = system.core_free_s[place, c]
+    n, q = world.tasks.shape[1], system.radios[d].first_pending
+    while q != NONE:
+        task = system.tasks[q]
+        cores_s = free_s[task.location]
+        core = earliest_core(cores_s)
+        ready_s = max(task.ready_s, now_s)
+        cycles = world.tasks[q // n, q % n, WORKLOAD]
+        cores_s[core] = max(ready_s, cores_s[core]) + run_s(world, d, task.location, cycles)
+        q = task.after
+
+
+@inlined
+def run_s(world, d, k, cycles):
+    """Seconds that a core of location ``k`` of device ``d`` takes."""
+    return cycles / (world.devices[d].hz if k == 0 else world.servers[k - 1].cpu_hz)
+
+
+@inlined
+def _data_at(world, outlook, j, i, k):
+    """When the data of task i of job j would be at location ``k``: (radio free, seconds of sending, ready)."""
+    foreseen, job, now_s = outlook.foreseen[0], world.jobs[j], outlook.foreseen[0].now_s
+    radio_s = max(foreseen.radio_s, now_s)
+    if is_entry(world, j, i):
+        if k == 0:
+            return radio_s, 0.0, now_s
+        bits = world.tasks[j, i, INPUT]
+        send_s = bits / (foreseen.uplink_bps * world.servers[k - 1].rate_ratio) if bits > 0.0 else 0.0
+        return radio_s + send_s, send_s, radio_s + send_s + path_s(world, k, bits)
+    ready_s, sent_s, graph = now_s, 0.0, job.graph
+    for e in range(world.graph_start[graph, i, 0], world.graph_start[graph, i + 1, 0]):
+        parent, bits = world.graph_edges[graph, e, PARENT], world.edge_bits[j, e]
+        source, there_s = outlook.decision[parent], outlook.finish_s[parent]
+        if source == 0 and k > 0:
+            send_s = bits / (foreseen.uplink_bps * world.servers[k - 1].rate_ratio) if bits > 0.0 else 0.0
+            sent_s += send_s
+            radio_s = max(radio_s, there_s) + send_s
+            there_s = radio_s + path_s(world, k, bits)
+        elif source > 0 and k != source:
+            there_s += path_s(world, source, bits)
+            if k > 0:
+                there_s += path_s(world, k, bits)
+            elif bits > 0.0:
+                there_s += bits / (foreseen.downlink_bps * world.servers[source - 1].rate_ratio)
+        ready_s = max(ready_s, there_s)
+    return radio_s, sent_s, ready_s
+
+
+@inlined
+def weigh(world, outlook, j, i):
+    """Fill the options of task i of job j; the tasks before it are placed."""
+    foreseen, d = outlook.foreseen[0], world.jobs[j].device
+    now_s, leaf = foreseen.now_s, is_exit(world, j, i)
+    for k in range(len(outlook.options)):
+        option, cores_s = outlook.options[k], outlook.core_free_s[k]
+        _, send_s, ready_s = _data_at(world, outlook, j, i, k)
+        free_s = cores_s[earliest_core(cores_s)]
+        option.send_s = send_s
+        option.radio_wait_s = max(foreseen.radio_s - now_s, 0.0)
+        option.path_s = path_s(world, k, world.tasks[j, i, INPUT]) if k > 0 and is_entry(world, j, i) else 0.0
+        option.ready_s = ready_s - now_s
+        option.core_wait_s = max(free_s - ready_s, 0.0)
+        option.run_s = run_s(world, d, k, world.tasks[j, i, WORKLOAD])
+        option.return_s = 0.0
+        if leaf and k > 0:
+            bits = world.tasks[j, i, OUTPUT]
+            option.return_s = path_s(world, k, bits)
+            if bits > 0.0:
+                option.return_s += bits / (foreseen.downlink_bps * world.servers[k - 1].rate_ratio)
+        option.completion_s = option.ready_s + option.core_wait_s + option.run_s + option.return_s
+
+
+@inlined
+def put(world, system, outlook, j, i, k):
+    """Place task i of job j at location ``k`` in the outlook."""
+    foreseen, d = outlook.foreseen[0], world.jobs[j].device
+    radio_s, _, ready_s = _data_at(world, outlook, j, i, k)
+    cores_s = outlook.core_free_s[k]
+    core = earliest_core(cores_s)
+    cores_s[core] = max(ready_s, cores_s[core]) + run_s(world, d, k, world.tasks[j, i, WORKLOAD])
+    foreseen.radio_s = radio_s
+    outlook.finish_s[i] = cores_s[core]
+    outlook.decision[i] = k
+    completion_s = cores_s[core]
+    if is_exit(world, j, i) and k > 0:
+        bits = world.tasks[j, i, OUTPUT]
+        completion_s += path_s(world, k, bits)
+        if bits > 0.0:
+            completion_s += bits / (foreseen.downlink_bps * world.servers[k - 1].rate_ratio)
+    foreseen.done_s = max(foreseen.done_s, completion_s)
+    system.tasks[j * world.tasks.shape[1] + i].ready_s = ready_s

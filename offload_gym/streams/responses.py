@@ -1,0 +1,206 @@
+"""Responses of streams whose jobs are decided already."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from offload_gym.array_checks import numbers
+from offload_gym.compilation import kernel
+from offload_gym.lending import lent
+from offload_gym.solvers.parallel import for_each_chunk
+from offload_gym.streams.engine import admit, advance
+from offload_gym.streams.streams import StreamBatch, Streams, check_streams
+from offload_gym.streams.system import DROPPED, System, begin, new_system, system_of, world_of
+
+CHUNK = 16  # streams that a thread takes at a time
+
+#: What happened to a task; where it has no core (its job was dropped, or it is padding) all times are NaN.
+RECORD = np.dtype(
+    [
+        ("core", np.int64),
+        ("ready_s", np.float64),  # when it had all its data
+        ("start_s", np.float64),
+        ("finish_s", np.float64),
+        ("completion_s", np.float64),  # when its result is on the device; ``finish_s`` where it has children
+    ]
+)
+
+
+class Outcome(NamedTuple):
+    """What became of the jobs of B streams."""
+
+    decisions: NDArray[np.int64]  # (B, J, n) locations, DROPPED in all tasks of a job that was dropped
+    response_s: NDArray[np.float64]  # (B, J) completion minus arrival, infinite where dropped
+    late: NDArray[np.bool_]  # (B, J) whether the response is longer than the deadline, or the job was dropped
+    energy_j: NDArray[np.float64]  # (B, J) of the job's tasks on the device and of its transmissions
+
+
+@kernel
+def run_streams(arrays, systems, decisions, first, response_s, energy_j, records):
+    """Fill responses and energies of the streams from ``first`` on, as many as ``response_s`` has.
+
+    Args:
+        arrays: ``StreamBatch`` as a plain tuple.
+        systems: ``System`` with an axis of 1 in front, as a plain tuple: scratch space.
+        decisions: (B, J, n).
+        first: number of the first stream.
+        response_s: (some streams, J).
+        energy_j: (some streams, J).
+        records: (some streams, J * n) of the dtype RECORD, or None.
+    """
+    batch, system = lent(StreamBatch(*arrays)), lent(system_of(System(*systems), 0))
+    for row in range(len(response_s)):
+        b = first + row
+        world = lent(world_of(batch, b))
+        record = None if records is None else records[row]
+        begin(world, system)
+        for j in range(len(world.jobs)):
+            advance(world, system, world.jobs[j].arrival_s, record)
+            admit(world, system, j, decisions[b, j])
+        advance(world, system, np.inf, record)
+        for j in range(len(world.jobs)):
+            fate = system.fates[j]
+            response_s[row, j] = fate.done_s - world.jobs[j].arrival_s if fate.exits_left == 0 else np.nan
+            energy_j[row, j] = fate.energy_j
+
+
+def check_stream_decisions(streams: Streams, decisions: ArrayLike) -> NDArray[np.int64]:
+    """Decisions as kernels take them.
+
+    Raises:
+        ValueError: they have another shape, a number is no location, or a job is dropped in part.
+    """
+    check_streams(streams)
+    given = numbers("decisions", decisions)
+    shape = (len(streams), streams.num_jobs, streams.num_tasks)
+    if given.shape != shape:
+        raise ValueError(f"decisions has the shape {given.shape}; it must be {shape}, (B, J, n)")
+    good = (given >= DROPPED) & (given <= streams.num_servers) & (given == np.floor(given)) | ~streams.present
+    if not good.all():
+        index = np.argwhere(~good)[0].tolist()
+        raise ValueError(
+            f"decisions{index} is {given[tuple(index)]:g}; it must be a location from 0 to {streams.num_servers}, or "
+            f"{DROPPED} in all tasks of a job that is dropped"
+        )
+    dropped = (given == DROPPED) & streams.present
+    partly = np.argwhere(dropped.any(axis=2) & (dropped != streams.present).any(axis=2))
+    if len(partly):
+        b, j = partly[0].tolist()
+        row = given[b, j].astype(int).tolist()
+        raise ValueError(f"decisions[{b}, {j}] is {row}; a job is dropped with {DROPPED} in all its tasks")
+    return np.where(streams.present, given, 0).astype(np.int64)
+
+
+def check_completion(streams: Streams, response_s: NDArray[np.float64], dropped: NDArray[np.bool_]) -> None:
+    """ValueError where a job that was not dropped never completes."""
+    never = np.argwhere(~np.isfinite(response_s) & ~dropped)
+    if len(never):
+        b, j = never[0].tolist()
+        d = int(streams.device[b, j])
+        up_bps, down_bps = streams.batch.uplink_bps[b, d, -1], streams.batch.downlink_bps[b, d, -1]
+        raise ValueError(
+            f"job {j} of stream {b} never completes: uplink_bps[{b}, {d}, -1] is {up_bps:g} and "
+            f"downlink_bps[{b}, {d}, -1] is {down_bps:g}; the last slot holds for ever, and must be above 0 where "
+            "data are still to be sent"
+        )
+
+
+def outcome_of(streams: Streams, decisions: ArrayLike) -> Outcome:
+    """What becomes of all jobs for decisions that are given.
+
+    Args:
+        streams: B streams of J jobs of up to n tasks.
+        decisions: (B, J, n) locations from 0 to S, all -1 for a job that is dropped; of padding they are ignored.
+
+    Raises:
+        ValueError: the decisions do not fit, or a job never completes.
+    """
+    checked = check_stream_decisions(streams, decisions)
+    response_s, energy_j = np.empty((2, len(streams), streams.num_jobs))
+
+    def work(rows: slice) -> None:
+        system: tuple[Any, ...] = tuple(new_system(streams))
+        run_streams(streams.arrays, system, checked, rows.start, response_s[rows], energy_j[rows], None)
+
+    for_each_chunk(work, len(streams), None, CHUNK)
+    dropped = checked[:, :, 0] == DROPPED
+    check_completion(streams, response_s, dropped)
+    shown = np.where(streams.present, checked, 0)
+    shown[dropped] = DROPPED
+    return Outcome(shown, response_s, response_s > streams.deadline_s, energy_j)
+
+
+def response_times(streams: Streams, decisions: ArrayLike) -> NDArray[np.float64]:
+    """Response time of each job: from its arrival until its last result is on its device.
+
+    Args:
+        streams: B streams of J jobs of up to n tasks.
+        decisions: (B, J, n) locations from 0 to S, all -1 for a job that is dropped; of padding they are ignored.
+
+    Returns:
+        (B, J) seconds; infinite where a job is dropped.
+
+    Raises:
+        ValueError: the decisions do not fit, or a job never completes.
+    """
+    return outcome_of(streams, decisions).response_s
+
+
+def job_energy(streams: Streams, decisions: ArrayLike) -> NDArray[np.float64]:
+    """Joules that each job costs its device: its tasks there, and its radio while it sends for the job.
+
+    Args:
+        streams: B streams of J jobs of up to n tasks.
+        decisions: as in ``response_times``.
+
+    Returns:
+        (B, J) joules. What a device takes while it idles is not in it, as it does whatever is decided.
+
+    Raises:
+        ValueError: as ``response_times``.
+    """
+    return outcome_of(streams, decisions).energy_j
+
+
+def timelines(streams: Streams, decisions: ArrayLike) -> NDArray[np.void]:
+    """What happens to each task.
+
+    Args:
+        streams: B streams of J jobs of up to n tasks.
+        decisions: as in ``response_times``.
+
+    Returns:
+        (B, J, n) of the dtype ``RECORD``: core, and the seconds since time 0 at which a task is ready, starts and
+        finishes, and its result is on the device (of a task with children: at which it finishes). NaN and core -1 for
+        padding and jobs that are dropped.
+
+    Raises:
+        ValueError: as ``response_times``.
+    """
+    checked = check_stream_decisions(streams, decisions)
+    made = np.empty((len(streams), streams.num_jobs * streams.num_tasks), dtype=RECORD)
+    for name in RECORD.names or ():
+        made[name] = -1 if name == "core" else np.nan
+    response_s, energy_j = np.empty((2, len(streams), streams.num_jobs))
+    run_streams(streams.arrays, tuple(new_system(streams)), checked, 0, response_s, energy_j, made)
+    return made.reshape(checked.shape)
+
+
+def completion_times(streams: Streams, decisions: ArrayLike) -> NDArray[np.float64]:
+    """When the result of each task is on its device; of a task with children, when it finishes.
+
+    Args:
+        streams: B streams of J jobs of up to n tasks.
+        decisions: as in ``response_times``.
+
+    Returns:
+        (B, J, n) seconds since time 0; NaN for padding and jobs that are dropped.
+
+    Raises:
+        ValueError: as ``response_times``.
+    """
+    completion_s: NDArray[np.float64] = timelines(streams, decisions)["completion_s"]
+    return completion_s

@@ -1,0 +1,245 @@
+"""What is in the queues of one stream at a moment, and the world around it, as the arrays that kernels pass.
+
+Kernels take the arrays of B streams or N systems as plain tuples and name them in their first lines; `world_of` and
+`system_of` are row b of them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba.extending import register_jitable
+from numpy.typing import NDArray
+
+from offload_gym.compilation import inlined
+from offload_gym.streams.streams import StreamBatch, Streams
+
+NONE = -1  # no task, no transmission
+DROPPED = -1  # what stands for a location of a job that is dropped
+
+#: A stream as a whole.
+CLOCK = np.dtype(
+    [
+        ("now_s", np.float64),
+        # A second advances it by 1 over the number of devices that send, so that a transmission that takes x seconds
+        # alone is sent when it has advanced by x, however many devices come and go.
+        ("share_s", np.float64),
+        ("slot", np.int64),  # of now, kept while a radio has something to send
+        ("num_sending", np.int64),  # devices that send, not counting those in an outage
+        ("num_busy", np.int64),  # devices with a transmission begun
+        ("num_events", np.int64),  # in the heap
+        ("num_ready", np.int64),  # tasks that became ready at this moment and have no core yet
+        ("num_in_system", np.int64),  # jobs that have arrived and are not complete
+        ("in_system_js", np.float64),  # this number integrated over time, job-seconds
+        ("num_late", np.int64),  # jobs that became late, or were dropped
+        ("num_arrived", np.int64),  # jobs that were admitted or dropped
+        ("energy_j", np.float64),  # spent so far
+    ]
+)
+#: The radio of a device, and what the device remembers.
+RADIO = np.dtype(
+    [
+        ("first", np.int64),  # transmission in progress, or the next one; NONE
+        ("last", np.int64),
+        ("busy", np.bool_),  # whether the first one has begun
+        ("due_s", np.float64),  # ``share_s`` at which it is sent; infinite in an outage
+        ("left_bits", np.float64),  # in an outage: what is left of it, over the rate ratio
+        ("air_s", np.float64),  # how long it was being sent before ``since_s``
+        ("since_s", np.float64),  # when it was begun, or went on
+        # Tasks of the device that are decided and not ready, in the order in which they were decided.
+        ("first_pending", np.int64),
+        ("last_pending", np.int64),
+        ("num_jobs", np.int64),  # that arrived at the device
+        ("last_arrival_s", np.float64),
+        ("gap_s", np.float64),  # between its last arrivals: a mean that forgets, see ``recent_gap``
+    ],
+    align=True,
+)
+#: A task that was decided.
+TASK = np.dtype(
+    [
+        ("location", np.int64),
+        ("waits_for", np.int64),  # data that have not arrived
+        ("ready_s", np.float64),  # when it became ready, or is expected to
+        ("before", np.int64),  # neighbours among the pending tasks of its device
+        ("after", np.int64),
+    ]
+)
+#: A transmission in a radio's queue.
+LINK = np.dtype([("after", np.int64), ("since_s", np.float64)])
+#: A job that has arrived.
+FATE = np.dtype(
+    [
+        ("exits_left", np.int64),  # tasks without children that have not finished
+        ("done_s", np.float64),  # latest result so far, of the job once ``exits_left`` is 0; infinite where dropped
+        ("energy_j", np.float64),
+    ]
+)
+
+
+class World(NamedTuple):
+    """One stream: row b of a ``StreamBatch``."""
+
+    jobs: NDArray[np.void]
+    tasks: NDArray[np.float64]
+    edge_bits: NDArray[np.float64]
+    devices: NDArray[np.void]
+    servers: NDArray[np.void]
+    uplink_bps: NDArray[np.float64]
+    downlink_bps: NDArray[np.float64]
+    common: NDArray[np.void]  # (1,)
+    graph_start: NDArray[np.int64]
+    graph_edges: NDArray[np.int64]
+
+
+class System(NamedTuple):
+    """The queues of one stream of J jobs of up to n tasks and E edges, or with an axis more in front those of N.
+
+    A task is a number ``q = j * n + i``, a transmission ``j * (n + E)`` plus i for the input of an entry task, or plus
+    ``n + e`` for edge e. Places where tasks run are numbered: device d, and m + k - 1 for server k. As nothing idles
+    and those who come first are served first, a core's schedule is known up to the last task that became ready: a place
+    is the times at which its cores are free.
+    """
+
+    clock: NDArray[np.void]  # (1,) of the dtype CLOCK
+    core_free_s: NDArray[np.float64]  # (m + S, most cores); infinite where there is no core
+    radios: NDArray[np.void]  # (m,) of the dtype RADIO
+    tasks: NDArray[np.void]  # (J * n,) of the dtype TASK
+    links: NDArray[np.void]  # (J * (n + E),) of the dtype LINK
+    fates: NDArray[np.void]  # (J,) of the dtype FATE
+    event_s: NDArray[np.float64]  # (events,) a heap, the earliest first
+    events: NDArray[np.int64]  # (events,) what happens then
+    ready: NDArray[np.int64]  # (J * n,) tasks without a core yet, ascending
+
+
+# What may happen; an event is a number of task or job, times NUM_EVENTS, plus one of these.
+ARRIVE, FINISH, COMPLETE, LATE = range(4)
+NUM_EVENTS = 4
+
+
+def new_system(streams: Streams, num_systems: int = 1) -> System:
+    """Room for the queues of streams of this shape, with an axis of ``num_systems`` in front."""
+    return System(*(np.zeros((num_systems, *shape), dtype=kind) for shape, kind in system_shapes(streams.batch)))
+
+
+def system_shapes(batch: StreamBatch) -> list[tuple[tuple[int, ...], np.dtype]]:
+    """Shape and type of each array of a ``System``."""
+    num_jobs, n = batch.tasks.shape[1:3]
+    num_edges, num_devices = batch.edge_bits.shape[2], batch.devices.shape[1]
+    places = num_devices + batch.servers.shape[1]
+    most = max(int(batch.devices["cores"].max()), int(batch.servers["cores"].max()))
+    width, of_job = min(most, num_jobs * n), n + num_edges
+    # Of a task data arrive, one for each edge or its input, or it ends; a job is complete, and late.
+    events = num_jobs * (n + of_job + 2)
+    real, whole = np.dtype(np.float64), np.dtype(np.int64)
+    return [
+        ((1,), CLOCK),
+        ((places, width), real),
+        ((num_devices,), RADIO),
+        ((num_jobs * n,), TASK),
+        ((num_jobs * of_job,), LINK),
+        ((num_jobs,), FATE),
+        ((events,), real),
+        ((events,), whole),
+        ((num_jobs * n,), whole),
+    ]
+
+
+@register_jitable
+def world_of(batch, b):
+    """Stream ``b`` of a ``StreamBatch``."""
+    return World(
+        batch.jobs[b],
+        batch.tasks[b],
+        batch.edge_bits[b],
+        batch.devices[b],
+        batch.servers[b],
+        batch.uplink_bps[b],
+        batch.downlink_bps[b],
+        batch.common[b : b + 1],
+        batch.graph_start,
+        batch.graph_edges,
+    )
+
+
+@register_jitable
+def system_of(systems, b):
+    """System ``b`` of a ``System`` with an axis in front."""
+    return System(
+        systems.clock[b],
+        systems.core_free_s[b],
+        systems.radios[b],
+        systems.tasks[b],
+        systems.links[b],
+        systems.fates[b],
+        systems.event_s[b],
+        systems.events[b],
+        systems.ready[b],
+    )
+
+
+@inlined
+def begin(world, system):
+    """Empty all queues: time 0."""
+    clock = system.clock[0]
+    clock.now_s = clock.share_s = clock.in_system_js = clock.energy_j = 0.0
+    clock.slot = clock.num_sending = clock.num_busy = clock.num_events = clock.num_ready = 0
+    clock.num_in_system = clock.num_late = clock.num_arrived = 0
+    num_devices, width = len(system.radios), system.core_free_s.shape[1]
+    for p in range(len(system.core_free_s)):
+        cores = world.devices[p].cores if p < num_devices else world.servers[p - num_devices].cores
+        for c in range(width):
+            system.core_free_s[p, c] = 0.0 if c < cores else np.inf
+    for d in range(num_devices):
+        radio = system.radios[d]
+        radio.first = radio.last = radio.first_pending = radio.last_pending = NONE
+        radio.num_jobs = 0
+        radio.last_arrival_s = radio.gap_s = 0.0
+        radio.busy = False
+        radio.due_s = np.inf
+
+
+@inlined
+def recent_gap(radio, now_s):
+    """Mean seconds between the arrivals at a device up to one at this moment; the last ten count most."""
+    weight = max(1.0 / (radio.num_jobs + 1.0), 0.1)
+    return radio.gap_s + weight * (now_s - radio.last_arrival_s - radio.gap_s)
+
+
+@inlined
+def push(system, time_s, event):
+    """Put an event into the heap."""
+    clock, event_s, events = system.clock[0], system.event_s, system.events
+    at = clock.num_events
+    clock.num_events += 1
+    while at > 0:
+        above = (at - 1) >> 1
+        if event_s[above] <= time_s:
+            break
+        event_s[at], events[at] = event_s[above], events[above]
+        at = above
+    event_s[at], events[at] = time_s, event
+
+
+@inlined
+def pop(system):
+    """Take the earliest event out of the heap, which has one."""
+    clock, event_s, events = system.clock[0], system.event_s, system.events
+    first = events[0]
+    clock.num_events -= 1
+    size = clock.num_events
+    time_s, event = event_s[size], events[size]
+    at = 0
+    while True:
+        below = 2 * at + 1
+        if below >= size:
+            break
+        if below + 1 < size and event_s[below + 1] < event_s[below]:
+            below += 1
+        if event_s[below] >= time_s:
+            break
+        event_s[at], events[at] = event_s[below], events[below]
+        at = below
+    event_s[at], events[at] = time_s, event
+    return first
