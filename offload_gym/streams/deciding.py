@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from offload_gym.compilation import inlined, kernel
 from offload_gym.lending import lent
 from offload_gym.streams.engine import admit, advance
-from offload_gym.streams.observing import observe, size_of
+from offload_gym.streams.observing import observe
 from offload_gym.streams.outlook import look, new_outlook, put, weigh
 from offload_gym.streams.streams import StreamBatch
 from offload_gym.streams.system import DROPPED, System, begin, system_of, world_of
