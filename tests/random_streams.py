@@ -18,7 +18,7 @@ def random_stream(rng: np.random.Generator) -> tuple[Streams, NDArray[np.int64]]
     """
     on_grid = bool(rng.random() < 0.4)
     num_devices, num_servers = (int(rng.integers(1, 5)) for _ in range(2))
-    num_jobs, n = (int(rng.integers(1, 6 if on_grid else 9)) for _ in range(2))
+    num_jobs, n = (int(rng.integers(1, 9)) for _ in range(2))
     graphs = [random_graph(rng, int(rng.integers(1, n + 1)), n) for _ in range(int(rng.integers(1, 4)))]
     graphs[0] = (graphs[0][0], n)
     draw = draw_on_grid if on_grid else draw_freely
@@ -105,8 +105,10 @@ def draw_on_grid(rng: np.random.Generator, sizes: tuple[int, int, int, int, int]
     def powers(least: int, most: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
         return 2.0 ** rng.integers(least, most + 1, shape)
 
+    none = rng.choice([0.1, 0.7])  # share of what is 0 anyway: in some streams nearly all happens at a few moments
+
     def multiples(most: int, of: float, shape: tuple[int, ...]) -> NDArray[np.float64]:
-        return rng.integers(0, most + 1, shape) * of
+        return np.where(rng.random(shape) < none, 0.0, rng.integers(1, most + 1, shape) * of)
 
     per_task, per_server, per_slot = (1, num_jobs, n), (1, num_servers), (1, num_devices, slots)
     return {
