@@ -141,20 +141,17 @@ def draw_sizes(ranges, task_types, v, tasks, i):
 
 
 @inlined
-def draw_application(parameters, a, u, for_bits, tasks, edge_bits):
-    """Fill ``tasks`` (n, 3) and ``edge_bits`` (E,) with application ``a`` from the uniform numbers of tasks and edges.
-
-    ``parameters`` are ``Parameters``, or those of a stream, which have the same names.
-    """
-    ranges = parameters.ranges[0]
+def draw_application(ranges, application_tasks, application_bits, u, for_bits, tasks, edge_bits):
+    """Fill ``tasks`` (n, 3) and ``edge_bits`` (E,) with those of an application times factors from uniform numbers."""
     for i in range(len(tasks)):
+        v = u[UNIFORMS_A_TASK * i : UNIFORMS_A_TASK * (i + 1)]
         for column in range(3):
-            tasks[i, column] = parameters.application_tasks[a, i, column]
-        tasks[i, INPUT] *= between(ranges.data_scale, u[UNIFORMS_A_TASK * i])
-        tasks[i, WORKLOAD] *= between(ranges.workload_scale, u[UNIFORMS_A_TASK * i + 1])
-        tasks[i, OUTPUT] *= between(ranges.data_scale, u[UNIFORMS_A_TASK * i + 2])
+            tasks[i, column] = application_tasks[i, column]
+        tasks[i, INPUT] *= between(ranges.data_scale, v[0])
+        tasks[i, WORKLOAD] *= between(ranges.workload_scale, v[1])
+        tasks[i, OUTPUT] *= between(ranges.data_scale, v[2])
     for e in range(len(edge_bits)):
-        edge_bits[e] = parameters.application_bits[a, e] * between(ranges.data_scale, for_bits[e])
+        edge_bits[e] = application_bits[e] * between(ranges.data_scale, for_bits[e])
 
 
 @kernel
@@ -179,7 +176,8 @@ def draw_tasks(parameters, u, batch, b, has_edge):
             edge_start[i] = parameters.application_start[a, i]
         for e in range(num_edges):
             edge_parent[e] = parameters.application_parent[a, e]
-        draw_application(parameters, a, u, u[at + UNIFORMS_AN_EPOCH :], tasks, edge_bits)
+        of_tasks, of_bits = parameters.application_tasks[a], parameters.application_bits[a]
+        draw_application(ranges, of_tasks, of_bits, u, u[at + UNIFORMS_AN_EPOCH :], tasks, edge_bits)
         return count
     if parameters.fewest_tasks < n:
         count = parameters.fewest_tasks + int(u[at] * (n - parameters.fewest_tasks + 1))

@@ -49,32 +49,34 @@ def burst_share(process):
 
 
 @kernel
-def begin_source(parameters, source):
-    """Draw the first arrival after time 0 of a source that has a start and a rate."""
-    process = parameters.process[0]
+def begin_source(process, recorded, source):
+    """Draw the first arrival after time 0 of a source that has a start and a rate.
+
+    ``process`` and ``recorded`` are ``StreamParameters.process[0]`` and ``.recorded_arrivals``: numba hands over a tuple
+    of many arrays by copying it, which takes longer than the draw.
+    """
     source.next_s, source.number, source.row, source.left = 0.0, 1, 0, WHOLE
     first = uniform(source.start, 0)
     if process.arrivals == BURSTY:
         source.bursting = first < burst_share(process)
-        advance(parameters, source)
+        advance(process, recorded, source)
     elif process.arrivals == PERIODIC:
         # Not before half a jitter, so that no frame is moved to before time 0.
         source.nominal_s = (first + 0.5 * process.jitter) / source.rate_per_s
         _move_frame(process, source)
     elif process.arrivals == POISSON:
         source.number = 0
-        advance(parameters, source)
+        advance(process, recorded, source)
     else:
         # The episode begins somewhere between the row before and a random one.
-        source.row = int(first * len(parameters.recorded_arrivals))
-        since = uniform(source.start, 1) * parameters.recorded_arrivals[source.row, GAP]
+        source.row = int(first * len(recorded))
+        since = uniform(source.start, 1) * recorded[source.row, GAP]
         source.next_s, source.number = since / source.rate_per_s, 2
 
 
 @kernel
-def advance(parameters, source):
+def advance(process, recorded, source):
     """Draw the arrival after the next one, which then is the next."""
-    process = parameters.process[0]
     if process.arrivals == POISSON:
         source.next_s += _exponential(source.start, source.number, source.rate_per_s)
         source.number += 1
@@ -84,11 +86,10 @@ def advance(parameters, source):
         source.nominal_s += 1.0 / source.rate_per_s
         _move_frame(process, source)
     else:
-        recorded = parameters.recorded_arrivals
         source.left -= 1
         source.row = (source.row + 1) % len(recorded)
         if source.left == 0:
-            jump(parameters, source)
+            jump(recorded, source)
         source.next_s += recorded[source.row, GAP] / source.rate_per_s
 
 
@@ -116,8 +117,8 @@ def _move_frame(process, source):
 
 
 @kernel
-def jump(parameters, source):
+def jump(recorded, source):
     """Go on at a random row of the recording, for the rows of a block."""
-    source.row = int(uniform(source.start, source.number) * len(parameters.recorded_arrivals))
+    source.row = int(uniform(source.start, source.number) * len(recorded))
     source.number += 1
     source.left = BLOCK

@@ -40,8 +40,8 @@ PROCESS = np.dtype(
 GAP, DEADLINE = 0, 4  # columns of ``recorded_arrivals``; between them are the sizes
 #: Rates that a belief tells apart, where the rate of arrivals is drawn; see ``offload_gym.streams.arrivals``.
 NUM_RATES = 16
-# Slots beyond the mean time of the arrivals, as the last slot's rates stay for ever: what queues hold when they end, and
-# arrivals that come later than they do on average (a Poisson process of 200 jobs by a quarter, 3.5 standard deviations).
+# Slots beyond the mean time of the arrivals, as the last slot's rates stay for ever: for what queues hold at their end,
+# and for arrivals that come later than on average (200 of a Poisson process by a quarter: 3.5 standard deviations).
 DRAIN_S, SPREAD = 10.0, {"poisson": 1.3, "bursty": 2.0, "periodic": 1.05, "trace": 2.0}
 MAX_SLOTS = 10_000_000
 
@@ -209,7 +209,7 @@ def _num_slots(scenario: Scenario, lowest_per_s: float) -> int:
     num_slots = math.ceil((arrive_s * SPREAD[scenario.arrivals] + DRAIN_S) / scenario.slot_s)
     if num_slots > MAX_SLOTS:
         raise ValueError(
-            f"slot_s is {quoted(scenario.slot_s)}; {scenario.num_jobs:,} jobs arrive in some {arrive_s:.3g} s, which must "
-            f"be at most {MAX_SLOTS:,} slots"
+            f"slot_s is {quoted(scenario.slot_s)}; {scenario.num_jobs:,} jobs arrive in some {arrive_s:.3g} s, which "
+            f"must be at most {MAX_SLOTS:,} slots"
         )
     return num_slots

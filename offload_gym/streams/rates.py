@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from offload_gym.compilation import kernel
 from offload_gym.random_numbers import fill_normal, uniform
 from offload_gym.sampling import gaussian_cdf

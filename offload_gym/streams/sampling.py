@@ -69,7 +69,7 @@ def draw_stream(parameters, key, episode, batch, b):
         draw_rates(parameters, rates, downlink_ratio, batch.uplink_bps[b, d], batch.downlink_bps[b, d])
         sources[d].rate_per_s = rate_per_s
         sources[d].start = numbers_of_device(start, d, ARRIVALS)
-        begin_source(parameters, sources[d])
+        begin_source(parameters.process[0], parameters.recorded_arrivals, sources[d])
     fill_jobs(parameters, sources, numbers_for(start, JOBS), batch, b, 0, batch.jobs.shape[1])
 
 
