@@ -117,8 +117,6 @@ class NaiveStream:
         self.core_free_s = [[0.0] * cores for cores in stream["cores"][1:]]  # of each server, each core
         self.device_core_free_s = [[0.0] * cores for cores in stream["device_cores"]]
 
-    # Time ------------------------------------------------------------------------------------------------------------
-
     def run(self) -> None:
         for j, job in enumerate(self.jobs):
             if self.decision[j][: job["count"]] != [-1] * job["count"]:
@@ -182,8 +180,6 @@ class NaiveStream:
                 return
             self.take_core(now, *min(self.ready))
 
-    # Jobs and data ---------------------------------------------------------------------------------------------------
-
     def job_arrives(self, now: float, j: int) -> None:
         job = self.jobs[j]
         self.response_s[j] = 0.0
@@ -242,8 +238,6 @@ class NaiveStream:
             raise ValueError(f"job {j} never completes: its device is in an outage without end")
         return time + bits / rate
 
-    # Radios ----------------------------------------------------------------------------------------------------------
-
     def rates_bps(self, now: float) -> list[float]:
         """What each device sends a second from now on; 0 where it does not."""
         slot = self.slot_of(now)
@@ -269,8 +263,6 @@ class NaiveStream:
                     self.is_sent(now, transmission)
                 else:
                     self.sending[d] = transmission
-
-    # Cores -----------------------------------------------------------------------------------------------------------
 
     def take_core(self, now: float, j: int, i: int) -> None:
         self.ready.remove((j, i))
