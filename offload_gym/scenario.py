@@ -498,7 +498,7 @@ SUMMARIES = {
     "partitioning": "six CNNs, each cut between its layers",
     "stream": "jobs of one task that keep coming",
     "stream_deadlines": "jobs with deadlines, which may be dropped",
-    "stream_applications": "camera frames for CNNs, face recognition and augmented reality",
+    "stream_applications": "frames for eight applications",
 }
 
 
