@@ -8,6 +8,9 @@ from offload_gym.compilation import inlined
 from offload_gym.instances import INPUT, WORKLOAD
 from offload_gym.streams.system import recent_gap
 
+#: What the numbers are. Where one of them changes its meaning or its place, this goes up: networks that were trained
+#: before are refused.
+OBSERVATION_VERSION = 1
 HIGH = 3.0
 OF_LOCATION = 6  # numbers for each location
 OF_STREAM = 10  # and besides
