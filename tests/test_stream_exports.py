@@ -12,7 +12,8 @@ from stream_states import NUMBERS, balanced, played_states, random_network
 
 import offload_gym
 from offload_gym.compilation import inlined
-from offload_gym.networks.kernels_in_c import Array, Record, Translator
+from offload_gym.networks.c_kinds import Array, Record
+from offload_gym.networks.kernels_in_c import Translator
 from offload_gym.networks.stream_header import export_stream_c
 from offload_gym.streams.networks import network_plan
 from offload_gym.streams.policies import make_stream_policy, network_policy

@@ -15,32 +15,13 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-PREFIX = "offload_gym_"
-_OPERATORS: dict[type[ast.AST], str] = {
-    ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/",
-    ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!=",
-    ast.And: "&&", ast.Or: "||", ast.Not: "!", ast.USub: "-",
-}  # fmt: skip
+from offload_gym.networks.c_kinds import PREFIX, Array, Kind, Record, as_local, declared
+
+_NODES = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq, ast.Not, ast.USub)
+_OPERATORS: dict[type[ast.AST], str] = dict(
+    zip(_NODES, ["+", "-", "*", "/", "<", "<=", ">", ">=", "==", "!=", "!", "-"], strict=True)
+)
 _COMPOUND = (ast.BinOp, ast.Compare, ast.BoolOp, ast.IfExp)
-
-
-class Record(NamedTuple):
-    """A struct: a record of a structured array, or a named tuple of arrays."""
-
-    name: str
-    fields: Mapping[str, Kind]
-    constant: bool = True  # whether kernels only read it
-
-
-class Array(NamedTuple):
-    """An array of known shape; in a struct it may stand elsewhere, and a pointer in the struct."""
-
-    of: Kind
-    shape: tuple[int, ...]
-    elsewhere: bool = False
-
-
-Kind = str | Record | Array  # the strings are "double", "int" and "float"
 
 
 class _Value(NamedTuple):
@@ -56,13 +37,6 @@ class _Written(NamedTuple):
     parameters: tuple[Kind, ...]
     returned: int  # how many numbers
     kind: Kind  # of what is returned, where that is one number
-
-
-def record_of(name: str, dtype: np.dtype, constant: bool = True) -> Record:
-    """The struct of a structured array's records: whole numbers and flags as int."""
-    return Record(
-        name, {field: "double" if dtype[field].kind == "f" else "int" for field in dtype.names or ()}, constant
-    )
 
 
 class Translator:
@@ -97,26 +71,6 @@ class Translator:
     def uses(self, record: Record, field: str) -> bool:
         """Whether a kernel reads or writes a field."""
         return field in self.used.get(record.name, ())
-
-
-def declared(kind: Kind, name: str) -> str:
-    """A field of this kind, as it is declared."""
-    if isinstance(kind, Array):
-        of = PREFIX + kind.of.name if isinstance(kind.of, Record) else str(kind.of)
-        if kind.elsewhere:
-            rest = "".join(f"[{size}]" for size in kind.shape[1:])
-            return f"const {of} (*{name}){rest}" if rest else f"const {of} *{name}"
-        return f"{of} {name}" + "".join(f"[{size}]" for size in kind.shape)
-    return f"{PREFIX}{kind.name} {name}" if isinstance(kind, Record) else f"{kind} {name}"
-
-
-def _as_local(kind: Kind, name: str) -> str:
-    """A variable or parameter of this kind: structs and arrays as pointers. Only arrays of float are written."""
-    if isinstance(kind, Record):
-        return f"{'const ' if kind.constant else ''}{PREFIX}{kind.name} *{name}"
-    if isinstance(kind, Array):
-        return f"{'' if kind.of == 'float' else 'const '}{kind.of} *{name}"
-    return f"{kind} {name}"
 
 
 def _pointer(value: _Value) -> str:
@@ -155,14 +109,14 @@ class _Function:
             members = " ".join(f"double v{i};" for i in range(count))
             before = f"typedef struct {{ {members} }} {kind};\n\n"
         said = (ast.get_docstring(self.tree) or "").partition("\n")[0].replace("``", "")
-        head = ", ".join(_as_local(given, name) for name, given in self.given.items())
+        head = ", ".join(as_local(given, name) for name, given in self.given.items())
         variables = []
         for plain in ("double", "int"):
             if names := [name for name, local in self.locals.items() if local == plain]:
                 variables.append(f"    {plain} {', '.join(names)};")
         for name, local in self.locals.items():
             if isinstance(local, Array) or (isinstance(local, Record) and name in self.read):
-                variables.append(f"    {_as_local(local, name)};")
+                variables.append(f"    {as_local(local, name)};")
         text = [f"{before}/* {said} */", f"static {kind} {self.name}({head})", "{", *variables, *lines, "}"]
         self.translator.functions.append("\n".join(text))
         return _Written(self.name, self.parameters, count, kind)

@@ -12,8 +12,9 @@ from string import Template
 from typing import Any
 
 from offload_gym.array_checks import check_count
+from offload_gym.networks.c_kinds import PREFIX, Array, Kind, Record, record_of
 from offload_gym.networks.c_layers import calls, check_name, comment, layer, write_header
-from offload_gym.networks.kernels_in_c import PREFIX, Array, Kind, Record, Translator, record_of
+from offload_gym.networks.kernels_in_c import Translator
 from offload_gym.streams.engine import is_entry, is_exit
 from offload_gym.streams.networks import StreamNetwork, num_outputs
 from offload_gym.streams.observing import observe, size_of
