@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from offload_gym.compilation import inlined
 from offload_gym.instances import INPUT, WORKLOAD
+from offload_gym.streams.engine import run_s
 from offload_gym.streams.system import recent_gap
 
-HIGH = 3.0
-OF_LOCATION = 6  # numbers for each location
-OF_STREAM = 10  # and besides
+LONGEST_S = 100.0  # longer times look like this one
+HIGH = 10.0  # its root, the bound of every number of an observation; the low bound is 0
+OF_LOCATION = 7  # numbers for each location
+OF_STREAM = 12  # and besides
+REFERENCE_CYCLES, REFERENCE_BITS = 1e9, 1e6
 
 
 def size_of(num_locations: int) -> int:
@@ -19,9 +24,9 @@ def size_of(num_locations: int) -> int:
 
 
 @inlined
-def squash(x):
-    """``x`` itself up to 2, and on to 3 for larger ones: increasing, continuous in value and slope, below 3."""
-    return x if x <= 2.0 else 3.0 - 1.0 / (x - 1.0)
+def scaled(x):
+    """The root of a time in seconds or of a number: short times differ more than long ones do, none is large."""
+    return math.sqrt(min(x, LONGEST_S))
 
 
 @inlined
@@ -39,24 +44,27 @@ def observe(world, system, outlook, j, i, x):
                 first_s = min(first_s, free_s)
                 work_s += max(free_s - now_s, 0.0)
                 cores += 1
-        x[at] = squash(option.completion_s)
-        x[at + 1] = squash(option.run_s)
-        x[at + 2] = squash(max(first_s - now_s, 0.0))
-        x[at + 3] = squash(work_s / cores)
-        x[at + 4] = squash(option.send_s)
-        x[at + 5] = squash(option.path_s + option.return_s)
+        x[at] = scaled(option.completion_s)
+        x[at + 1] = scaled(option.run_s)
+        x[at + 2] = scaled(max(first_s - now_s, 0.0))
+        x[at + 3] = scaled(work_s / cores)
+        x[at + 4] = scaled(option.send_s)
+        x[at + 5] = scaled(option.path_s + option.return_s)
+        x[at + 6] = scaled(run_s(world, job.device, k, REFERENCE_CYCLES))
         at += OF_LOCATION
     left_cycles, left_bits = 0.0, 0.0
     for t in range(i + 1, job.num_tasks):
         left_cycles += world.tasks[j, t, WORKLOAD]
         left_bits += world.tasks[j, t, INPUT]
-    x[at] = squash(max(foreseen.radio_s - now_s, 0.0))
-    x[at + 1] = squash(0.1 * system.clock[0].num_in_system)
-    x[at + 2] = squash(now_s / (radio.num_jobs + 1.0) * 4.0)
-    x[at + 3] = squash(recent_gap(radio, now_s) * 4.0 if i == 0 else radio.gap_s * 4.0)
-    x[at + 4] = squash(job.deadline_s - (now_s - job.arrival_s)) if job.deadline_s < np.inf else HIGH
-    x[at + 5] = squash(left_cycles / world.devices[job.device].hz)
-    x[at + 6] = squash(left_bits / foreseen.uplink_bps) if foreseen.uplink_bps > 0.0 else HIGH
+    x[at] = scaled(max(foreseen.radio_s - now_s, 0.0))
+    x[at + 1] = scaled(system.clock[0].num_in_system)
+    x[at + 2] = scaled(now_s / (radio.num_jobs + 1.0))
+    x[at + 3] = scaled(recent_gap(radio, now_s))
+    x[at + 4] = scaled(max(job.deadline_s - (now_s - job.arrival_s), 0.0))
+    x[at + 5] = scaled(left_cycles / world.devices[job.device].hz)
+    x[at + 6] = scaled(left_bits / foreseen.uplink_bps)
     x[at + 7] = (job.num_tasks - i) / (1.0 + job.num_tasks)
-    x[at + 8] = squash(foreseen.done_s - now_s)
+    x[at + 8] = scaled(foreseen.done_s - now_s)
     x[at + 9] = 1.0 if foreseen.outage else 0.0
+    x[at + 10] = scaled(REFERENCE_BITS / foreseen.uplink_bps)
+    x[at + 11] = scaled(radio.num_jobs)
