@@ -22,13 +22,13 @@ from offload_gym.streams.outlook import run_s
 from offload_gym.streams.streams import CHILD, OUTGOING, StreamBatch, Streams, check_streams
 from offload_gym.streams.system import world_of
 
-NODES = 192, 128  # of the grid: backlogs of the radio, of the cores
+NODES = 256, 256  # of the grid: backlogs of the radio, of the cores
 MOST_DOUBLINGS = 10  # of its range
 FOREVER_S = 1e6  # stands for infinite
 SLACK = 1e-9  # relative, for what rounding does in sums of this length
 CHUNK = 1  # streams that a thread takes at a time
 FIRST_RANGE = 16.0  # average tasks that the grid holds, doubled while that raises the bound
-ENOUGH = 1.001
+COARSER = 4  # times fewer points along each axis, where the range is looked for
 TINY = 1e-12  # a step where there is nothing to wait for
 
 
@@ -78,7 +78,7 @@ def _time_of(world, radio, bits):
 
 @kernel
 def _tails(world, d, j, tails_s):
-    """Fill ``tails_s`` (n, K): the least time from the end of a task until the job is complete, 0 for those that return.
+    """Fill ``tails_s`` (n, K): least seconds from the end of a task until its job is complete, 0 for one without children.
 
     Each path to the end is taken alone, over the best rates that the device ever has.
     """
@@ -137,7 +137,7 @@ def _fill_costs(world, radio, item, k, tail_s, step_bits, costs_s):
             slots = (slots[0], slot_at(world, end_s + path_s(world, k, out_bits)), slot_at(world, done_s))
         response_s = min(done_s - arrival_s, FOREVER_S)
         same = slots[0] == sent_slot and slots[1] == leaves_slot and slots[2] == done_slot
-        costs_s[x] = response_s if x == 0 or same and response_s < FOREVER_S else before_s
+        costs_s[x] = response_s if x == 0 or (same and response_s < FOREVER_S) else before_s
         before_s, sent_slot, leaves_slot, done_slot = response_s, slots[0], slots[1], slots[2]
 
 
@@ -170,27 +170,25 @@ def _shift_radio(values, by, shifted):
 
 
 @kernel
-def _shift_cores(values, by, shifted):
-    """As ``_shift_radio``, along the other axis."""
-    values, shifted = lent(values), lent(shifted)
+def _shift_cores(values, by, shifted, line):
+    """As ``_shift_radio``, along the other axis; ``line`` (W + 3,) is scratch space."""
+    values, shifted, line = lent(values), lent(shifted), lent(line)
     size, width = values.shape
     by = min(max(by, -2.0 * width), 2.0 * width)
     floor = int(np.floor(by))
     f = by - floor
     g = f * (1.0 - f)
     for x in range(size):
+        for at in range(width + 3):
+            line[at] = values[x, _within(at + floor - 1, width)]
         for w in range(width):
-            m = w + floor
-            left, right = values[x, _within(m, width)], values[x, _within(m + 1, width)]
-            bend = max(
-                values[x, _within(m - 1, width)] - 2.0 * left + right,
-                left - 2.0 * right + values[x, _within(m + 2, width)],
-            )
+            left, right = line[w + 1], line[w + 2]
+            bend = max(line[w] - 2.0 * left + right, left - 2.0 * right + line[w + 3])
             shifted[x, w] = (1.0 - f) * left + f * right - g * max(bend, 0.0)
 
 
 @kernel
-def _go_back(world, radio, item, steps, longest_s, tables, costs_s):
+def _go_back(world, radio, item, steps, longest_s, tables, lines):
     """From the least costs of all that comes after an item to those with it, in ``tables[0]``.
 
     Args:
@@ -200,13 +198,14 @@ def _go_back(world, radio, item, steps, longest_s, tables, costs_s):
         steps: bits and seconds from one point of the grid to the next.
         longest_s: seconds of the longest task on the device.
         tables: (4, X, W): by what waits for the radio and for the cores.
-        costs_s: (X,): scratch space.
+        lines: (2, X + W + 3): scratch space.
     """
-    world, radio, costs_s = lent(world), lent(radio), lent(costs_s)
+    world, radio, lines = lent(world), lent(radio), lent(lines)
+    costs_s, line = lines[0, : tables.shape[1]], lines[1, : tables.shape[2] + 3]
     after, least, half, moved = lent(tables[0]), lent(tables[1]), lent(tables[2]), lent(tables[3])
     d, j, i, device = radio.device, item.job, item.task, world.devices[radio.device]
     own_s, cores = run_s(world, d, 0, world.tasks[j, i, WORKLOAD]), device.cores
-    _shift_cores(after, (own_s / cores - item.gap_s) / steps[1], half)
+    _shift_cores(after, (own_s / cores - item.gap_s) / steps[1], half, line)
     _shift_radio(half, -item.gap_bits / steps[0], least)
     for w in range(after.shape[1]):
         # With several cores of which one is free a task starts although others still run theirs.
@@ -214,7 +213,7 @@ def _go_back(world, radio, item, steps, longest_s, tables, costs_s):
         wait_s = wait_s if cores == 1 or wait_s >= steps[1] else 0.0
         for x in range(after.shape[0]):
             least[x, w] += item.weight * (wait_s + own_s + item.tails_s[0])
-    _shift_cores(after, -item.gap_s / steps[1], half)
+    _shift_cores(after, -item.gap_s / steps[1], half, line)
     last_bits = np.nan
     for k in range(1, len(world.servers) + 1):
         bits = world.tasks[j, i, INPUT] / world.servers[k - 1].rate_ratio
@@ -261,19 +260,20 @@ def _mean_sizes(world, d):
 
 
 @kernel
-def _least_cost(world, radio, spread, steps, longest_s, tables, room):
-    """(least cost of the jobs of a device, sum of their responses alone), with a grid of these ``steps``.
+def _least_cost(world, radio, spread, size, memory, tails_s):
+    """(least cost of the jobs of a device, sum of their responses alone), with a grid of a size.
 
     Args:
         world: ``World``.
         radio: ``Radio``.
         spread: whether the tasks without parents of a job count alike; if not, the one that takes longest counts alone.
-        steps: bits and seconds from one point of the grid to the next.
-        longest_s: seconds of the longest task on the device.
-        tables: (4, X, W): scratch space.
-        room: (costs_s (X,), tails_s (n, K)): scratch space.
+        size: how many average tasks may wait for the radio, and for the cores, within the grid.
+        memory: (4, X, W) and (2, X + W + 3): scratch space.
+        tails_s: (n, K): scratch space.
     """
-    costs_s, tails_s = room
+    tables, lines = memory
+    bits, own_s, longest_s = _mean_sizes(world, radio.device)
+    steps = max(size * bits / tables.shape[1], TINY), max(size * own_s / tables.shape[2], TINY)
     tables[0] = 0.0
     alone_s, next_s, next_bits = 0.0, np.inf, np.inf
     for j in range(len(world.jobs) - 1, -1, -1):
@@ -281,7 +281,7 @@ def _least_cost(world, radio, spread, steps, longest_s, tables, room):
         if job.device != radio.device:
             continue
         _tails(world, radio.device, j, tails_s)
-        least_s, critical = _alone(world, radio, j, tails_s, costs_s)
+        least_s, critical = _alone(world, radio, j, tails_s, lines[0])
         alone_s += least_s
         entries = 0
         for i in range(job.num_tasks):
@@ -292,7 +292,7 @@ def _least_cost(world, radio, spread, steps, longest_s, tables, room):
                 weight = 1.0 / entries if spread else (1.0 if i == critical else 0.0)
                 gaps = (next_s - job.arrival_s, next_bits - sent_bits)
                 item = Item(j, i, weight, gaps[0], gaps[1], tails_s[i])
-                _go_back(world, radio, item, steps, longest_s, tables, costs_s)
+                _go_back(world, radio, item, steps, longest_s, tables, lines)
                 next_s, next_bits = job.arrival_s, sent_bits
     return tables[0, 0, 0], alone_s
 
@@ -308,28 +308,26 @@ def bound_streams(arrays, first, nodes, bounds_s):
         bounds_s: (some streams,), filled.
     """
     batch = lent(StreamBatch(*arrays))
-    memory, slots = np.empty((4, nodes[0], nodes[1])), batch.uplink_bps.shape[2]
-    costs_s, tails_s = np.empty(nodes[0]), np.empty((batch.tasks.shape[2], batch.servers.shape[1] + 1))
-    sent_bits = np.zeros(slots + 1)
+    slots, longest = batch.uplink_bps.shape[2], nodes[0] + nodes[1] + 3
+    memory = np.empty((4, nodes[0], nodes[1])), np.empty((2, longest))
+    small = np.empty((4, nodes[0] // COARSER, nodes[1] // COARSER)), memory[1]
+    tails_s, sent_bits = np.empty((batch.tasks.shape[2], batch.servers.shape[1] + 1)), np.zeros(slots + 1)
     for row in range(len(bounds_s)):
         world = lent(world_of(batch, first + row))
         bounds_s[row] = 0.0
         for d in range(len(world.devices)):
             for s in range(slots):
                 sent_bits[s + 1] = sent_bits[s] + world.uplink_bps[d, s] * world.common[0].slot_s
-            radio, (bits, own_s, longest_s) = Radio(d, sent_bits), _mean_sizes(world, d)
-            best_s = 0.0
+            radio, best_s = Radio(d, sent_bits), 0.0
             for spread in range(2 if world.tasks.shape[1] > 1 else 1):
-                size, last_s = FIRST_RANGE, -1.0
+                size, most_s, found = FIRST_RANGE, -1.0, FIRST_RANGE
                 for _ in range(MOST_DOUBLINGS):
-                    steps = max(size * bits / nodes[0], TINY), max(size * own_s / nodes[1], TINY)
-                    cost_s, alone_s = _least_cost(
-                        world, radio, spread == 1, steps, longest_s, memory, (costs_s, tails_s)
-                    )
-                    best_s = max(best_s, max(cost_s, alone_s))
-                    if cost_s <= last_s * ENOUGH:
+                    cost_s, _ = _least_cost(world, radio, spread == 1, size, small, tails_s)
+                    if cost_s <= most_s:
                         break
-                    last_s, size = cost_s, size * 2.0
+                    most_s, found, size = cost_s, size, size * 2.0
+                cost_s, alone_s = _least_cost(world, radio, spread == 1, found, memory, tails_s)
+                best_s = max(best_s, max(cost_s, alone_s))
             bounds_s[row] += best_s
         bounds_s[row] *= 1.0 - SLACK
 

@@ -11,14 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from offload_gym.array_checks import check_count
 from offload_gym.checks import quoted
 from offload_gym.compilation import inlined, kernel
 from offload_gym.lending import lent
 from offload_gym.random_numbers import mix
 from offload_gym.solvers.parallel import for_each_chunk
 from offload_gym.streams.engine import admit, advance
-from offload_gym.streams.responses import check_completion, check_stream_decisions
+from offload_gym.streams.responses import outcome_of
 from offload_gym.streams.streams import StreamBatch, Streams
 from offload_gym.streams.system import (
     ARRIVE,
@@ -99,7 +98,7 @@ def _state(world, system):
                 total += _number(0, -1 - p, system.core_free_s[p, c])
     for at in range(clock.num_events):
         kind = system.events[at] % NUM_EVENTS
-        if (kind == ARRIVE or kind == FINISH) and system.event_s[at] < np.inf:
+        if kind in (ARRIVE, FINISH) and system.event_s[at] < np.inf:
             total += _number(kind, system.events[at] // NUM_EVENTS, system.event_s[at])
     return total
 
@@ -154,7 +153,7 @@ def _copy(source, target, num_jobs):
 
 @kernel
 def _play_on(world, system, decisions, j, marks, best_s, late_s):
-    """What the stream counts when the jobs from ``j`` on are decided as given; infinite where that is ``best_s`` or more.
+    """What the stream counts when the jobs from ``j`` on are decided as given; infinite where that is too much.
 
     Args:
         world: ``World``.
@@ -329,9 +328,9 @@ def hindsight(
 ) -> NDArray[np.int64]:
     """Better decisions, made with the whole future known: a reference, not a policy.
 
-    Local search. Moves of one job (all its tasks to one location, or one of its tasks to another one), and of two jobs
-    at most ``WINDOW`` jobs apart (all tasks of each to one location), the best one of a job, job after job, until none gains a
-    microsecond in the sum of a stream's responses.
+    Local search: job after job, the best of its moves is made, until no move of any job gains a microsecond in the sum
+    of a stream's responses. A move decides one job anew (all its tasks to one location, or one of them to another), or
+    with ``moves=2`` two jobs at most ``WINDOW`` jobs apart (all tasks of each to one location).
 
     Args:
         streams: B streams of J jobs of up to n tasks.
@@ -348,13 +347,13 @@ def hindsight(
     Raises:
         ValueError: a name or number is none of these, the decisions do not fit, or a job never completes with them.
     """
-    plan = check_stream_decisions(streams, decisions)
     if objective not in OBJECTIVES:
         raise ValueError(f"objective is {quoted(objective)}; it must be {' or '.join(map(repr, OBJECTIVES))}")
     if moves not in (1, 2):
         raise ValueError(f"moves is {quoted(moves)}; it must be 1 or 2")
     if can_drop and objective != "late":
-        raise ValueError(f"can_drop is {can_drop}; jobs are dropped with the objective 'late' alone")
+        raise ValueError(f"can_drop is {quoted(can_drop)}; with the objective {objective!r} no job is dropped")
+    plan = outcome_of(streams, decisions).decisions
     search = Search(LATE_S if objective == "late" else 0.0, bool(can_drop), WINDOW if moves == 2 else 0)
 
     def work(rows: slice) -> None:
@@ -362,4 +361,5 @@ def hindsight(
         search_streams(streams.arrays, systems, rows.start, plan[rows], tuple(search))
 
     for_each_chunk(work, len(streams), num_threads, CHUNK)
-    return plan
+    dropped = plan[:, :, :1] == DROPPED
+    return np.where(streams.present, plan, np.where(dropped, DROPPED, 0))
