@@ -16,6 +16,7 @@ from offload_gym.compilation import inlined, kernel
 from offload_gym.instances import INPUT, OUTPUT, WORKLOAD
 from offload_gym.lending import lent
 from offload_gym.streams.engine import is_entry, is_exit, path_s, slot_at, way_back
+from offload_gym.streams.grids import between, shift_cores, shift_radio
 from offload_gym.streams.outlook import run_s
 from offload_gym.streams.streams import CHILD, OUTGOING
 
@@ -70,9 +71,9 @@ def _time_of(world, radio, bits):
 
 @kernel
 def _tails(world, d, j, tails_s):
-    """Fill ``tails_s`` (n, K): least seconds from the end of a task until its job is complete, 0 for one without children.
+    """Fill ``tails_s`` (n, K): least seconds from the end of a task until its job is complete.
 
-    Each path to the end is taken alone, over the best rates that the device ever has.
+    0 for a task without children. Each path to the end is taken alone, over the best rates that the device ever has.
     """
     world = lent(world)
     job, num_locations = world.jobs[j], tails_s.shape[1]
@@ -145,52 +146,6 @@ def _own(device, own_s, longest_s, work_s):
     return max(work_s - longest_s * (device.cores - 1) / device.cores, 0.0) + own_s
 
 
-@inlined
-def _within(at, size):
-    return min(max(at, 0), size - 1)
-
-
-@kernel
-def _shift_radio(values, by, shifted):
-    """Fill ``shifted`` (X, W) so that it is, linear in between, nowhere above ``values`` at ``max(0, x + by)``.
-
-    Both stand for functions that are linear between their points, of distance 1, and constant after the last one.
-    Between two points of the shifted function there is one bend; it is below the straight line by ``f * (1 - f)``
-    times the second difference there, where that is positive.
-    """
-    values, shifted = lent(values), lent(shifted)
-    size, width = values.shape
-    by = min(max(by, -2.0 * size), 2.0 * size)
-    floor = int(np.floor(by))
-    f = by - floor
-    g = f * (1.0 - f)
-    for x in range(size):
-        m = x + floor
-        p, a, b, c = _within(m - 1, size), _within(m, size), _within(m + 1, size), _within(m + 2, size)
-        for w in range(width):
-            left, right = values[a, w], values[b, w]
-            bend = max(values[p, w] - 2.0 * left + right, left - 2.0 * right + values[c, w])
-            shifted[x, w] = (1.0 - f) * left + f * right - g * max(bend, 0.0)
-
-
-@kernel
-def _shift_cores(values, by, shifted, line):
-    """As ``_shift_radio``, along the other axis; ``line`` (W + 3,) is scratch space."""
-    values, shifted, line = lent(values), lent(shifted), lent(line)
-    size, width = values.shape
-    by = min(max(by, -2.0 * width), 2.0 * width)
-    floor = int(np.floor(by))
-    f = by - floor
-    g = f * (1.0 - f)
-    for x in range(size):
-        for at in range(width + 3):
-            line[at] = values[x, _within(at + floor - 1, width)]
-        for w in range(width):
-            left, right = line[w + 1], line[w + 2]
-            bend = max(line[w] - 2.0 * left + right, left - 2.0 * right + line[w + 3])
-            shifted[x, w] = (1.0 - f) * left + f * right - g * max(bend, 0.0)
-
-
 @kernel
 def _go_back(world, radio, item, steps, longest_s, tables, lines):
     """From the least costs of all that comes after an item to those with it, in ``tables[0]``.
@@ -209,21 +164,21 @@ def _go_back(world, radio, item, steps, longest_s, tables, lines):
     after, least, half, moved = lent(tables[0]), lent(tables[1]), lent(tables[2]), lent(tables[3])
     d, j, i, device = radio.device, item.job, item.task, world.devices[radio.device]
     own_s, cores = run_s(world, d, 0, world.tasks[j, i, WORKLOAD]), device.cores
-    _shift_cores(after, (own_s / cores - item.gap_s) / steps[1], half, line)
-    _shift_radio(half, -item.gap_bits / steps[0], least)
+    shift_cores(after, (own_s / cores - item.gap_s) / steps[1], half, line)
+    shift_radio(half, -item.gap_bits / steps[0], least)
     for w in range(after.shape[1]):
         # Where it bends, from one point to the next, it is taken for what it is at the first one.
         response_s = _own(device, own_s, longest_s, w * steps[1])
-        if _own(device, own_s, longest_s, (w - 1) * steps[1]) == own_s and w > 1:
+        if _own(device, own_s, longest_s, (w - 1) * steps[1]) == own_s and cores > 1:
             response_s = own_s
         for x in range(after.shape[0]):
             least[x, w] += item.weight * (response_s + item.tails_s[0])
-    _shift_cores(after, -item.gap_s / steps[1], half, line)
+    shift_cores(after, -item.gap_s / steps[1], half, line)
     last_bits = np.nan
     for k in range(1, len(world.servers) + 1):
         bits = world.tasks[j, i, INPUT] / world.servers[k - 1].rate_ratio
         if bits != last_bits:
-            _shift_radio(half, (bits - item.gap_bits) / steps[0], moved)
+            shift_radio(half, (bits - item.gap_bits) / steps[0], moved)
         last_bits = bits
         _fill_costs(world, radio, item, k, steps[0], costs_s)
         for x in range(after.shape[0]):
@@ -317,15 +272,6 @@ def least_cost(world, radio, spread, size, memory, kept):
     return tables[0, 0, 0], alone_s
 
 
-@inlined
-def _between(table, x, w):
-    """The value of a table between its points."""
-    a, b = int(min(x, table.shape[0] - 1.0)), int(min(w, table.shape[1] - 1.0))
-    f, g = min(x - a, 1.0), min(w - b, 1.0)
-    c, e = min(a + 1, table.shape[0] - 1), min(b + 1, table.shape[1] - 1)
-    return (1.0 - f) * ((1.0 - g) * table[a, b] + g * table[a, e]) + f * ((1.0 - g) * table[c, b] + g * table[c, e])
-
-
 @kernel
 def decide_all(world, radio, size, memory, kept, decisions):
     """Decide the jobs of a device one after another, all tasks of a job to one location, by the costs in ``kept``.
@@ -369,7 +315,7 @@ def decide_all(world, radio, size, memory, kept, decisions):
             if following < len(world.jobs):
                 next_s = world.jobs[following].arrival_s
                 x = max(bits - (_bits_by(world, radio, next_s) - sent_bits), 0.0) / steps[0]
-                response_s += _between(kept[j], x, max(work_s - (next_s - now_s), 0.0) / steps[1])
+                response_s += between(kept[j], x, max(work_s - (next_s - now_s), 0.0) / steps[1])
             if response_s < best_s:
                 best_s, best, after = response_s, k, (bits, work_s)
         decisions[j], waits = best, after

@@ -13,7 +13,7 @@ Why nothing is below it. Take all decisions as given, and each device by itself.
 - In that world all that a decision changes for those that follow is two numbers, what waits for the radio (in bits, so
   that a transmission adds the same at any time) and for the cores, and more of either is never better. The least cost
   is a dynamic program, and its values on a grid are kept such that, linear in between and constant beyond it, they are
-  nowhere above the true ones, see ``_shift_radio``.
+  nowhere above the true ones, see ``offload_gym.streams.grids``.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from offload_gym.checks import is_whole, quoted
 from offload_gym.compilation import kernel
 from offload_gym.lending import lent
 from offload_gym.solvers.parallel import for_each_chunk
@@ -28,8 +29,9 @@ from offload_gym.streams.backlogs import decide_all, least_cost, radio_of
 from offload_gym.streams.streams import StreamBatch, Streams, check_streams
 from offload_gym.streams.system import world_of
 
-NODES = 240, 488  # of the grid: what waits for the radio, for the cores. Rows of a power of two would share cache lines
-COARSER = 4  # times fewer along each axis, where its range is looked for
+NODES = 360, 732  # of the grid: what waits for the radio, for the cores. Rows of a power of two would share cache lines
+DECIDING_NODES = 80, 162  # of the grids that are kept for all jobs
+COARSER = 4  # times fewer points along each axis, where the range of a grid is looked for
 FIRST_RANGE = 16.0  # average tasks that the grid holds, doubled while that raises the bound
 MOST_DOUBLINGS = 10
 SLACK = 1e-9  # relative, for what rounding does in sums of this length
@@ -38,7 +40,7 @@ CHUNK = 1  # streams that a thread takes at a time
 
 @kernel
 def _best_range(world, radio, spread, size, memory):
-    """(least cost, sum of the responses alone, range) with the range at which the least cost is highest, from ``size`` on."""
+    """(least cost, sum of the responses alone, range) with the range from ``size`` on at which that cost is highest."""
     most_s, alone_s, found = -1.0, 0.0, size
     for _ in range(MOST_DOUBLINGS):
         cost_s, alone_s = least_cost(world, radio, spread, size, memory, None)
@@ -102,21 +104,34 @@ def foresee_streams(arrays, first, nodes, decisions):
             decide_all(world, radio, size, memory, kept, decisions[row])
 
 
-def lower_bound(streams: Streams, num_threads: int | None = None) -> NDArray[np.float64]:
+def lower_bound(
+    streams: Streams, nodes: tuple[int, int] = NODES, num_threads: int | None = None
+) -> NDArray[np.float64]:
     """What the responses of each stream add up to at least, whatever is decided, where no job is dropped.
+
+    It is tight where one device has jobs of single tasks and servers have free cores. It counts no queue at a server,
+    no device that shares the spectrum, and of applications only the first tasks with their shortest continuation.
 
     Args:
         streams: B streams of J jobs of up to n tasks.
+        nodes: points of the grid, at least 8 each: what waits for the radio, and for the device's cores. With more of
+            them the bound is tighter, and takes longer.
         num_threads: threads to use; one a core by default.
 
     Returns:
         (B,) seconds.
+
+    Raises:
+        ValueError: nodes is something else, or streams are not ``Streams``.
     """
     check_streams(streams)
+    if not (isinstance(nodes, tuple) and len(nodes) == 2 and all(is_whole(count) and count >= 8 for count in nodes)):
+        raise ValueError(f"nodes is {quoted(nodes)}; it must be two whole numbers, at least 8 each")
+    points = int(nodes[0]), int(nodes[1])
     bounds_s = np.empty(len(streams))
 
     def work(rows: slice) -> None:
-        bound_streams(streams.arrays, rows.start, NODES, bounds_s[rows])
+        bound_streams(streams.arrays, rows.start, points, bounds_s[rows])
 
     for_each_chunk(work, len(streams), num_threads, CHUNK)
     return bounds_s
@@ -134,10 +149,9 @@ def foreseen_decisions(streams: Streams, num_threads: int | None = None) -> NDAr
     """
     check_streams(streams)
     decisions = np.empty((len(streams), streams.num_jobs, streams.num_tasks), dtype=np.int64)
-    nodes = NODES[0] // COARSER, NODES[1] // COARSER
 
     def work(rows: slice) -> None:
-        foresee_streams(streams.arrays, rows.start, nodes, decisions[rows])
+        foresee_streams(streams.arrays, rows.start, DECIDING_NODES, decisions[rows])
 
     for_each_chunk(work, len(streams), num_threads, CHUNK)
     return decisions

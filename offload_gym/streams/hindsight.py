@@ -14,34 +14,19 @@ from numpy.typing import ArrayLike, NDArray
 from offload_gym.checks import quoted
 from offload_gym.compilation import inlined, kernel
 from offload_gym.lending import lent
-from offload_gym.random_numbers import mix
 from offload_gym.solvers.parallel import for_each_chunk
+from offload_gym.streams.bounds import foreseen_decisions
 from offload_gym.streams.engine import admit, advance
 from offload_gym.streams.responses import outcome_of
+from offload_gym.streams.snapshots import UNKNOWN, copy_system, settled_cost, state_of
 from offload_gym.streams.streams import StreamBatch, Streams
-from offload_gym.streams.system import (
-    ARRIVE,
-    COMPLETE,
-    DROPPED,
-    FINISH,
-    LATE,
-    NONE,
-    NUM_EVENTS,
-    System,
-    begin,
-    new_system,
-    system_of,
-    world_of,
-)
+from offload_gym.streams.system import DROPPED, NONE, System, begin, new_system, system_of, world_of
 
 OBJECTIVES = ("response", "late")
 LATE_S = 1e6  # what a late job counts in the objective "late", so that responses break ties only
 LEAST_GAIN_S = 1e-6  # moves that gain less are not made: sums of responses are not better known than that
-GRID_PER_S = 1e9  # times are the same where they are on the same point of this grid
 WINDOW = 10  # jobs that follow a job are close enough to move with it
 CHUNK = 1  # streams that a thread takes at a time
-UNKNOWN = np.uint64(0)
-ONE = np.uint64(1)
 
 
 class Marks(NamedTuple):
@@ -57,98 +42,6 @@ class Search(NamedTuple):
     late_s: float  # seconds that a late job counts
     can_drop: bool
     window: int  # how many jobs apart two jobs that move together may be; 0: jobs move alone
-
-
-@inlined
-def _number(kind, subject, time_s):
-    """A number without a pattern for something that happens at a time."""
-    start = mix(np.uint64(subject) * np.uint64(8) + np.uint64(kind))
-    return mix(start ^ np.uint64(np.int64(np.round(time_s * GRID_PER_S))))
-
-
-@kernel
-def _state(world, system):
-    """A hash of what later jobs meet: equal for equal queues, whatever became of the jobs before."""
-    world, system = lent(world), lent(system)
-    clock, n = system.clock[0], world.tasks.shape[1]
-    now_s, total = clock.now_s, ONE
-    if clock.num_ready > 0:
-        return UNKNOWN
-    for d in range(len(system.radios)):
-        radio = system.radios[d]
-        if radio.busy:
-            # In an outage what is left to send, else the seconds that it takes alone.
-            left = radio.due_s - clock.share_s if radio.due_s < np.inf else radio.left_bits / GRID_PER_S
-            total += _number(4, d, left)
-        elif radio.first != NONE:
-            return UNKNOWN
-        link, place = radio.first, 0.0
-        while link != NONE:
-            total += _number(5, link, place)
-            link, place = system.links[link].after, place + 1.0
-        q = radio.first_pending
-        while q != NONE:
-            task, fate = system.tasks[q], system.fates[q // n]
-            total += _number(6, q, task.location * 1.0) + _number(7, q, task.waits_for * 1.0)
-            total += _number(fate.exits_left, -1 - q, max(fate.done_s, now_s))
-            q = task.after
-    for p in range(len(system.core_free_s)):
-        for c in range(system.core_free_s.shape[1]):
-            if now_s < system.core_free_s[p, c] < np.inf:
-                total += _number(0, -1 - p, system.core_free_s[p, c])
-    for at in range(clock.num_events):
-        kind = system.events[at] % NUM_EVENTS
-        if kind in (ARRIVE, FINISH) and system.event_s[at] < np.inf:
-            total += _number(kind, system.events[at] // NUM_EVENTS, system.event_s[at])
-    return total
-
-
-@kernel
-def _settled(system, late_s):
-    """What the jobs so far count: up to now all of them, after that those of which nothing is left to be decided."""
-    system = lent(system)
-    clock = system.clock[0]
-    total_s, num_late = clock.in_system_js, clock.num_late
-    for at in range(clock.num_events):
-        subject, kind, time_s = system.events[at] // NUM_EVENTS, system.events[at] % NUM_EVENTS, system.event_s[at]
-        if kind == COMPLETE:
-            total_s += time_s - clock.now_s
-        elif kind == LATE and system.fates[subject].exits_left == 0 and system.fates[subject].done_s > time_s:
-            num_late += 1
-    return total_s + late_s * num_late
-
-
-@kernel
-def _copy(source, target, num_jobs):
-    """Copy the queues that ``num_jobs`` jobs left."""
-    source, target = lent(source), lent(target)
-    target.clock[0] = source.clock[0]
-    for p in range(source.core_free_s.shape[0]):
-        for c in range(source.core_free_s.shape[1]):
-            target.core_free_s[p, c] = source.core_free_s[p, c]
-    for d in range(len(source.radios)):
-        target.radios[d] = source.radios[d]
-        q = source.radios[d].first_pending
-        while q != NONE:
-            target.tasks[q] = source.tasks[q]
-            q = source.tasks[q].after
-        link = source.radios[d].first
-        while link != NONE:
-            target.links[link] = source.links[link]
-            link = source.links[link].after
-    n = len(source.tasks) // len(source.fates)
-    for at in range(source.clock[0].num_ready):
-        q = source.ready[at]
-        target.ready[at], target.tasks[q] = q, source.tasks[q]
-        target.fates[q // n] = source.fates[q // n]
-    for at in range(source.clock[0].num_events):
-        event = source.events[at]
-        target.events[at], target.event_s[at] = event, source.event_s[at]
-        if event % NUM_EVENTS == FINISH:
-            q = event // NUM_EVENTS
-            target.tasks[q] = source.tasks[q]
-    for j in range(num_jobs):
-        target.fates[j] = source.fates[j]
 
 
 @kernel
@@ -170,8 +63,8 @@ def _play_on(world, system, decisions, j, marks, best_s, late_s):
         advance(world, system, world.jobs[i].arrival_s, None)
         if clock.in_system_js + late_s * clock.num_late >= best_s:
             return np.inf
-        if marks.state[i] != UNKNOWN and _state(world, system) == marks.state[i]:
-            return best_s + (_settled(system, late_s) - marks.settled_s[i])
+        if marks.state[i] != UNKNOWN and state_of(world, system) == marks.state[i]:
+            return best_s + (settled_cost(system, late_s) - marks.settled_s[i])
         admit(world, system, i, decisions[i])
     return _end(world, system, late_s)
 
@@ -190,7 +83,7 @@ def _mark(world, system, decisions, j, marks, late_s):
     world, system = lent(world), lent(system)
     for i in range(j, len(world.jobs)):
         advance(world, system, world.jobs[i].arrival_s, None)
-        marks.state[i], marks.settled_s[i] = _state(world, system), _settled(system, late_s)
+        marks.state[i], marks.settled_s[i] = state_of(world, system), settled_cost(system, late_s)
         admit(world, system, i, decisions[i])
     return _end(world, system, late_s)
 
@@ -244,7 +137,7 @@ def _try_job(world, systems, decisions, j, marks, best_s, search):
         decisions[j] = old
         if not _move(decisions[j], num_tasks, num_locations, number, search.can_drop):
             continue
-        _copy(here, played, j)
+        copy_system(here, played, j)
         admit(world, played, j, decisions[j])
         for i in range(j + 1, (last if number <= num_locations else j) + 1):
             advance(world, played, world.jobs[i].arrival_s, None)
@@ -253,7 +146,7 @@ def _try_job(world, systems, decisions, j, marks, best_s, search):
                 decisions[i] = given
                 if not _move(decisions[i], world.jobs[i].num_tasks, num_locations, second, search.can_drop):
                     continue
-                _copy(played, tried, i)
+                copy_system(played, tried, i)
                 admit(world, tried, i, decisions[i])
                 value_s = _play_on(world, tried, decisions, i + 1, marks, best_s, search.late_s)
                 if value_s < aim_s:
@@ -270,7 +163,7 @@ def _try_job(world, systems, decisions, j, marks, best_s, search):
     if other != NONE:
         given[:] = decisions[other]
         decisions[other] = partner
-    _copy(here, played, j)
+    copy_system(here, played, j)
     value_s = _mark(world, played, decisions, j, marks, search.late_s)
     if value_s < best_s:
         return value_s
@@ -278,7 +171,7 @@ def _try_job(world, systems, decisions, j, marks, best_s, search):
     decisions[j] = old
     if other != NONE:
         decisions[other] = given
-    _copy(here, played, j)
+    copy_system(here, played, j)
     return _mark(world, played, decisions, j, marks, search.late_s)
 
 
@@ -320,7 +213,7 @@ def search_streams(arrays, systems, first, decisions, search):
 
 def hindsight(
     streams: Streams,
-    decisions: ArrayLike,
+    decisions: ArrayLike | None = None,
     objective: str = "response",
     moves: int = 2,
     can_drop: bool = False,
@@ -334,7 +227,8 @@ def hindsight(
 
     Args:
         streams: B streams of J jobs of up to n tasks.
-        decisions: (B, J, n) where the search starts, locations from 0 to S, all -1 for a job that is dropped.
+        decisions: (B, J, n) where the search starts, locations from 0 to S, all -1 for a job that is dropped. Where not
+            given, ``offload_gym.streams.bounds.foreseen_decisions``, from which it gets furthest.
         objective: what is made small in each stream: "response", the sum of the responses, or "late", the number of
             jobs that are late or dropped, and among equals the responses of the jobs that are not dropped.
         moves: how many jobs may move together, 1 or 2.
@@ -342,7 +236,7 @@ def hindsight(
         num_threads: threads to use; one a core by default.
 
     Returns:
-        (B, J, n) decisions, never worse than those that were given.
+        (B, J, n) decisions, never worse than those from which the search starts.
 
     Raises:
         ValueError: a name or number is none of these, the decisions do not fit, or a job never completes with them.
@@ -353,7 +247,8 @@ def hindsight(
         raise ValueError(f"moves is {quoted(moves)}; it must be 1 or 2")
     if can_drop and objective != "late":
         raise ValueError(f"can_drop is {quoted(can_drop)}; with the objective {objective!r} no job is dropped")
-    plan = outcome_of(streams, decisions).decisions
+    start = foreseen_decisions(streams, num_threads) if decisions is None else decisions
+    plan = outcome_of(streams, start).decisions
     search = Search(LATE_S if objective == "late" else 0.0, bool(can_drop), WINDOW if moves == 2 else 0)
 
     def work(rows: slice) -> None:
