@@ -26,6 +26,8 @@ from offload_gym.scenario import Scenario, make_scenario
 from offload_gym.shards import generate_shards, load_shards
 from offload_gym.solvers.exact import Solutions, solve
 from offload_gym.solvers.local_search import local_search
+from offload_gym.streams.sampling import sample_streams
+from offload_gym.streams.streams import Streams
 
 __version__ = "0.1.0"
 
@@ -39,6 +41,7 @@ __all__ = [
     "Scenario",
     "Schedule",
     "Solutions",
+    "Streams",
     "Trace",
     "completion_times",
     "energy",
@@ -59,6 +62,7 @@ __all__ = [
     "random_application",
     "sample_consecutive",
     "sample_instances",
+    "sample_streams",
     "save_application",
     "save_demonstrations",
     "schedule",

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 LONGEST = 120  # characters that a sentence quotes
+MAX_COUNT = 1_000_000  # of what a scenario counts, such as tasks and edge servers: more are a mistake
 
 
 def quoted(value: object) -> str:
@@ -43,3 +47,26 @@ def as_path(path: object) -> Path:
     if not isinstance(path, str | os.PathLike):
         raise ValueError(f"path is {quoted(path)}; it must be the path of a file or a folder")
     return Path(path)
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a number that a float can hold."""
+    if isinstance(value, int):
+        return not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    return isinstance(value, float | np.integer | np.floating)
+
+
+def checked_number(name: str, value: Any, bound: str, holds: Callable[[float], bool]) -> float:
+    """A number as a float; ValueError where it is none, or not what the bound says."""
+    if not (is_number(value) and holds(value)):
+        raise ValueError(f"{name} is {quoted(value)}; it must be {bound}")
+    return float(value)
+
+
+def checked_count(name: str, value: Any, lowest: int, highest: int = MAX_COUNT) -> int:
+    """A whole number within bounds; ValueError where it is none."""
+    if not is_whole(value) or value < lowest:
+        raise ValueError(f"{name} is {quoted(value)}; it must be a whole number, at least {lowest}")
+    if value > highest:
+        raise ValueError(f"{name} is {quoted(value)}; it must be at most {highest:,}")
+    return int(value)

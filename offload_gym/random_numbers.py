@@ -33,7 +33,7 @@ def stream(key, episode, epoch):
 
 
 @kernel
-def _uniform(start, j):
+def uniform(start, j):
     """Number ``j`` of a stream, in [0, 1) with 53 bits."""
     return (_mix(start + np.uint64(j + 1) * GOLDEN) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
@@ -42,15 +42,15 @@ def _uniform(start, j):
 def fill_uniform(start, first, out):
     """Fill ``out`` with the uniform numbers from ``first`` on."""
     for j in range(len(out)):
-        out[j] = _uniform(start, first + j)
+        out[j] = uniform(start, first + j)
 
 
 @kernel
 def fill_normal(start, first, out):
     """Fill ``out`` with standard normal numbers (Box and Muller 1958), made of the uniform ones from ``first`` on."""
     for j in range(0, len(out), 2):
-        radius = math.sqrt(-2.0 * math.log(1.0 - _uniform(start, first + j)))
-        angle = 2.0 * math.pi * _uniform(start, first + j + 1)
+        radius = math.sqrt(-2.0 * math.log(1.0 - uniform(start, first + j)))
+        angle = 2.0 * math.pi * uniform(start, first + j + 1)
         out[j] = radius * math.cos(angle)
         if j + 1 < len(out):
             out[j + 1] = radius * math.sin(angle)

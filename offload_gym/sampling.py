@@ -74,7 +74,8 @@ class Sizes(NamedTuple):
 
 
 @inlined
-def _between(bounds, u):
+def between(bounds, u):
+    """A number of a range, from a uniform one in [0, 1)."""
     return bounds.low + u * (bounds.high - bounds.low)
 
 
@@ -85,7 +86,8 @@ def next_latent(latent, innovation, correlation):
 
 
 @kernel
-def _gaussian_cdf(z):
+def gaussian_cdf(z):
+    """The share of a normal distribution below ``z``."""
     return 0.5 * math.erfc(-z / math.sqrt(2.0))
 
 
@@ -98,30 +100,58 @@ def draw_machines(ranges, cores, u, locations, rates):
     num_locations = len(cores)
     for k in range(num_locations):
         locations[k, CORES] = cores[k]
-    locations[0, CPU] = _between(ranges.device_hz, u[0])
+    locations[0, CPU] = between(ranges.device_hz, u[0])
     for column in (UPLINK, DOWNLINK, WIRED):
         locations[0, column] = np.inf
     locations[0, PROPAGATION] = 0.0
-    base_s = _between(ranges.edge_propagation_s, u[1])
+    base_s = between(ranges.edge_propagation_s, u[1])
     for k in range(num_locations):
         rates[k, 0] = 1.0
     for k in range(1, num_locations):
         speed, wired, further = u[3 * k], u[3 * k + 1], u[3 * k + 2]
         locations[k, PROPAGATION] = base_s
         if k == num_locations - 1:
-            locations[k, CPU] = _between(ranges.cloud_hz, speed)
-            locations[k, WIRED] = _between(ranges.cloud_wired_bps, wired)
-            locations[k, PROPAGATION] += _between(ranges.cloud_propagation_s, further)
+            locations[k, CPU] = between(ranges.cloud_hz, speed)
+            locations[k, WIRED] = between(ranges.cloud_wired_bps, wired)
+            locations[k, PROPAGATION] += between(ranges.cloud_propagation_s, further)
         else:
-            locations[k, CPU] = _between(ranges.edge_hz, speed)
+            locations[k, CPU] = between(ranges.edge_hz, speed)
             locations[k, WIRED] = np.inf
             if k > 1:
-                locations[k, WIRED] = _between(ranges.further_edge_wired_bps, wired)
-                locations[k, PROPAGATION] += _between(ranges.further_edge_propagation_s, further)
-                rates[k, 0] = _between(ranges.further_edge_rate_ratio, u[3 * num_locations + k - 1])
-    downlink_ratio = _between(ranges.downlink_ratio, u[2])
+                locations[k, WIRED] = between(ranges.further_edge_wired_bps, wired)
+                locations[k, PROPAGATION] += between(ranges.further_edge_propagation_s, further)
+                rates[k, 0] = between(ranges.further_edge_rate_ratio, u[3 * num_locations + k - 1])
+    downlink_ratio = between(ranges.downlink_ratio, u[2])
     for k in range(num_locations):
         rates[k, 1] = rates[k, 0] * downlink_ratio
+
+
+@inlined
+def draw_sizes(ranges, task_types, v, tasks, i):
+    """Fill row ``i`` of ``tasks`` with an independent task from ``UNIFORMS_A_TASK`` uniform numbers."""
+    if len(task_types) > 0:
+        kind = min(int(v[0] * len(task_types)), len(task_types) - 1)
+        for column in range(3):
+            tasks[i, column] = task_types[kind, column]
+    else:
+        input_bits = between(ranges.input_bits, v[0])
+        tasks[i, INPUT] = input_bits
+        tasks[i, WORKLOAD] = input_bits * between(ranges.cycles_per_bit, v[1])
+        tasks[i, OUTPUT] = input_bits * between(ranges.output_ratio, v[2])
+
+
+@inlined
+def draw_application(ranges, application_tasks, application_bits, u, for_bits, tasks, edge_bits):
+    """Fill ``tasks`` (n, 3) and ``edge_bits`` (E,) with those of an application times factors from uniform numbers."""
+    for i in range(len(tasks)):
+        v = u[UNIFORMS_A_TASK * i : UNIFORMS_A_TASK * (i + 1)]
+        for column in range(3):
+            tasks[i, column] = application_tasks[i, column]
+        tasks[i, INPUT] *= between(ranges.data_scale, v[0])
+        tasks[i, WORKLOAD] *= between(ranges.workload_scale, v[1])
+        tasks[i, OUTPUT] *= between(ranges.data_scale, v[2])
+    for e in range(len(edge_bits)):
+        edge_bits[e] = application_bits[e] * between(ranges.data_scale, for_bits[e])
 
 
 @kernel
@@ -144,34 +174,20 @@ def draw_tasks(parameters, u, batch, b, has_edge):
         count = parameters.application_counts[a]
         for i in range(n + 1):
             edge_start[i] = parameters.application_start[a, i]
-        for i in range(n):
-            for column in range(3):
-                tasks[i, column] = parameters.application_tasks[a, i, column]
-            tasks[i, INPUT] *= _between(ranges.data_scale, u[UNIFORMS_A_TASK * i])
-            tasks[i, WORKLOAD] *= _between(ranges.workload_scale, u[UNIFORMS_A_TASK * i + 1])
-            tasks[i, OUTPUT] *= _between(ranges.data_scale, u[UNIFORMS_A_TASK * i + 2])
         for e in range(num_edges):
             edge_parent[e] = parameters.application_parent[a, e]
-            factor = _between(ranges.data_scale, u[at + UNIFORMS_AN_EPOCH + e])
-            edge_bits[e] = parameters.application_bits[a, e] * factor
+        of_tasks, of_bits = parameters.application_tasks[a], parameters.application_bits[a]
+        draw_application(ranges, of_tasks, of_bits, u, u[at + UNIFORMS_AN_EPOCH :], tasks, edge_bits)
         return count
     if parameters.fewest_tasks < n:
         count = parameters.fewest_tasks + int(u[at] * (n - parameters.fewest_tasks + 1))
     for i in range(n):
         v = u[UNIFORMS_A_TASK * i : UNIFORMS_A_TASK * (i + 1)]
-        if len(task_types) > 0:
-            kind = min(int(v[0] * len(task_types)), len(task_types) - 1)
-            for column in range(3):
-                tasks[i, column] = task_types[kind, column]
-        else:
-            input_bits = _between(ranges.input_bits, v[0])
-            tasks[i, INPUT] = input_bits
-            tasks[i, WORKLOAD] = input_bits * _between(ranges.cycles_per_bit, v[1])
-            tasks[i, OUTPUT] = input_bits * _between(ranges.output_ratio, v[2])
+        draw_sizes(ranges, task_types, v, tasks, i)
     if parameters.graph_jump > 0:
-        fat = _between(ranges.graph_fat, u[at + 1])
-        density = _between(ranges.graph_density, u[at + 2])
-        bits_a_cycle = _between(ranges.ccr, u[at + 3]) * CCR_BPS / CCR_HZ
+        fat = between(ranges.graph_fat, u[at + 1])
+        density = between(ranges.graph_density, u[at + 2])
+        bits_a_cycle = between(ranges.ccr, u[at + 3]) * CCR_BPS / CCR_HZ
         for_bits = u[at + UNIFORMS_AN_EPOCH : at + UNIFORMS_AN_EPOCH + num_edges]
         graph = has_edge[:count, :count]
         random_edges(u[at + UNIFORMS_AN_EPOCH + num_edges :], fat, density, parameters.graph_jump, graph)
@@ -204,7 +220,7 @@ def set_state(parameters, latent, time_s, rates, batch, b):
         radio_backlog_s = max(0.0, outage_s - (time_s - second))
     else:
         low, high = ranges.uplink_bps.low, ranges.uplink_bps.high
-        uplink_bps = low * (high / low) ** _gaussian_cdf(latent[0])
+        uplink_bps = low * (high / low) ** gaussian_cdf(latent[0])
     for k in range(len(mean_backlog_s)):
         if k > 0:
             locations[k, UPLINK] = uplink_bps * rates[k, 0]
@@ -212,7 +228,7 @@ def set_state(parameters, latent, time_s, rates, batch, b):
             locations[k, DOWNLINK] = downlink_bps * rates[k, 0] if downlink_bps > 0.0 else uplink_bps * rates[k, 1]
         backlog_s[k, 0] = 0.0
         if mean_backlog_s[k] > 0.0:
-            backlog_s[k, 0] = -mean_backlog_s[k] * math.log(_gaussian_cdf(-latent[1 + k]))
+            backlog_s[k, 0] = -mean_backlog_s[k] * math.log(gaussian_cdf(-latent[1 + k]))
     return radio_backlog_s
 
 
@@ -236,10 +252,18 @@ def _draw_independent(parameters, num_machines, later_s, u, latent, arrays):
         batch.radio_backlog_s[b] = set_state(parameters, latent[b], time_s, rates, batch, b)
 
 
-def scenario_parameters(scenario: Scenario) -> tuple[Parameters, Sizes]:
-    """A scenario as the arrays that the kernels read."""
-    trace = np.empty((0, 3)) if scenario.recording is None else scenario.recording.seconds()
-    task_types = np.array(scenario.task_types, dtype=np.float64).reshape(-1, 3)
+class ApplicationArrays(NamedTuple):
+    """The applications of a scenario, as ``Parameters`` has them, with up to n tasks and E edges each."""
+
+    tasks: NDArray[np.float64]
+    counts: NDArray[np.int64]
+    start: NDArray[np.int64]
+    parent: NDArray[np.int64]
+    bits: NDArray[np.float64]
+
+
+def application_arrays(scenario: Scenario) -> ApplicationArrays:
+    """The applications of a scenario as arrays."""
     graphs, n = scenario.graphs, scenario.most_tasks
     most_edges = max((len(graph.edges) for graph in graphs), default=0)
     tasks = np.zeros((len(graphs), n, 3))
@@ -254,28 +278,49 @@ def scenario_parameters(scenario: Scenario) -> tuple[Parameters, Sizes]:
         start[a] = np.searchsorted(children, np.arange(n + 1))
         parent[a, : len(order)] = [graph.edges[e][0] for e in order]
         bits[a, : len(order)] = [graph.edge_bits[e] for e in order]
+    return ApplicationArrays(tasks, counts, start, parent, bits)
+
+
+def task_type_array(scenario: Scenario) -> NDArray[np.float64]:
+    """The task types of a scenario, (T, 3)."""
+    return np.array(scenario.task_types, dtype=np.float64).reshape(-1, 3)
+
+
+def num_machine_uniforms(scenario: Scenario) -> int:
+    """How many uniform numbers ``draw_machines`` takes, and one more, for the place in a trace."""
+    return 3 * scenario.num_locations + 1 + max(scenario.num_edges - 1, 0)
+
+
+def scenario_parameters(scenario: Scenario) -> tuple[Parameters, Sizes]:
+    """A scenario as the arrays that the kernels read; ValueError where it is one of streams alone."""
+    if scenario.radio == "constant":
+        raise ValueError(
+            "radio is 'constant', which is for streams; for decision epochs it must be 'random' or 'trace'"
+        )
+    trace = np.empty((0, 3)) if scenario.recording is None else scenario.recording.seconds()
+    n, graphs = scenario.most_tasks, application_arrays(scenario)
+    most_edges = graphs.parent.shape[1]
     parameters = Parameters(
         ranges=scenario.ranges(),
-        task_types=task_types,
+        task_types=task_type_array(scenario),
         cores=np.array(scenario.cores),
         mean_backlog_s=np.array(scenario.mean_backlog_s),
         trace=trace,
         fewest_tasks=scenario.num_tasks,
         graph_jump=scenario.graph_jump if scenario.random_graph else 0,
-        application_tasks=tasks,
-        application_counts=counts,
-        application_start=start,
-        application_parent=parent,
-        application_bits=bits,
+        application_tasks=graphs.tasks,
+        application_counts=graphs.counts,
+        application_start=graphs.start,
+        application_parent=graphs.parent,
+        application_bits=graphs.bits,
     )
-    machines = 3 * scenario.num_locations + 1 + max(scenario.num_edges - 1, 0)
     num_uniforms = n * UNIFORMS_A_TASK
     if scenario.random_graph:
         most_edges = n * (n - 1) // 2
         num_uniforms += num_graph_uniforms(n)
-    if scenario.random_graph or graphs or scenario.num_tasks < n:
+    if scenario.random_graph or scenario.applications or scenario.num_tasks < n:
         num_uniforms += UNIFORMS_AN_EPOCH + most_edges
-    return parameters, Sizes(n, most_edges, machines, num_uniforms)
+    return parameters, Sizes(n, most_edges, num_machine_uniforms(scenario), num_uniforms)
 
 
 def empty_batch(scenario: Scenario, sizes: Sizes, num_instances: int) -> Batch:

@@ -6,8 +6,7 @@ import hashlib
 import json
 import math
 import os
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,25 +19,29 @@ from offload_gym.applications.application import Application
 from offload_gym.applications.cnns import CNN_NAMES, cnn_task
 from offload_gym.applications.presets import APPLICATIONS, application_named
 from offload_gym.array_checks import MAX_CORES
-from offload_gym.checks import is_whole, quoted, shortened
+from offload_gym.arrivals import checked_arrivals, load_arrivals
+from offload_gym.checks import check_flag, checked_count, checked_number, is_number, quoted, shortened
 from offload_gym.instances import POWER_FIELDS
 from offload_gym.radio.epochs import Recording, checked_recording
 
-MAX_COUNT = 1_000_000  # of tasks and of edge servers: more are a mistake
 LONG = 2_000  # characters of a field in JSON that are too many for the header of a policy file
-TRACE_PATHS = ("trace_path", "downlink_trace_path")
+PATHS = ("trace_path", "downlink_trace_path", "arrivals_path")
 Range = tuple[float, float]  # (low, high), low at least 0
 PositiveRange = Range  # low above 0
 
 
 @dataclass(frozen=True, init=False)
 class Scenario:
-    """What the decision epochs of an environment are drawn from: a preset with changes. Immutable.
+    """What the decision epochs, or the streams, of an environment are drawn from: a preset with changes. Immutable.
 
     A range is (low, high) and is drawn from uniformly, but for ``uplink_bps``, whose logarithm is uniform. Backlogs are
     exponential with the mean given here. Task workloads are ``input_bits * cycles_per_bit`` and results are
     ``input_bits * output_ratio``, unless ``task_types`` lists the tasks to draw from. ``Scenario().to_dict()`` has the
     values of the preset "default".
+
+    In a stream each job is drawn as the tasks of an epoch are, everything is empty at time 0, and an episode is one
+    stream: the backlogs and ``idle_w`` have no meaning there. Environments of epochs ignore the fields of streams,
+    ``arrivals`` and all after it.
 
     Args:
         name: name of the preset whose values the fields have that are not given.
@@ -67,8 +70,9 @@ class Scenario:
         device_cores, edge_cores, cloud_cores: cores of the device, of each edge server and of the cloud server, from
             1 to 10,000; more cores than tasks change nothing.
         device_backlog_s, edge_backlog_s, cloud_backlog_s: mean time until the cores are free.
-        radio: "random", a correlated random uplink, or "trace", the uplink follows the recorded ``trace_path``.
-        uplink_bps: uplink rate, where the radio is random.
+        radio: "random", a correlated random uplink, "trace", the uplink follows the recorded ``trace_path``, or
+            "constant", for streams alone: the uplink is drawn once an episode, for each device.
+        uplink_bps: uplink rate, where the radio is random or constant.
         trace_path: file of the recorded uplink, where the radio is "trace": a CSV file with a column ``mbps``, one
             sample a second, or any other that ``offload_gym.load_trace`` reads.
         downlink_trace_path: file of the downlink that was recorded beside it, which may be the same file; None: the
@@ -90,8 +94,29 @@ class Scenario:
         idle_w: power of the device until an epoch's last task is complete, watts.
         energy_weight_s_per_j: seconds of latency that a joule is worth in the objective "cost".
         correlation: how much of the radio's and the backlogs' state carries over to the next epoch, from 0 (drawn
-            anew) to below 1: the lag-one correlation of the Gaussian variables behind them.
+            anew) to below 1: the lag-one correlation of the Gaussian variables behind them. From slot to slot of a
+            stream it is ``correlation ** (slot_s / epoch_s)``.
         epoch_s: seconds from one epoch to the next, by which a recorded trace advances.
+        arrivals: how jobs arrive at each device of a stream: "poisson"; "bursty", a Poisson process whose rate is
+            ``burst_ratio`` times as high in bursts as between them (a Markov-modulated one of two states); "periodic",
+            frames at equal distances, each moved by a jitter; or "trace", as recorded in ``arrivals_path``.
+        arrivals_per_s: mean number of jobs that arrive at each device in a second: a number, or a pair (low, high)
+            between which it is drawn once an episode, its logarithm uniform. Recorded times are stretched to have this
+            mean; None, with "trace" alone: they are taken as recorded.
+        burst_ratio: rate in bursts over the rate between them, at least 1. This and the next two: "bursty" alone.
+        burst_s, calm_s: mean length of a burst, and of the time between two; both are exponential.
+        jitter: a frame is moved by up to half of this share of the period to either side, uniformly; from 0 to 1, so
+            that frames keep their order. "periodic" alone.
+        arrivals_path: CSV file of recorded arrivals with a column ``arrival_s`` and, where they are recorded,
+            ``input_bits``, ``output_bits``, ``workload_cycles`` and ``deadline_s`` of one-task jobs; what it lacks is
+            drawn as without it, and other columns are ignored. Each device begins an episode at a random row; after
+            the last row comes the first.
+        num_jobs: jobs in one stream, J.
+        num_devices: devices in one stream, m; each draws its speed and its rates, and all share the servers.
+        slot_s: seconds of a slot, within which rates are constant.
+        deadline_factor: deadline of a job over its best response in an empty system at the rates of its arrival (see
+            ``offload_gym.streams.jobs.alone_s``); None: none has a deadline but where it is recorded.
+        can_drop: whether a job may be dropped at its arrival.
 
     Raises:
         ValueError: the preset or a field is unknown, or a value is out of its bounds; one sentence.
@@ -143,6 +168,18 @@ class Scenario:
     energy_weight_s_per_j: float = 1.0
     correlation: float = 0.9
     epoch_s: float = 1.0
+    arrivals: str = "poisson"
+    arrivals_per_s: float | Range | None = 6.0
+    burst_ratio: float = 5.0
+    burst_s: float = 2.0
+    calm_s: float = 6.0
+    jitter: float = 0.2
+    arrivals_path: str | None = None
+    num_jobs: int = 200
+    num_devices: int = 1
+    slot_s: float = 0.25
+    deadline_factor: PositiveRange | None = None
+    can_drop: bool = False
 
     def __init__(self, /, name: str = "default", **changes: Any) -> None:
         if not isinstance(name, str) or name not in PRESETS:
@@ -210,6 +247,8 @@ class Scenario:
             parts.append("+".join(a if isinstance(a, str) else a.name for a in self.applications) or "no application")
         if self.trace_path is not None:
             parts.append(os.path.basename(self.trace_path))
+        if self.arrivals_path is not None:
+            parts.append(os.path.basename(self.arrivals_path))
         return ", ".join(parts)
 
     def ranges(self) -> NDArray[np.void]:
@@ -247,19 +286,21 @@ def described(scenario: Scenario) -> dict[str, Any]:
         plain["trace_path"] = digest_of(recorded[:, :2].tolist())
         if scenario.downlink_trace_path is not None:
             plain["downlink_trace_path"] = digest_of(recorded[:, 2].tolist())
+    if scenario.arrivals_path is not None:
+        plain["arrivals_path"] = digest_of(load_arrivals(scenario.arrivals_path).tolist())
     return plain
 
 
 def with_absolute_paths(scenario: Scenario) -> Scenario:
-    """The same scenario for processes that run in other folders, now or later: its traces by their absolute paths."""
-    paths = {name: getattr(scenario, name) for name in TRACE_PATHS}
+    """The same scenario for processes that run in other folders, now or later: its files by their absolute paths."""
+    paths = {name: getattr(scenario, name) for name in PATHS}
     absolute: dict[str, Any] = {name: str(Path(path).resolve()) for name, path in paths.items() if path is not None}
     return replace(scenario, **absolute)
 
 
 def paths_from(folder: str | Path, given: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a scenario that stand in a file of ``folder``, from which paths that are not absolute count."""
-    paths = {name: os.path.join(folder, given[name]) for name in TRACE_PATHS if isinstance(given.get(name), str)}
+    paths = {name: os.path.join(folder, given[name]) for name in PATHS if isinstance(given.get(name), str)}
     return {**given, **paths}
 
 
@@ -284,27 +325,31 @@ def difference(trained: Mapping[str, Any], scenario: Scenario, but: Sequence[str
 def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
     """All fields as a scenario keeps them."""
     kept = dict(given)
-    for name in ("num_tasks", "graph_jump"):
-        kept[name] = _checked_count(name, given[name], 1)
+    for name in ("num_tasks", "graph_jump", "num_jobs", "num_devices"):
+        kept[name] = checked_count(name, given[name], 1)
     for name in ("device_cores", "edge_cores", "cloud_cores"):
-        kept[name] = _checked_count(name, given[name], 1, MAX_CORES)
-    kept["num_edges"] = _checked_count("num_edges", given["num_edges"], 0)
+        kept[name] = checked_count(name, given[name], 1, MAX_CORES)
+    kept["num_edges"] = checked_count("num_edges", given["num_edges"], 0)
     if given["max_tasks"] is not None:
-        kept["max_tasks"] = _checked_count("max_tasks", given["max_tasks"], 1)
+        kept["max_tasks"] = checked_count("max_tasks", given["max_tasks"], 1)
     for name in RANGE_FIELDS:
         kept[name] = _checked_range(name, given[name])
     for name in ("graph_fat", "graph_density"):
         if kept[name][1] > 1:
             raise ValueError(f"{name} is {quoted(given[name])}; high must be at most 1")
     for name in ("device_backlog_s", "edge_backlog_s", "cloud_backlog_s", *POWER_FIELDS):
-        kept[name] = _checked_number(name, given[name], "finite and at least 0", lambda value: 0 <= value < math.inf)
-    kept["epoch_s"] = _checked_number(
-        "epoch_s", given["epoch_s"], "finite and above 0", lambda value: 0 < value < math.inf
-    )
-    kept["correlation"] = _checked_number(
+        kept[name] = checked_number(name, given[name], "finite and at least 0", lambda value: 0 <= value < math.inf)
+    for name in ("epoch_s", "slot_s"):
+        kept[name] = checked_number(name, given[name], "finite and above 0", lambda value: 0 < value < math.inf)
+    kept["correlation"] = checked_number(
         "correlation", given["correlation"], "at least 0 and below 1", lambda value: 0 <= value < 1
     )
     kept |= checked_recording(given["radio"], given)
+    kept |= checked_arrivals(given)
+    if given["deadline_factor"] is not None:
+        kept["deadline_factor"] = _checked_range("deadline_factor", given["deadline_factor"])
+    check_flag("can_drop", given["can_drop"])
+    kept["can_drop"] = bool(given["can_drop"])
     kept["task_types"] = _checked_task_types(given["task_types"])
     kept["applications"] = _checked_applications(given["applications"])
     if not isinstance(given["random_graph"], bool):
@@ -314,32 +359,11 @@ def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _is_number(value: object) -> bool:
-    """Whether a value is a number that a float can hold."""
-    if isinstance(value, int):
-        return not isinstance(value, bool) and abs(value) <= sys.float_info.max
-    return isinstance(value, float | np.integer | np.floating)
-
-
-def _checked_number(name: str, value: Any, bound: str, holds: Callable[[float], bool]) -> float:
-    if not (_is_number(value) and holds(value)):
-        raise ValueError(f"{name} is {quoted(value)}; it must be {bound}")
-    return float(value)
-
-
-def _checked_count(name: str, value: Any, lowest: int, highest: int = MAX_COUNT) -> int:
-    if not is_whole(value) or value < lowest:
-        raise ValueError(f"{name} is {quoted(value)}; it must be a whole number, at least {lowest}")
-    if value > highest:
-        raise ValueError(f"{name} is {quoted(value)}; it must be at most {highest:,}")
-    return int(value)
-
-
 def _checked_range(name: str, value: Any) -> Range:
-    if not isinstance(value, tuple | list) or len(value) != 2 or not all(_is_number(v) for v in value):
+    if not isinstance(value, tuple | list) or len(value) != 2 or not all(is_number(v) for v in value):
         raise ValueError(f"{name} is {quoted(value)}; it must be a pair (low, high) of numbers")
     low, high = float(value[0]), float(value[1])
-    positive = _TYPES[name] == "PositiveRange"
+    positive = _TYPES[name] != "Range"
     lowest = "above 0" if positive else "at least 0"
     if not (low <= high < math.inf and (low > 0 or (low == 0 and not positive))):
         raise ValueError(f"{name} is {quoted(value)}; low must be {lowest} and high finite and not below low")
@@ -414,6 +438,35 @@ _ONE_APPLICATION: dict[str, Any] = {"device_hz": (1e9, 3e9), "device_cores": 4, 
 # Where workloads and sizes of an application are estimates, epochs draw around them.
 _ESTIMATES: dict[str, Any] = {"workload_scale": (0.5, 2.0), "data_scale": (0.5, 2.0), **_ONE_APPLICATION}
 
+# One-task jobs drawn as the tasks of "default". In the long run the device of 1.3 GHz runs 2.1 jobs/s of 6.05e8 cycles,
+# and the radio at its mean of 25.4 Mbit/s, (80 - 4) / ln(80 / 4), sends 11.5 jobs/s of 2.2 Mbit; the servers have more
+# than enough. Rates stay for seconds, so that queues form at half of these 13.7 jobs/s.
+_STREAM: dict[str, Any] = {
+    "num_tasks": 1,
+    "correlation": 0.95**6,  # after one second: 0.95 from job to job at 6 jobs/s
+}
+# Frames of eight applications, each equally often: on average 2.88 Mbit and 3.78e9 cycles, in the networks of one
+# multiply-accumulate each. Networks are cut into 5 groups of layers.
+#
+# - data_scale: 0.4 on average, as tensors travel in 16 bits an element and images at 10 of their 24 bits a pixel:
+#   1.15 Mbit a frame.
+# - workload_scale: 0.3 on average, as vector units do several multiply-accumulates in a cycle: 1.13e9 cycles a frame.
+# - Capacity: the radio at its mean of 25.4 Mbit/s takes 22.0 frames/s, the device of 4 cores of 2 GHz runs 7.05: 29.0
+#   frames/s when both are always busy. Of the 22 that are sent the edge server (2 cores of 8 GHz) runs 14.1 and the
+#   cloud server (8 of 22.5 GHz, up to 159) the rest, so that all three places are needed. 9 to 29 frames/s are 0.31 to
+#   1.0 of that capacity; below it the edge server alone is loaded to 0.3 to 1 where 4 to 14 frames/s are sent there.
+_STREAM_APPLICATIONS: dict[str, Any] = {
+    **_STREAM,
+    **_ONE_APPLICATION,
+    "num_tasks": 5,
+    "applications": ("augmented_reality", "face_recognition", *CNN_NAMES),
+    "data_scale": (0.3, 0.5),
+    "workload_scale": (0.2, 0.4),
+    "arrivals": "periodic",
+    "arrivals_per_s": (9.0, 29.0),
+    "jitter": 0.2,
+}
+
 # What each preset changes in the default values of the fields.
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -426,6 +479,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     "augmented_reality": {"applications": ("augmented_reality",), **_ESTIMATES},
     # The CNNs of "vision", each cut between its layers into a chain of at most 10 tasks.
     "partitioning": {**_VISION, "task_types": (), "applications": CNN_NAMES, "num_tasks": 10},
+    "stream": _STREAM,
+    "stream_deadlines": {**_STREAM, "deadline_factor": (1.5, 4.0), "can_drop": True},
+    "stream_applications": _STREAM_APPLICATIONS,
 }
 
 
@@ -440,6 +496,9 @@ SUMMARIES = {
     "face_recognition": "the stages of face recognition",
     "augmented_reality": "the stages of augmented reality",
     "partitioning": "six CNNs, each cut between its layers",
+    "stream": "jobs of one task that keep coming",
+    "stream_deadlines": "jobs with deadlines, which may be dropped",
+    "stream_applications": "camera frames for CNNs, face recognition and augmented reality",
 }
 
 
@@ -450,7 +509,9 @@ def make_scenario(name: str = "default", **changes: Any) -> Scenario:
         name: "default" (the project's general scenario), "vision" (inferences of published CNNs), "multi_edge" (three
             edge servers with different rates and speeds), "chain", "fork_join" and "dag" (dependent tasks: a chain, one
             task that forks into parallel ones that join again, and random graphs), "face_recognition" and
-            "augmented_reality" (applications), or "partitioning" (CNNs cut between their layers).
+            "augmented_reality" (applications), "partitioning" (CNNs cut between their layers), or, for
+            ``sample_streams``, "stream" (one-task jobs that keep coming), "stream_deadlines" (jobs with deadlines,
+            which may be dropped) or "stream_applications" (frames for applications).
         **changes: fields of ``Scenario`` to set.
 
     Raises:

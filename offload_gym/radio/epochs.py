@@ -124,13 +124,13 @@ def checked_recording(radio: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: a field is out of its bounds, or a trace cannot be read.
     """
-    if radio not in ("random", "trace"):
-        raise ValueError(f"radio is {quoted(radio)}; it must be 'random' or 'trace'")
+    if not isinstance(radio, str) or radio not in ("constant", "random", "trace"):
+        raise ValueError(f"radio is {quoted(radio)}; it must be 'constant', 'random' or 'trace'")
     fields = {name: given[name] for name in RECORDING_FIELDS}
-    if radio == "random":
+    if radio != "trace":
         for name, value in fields.items():
             if value is not None:
-                raise ValueError(f"{name} is {quoted(value)}; with radio='random' it must be None")
+                raise ValueError(f"{name} is {quoted(value)}; with radio={radio!r} it must be None")
         return fields
     if fields["trace_path"] is None:
         raise ValueError("trace_path is None; radio='trace' needs the path of a CSV file")
