@@ -1,4 +1,4 @@
-"""What a policy sees before it places a task: the numbers, and which is what."""
+"""What a policy sees before it places a task: which number is what, and the kernel that writes them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,29 @@ from offload_gym.instances import INPUT, WORKLOAD
 from offload_gym.streams.system import recent_gap
 
 HIGH = 3.0
-OF_LOCATION = 6  # numbers for each location
-OF_STREAM = 10  # and besides
+#: What ``observe`` writes of each location, one location after the other: name, unit and meaning.
+LOCATION_COLUMNS = (
+    ("completion", "s", "until the task's result is on the device, if it is placed there"),
+    ("run", "s", "that the task takes on a core there"),
+    ("core_free", "s", "until a core there is free"),
+    ("core_work", "s", "of work that a core there has still to do, on average over its cores"),
+    ("send", "s", "that the radio sends the task's data"),
+    ("path", "s", "of the wired path there, and of the way back of the result"),
+)
+#: What it writes after that.
+STREAM_COLUMNS = (
+    ("radio_free", "s", "until the device's radio has sent all that waits"),
+    ("jobs", "10 jobs", "in the system"),
+    ("mean_gap", "0.25 s", "between the device's arrivals, on average since time 0"),
+    ("recent_gap", "0.25 s", "between the device's arrivals, of which the last ten count most"),
+    ("deadline", "s", "until the job's deadline; 3 where it has none"),
+    ("run_left", "s", "that the device would take for the job's tasks after this one"),
+    ("send_left", "s", "that the radio would send their inputs; 3 where no rate was seen yet"),
+    ("tasks_left", "1", "tasks of the job that are not placed, over one more than it has"),
+    ("placed", "s", "until the job's tasks that are placed are complete"),
+    ("outage", "1", "1 where the radio has an outage, else 0"),
+)
+OF_LOCATION, OF_STREAM = len(LOCATION_COLUMNS), len(STREAM_COLUMNS)
 
 
 def size_of(num_locations: int) -> int:
