@@ -18,7 +18,7 @@ from offload_gym.compilation import inlined, kernel
 from offload_gym.envs.orders import BEGIN, LEAVE, STEP, Turn
 from offload_gym.lending import lent
 from offload_gym.scenario import Scenario
-from offload_gym.streams.engine import admit, advance
+from offload_gym.streams.engine import admit_here, advance_here
 from offload_gym.streams.observing import observe
 from offload_gym.streams.outlook import FORESEEN, OPTION, Outlook, look, put, weigh
 from offload_gym.streams.parameters import StreamParameters, StreamSizes, empty_stream_batch, stream_parameters
@@ -104,7 +104,7 @@ def _decide(world, system, outlook, at, k):
     else:
         for i in range(len(outlook.decision)):
             outlook.decision[i] = DROPPED
-    admit(world, system, j, outlook.decision)
+    admit_here(world, system, j, outlook.decision)
     at.job, at.task = j + 1, 0
     return True
 
@@ -154,7 +154,7 @@ def step_streams(parameters, rules, arrays, queues, views, progress, part, turn)
         else:
             goes_on = _decide(world, system, outlook, at, turn.actions[b, 0])
         if goes_on:
-            advance(world, system, world.jobs[at.job].arrival_s if at.job < num_jobs else np.inf, None)
+            advance_here(world, system, world.jobs[at.job].arrival_s if at.job < num_jobs else np.inf, None)
             clock = system.clock[0]
             accrued = rules.price_js * clock.in_system_js + rules.price_late * clock.num_late
             accrued += rules.price_j * clock.energy_j
@@ -227,16 +227,20 @@ class StreamFleet:
 
     def _sum_up(self, rows: NDArray[np.int64], results: NDArray[np.void]) -> None:
         """Fill what the infos say of episodes that are over."""
-        jobs, fates, clock = self.batch.jobs[rows], self.systems.fates[rows], self.systems.clock[rows, 0]
+        jobs, fates = self.batch.jobs[rows], self.systems.fates[rows]
         response_s = fates["done_s"] - jobs["arrival_s"]
-        for b, of_jobs, energy_j in zip(rows.tolist(), response_s, clock["energy_j"], strict=True):
-            served_s = of_jobs[of_jobs < np.inf]
-            mean_s, p95_s = np.nan, np.nan
-            if len(served_s):
-                mean_s, p95_s = served_s.mean(), np.quantile(served_s, QUANTILE)
-            results["response_mean_s"][b], results["response_p95_s"][b] = mean_s, p95_s
-            results["energy_j"][b] = energy_j
         results["late_share"][rows] = (response_s > jobs["deadline_s"]).mean(axis=1)
+        results["energy_j"][rows] = self.systems.clock["energy_j"][rows, 0]
+        response_s.sort(axis=1)  # dropped jobs come last
+        served = (response_s < np.inf).sum(axis=1)
+        last, of_row = np.maximum(served - 1, 0), np.arange(len(rows))
+        at = QUANTILE * last
+        below = at.astype(np.int64)
+        low_s, high_s = response_s[of_row, below], response_s[of_row, np.minimum(below + 1, last)]
+        with np.errstate(invalid="ignore"):
+            p95_s = np.where(served > 0, low_s + (at - below) * (high_s - low_s), np.nan)
+            results["response_mean_s"][rows] = response_s.sum(axis=1, where=response_s < np.inf) / served
+        results["response_p95_s"][rows] = p95_s
 
     def seed(self, b: int, key: np.uint64) -> None:
         """Let environment ``b`` draw from ``key``, when it begins its next episode."""

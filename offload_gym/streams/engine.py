@@ -1,6 +1,7 @@
 """The event engine: what is served when. The one place where the stream model is written.
 
-``advance`` lets time pass up to a moment, ``admit`` puts a job that was decided into the queues. What happens at one
+``advance`` lets time pass up to a moment, ``admit`` puts a job that was decided into the queues; both are there as
+kernels, and to be put in place where they are called. What happens at one
 moment happens in this order: (1) what was timed for it: transmissions end, data arrive, tasks end, a slot ends, jobs
 arrive; (2) radios begin their next transmissions, of which those of no bits are sent at once, until nothing moves; (3)
 the ready task of the lowest job, then of the lowest number, is given the core that is free first; what takes no time is
@@ -363,8 +364,8 @@ def _pass_time(world, system, until_s):
     return True
 
 
-@kernel
-def advance(world, system, until_s, records):
+@inlined
+def advance_here(world, system, until_s, records):
     """Let time pass up to a moment; all that is timed for this moment has happened then, and nothing has begun at it.
 
     Args:
@@ -393,8 +394,8 @@ def advance(world, system, until_s, records):
             break
 
 
-@kernel
-def admit(world, system, j, decision):
+@inlined
+def admit_here(world, system, j, decision):
     """Put a job that arrives now into the queues; the jobs before it have been.
 
     Args:
@@ -441,3 +442,15 @@ def admit(world, system, j, decision):
                 _become_ready(world, system, j * n + i)
             else:
                 _wait_for_radio(world, system, job.device, j * (n + num_edges) + i)
+
+
+@kernel
+def advance(world, system, until_s, records):
+    """``advance_here`` as a kernel of its own, which is compiled once; to hand it all arrays takes as long as it does."""
+    advance_here(world, system, until_s, records)
+
+
+@kernel
+def admit(world, system, j, decision):
+    """``admit_here`` as a kernel of its own."""
+    admit_here(world, system, j, decision)
