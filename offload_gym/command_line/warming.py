@@ -22,6 +22,7 @@ from offload_gym.demonstrations import label
 from offload_gym.envs.cell import observe_cell, sample_cell
 from offload_gym.envs.joint import JointEnv
 from offload_gym.envs.sequential import SequentialEnv
+from offload_gym.envs.stream import StreamEnv
 from offload_gym.instances import Instances
 from offload_gym.networks.policy import NetworkPolicy
 from offload_gym.networks.policy_file import Network
@@ -133,10 +134,18 @@ def _cells() -> None:
     look_ahead(example(), 1.0, 1.0)
 
 
+def _streams() -> None:
+    env = StreamEnv(render_mode="ansi")
+    env.reset(seed=0)
+    env.step(env.action_space.sample())
+    env.render()
+
+
 #: What one process compiles, the longest first. A kernel that another process has begun is waited for.
 JOBS: dict[str, Callable[[], Any]] = {
     "search": _search,
     "frontier": _frontier,
+    "streams": _streams,
     "environments": lambda: _environments("default"),
     "networks": _networks,
     "labels": _labels,

@@ -122,17 +122,19 @@ class StreamEnv(SingleEnv):
     _first_picture = _picture
 
     def _drawn(self) -> Any:
-        from offload_gym.envs.stream_viewer import StreamViewer, picture_of
+        from offload_gym.envs.stream_viewer import StreamViewer
 
         if self._viewer is None:
             self._viewer = StreamViewer(self.metadata["render_fps"])
-        return self._viewer.show(picture_of(self._fleet), self.render_mode)
+        return self._viewer.show(self._fleet, self.render_mode)
 
     def _bad(self, action: Any) -> ValueError:
         last = self.scenario.num_locations - 1
         drop = f", or {last + 1} at a job's first task, to drop it" if self._fleet.num_actions > last + 1 else ""
         task = int(self._fleet.progress["task"][0])
-        return ValueError(f"the action for task {task} is {action!r}; it must be one whole number from 0 to {last}{drop}")
+        return ValueError(
+            f"the action for task {task} is {action!r}; it must be one whole number from 0 to {last}{drop}"
+        )
 
 
 if StreamEnv.__doc__:  # python -OO leaves none

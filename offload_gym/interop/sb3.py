@@ -84,7 +84,7 @@ class SB3VecEnv(VecEnv):
         """An attribute for each index: of instances and scales its own, of everything else that of all."""
         value = self.render_mode if attr_name == "render_mode" else getattr(self.env, attr_name)
         rows = self._rows(indices)
-        if attr_name in ("instances", "true_instances"):
+        if attr_name in ("instances", "true_instances", "streams"):
             return [value[b : b + 1] for b in rows]
         return [value[b] for b in rows] if attr_name == "scale_s" else [value] * len(rows)
 
