@@ -132,9 +132,8 @@ class StreamEnv(SingleEnv):
         last = self.scenario.num_locations - 1
         drop = f", or {last + 1} at a job's first task, to drop it" if self._fleet.num_actions > last + 1 else ""
         task = int(self._fleet.progress["task"][0])
-        return ValueError(
-            f"the action for task {task} is {action!r}; it must be one whole number from 0 to {last}{drop}"
-        )
+        bound = f"one whole number from 0 to {last}{drop}"
+        return ValueError(f"the action for task {task} of the job is {action!r}; it must be {bound}")
 
 
 if StreamEnv.__doc__:  # python -OO leaves none

@@ -94,7 +94,7 @@ def _first_bad(orders, actions, part, progress, num_locations, can_drop):
 
 @inlined
 def _decide(world, system, outlook, at, k):
-    """Place the next task, or drop its job; returns whether the job is decided, which it then is put into the queues."""
+    """Place the next task, or drop its job; returns whether the job is decided, and by then in the queues."""
     j = at.job
     if k < len(outlook.options):
         put(world, system, outlook, j, at.task, k)
@@ -203,9 +203,8 @@ class StreamFleet:
             ) from None
         self.progress = np.zeros(num_envs, dtype=PROGRESS)
         # Of the same arrays; copies of a fleet keep that, as copying and pickling make one copy of each array.
-        self._arguments = (
-            tuple(parameters), rules, tuple(self.batch), tuple(self.systems), tuple(self._outlooks), self.progress,
-        )  # fmt: skip
+        queues, views = tuple(self.systems), tuple(self._outlooks)
+        self._arguments = tuple(parameters), rules, tuple(self.batch), queues, views, self.progress
 
     def step(
         self,

@@ -167,7 +167,7 @@ def _clipped(
 
 
 def text_of(picture: Picture, width: int = 100) -> str:
-    """A picture as plain text, one line a row. The character of a job is its number, counted on from 0 after 9, A to z."""
+    """A picture as plain text, one line a row. The characters of jobs are 0 to 9, A to Z and a to z, then 0 again."""
     pad = max(len(row.label) for row in picture.rows)
     cells = max(20, width - pad - 3)
     shown_s = picture.past_s + picture.ahead_s
@@ -226,9 +226,9 @@ def draw_picture(axes: Axes, picture: Picture) -> list[Artist]:
     drawn: list[Artist] = [axes.set_title(picture.title, loc="left", fontsize=10), collection]
     for label, points_of in marks.items():
         if points_of:
-            x, y, of_job = zip(*points_of, strict=True)
+            times, heights, of_job = zip(*points_of, strict=True)
             style: dict[str, Any] = {"marker": MARKERS[label], "s": 26, "linewidth": 1.4, "zorder": 3}
-            drawn.append(axes.scatter(x, y, c=of_job, **style))
+            drawn.append(axes.scatter(times, heights, c=of_job, **style))
     for x, y, text, colour in texts:
         ink = "white" if colour in DARK_COLOURS else INK
         style = {"fontsize": 8, "va": "center_baseline", "ha": "center", "zorder": 4, "clip_on": True, "color": ink}

@@ -474,7 +474,7 @@ def admit_here(world, system, j, decision):
 
 @kernel
 def advance(world, system, until_s, records):
-    """``advance_here`` as a kernel of its own, which is compiled once; to hand it all arrays takes as long as it does."""
+    """``advance_here`` as a kernel that is compiled once; to hand it all arrays takes as long as what it does."""
     advance_here(world, system, until_s, records)
 
 
