@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from offload_gym.arrivals import BURSTY, PERIODIC, POISSON
+from offload_gym.arrivals import BURSTY, PERIODIC, POISSON, RECORDED
 from offload_gym.compilation import inlined, kernel
 from offload_gym.random_numbers import uniform
 from offload_gym.streams.parameters import GAP
@@ -29,6 +29,7 @@ SOURCE = np.dtype(
 )
 WHOLE = 1 << 62  # rows of a recording that does not jump
 BLOCK = 20  # rows of a recording that a future takes from one place
+TRIES = 16  # draws of what must not come before a moment, until it comes at that moment
 
 
 @inlined
@@ -52,8 +53,8 @@ def burst_share(process):
 def begin_source(process, recorded, source):
     """Draw the first arrival after time 0 of a source that has a start and a rate.
 
-    ``process`` and ``recorded`` are ``StreamParameters.process[0]`` and ``.recorded_arrivals``: numba hands over a tuple
-    of many arrays by copying it, which takes longer than the draw.
+    ``process`` and ``recorded`` are ``StreamParameters.process[0]`` and ``.recorded_arrivals``: numba hands a tuple of
+    many arrays over by copying it, which takes longer than the draw.
     """
     source.next_s, source.number, source.row, source.left = 0.0, 1, 0, WHOLE
     first = uniform(source.start, 0)
@@ -122,3 +123,37 @@ def jump(recorded, source):
     source.row = int(uniform(source.start, source.number) * len(recorded))
     source.number += 1
     source.left = BLOCK
+
+
+@kernel
+def resume_source(process, recorded, known, burst_probability, now_s, source):
+    """Draw the first arrival after now of a source that has a start and a rate, from what is known of a device.
+
+    ``known`` is of the dtype KNOWN (``offload_gym.streams.beliefs``); the device has had no arrival since the last one
+    that is known. A recording goes on at random places, a block of rows at each.
+    """
+    source.next_s, source.number, source.row, source.left = now_s, 0, 0, WHOLE
+    if process.arrivals == PERIODIC:
+        period_s = 1.0 / source.rate_per_s
+        for _ in range(TRIES):
+            share = uniform(source.start, source.number)
+            moved = (uniform(source.start, source.number + 1) - 0.5) * process.jitter
+            source.number += 2
+            last_nominal_s = known.least_nominal_s + share * (known.most_nominal_s - known.least_nominal_s)
+            source.nominal_s = last_nominal_s + period_s
+            source.next_s = source.nominal_s + moved * period_s
+            if source.next_s >= now_s:
+                return
+        source.next_s = now_s
+    elif process.arrivals == RECORDED:
+        for _ in range(TRIES):
+            jump(recorded, source)
+            source.next_s = known.last_s + recorded[source.row, GAP] / source.rate_per_s
+            if source.next_s >= now_s:
+                return
+        source.next_s = now_s
+    else:
+        if process.arrivals == BURSTY:
+            source.bursting = uniform(source.start, 0) < burst_probability
+            source.number = 1
+        advance(process, recorded, source)

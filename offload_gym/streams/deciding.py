@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from offload_gym.compilation import inlined, kernel
 from offload_gym.lending import lent
 from offload_gym.streams.engine import admit, advance
-from offload_gym.streams.observing import observe
+from offload_gym.streams.observing import OF_LOCATION, OF_STREAM, observe
 from offload_gym.streams.outlook import look, new_outlook, put, weigh
 from offload_gym.streams.streams import StreamBatch
 from offload_gym.streams.system import DROPPED, System, begin, system_of, world_of
@@ -49,6 +49,15 @@ def class_of(k, num_locations):
 
 
 @inlined
+def new_values(plan, num_locations):
+    """Room for the numbers that a network reads and those between its layers, (2, widest)."""
+    widest = OF_LOCATION * num_locations + OF_STREAM
+    for layer in range(len(plan.layers)):
+        widest = max(widest, plan.layers[layer, 1])
+    return np.zeros((2, widest), dtype=np.float32)
+
+
+@inlined
 def run_network(layers, parameters, values, width):
     """Run a network on ``values[0, :]``; returns the row of ``values`` (2, width) with the outputs."""
     at, row = 0, 0
@@ -79,7 +88,8 @@ def choose(plan, world, system, outlook, j, i, values):
     if plan.kind == NETWORK:
         observe(world, system, outlook, j, i, values[0])
         row = run_network(plan.layers, plan.parameters, values, values.shape[1])
-        for k in range(plan.layers[len(plan.layers) - 1, 1]):
+        # A job is dropped as a whole, or not at all.
+        for k in range(plan.layers[len(plan.layers) - 1, 1] if i == 0 else num_locations):
             if -values[row, k] < least:
                 best, least = k, -values[row, k]
         return best if best < num_locations else DROPPED
@@ -107,10 +117,9 @@ def choose(plan, world, system, outlook, j, i, values):
 
 
 @inlined
-def decide_job(plan, world, system, outlook, j, values):
-    """Decide job j, which arrives now, task by task; the decision is in ``outlook.decision``."""
-    look(world, system, world.jobs[j].device, outlook)
-    for i in range(world.jobs[j].num_tasks):
+def decide_from(plan, world, system, outlook, j, first, values):
+    """Place the tasks of job j from task ``first`` on; the decision is in ``outlook.decision``."""
+    for i in range(first, world.jobs[j].num_tasks):
         weigh(world, outlook, j, i)
         k = choose(plan, world, system, outlook, j, i, values)
         if k == DROPPED:
@@ -135,19 +144,17 @@ def play_kernel(arrays, systems, plan, first, decisions, response_s, energy_j):
     batch, system, plan = lent(StreamBatch(*arrays)), lent(system_of(System(*systems), 0)), lent(Plan(*plan))
     num_locations, n = batch.servers.shape[1] + 1, batch.tasks.shape[2]
     memory = new_outlook(num_locations, system.core_free_s.shape[1], n)
-    widest = num_locations * 6 + 10
-    for layer in range(len(plan.layers)):
-        widest = max(widest, plan.layers[layer, 1])
-    room = np.zeros((2, widest), dtype=np.float32)
+    room = new_values(plan, num_locations)
     for row in range(len(response_s)):
         world, outlook, values = lent(world_of(batch, first + row)), lent(memory), lent(room)
         begin(world, system)
         for j in range(len(world.jobs)):
             advance(world, system, world.jobs[j].arrival_s, None)
-            decide_job(plan, world, system, outlook, j, values)
+            look(world, system, world.jobs[j].device, outlook)
+            decide_from(plan, world, system, outlook, j, 0, values)
             for i in range(n):
                 decisions[row, j, i] = outlook.decision[i] if outlook.decision[0] != DROPPED else DROPPED
-            admit(world, system, j, decisions[row, j])
+            admit(world, system, j, outlook.decision)
         advance(world, system, np.inf, None)
         for j in range(len(world.jobs)):
             fate = system.fates[j]

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from offload_gym.arrivals import ARRIVALS, SIZES, load_arrivals
 from offload_gym.checks import quoted
+from offload_gym.compilation import kernel
+from offload_gym.random_numbers import stream
 from offload_gym.sampling import UNIFORMS_A_TASK, application_arrays, num_machine_uniforms, task_type_array
 from offload_gym.scenario import Scenario
 from offload_gym.streams.streams import COMMON, DEVICE, JOB, PRICE_FIELDS, SERVER, StreamBatch, as_graphs
@@ -46,6 +48,11 @@ DRAIN_S, SPREAD = 10.0, {"poisson": 1.3, "bursty": 2.0, "periodic": 1.05, "trace
 MAX_SLOTS = 10_000_000
 
 
+#: What the random numbers of a stream are for; those of device d are three further ones.
+MACHINES, JOBS, DEVICES = 0, 1, 2
+DEVICE_ITSELF, ARRIVING, RATES, NUM_PURPOSES = 0, 1, 2, 3
+
+
 class StreamParameters(NamedTuple):
     """A scenario as the arrays that the kernels of streams read; a kernel takes them as a plain tuple.
 
@@ -80,6 +87,18 @@ class StreamSizes(NamedTuple):
     num_devices: int
     num_servers: int
     num_slots: int
+
+
+@kernel
+def numbers_for(start, purpose):
+    """Where the random numbers of one purpose begin, of the stream or the future that begins at ``start``."""
+    return stream(start, 0, purpose)
+
+
+@kernel
+def numbers_of_device(start, d, purpose):
+    """Where the random numbers of device ``d`` for one of its purposes begin."""
+    return stream(start, 0, DEVICES + NUM_PURPOSES * d + purpose)
 
 
 def stream_parameters(scenario: Scenario) -> tuple[StreamParameters, StreamSizes]:

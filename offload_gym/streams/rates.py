@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 
 from offload_gym.compilation import kernel
+from offload_gym.lending import lent
 from offload_gym.random_numbers import fill_normal, uniform
 from offload_gym.sampling import gaussian_cdf
-from offload_gym.streams.parameters import CONSTANT, RANDOM
+from offload_gym.streams.parameters import CONSTANT, RANDOM, RATES, numbers_of_device
+
+# Among how many places of a recording a future begins: a fiftieth of them, and at least some.
+FEW_PLACES, PLACES_SHARE = 16, 50
 
 
 @kernel
@@ -69,3 +73,101 @@ def play_recording(recorded_bps, first, downlink_ratio, uplink_bps, downlink_bps
             downlink_bps[-1] = later_bps
         else:
             downlink_bps[-1] = uplink_bps[-1] * downlink_ratio
+
+
+@kernel
+def latent_of(share):
+    """The standard normal number below which a share of the distribution is, the inverse of ``gaussian_cdf``.
+
+    The rational approximation 26.2.23 of Abramowitz and Stegun, "Handbook of mathematical functions", 1964, and two
+    steps of Halley's method from there.
+    """
+    tail = max(min(share, 1.0 - share), 1e-300)
+    t = math.sqrt(-2.0 * math.log(tail))
+    below = 1.0 + t * (1.432788 + t * (0.189269 + t * 0.001308))
+    z = (2.515517 + t * (0.802853 + t * 0.010328)) / below - t
+    for _ in range(2):
+        step = (gaussian_cdf(z) - tail) * math.sqrt(2.0 * math.pi) * math.exp(0.5 * z * z)
+        z -= step / (1.0 + 0.5 * z * step)
+    return z if share <= 0.5 else -z
+
+
+@kernel
+def draw_future_rates(parameters, start, batch, b, from_slot, to_slot):
+    """Fill the rates of stream ``b`` after a slot with what they may be, given the rates of that slot.
+
+    A random radio goes on from the rate of the slot, a constant one stays, and a recording is played from a random one
+    of the places with about that uplink rate.
+
+    Args:
+        parameters: ``StreamParameters`` of the scenario.
+        start: 64 bits, from which all random numbers follow; equal ones give the same future.
+        batch: ``StreamBatch``; of its rates those until ``from_slot`` are read, and all later ones are written.
+        b: row of it.
+        from_slot: the slot of the present.
+        to_slot: slots from here on have the rates of the one before, so that fewer need be drawn.
+    """
+    parameters, batch = lent(parameters), lent(batch)
+    from_slot = min(from_slot, batch.uplink_bps.shape[2] - 1)
+    to_slot = min(max(to_slot, from_slot + 2), batch.uplink_bps.shape[2])
+    for d in range(batch.devices.shape[1]):
+        uplink_bps, downlink_bps = batch.uplink_bps[b, d], batch.downlink_bps[b, d]
+        if from_slot + 1 < to_slot:
+            rates = numbers_of_device(start, d, RATES)
+            ratio = _downlink_ratio(parameters.ranges[0].downlink_ratio, uplink_bps, downlink_bps, from_slot)
+            now_bps, later = uplink_bps[from_slot], slice(from_slot + 1, to_slot)
+            _draw_later(parameters, rates, now_bps, ratio, uplink_bps[later], downlink_bps[later])
+            uplink_bps[to_slot:] = uplink_bps[to_slot - 1]
+            downlink_bps[to_slot:] = downlink_bps[to_slot - 1]
+
+
+@kernel
+def _downlink_ratio(bounds, uplink_bps, downlink_bps, slot):
+    """Downlink over uplink, as the last slot with a rate shows it; the mean where none does."""
+    for s in range(slot, -1, -1):
+        if uplink_bps[s] > 0.0:
+            return downlink_bps[s] / uplink_bps[s]
+    return 0.5 * (bounds.low + bounds.high)
+
+
+@kernel
+def _draw_later(parameters, start, now_bps, downlink_ratio, uplink_bps, downlink_bps):
+    """Fill the rates of one device in later slots."""
+    process = parameters.process[0]
+    if process.radio == CONSTANT or (process.radio == RANDOM and process.log_span == 0.0):
+        uplink_bps[:] = now_bps
+    elif process.radio == RANDOM:
+        fill_normal(start, 0, uplink_bps)
+        go_on(process, latent_of(math.log(now_bps / process.least_bps) / process.log_span), uplink_bps)
+    else:
+        place = _place_like(parameters.recorded_bps, parameters.recorded_order, now_bps, uniform(start, 0))
+        play_recording(parameters.recorded_bps, place + 1, downlink_ratio, uplink_bps, downlink_bps)
+        return
+    for s in range(len(uplink_bps)):
+        downlink_bps[s] = uplink_bps[s] * downlink_ratio
+
+
+@kernel
+def _place_like(recorded_bps, order, rate_bps, share):
+    """One of the slots of a recording whose uplink is that rate, or of the nearest ones where few are."""
+    count = len(order)
+    first, last = _rank(recorded_bps, order, rate_bps, False), _rank(recorded_bps, order, rate_bps, True)
+    few = min(count, max(FEW_PLACES, count // PLACES_SHARE))
+    if last - first < few:
+        first = min(max((first + last - few) // 2, 0), count - few)
+        last = first + few
+    return order[first + int(share * (last - first))]
+
+
+@kernel
+def _rank(recorded_bps, order, rate_bps, equal):
+    """How many slots have a lower uplink, or an equal one."""
+    low, high = 0, len(order)
+    while low < high:
+        middle = (low + high) // 2
+        here = recorded_bps[order[middle], 0]
+        if here < rate_bps or (equal and here == rate_bps):
+            low = middle + 1
+        else:
+            high = middle
+    return low

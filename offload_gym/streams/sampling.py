@@ -27,26 +27,23 @@ from offload_gym.seeds import check_seed
 from offload_gym.solvers.parallel import for_each_chunk
 from offload_gym.streams.arrivals import SOURCE, begin_source
 from offload_gym.streams.jobs import fill_jobs
-from offload_gym.streams.parameters import StreamParameters, StreamSizes, empty_stream_batch, stream_parameters
+from offload_gym.streams.parameters import (
+    ARRIVING,
+    DEVICE_ITSELF,
+    JOBS,
+    MACHINES,
+    RATES,
+    StreamParameters,
+    StreamSizes,
+    empty_stream_batch,
+    numbers_for,
+    numbers_of_device,
+    stream_parameters,
+)
 from offload_gym.streams.rates import draw_rates
 from offload_gym.streams.streams import StreamBatch, Streams
 
-#: What the random numbers of a stream are for; those of device d are three further ones.
-MACHINES, JOBS, DEVICES = 0, 1, 2
-OF_DEVICE, ARRIVALS, RATES, NUM_PURPOSES = 0, 1, 2, 3
 CHUNK = 64  # streams that a thread draws at a time
-
-
-@kernel
-def numbers_for(start, purpose):
-    """Where the random numbers of one purpose begin, of the stream or the future that begins at ``start``."""
-    return stream(start, 0, purpose)
-
-
-@kernel
-def numbers_of_device(start, d, purpose):
-    """Where the random numbers of device ``d`` for one of its purposes begin."""
-    return stream(start, 0, DEVICES + NUM_PURPOSES * d + purpose)
 
 
 @kernel
@@ -61,14 +58,14 @@ def draw_stream(parameters, key, episode, batch, b):
     rate_per_s = _draw_machines(parameters, numbers_for(start, MACHINES), batch, b)
     sources = np.zeros(num_devices, dtype=SOURCE)
     for d in range(num_devices):
-        of_device = numbers_of_device(start, d, OF_DEVICE)
+        of_device = numbers_of_device(start, d, DEVICE_ITSELF)
         device, ranges = batch.devices[b, d], parameters.ranges[0]
         device.hz, device.cores = between(ranges.device_hz, uniform(of_device, 0)), parameters.cores[0]
         downlink_ratio = between(ranges.downlink_ratio, uniform(of_device, 1))
         rates = numbers_of_device(start, d, RATES)
         draw_rates(parameters, rates, downlink_ratio, batch.uplink_bps[b, d], batch.downlink_bps[b, d])
         sources[d].rate_per_s = rate_per_s
-        sources[d].start = numbers_of_device(start, d, ARRIVALS)
+        sources[d].start = numbers_of_device(start, d, ARRIVING)
         begin_source(parameters.process[0], parameters.recorded_arrivals, sources[d])
     fill_jobs(parameters, sources, numbers_for(start, JOBS), batch, b, 0, batch.jobs.shape[1])
 

@@ -1,0 +1,339 @@
+"""Planning by roll-outs over sampled futures: what each choice for a task costs, and how sure that is.
+
+A choice is tried against sampled futures: the tasks of the job that come after it and the jobs of the future are
+decided by a base policy, and the sum of responses is what the choice costs there (Bertsekas, Tsitsiklis and Wu,
+"Rollout algorithms for combinatorial optimization", J. Heuristics 1997). All choices meet the same futures (common
+random numbers), so that differences between them have little noise. A choice that is clearly worse than the best one
+after some futures meets no more of them, as in sequential halving (Karnin, Koren and Somekh, ICML 2013).
+
+A future is drawn from the process of the scenario, given what is known when the job arrives; the real future is never
+read.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from offload_gym.compilation import inlined, kernel
+from offload_gym.lending import lent
+from offload_gym.random_numbers import fill_uniform, stream
+from offload_gym.streams.deciding import Plan, choose, decide_from, new_values
+from offload_gym.streams.engine import admit, advance, slot_at
+from offload_gym.streams.futures import draw_future
+from offload_gym.streams.observing import observe
+from offload_gym.streams.outlook import Outlook, look, new_outlook, put, weigh
+from offload_gym.streams.streams import StreamBatch
+from offload_gym.streams.system import DROPPED, System, World, begin, system_of, world_of
+
+
+class Effort(NamedTuple):
+    """How much is tried."""
+
+    num_futures: int  # at most, of each choice
+    num_jobs: int  # jobs of a future
+    round_size: int  # futures after which choices may be given up
+    sure: float  # standard errors by which a choice must be worse to be given up
+
+
+class Findings(NamedTuple):
+    """What planning found of the choices of a task, and memory for it."""
+
+    costs: NDArray[np.float64]  # (choices,) mean cost over that of the best choice, in the futures that both met
+    errors: NDArray[np.float64]  # (choices,) standard error of this difference
+    counts: NDArray[np.int64]  # (choices,) futures that it met
+    in_play: NDArray[np.bool_]  # (choices,) whether it was not given up
+    table: NDArray[np.float64]  # (futures, choices) what it costs in each future
+    values: NDArray[np.float32]  # see ``new_values``
+
+
+class Scene(NamedTuple):
+    """A stream at a moment, and what its device foresees."""
+
+    world: World
+    system: System
+    outlook: Outlook
+
+
+class Step(NamedTuple):
+    """Which task is to be placed."""
+
+    job: int
+    task: int
+    num_choices: int  # locations, and dropping the job where that is allowed
+    oldest: int  # the first job that may not be complete
+    objective: int  # RESPONSE or LATE
+
+
+class Played(NamedTuple):
+    """What is filled while streams are played: rows are streams, or labels of up to some choices."""
+
+    decisions: NDArray[np.int64]  # (rows, J, n)
+    response_s: NDArray[np.float64]  # (rows, J)
+    energy_j: NDArray[np.float64]  # (rows, J)
+    observations: NDArray[np.float32]  # (labels, size)
+    costs: NDArray[np.float64]  # (labels, choices), infinite where a choice is not allowed
+    errors: NDArray[np.float64]  # (labels, choices)
+
+
+#: How streams are played.
+ASKED = np.dtype(
+    [
+        ("key", np.uint64),  # of all that is random
+        ("first", np.int64),  # stream
+        ("share", np.float64),  # of the tasks that are planned
+        ("explore", np.float64),  # share of the choices that are random
+        ("follow_plan", np.bool_),  # whether what planning found is done
+        ("can_drop", np.bool_),
+        ("objective", np.int64),
+    ],
+    align=True,
+)
+RESPONSE, LATE_SHARE = range(2)
+
+
+@kernel
+def new_room(num_futures, num_choices, base, behaviour, num_locations):
+    """A ``Findings``."""
+    values, others = new_values(base, num_locations), new_values(behaviour, num_locations)
+    return Findings(
+        np.zeros(num_choices),
+        np.zeros(num_choices),
+        np.zeros(num_choices, dtype=np.int64),
+        np.zeros(num_choices, dtype=np.bool_),
+        np.zeros((num_futures, num_choices)),
+        values if values.shape[1] > others.shape[1] else others,
+    )
+
+
+@inlined
+def copy_system(source, target, n, of_job, first, last):
+    """Copy a system whose unfinished jobs are among ``first``, ..., ``last - 1``."""
+    target.clock[0] = source.clock[0]
+    for p in range(source.core_free_s.shape[0]):
+        for c in range(source.core_free_s.shape[1]):
+            target.core_free_s[p, c] = source.core_free_s[p, c]
+    for d in range(len(source.radios)):
+        target.radios[d] = source.radios[d]
+    for q in range(first * n, last * n):
+        target.tasks[q] = source.tasks[q]
+    for link in range(first * of_job, last * of_job):
+        target.links[link] = source.links[link]
+    for j in range(first, last):
+        target.fates[j] = source.fates[j]
+    for e in range(source.clock[0].num_events):
+        target.event_s[e] = source.event_s[e]
+        target.events[e] = source.events[e]
+    for r in range(source.clock[0].num_ready):
+        target.ready[r] = source.ready[r]
+
+
+@inlined
+def copy_outlook(source, target):
+    """Copy what is foreseen, but for the options."""
+    target.foreseen[0] = source.foreseen[0]
+    for k in range(source.core_free_s.shape[0]):
+        for c in range(source.core_free_s.shape[1]):
+            target.core_free_s[k, c] = source.core_free_s[k, c]
+    for i in range(len(source.finish_s)):
+        target.finish_s[i] = source.finish_s[i]
+        target.decision[i] = source.decision[i]
+
+
+@kernel
+def follow(plan, world, system, outlook, first, last, values):
+    """Play the jobs ``first``, ..., ``last - 1``, then let all be done."""
+    world, system, outlook, plan = lent(world), lent(system), lent(outlook), lent(plan)
+    for j in range(first, last):
+        advance(world, system, world.jobs[j].arrival_s, None)
+        look(world, system, world.jobs[j].device, outlook)
+        decide_from(plan, world, system, outlook, j, 0, values)
+        admit(world, system, j, outlook.decision)
+    advance(world, system, np.inf, None)
+
+
+@inlined
+def copy_present(world, future, first, j, slot):
+    """Copy what is known of a stream when job j arrives: jobs ``first``, ..., ``j`` and the rates of slots until now."""
+    for t in range(first, j + 1):
+        future.jobs[t] = world.jobs[t]
+        for i in range(world.tasks.shape[1]):
+            for column in range(3):
+                future.tasks[t, i, column] = world.tasks[t, i, column]
+        for e in range(world.edge_bits.shape[1]):
+            future.edge_bits[t, e] = world.edge_bits[t, e]
+    for d in range(len(world.devices)):
+        for s in range(slot + 1):
+            future.uplink_bps[d, s] = world.uplink_bps[d, s]
+            future.downlink_bps[d, s] = world.downlink_bps[d, s]
+
+
+@inlined
+def cost_of(world, system, first, last, objective):
+    """What the jobs ``first``, ..., ``last - 1`` cost: the sum of their responses, or how many are late."""
+    total = 0.0
+    for j in range(first, last):
+        response_s = system.fates[j].done_s - world.jobs[j].arrival_s
+        if objective == 0:
+            total += response_s
+        else:
+            total += 1.0 if response_s > world.jobs[j].deadline_s else 0.0
+    return total
+
+
+@inlined
+def compare(table, num_futures, sure, findings):
+    """Compare the choices on the futures they met, and give up those that are clearly worse; returns the best one.
+
+    Args:
+        table: (futures, choices) what each choice costs in each future.
+        num_futures: how many there are so far.
+        sure: standard errors by which a choice must be worse to be given up; infinite: none is.
+        findings: ``Findings``, of which ``counts`` and ``in_play`` are given.
+    """
+    best, least = -1, np.inf
+    for c in range(table.shape[1]):
+        if findings.in_play[c]:
+            total = 0.0
+            for f in range(num_futures):
+                total += table[f, c]
+            if total < least:
+                best, least = c, total
+    for c in range(table.shape[1]):
+        count, total, squares = findings.counts[c], 0.0, 0.0
+        for f in range(count):
+            more = table[f, c] - table[f, best]
+            total += more
+            squares += more * more
+        mean = total / count
+        findings.costs[c] = mean
+        findings.errors[c] = np.sqrt(max(squares / count - mean * mean, 0.0) / max(count - 1, 1))
+        if c != best and mean > sure * findings.errors[c]:
+            findings.in_play[c] = False
+    return best
+
+
+@kernel
+def plan_task(parameters, start, plan, effort, now, future, step, room):
+    """Find what the choices for a task cost; returns the best one.
+
+    Args:
+        parameters: of the process that futures are drawn from.
+        start: where the random numbers of this task begin.
+        plan: ``Plan`` of the base policy.
+        effort: ``Effort``.
+        now: ``Scene`` as it is; the tasks of the job before this one are placed in its outlook.
+        future: ``Scene`` for trials, with room for the jobs of a future.
+        step: ``Step``: which task it is.
+        room: ``Findings``, filled.
+    """
+    now, future, plan = lent(now), lent(future), lent(plan)
+    j, i, num_choices = step.job, step.task, step.num_choices
+    world, system, outlook = future
+    n, of_job, table = world.tasks.shape[1], world.tasks.shape[1] + world.edge_bits.shape[1], room.table
+    now_s, last = now.system.clock[0].now_s, j + 1 + effort.num_jobs
+    slot = slot_at(now.world, now_s)
+    copy_present(now.world, world, step.oldest, j, slot)
+    for c in range(num_choices):
+        room.counts[c], room.in_play[c] = 0, True
+    best, left, f = 0, num_choices, 0
+    while f < effort.num_futures and left > 1:
+        draw_future(parameters, stream(start, j * n + i, f), world, j + 1, last, now_s, slot)
+        for c in range(num_choices):
+            if room.in_play[c]:
+                copy_system(now.system, system, n, of_job, step.oldest, j + 1)
+                copy_outlook(now.outlook, outlook)
+                if c == len(outlook.options):
+                    outlook.decision[0] = DROPPED
+                else:
+                    put(world, system, outlook, j, i, c)
+                    decide_from(plan, world, system, outlook, j, i + 1, room.values)
+                admit(world, system, j, outlook.decision)
+                follow(plan, world, system, outlook, j + 1, last, room.values)
+                table[f, c] = cost_of(world, system, step.oldest, last, step.objective)
+                room.counts[c] += 1
+        f += 1
+        if f % effort.round_size == 0 or f == effort.num_futures:
+            best = compare(table[:, :num_choices], f, effort.sure, room)
+            left = 0
+            for c in range(num_choices):
+                left += 1 if room.in_play[c] else 0
+    return best
+
+
+@kernel
+def plan_streams(parameters, arrays, systems, spare, policies, effort, asked, out):
+    """Play streams and plan on the way.
+
+    Args:
+        parameters: of the process that futures are drawn from.
+        arrays: ``StreamBatch`` as a plain tuple.
+        systems: two ``System`` with an axis of 1 in front: as it is, and for trials, with room for the future's jobs.
+        spare: ``StreamBatch`` of one stream with room for the future's jobs and slots.
+        policies: (``Plan`` of the base policy, ``Plan`` that decides where planning does not).
+        effort: ``Effort``.
+        asked: (1,) of the dtype ASKED.
+        out: ``Played``: decisions, responses, and labels.
+
+    Returns:
+        How many labels were made.
+    """
+    batch, asked = lent(StreamBatch(*arrays)), asked[0]
+    base, behaviour, out = lent(Plan(*policies[0])), lent(Plan(*policies[1])), lent(Played(*out))
+    system, trial_system = lent(system_of(System(*systems[0]), 0)), lent(system_of(System(*systems[1]), 0))
+    trial_world = lent(world_of(StreamBatch(*spare), 0))
+    num_locations, n, width = batch.servers.shape[1] + 1, batch.tasks.shape[2], system.core_free_s.shape[1]
+    outlook_memory, trial_memory = new_outlook(num_locations, width, n), new_outlook(num_locations, width, n)
+    room_memory = new_room(effort.num_futures, num_locations + 1, base, behaviour, num_locations)
+    draws = np.empty(3)
+    num_labels = 0
+    for row in range(len(out.response_s)):
+        b = asked.first + row
+        world, outlook, room = lent(world_of(batch, b)), lent(outlook_memory), lent(room_memory)
+        present, future = Scene(world, system, outlook), Scene(trial_world, trial_system, lent(trial_memory))
+        trial_world.common[0] = world.common[0]
+        for d in range(len(world.devices)):
+            trial_world.devices[d] = world.devices[d]
+        for k in range(num_locations - 1):
+            trial_world.servers[k] = world.servers[k]
+        begin(world, system)
+        oldest, start = 0, stream(asked.key, b, 0)
+        for j in range(len(world.jobs)):
+            advance(world, system, world.jobs[j].arrival_s, None)
+            while oldest < j and system.fates[oldest].exits_left == 0:
+                oldest += 1
+            look(world, system, world.jobs[j].device, outlook)
+            for i in range(world.jobs[j].num_tasks):
+                weigh(world, outlook, j, i)
+                fill_uniform(start, 3 * (j * n + i), draws)
+                num_choices = num_locations + 1 if i == 0 and asked.can_drop else num_locations
+                chosen = -1
+                if draws[0] < asked.share:
+                    step = Step(j, i, num_choices, oldest, asked.objective)
+                    chosen = plan_task(parameters, start, base, effort, present, future, step, room)
+                    if num_labels < len(out.costs):
+                        observe(world, system, outlook, j, i, out.observations[num_labels])
+                        for c in range(out.costs.shape[1]):
+                            there = c < num_choices
+                            out.costs[num_labels, c] = room.costs[c] if there else np.inf
+                            out.errors[num_labels, c] = room.errors[c] if there else 0.0
+                        num_labels += 1
+                if draws[1] < asked.explore:
+                    chosen = min(int(draws[2] / asked.explore * num_choices), num_choices - 1)
+                elif chosen < 0 or not asked.follow_plan:
+                    chosen = choose(behaviour, world, system, outlook, j, i, room.values)
+                if chosen == DROPPED or chosen == num_locations:
+                    outlook.decision[0] = DROPPED
+                    break
+                put(world, system, outlook, j, i, chosen)
+            for i in range(n):
+                out.decisions[row, j, i] = outlook.decision[i] if outlook.decision[0] != DROPPED else DROPPED
+            admit(world, system, j, outlook.decision)
+        advance(world, system, np.inf, None)
+        for j in range(len(world.jobs)):
+            fate = system.fates[j]
+            out.response_s[row, j] = fate.done_s - world.jobs[j].arrival_s if fate.exits_left == 0 else np.inf
+            out.energy_j[row, j] = fate.energy_j
+    return num_labels
