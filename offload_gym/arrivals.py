@@ -96,9 +96,7 @@ def checked_arrivals(given: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(f"arrivals_path is {quoted(path)}; with arrivals={kind!r} it must be None")
     if kind == "trace":
         if not isinstance(path, str | os.PathLike):
-            raise ValueError(
-                f"arrivals_path is {quoted(path)}; with arrivals='trace' it must be the path of a CSV file"
-            )
+            raise ValueError(f"arrivals_path is {quoted(path)}; arrivals='trace' needs the path of a CSV file")
         kept["arrivals_path"] = os.fspath(path)
         load_arrivals(path)
     kept["burst_ratio"] = checked_number(

@@ -487,7 +487,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 # A line on each preset for lists.
 SUMMARIES = {
-    "default": "independent tasks; the project's general scenario",
+    "default": "independent tasks; the general scenario",
     "vision": "inferences of six published CNNs",
     "multi_edge": "three edge servers with rates of their own",
     "chain": "a chain of tasks with random sizes",
@@ -498,7 +498,7 @@ SUMMARIES = {
     "partitioning": "six CNNs, each cut between its layers",
     "stream": "jobs of one task that keep coming",
     "stream_deadlines": "jobs with deadlines, which may be dropped",
-    "stream_applications": "camera frames for CNNs, face recognition and augmented reality",
+    "stream_applications": "camera frames for eight applications",
 }
 
 

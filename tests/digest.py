@@ -32,13 +32,20 @@ from offload_gym.networks.policy import NetworkPolicy
 from offload_gym.observation import epoch_observations
 from offload_gym.policies import SHIPPED, SHIPPED_PRESETS
 from offload_gym.scenario import PRESETS
+from offload_gym.streams.beliefs import draw_future_jobs, new_belief, observe_jobs
+from offload_gym.streams.parameters import stream_parameters
+from offload_gym.streams.rates import draw_future_rates
 
 RECORD = Path(__file__).with_name("digests.json")
 FULL, QUICK = 10_000, 300
 MACHINE = "machine"
+STREAMS = 20
 C_PART = "C "  # what the parts begin with that need a C compiler
 HAS_COMPILER = bool(shutil.which("gcc") or shutil.which("cc"))
 STEPS = 200
+# The presets of streams are drawn as streams.
+OF_STREAMS = tuple(name for name in PRESETS if name.startswith("stream"))
+OF_EPOCHS = tuple(name for name in PRESETS if name not in OF_STREAMS)
 # Labels of every alternative take seconds an instance where the search has many tasks and no dynamic program.
 SLOW_LABELS = {("partitioning", "mean"), ("partitioning", "cost"), ("augmented_reality", "cost")}
 VARIANTS = {
@@ -87,7 +94,7 @@ def _instances(scenario: str | dict, size: int, objective: str) -> offload_gym.I
 
 def decided(size: int) -> Iterator[tuple[str, str]]:
     """Decisions, latencies, labels and observations of every preset and objective."""
-    scenarios: dict[str, str | dict] = {name: name for name in PRESETS} | VARIANTS
+    scenarios: dict[str, str | dict] = {name: name for name in OF_EPOCHS} | VARIANTS
     for name, scenario in scenarios.items():
         for objective in offload_gym.OBJECTIVES:
             what = f"{name}, {objective}"
@@ -150,7 +157,7 @@ def policies(size: int) -> Iterator[tuple[str, str]]:
 
 def environments() -> Iterator[tuple[str, str]]:
     """Steps of every environment."""
-    variants: list[dict] = [{"scenario": name} for name in PRESETS]
+    variants: list[dict] = [{"scenario": name} for name in OF_EPOCHS]
     variants += [{"scenario": "default", "objective": objective} for objective in offload_gym.OBJECTIVES]
     variants += [{"scenario": "dag", "objective": "cost", "carry_over": True}, {"carry_over": True}]
     variants += [{"observation_noise": 0.3}, {"observation_noise": "last", "carry_over": True}]
@@ -191,6 +198,24 @@ def environments() -> Iterator[tuple[str, str]]:
         yield f"cell, {objective}", digest(*passed)
 
 
+def streams() -> Iterator[tuple[str, str]]:
+    """Streams of every preset of them and every process, and a future of each."""
+    variants: list[dict] = [{"name": name, "num_devices": m} for name in OF_STREAMS for m in (1, 3)]
+    variants += [{"name": "stream", "arrivals": kind, "arrivals_per_s": (2.0, 9.0)} for kind in ("bursty", "periodic")]
+    variants += [{"name": "stream", "radio": "constant", "num_tasks": 2, "max_tasks": 3}]
+    for changes in variants:
+        drawn = offload_gym.sample_streams(changes, STREAMS, seed=11)
+        scenario = offload_gym.make_scenario(**changes)
+        parameters, _ = stream_parameters(scenario)
+        for b in range(STREAMS):
+            belief, now_s = new_belief(parameters, scenario.num_devices), drawn.arrival_s[b, 49]
+            observe_jobs(parameters, belief, drawn.batch.jobs[b], 0, 50)
+            draw_future_rates(parameters, np.uint64(b), drawn.batch, b, int(now_s / scenario.slot_s), 200)
+            draw_future_jobs(parameters, np.uint64(b), belief, now_s, drawn.batch, b, 50, 100)
+        jobs = [drawn.batch.jobs[name] for name in drawn.batch.jobs.dtype.names]
+        yield f"streams {changes}", digest(*jobs, *drawn.batch[1:3], drawn.batch.uplink_bps, drawn.batch.downlink_bps)
+
+
 def c_header(size: int) -> Iterator[tuple[str, str]]:
     """Decisions of the exported header, where there is a C compiler."""
     if not HAS_COMPILER:
@@ -208,7 +233,7 @@ def c_header(size: int) -> Iterator[tuple[str, str]]:
 def digests(size: int) -> dict[str, str]:
     """All parts by name."""
     parts: dict[str, str] = {MACHINE: machine()}
-    for part in (decided(size), policies(size), environments(), c_header(size)):
+    for part in (decided(size), policies(size), environments(), streams(), c_header(size)):
         parts.update(part)
     return parts
 

@@ -22,6 +22,7 @@ from offload_gym.scenario import PRESETS
 from offload_gym.solvers.heft import upward_ranks
 
 DEPENDENT = ("chain", "fork_join", "dag", "face_recognition", "augmented_reality", "partitioning")
+DEPENDENT += ("stream_applications",)
 DIAMOND = Application(
     "diamond",
     input_bits=(8e6, 0, 0, 0),

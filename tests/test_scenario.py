@@ -10,7 +10,17 @@ import pytest
 from offload_gym import Scenario, latency, make_scenario, sample_instances, solve
 from offload_gym.applications.cnns import CNN_NAMES, cnn_task
 from offload_gym.applications.presets import random_application
-from offload_gym.scenario import PRESETS, RANGE_FIELDS, RANGES, SUMMARIES, as_scenario, described, difference
+from offload_gym.scenario import (
+    PRESETS,
+    RANGE_FIELDS,
+    RANGES,
+    SUMMARIES,
+    as_scenario,
+    described,
+    difference,
+    paths_from,
+    with_absolute_paths,
+)
 from offload_gym.solvers.greedy import greedy
 
 SAMPLES = 20_000
@@ -264,6 +274,32 @@ def test_long_fields_and_traces_are_described_by_a_digest_of_what_is_in_them(tmp
     assert difference(described(traces[0]), traces[1]) is None
     assert difference(described(traces[0]), traces[2])[0] == "trace_path"
     assert str(tmp_path) not in json.dumps(described(traces[0]))
+
+
+def test_recorded_arrivals_are_described_and_found_as_traces_are(tmp_path):
+    paths = [tmp_path / name for name in ("a.csv", "copy.csv", "b.csv")]
+    for path, last in zip(paths, (3, 3, 4), strict=True):
+        path.write_text(f"arrival_s\n0\n{last}\n", encoding="utf-8")
+    given = [make_scenario("stream", arrivals="trace", arrivals_path=path) for path in paths]
+    assert difference(described(given[0]), given[1]) is None
+    assert difference(described(given[0]), given[2])[0] == "arrivals_path"
+    assert str(tmp_path) not in json.dumps(described(given[0]))
+    assert make_scenario(**paths_from(tmp_path, given[0].to_dict() | {"arrivals_path": "a.csv"})) == given[0]
+    assert with_absolute_paths(given[0]) == given[0]
+
+
+def test_a_constant_radio_is_for_streams():
+    with pytest.raises(ValueError, match=r"^radio is 'constant', which is for streams; [^\n]* 'random' or 'trace'$"):
+        sample_instances({"radio": "constant"}, 2)
+    with pytest.raises(ValueError, match=r"^radio is 'constant', which is for streams;"):
+        gym.make("offload_gym/Joint-v0", scenario={"radio": "constant"})
+
+
+def test_epochs_do_not_depend_on_the_fields_of_streams():
+    plain = sample_instances("default", 5, seed=1)
+    changed = sample_instances({"arrivals": "bursty", "num_devices": 3, "deadline_factor": (1, 2)}, 5, seed=1)
+    np.testing.assert_array_equal(plain.tasks, changed.tasks)
+    np.testing.assert_array_equal(plain.locations, changed.locations)
 
 
 def test_every_preset_has_a_line_in_the_lists():

@@ -348,7 +348,8 @@ def test_recorded_data_of_others():
         streams = sample_streams({"name": "stream_deadlines", **changes, "num_devices": 2}, 300, seed=9)
         through_the_constructor(streams)
         assert (streams.batch.uplink_bps[:, :, -1] > 0).all()
-        assert 200 / 2 / streams.arrival_s[:, -1].mean() == pytest.approx(6, rel=0.15)
+    once = sample_streams({"name": "stream", "arrivals": "trace", "arrivals_path": arrivals, "num_jobs": 8819}, 1)
+    assert 8819 / once.arrival_s[0, -1] == pytest.approx(6, rel=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -420,10 +421,12 @@ def test_what_no_stream_is_drawn_from(arrivals_csv):
     with pytest.raises(ValueError, match=r"^num_streams is 0; it must be a whole number, at least 1$"):
         sample_streams("stream", 0)
     with pytest.raises(
-        ValueError, match=r"^num_streams is 10\d*; so many streams of 200 jobs and 214 slots do not fit"
+        ValueError, match=r"^num_streams is 10\d*; so many streams of 200 jobs and 212 slots do not fit"
     ):
         sample_streams("stream", 10**15)
-    with pytest.raises(ValueError, match=r"^slot_s is 1e-06; 200 jobs arrive in some 33.3 s, which must be at most"):
+    with pytest.raises(
+        ValueError, match=r"^slot_s is 1e-06; 200 jobs take up to 42.8 s to arrive, which must be at most "
+    ):
         sample_streams({"name": "stream", "slot_s": 1e-6}, 2)
     with pytest.raises(ValueError, match=r"^seed is -1; it must be at least 0$"):
         sample_streams("stream", 2, seed=-1)
@@ -434,3 +437,16 @@ def test_scenarios_of_streams_survive_json(arrivals_csv):
     assert make_scenario(**json.loads(json.dumps(given.to_dict()))) == given
     assert make_scenario("stream", arrivals_per_s=6.0).arrivals_per_s == 6.0
     assert given.label == "stream, arrivals.csv"
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"arrivals": "bursty"}, {"arrivals": "periodic", "jitter": 1.0}, {"arrivals": "trace"}]
+)
+@pytest.mark.parametrize("num_devices", [1, 3])
+def test_slots_reach_beyond_the_last_arrival(changes, num_devices, arrivals_csv):
+    path = arrivals_csv if changes.get("arrivals") == "trace" else None
+    given = {"name": "stream", "arrivals_per_s": (2, 4), "num_devices": num_devices, "arrivals_path": path, **changes}
+    streams = sample_streams(given, 2000, seed=10)
+    slots_s = streams.batch.uplink_bps.shape[2] * 0.25
+    assert (streams.arrival_s[:, -1] + 10 < slots_s).mean() > (0.999 if path is None else 0.9999)
+    assert streams.arrival_s[:, -1].max() > 0.5 * (slots_s - 10)

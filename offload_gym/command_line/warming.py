@@ -29,12 +29,17 @@ from offload_gym.networks.policy_file import Network
 from offload_gym.observation import epoch_observations, row_size, state_size
 from offload_gym.policies import make_policy
 from offload_gym.sampling import sample_instances
+from offload_gym.scenario import make_scenario
 from offload_gym.solvers.best_response import best_response
 from offload_gym.solvers.exact import exact_kernel, solve
 from offload_gym.solvers.look_ahead import look_ahead
 from offload_gym.solvers.parallel import num_cores
 from offload_gym.solvers.pareto import pareto_search
 from offload_gym.solvers.stopping import Budget, new_stop
+from offload_gym.streams.beliefs import draw_future_jobs, new_belief, observe_jobs
+from offload_gym.streams.parameters import stream_parameters
+from offload_gym.streams.rates import draw_future_rates
+from offload_gym.streams.sampling import sample_streams
 
 CORES = (1, 2, 8)
 
@@ -134,21 +139,32 @@ def _cells() -> None:
     look_ahead(example(), 1.0, 1.0)
 
 
-def _streams() -> None:
+def _environments_of_streams() -> None:
     env = StreamEnv(render_mode="ansi")
     env.reset(seed=0)
     env.step(env.action_space.sample())
     env.render()
 
 
+def _streams() -> None:
+    scenario = make_scenario("stream_deadlines", num_jobs=2)
+    batch = sample_streams(scenario, 1).batch
+    parameters, _ = stream_parameters(scenario)
+    belief, start = new_belief(parameters, 1), np.uint64(0)
+    observe_jobs(parameters, belief, batch.jobs[0], 0, 1)
+    draw_future_rates(parameters, start, batch, 0, 0, 2)
+    draw_future_jobs(parameters, start, belief, batch.jobs["arrival_s"][0, 0], batch, 0, 1, 2)
+
+
 #: What one process compiles, the longest first. A kernel that another process has begun is waited for.
 JOBS: dict[str, Callable[[], Any]] = {
     "search": _search,
     "frontier": _frontier,
-    "streams": _streams,
+    "environments of streams": _environments_of_streams,
     "environments": lambda: _environments("default"),
     "networks": _networks,
     "labels": _labels,
+    "streams": _streams,
     "graphs": _graphs,
     "environments of graphs": lambda: _environments("dag"),
     "heuristics": lambda: _decide("greedy+flip", "heft+swap", "beam-4"),

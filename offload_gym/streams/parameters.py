@@ -42,9 +42,9 @@ PROCESS = np.dtype(
 GAP, DEADLINE = 0, 4  # columns of ``recorded_arrivals``; between them are the sizes
 #: Rates that a belief tells apart, where the rate of arrivals is drawn; see ``offload_gym.streams.arrivals``.
 NUM_RATES = 16
-# Slots beyond the mean time of the arrivals, as the last slot's rates stay for ever: for what queues hold at their end,
-# and for arrivals that come later than on average (200 of a Poisson process by a quarter: 3.5 standard deviations).
-DRAIN_S, SPREAD = 10.0, {"poisson": 1.3, "bursty": 2.0, "periodic": 1.05, "trace": 2.0}
+# Slots go on for this long after the last arrival, for what queues hold then, and last for arrivals that are later than
+# on average by so many standard deviations; after them the last slot's rates stay.
+DRAIN_S, DEVIATIONS = 10.0, 4.0
 MAX_SLOTS = 10_000_000
 
 
@@ -155,7 +155,7 @@ def stream_parameters(scenario: Scenario) -> tuple[StreamParameters, StreamSizes
         graph_start=graphs.start,
         graph_edges=graphs.edges,
     )
-    num_slots = _num_slots(scenario, low)
+    num_slots = _num_slots(scenario, recorded[:, GAP], low)
     return parameters, StreamSizes(
         scenario.num_jobs, n, num_edges, scenario.num_devices, scenario.num_edges + 1, num_slots
     )
@@ -220,15 +220,35 @@ def _recorded_rates(scenario: Scenario) -> NDArray[np.float64]:
     return np.ascontiguousarray(np.transpose([uplink, downlink]))
 
 
-def _num_slots(scenario: Scenario, lowest_per_s: float) -> int:
-    """Slots until after the last arrival, in almost all streams."""
+def _num_slots(scenario: Scenario, gaps: NDArray[np.float64], lowest_per_s: float) -> int:
+    """Slots until after the last arrival: of recorded jobs and frames in all streams, of others in almost all."""
     if scenario.radio == "constant":
         return 1
-    arrive_s = scenario.num_jobs / (lowest_per_s * scenario.num_devices)
-    num_slots = math.ceil((arrive_s * SPREAD[scenario.arrivals] + DRAIN_S) / scenario.slot_s)
+    each = math.ceil(scenario.num_jobs / scenario.num_devices)
+    if scenario.arrivals == "trace":  # when each device has had its share, all jobs have arrived
+        rounds, rest = divmod(each, len(gaps))
+        until = np.cumsum(np.concatenate([[0.0], gaps, gaps]))
+        periods = rounds * len(gaps) + float((until[rest:] - until[: len(until) - rest]).max())
+    elif scenario.arrivals == "periodic":
+        periods = each + 1 + scenario.jitter
+    else:
+        variance = scenario.num_jobs * _dispersion(scenario, lowest_per_s)
+        periods = (scenario.num_jobs + DEVIATIONS * math.sqrt(variance)) / scenario.num_devices
+    num_slots = math.ceil((periods / lowest_per_s + DRAIN_S) / scenario.slot_s)
     if num_slots > MAX_SLOTS:
         raise ValueError(
-            f"slot_s is {quoted(scenario.slot_s)}; {scenario.num_jobs:,} jobs arrive in some {arrive_s:.3g} s, which "
-            f"must be at most {MAX_SLOTS:,} slots"
+            f"slot_s is {quoted(scenario.slot_s)}; {scenario.num_jobs:,} jobs take up to {periods / lowest_per_s:.3g} "
+            f"s to arrive, which must be at most {MAX_SLOTS:,} slots"
         )
     return num_slots
+
+
+def _dispersion(scenario: Scenario, rate_per_s: float) -> float:
+    """The variance of the number of arrivals in a long time over its mean: that of a Markov-modulated process."""
+    if scenario.arrivals == "poisson":
+        return 1.0
+    share = scenario.burst_s / (scenario.burst_s + scenario.calm_s)
+    calm_per_s = rate_per_s / (share * scenario.burst_ratio + 1.0 - share)
+    switch_per_s = 1.0 / scenario.burst_s + 1.0 / scenario.calm_s
+    spread_per_s = calm_per_s * (scenario.burst_ratio - 1.0)
+    return 1.0 + 2.0 * share * (1.0 - share) * spread_per_s**2 / (switch_per_s * rate_per_s)
