@@ -1,11 +1,9 @@
 """Prototype of sampled futures."""
-
 import math
 import numpy as np
 from offload_gym.compilation import kernel, inlined
 from offload_gym.random_numbers import fill_normal, fill_uniform, stream
 from offload_gym.lending import lent
-
 
 @kernel
 def probit(p):
@@ -19,7 +17,6 @@ def probit(p):
         if abs(s) < 1e-9:
             break
     return x
-
 
 @kernel
 def draw_future(parameters, start, world, first, last, now_s, slot):
@@ -39,7 +36,7 @@ def draw_future(parameters, start, world, first, last, now_s, slot):
         bits = 8 * (50e3 + 450e3 * u[1])
         world.tasks[j, 0, 0] = bits
         world.tasks[j, 0, 2] = bits * (50 + 450 * u[2])
-        world.tasks[j, 0, 1] = bits * (0.02 + 0.28 * u[3])
+        world.tasks[j, 0, 1] = bits * (.02 + .28 * u[3])
     n = world.uplink_bps.shape[1] - slot - 1
     if n > 0:
         z = np.empty(n)
