@@ -1,11 +1,10 @@
 """The event engine: what is served when. The one place where the stream model is written.
 
-``advance`` lets time pass up to a moment, ``admit`` puts a job that was decided into the queues; both are there as
-kernels, and to be put in place where they are called. What happens at one moment happens in this order: (1) what was
-timed for it: transmissions end, data arrive, tasks end, a slot ends, jobs arrive; (2) radios begin their next
-transmissions, of which those of no bits are sent at once, until nothing moves; (3) the ready task of the lowest job,
-then of the lowest number, is given the core that is free first; what takes no time is over at once, and it goes on with
-(2) until no ready task is without a core.
+``advance`` lets time pass up to a moment, ``admit`` puts a job that was decided into the queues. What happens at one
+moment happens in this order: (1) what was timed for it: transmissions end, data arrive, tasks end, a slot ends, jobs
+arrive; (2) radios begin their next transmissions, of which those of no bits are sent at once, until nothing moves; (3)
+the ready task of the lowest job, then of the lowest number, is given the core that is free first; what takes no time is
+over at once, and it goes on with (2) until no ready task is without a core.
 """
 
 from __future__ import annotations
@@ -95,54 +94,35 @@ def way_back(world, d, k, bits, time_s):
 
 
 @inlined
-def transmission(world, system, link):
-    """(task, bits, location) of a transmission."""
-    n, num_edges = world.tasks.shape[1], world.edge_bits.shape[1]
-    j, part = link // (n + num_edges), link % (n + num_edges)
-    if part < n:
-        task, bits = part, world.tasks[j, part, INPUT]
-    else:
-        task, bits = world.graph_edges[world.jobs[j].graph, part - n, CHILD], world.edge_bits[j, part - n]
-    q = j * n + task
-    return q, bits, system.tasks[q].location
-
-
-@inlined
-def _comes_before(world, link, other):
+def _comes_before(system, link, other):
     """Whether of two transmissions that wait since the same moment this one comes first: by job, child, parent."""
-    n, num_edges = world.tasks.shape[1], world.edge_bits.shape[1]
-    j, part = link // (n + num_edges), link % (n + num_edges)
-    other_j, other_part = other // (n + num_edges), other % (n + num_edges)
-    if j != other_j:
-        return j < other_j
-    edges, graph = world.graph_edges, world.jobs[j].graph
-    child = part if part < n else edges[graph, part - n, CHILD]
-    other_child = other_part if other_part < n else edges[graph, other_part - n, CHILD]
-    return child < other_child if child != other_child else part < other_part
+    task, other_task = system.links[link].task, system.links[other].task
+    return task < other_task if task != other_task else link < other
 
 
 @inlined
-def _wait_for_radio(world, system, d, link):
-    """Put a transmission into the queue of device ``d``'s radio."""
-    radio, links, now_s = system.radios[d], system.links, system.clock[0].now_s
-    links[link].since_s = now_s
-    links[link].after = NONE
+def _wait_for_radio(world, system, d, link, q, bits, is_input):
+    """Put ``bits`` for task ``q`` into the queue of device ``d``'s radio."""
+    radio, links, entry, now_s = system.radios[d], system.links, system.links[link], system.clock[0].now_s
+    k = system.tasks[q].location
+    entry.since_s, entry.after, entry.task, entry.is_input = now_s, NONE, q, is_input
+    entry.bits, entry.path_s = bits / world.servers[k - 1].rate_ratio, path_s(world, k, bits)
     if radio.first == NONE:
         radio.first = radio.last = link
         return
     before = radio.last
-    if links[before].since_s == now_s and _comes_before(world, link, before):
+    if links[before].since_s == now_s and _comes_before(system, link, before):
         # Behind all that waited before this moment, and behind the one that has begun.
         before, at = NONE, radio.first
-        while (at == radio.first and radio.busy) or links[at].since_s < now_s or _comes_before(world, at, link):
+        while (at == radio.first and radio.busy) or links[at].since_s < now_s or _comes_before(system, at, link):
             before, at = at, links[at].after
             if at == NONE:
                 break
     if before == NONE:
-        links[link].after = radio.first
+        entry.after = radio.first
         radio.first = link
     else:
-        links[link].after = links[before].after
+        entry.after = links[before].after
         links[before].after = link
         if before == radio.last:
             radio.last = link
@@ -153,20 +133,20 @@ def _transmit(world, system, d, records):
     """Let the idle radio of device ``d`` begin its next transmission; those of no bits are sent at once."""
     clock, radio = system.clock[0], system.radios[d]
     while radio.first != NONE:
-        q, bits, k = transmission(world, system, radio.first)
+        link = system.links[radio.first]
         if records is not None:
             send = records.sends[radio.first]
             send.start_s = send.finish_s = clock.now_s
-        if bits == 0.0:
-            radio.first = system.links[radio.first].after
-            _send_on(world, system, q, k, 0.0)
+        if link.bits == 0.0:
+            radio.first = link.after
+            _send_on(system, link)
             continue
         if clock.num_busy == 0:
             clock.slot = slot_at(world, clock.now_s)
         radio.busy = True
         clock.num_busy += 1
         radio.air_s = 0.0
-        radio.left_bits = bits / world.servers[k - 1].rate_ratio
+        radio.left_bits = link.bits
         _go_on(world, system, d)
         break
 
@@ -185,28 +165,29 @@ def _go_on(world, system, d):
 
 
 @inlined
-def _send_on(world, system, q, k, bits):
-    """Send data for task ``q`` over the wired path of server ``k``."""
-    arrival_s = system.clock[0].now_s + path_s(world, k, bits)
-    if system.tasks[q].waits_for == 1:
-        system.tasks[q].ready_s = arrival_s
-    push(system, arrival_s, q * NUM_EVENTS + ARRIVE)
+def _send_on(system, link):
+    """Send what was sent on the radio over the wired path."""
+    arrival_s = system.clock[0].now_s + link.path_s
+    if link.is_input:
+        system.tasks[link.task].ready_s = arrival_s
+    push(system, arrival_s, link.task * NUM_EVENTS + ARRIVE)
 
 
 @inlined
 def _sent(world, system, d, records):
     """End the transmission of device ``d``."""
     clock, radio = system.clock[0], system.radios[d]
-    q, bits, k = transmission(world, system, radio.first)
+    link = system.links[radio.first]
     if records is not None:
         records.sends[radio.first].finish_s = clock.now_s
-    radio.first = system.links[radio.first].after
+    radio.first = link.after
     radio.busy = False
     radio.due_s = np.inf
     clock.num_busy -= 1
     clock.num_sending -= 1
-    _spend(system, q // world.tasks.shape[1], world.common[0].transmit_w * (radio.air_s + clock.now_s - radio.since_s))
-    _send_on(world, system, q, k, bits)
+    air_s = radio.air_s + clock.now_s - radio.since_s
+    _spend(system, system.tasks[link.task].job, world.common[0].transmit_w * air_s)
+    _send_on(system, link)
 
 
 @inlined
@@ -237,7 +218,7 @@ def _become_ready(world, system, q):
     clock, task, ready = system.clock[0], system.tasks[q], system.ready
     task.ready_s = clock.now_s
     task.waits_for = 0
-    radio = system.radios[world.jobs[q // world.tasks.shape[1]].device]
+    radio = system.radios[world.jobs[task.job].device]
     if task.before == NONE:
         radio.first_pending = task.after
     else:
@@ -280,26 +261,28 @@ def earliest_core(free_s):
 
 
 @inlined
+def run_s(world, d, k, cycles):
+    """Seconds that a core of location ``k`` of device ``d`` takes."""
+    return cycles / (world.devices[d].hz if k == 0 else world.servers[k - 1].cpu_hz)
+
+
+@inlined
 def _run(world, system, q, records):
     """Give a ready task the core of its place that is free first; its end is known then."""
-    clock, n = system.clock[0], world.tasks.shape[1]
-    j, i = q // n, q % n
-    job, k = world.jobs[j], system.tasks[q].location
-    free_s = system.core_free_s[place_of(world, job.device, k)]
+    clock, task = system.clock[0], system.tasks[q]
+    j, i, k = task.job, task.number, task.location
+    d = world.jobs[j].device
+    free_s = system.core_free_s[place_of(world, d, k)]
     core = earliest_core(free_s)
     start_s = max(clock.now_s, free_s[core])
-    cycles = world.tasks[j, i, WORKLOAD]
-    if k == 0:
-        hz = world.devices[job.device].hz
-        _spend(system, j, world.common[0].kappa * hz * hz * cycles)
-    else:
-        hz = world.servers[k - 1].cpu_hz
-    finish_s = start_s + cycles / hz
+    finish_s = start_s + task.run_s
     free_s[core] = finish_s
+    if k == 0 and world.common[0].kappa > 0.0:
+        _spend(system, j, world.common[0].kappa * world.devices[d].hz ** 2 * world.tasks[j, i, WORKLOAD])
     completion_s = finish_s
     if is_exit(world, j, i):
         if k > 0:
-            completion_s = way_back(world, job.device, k, world.tasks[j, i, OUTPUT], finish_s)
+            completion_s = way_back(world, d, k, world.tasks[j, i, OUTPUT], finish_s)
         fate = system.fates[j]
         fate.done_s = max(fate.done_s, completion_s)
         fate.exits_left -= 1
@@ -317,7 +300,7 @@ def _run(world, system, q, records):
 def _hand_on(world, system, q):
     """A task has ended: its data go to its children."""
     n, num_edges = world.tasks.shape[1], world.edge_bits.shape[1]
-    j, i = q // n, q % n
+    j, i = system.tasks[q].job, system.tasks[q].number
     now_s, job, k = system.clock[0].now_s, world.jobs[j], system.tasks[q].location
     for at in range(world.graph_start[job.graph, i, 1], world.graph_start[job.graph, i + 1, 1]):
         e = world.graph_edges[job.graph, at, OUTGOING]
@@ -326,7 +309,7 @@ def _hand_on(world, system, q):
         if target == k:
             _datum(world, system, child)
         elif k == 0:
-            _wait_for_radio(world, system, job.device, j * (n + num_edges) + n + e)
+            _wait_for_radio(world, system, job.device, j * (n + num_edges) + n + e, child, bits, False)
         elif target == 0:
             push(system, way_back(world, job.device, k, bits, now_s), child * NUM_EVENTS + ARRIVE)
         else:
@@ -394,15 +377,7 @@ def _pass_time(world, system, until_s, records):
 
 @inlined
 def advance_here(world, system, until_s, records):
-    """Let time pass up to a moment; all that is timed for this moment has happened then, and nothing has begun at it.
-
-    Args:
-        world: ``World``.
-        system: ``System`` of one stream.
-        until_s: not before now; infinite: until nothing is left to happen.
-        records: ``Records`` of the stream, filled as tasks are given cores and radios send; or None.
-    """
-    world, system = lent(world), lent(system)
+    """``advance``, put in place where it is called: handing over the arrays takes longer than a moment of a stream."""
     clock = system.clock[0]
     # One loop around one call of each rule, as each is put in place where it is called.
     while True:
@@ -422,18 +397,22 @@ def advance_here(world, system, until_s, records):
             break
 
 
-@inlined
-def admit_here(world, system, j, decision):
-    """Put a job that arrives now into the queues; the jobs before it have been.
+@kernel
+def advance(world, system, until_s, records):
+    """Let time pass up to a moment; all that is timed for this moment has happened then, and nothing has begun at it.
 
     Args:
         world: ``World``.
-        system: ``System`` of one stream, advanced to the job's arrival.
-        j: the job.
-        decision: (n,) locations of its tasks, or DROPPED in all of them. Where a task is expected to become ready is
-            in ``system.tasks`` already, see ``offload_gym.streams.outlook``; transmissions set it anew.
+        system: ``System`` of one stream.
+        until_s: not before now; infinite: until nothing is left to happen.
+        records: ``Records`` of the stream, filled as tasks are given cores and radios send; or None.
     """
-    world, system = lent(world), lent(system)
+    advance_here(lent(world), lent(system), until_s, records)
+
+
+@inlined
+def admit_here(world, system, j, decision):
+    """``admit``, put in place where it is called."""
     clock, fate, job = system.clock[0], system.fates[j], world.jobs[j]
     n, num_edges = world.tasks.shape[1], world.edge_bits.shape[1]
     clock.num_arrived += 1
@@ -453,7 +432,8 @@ def admit_here(world, system, j, decision):
     for i in range(job.num_tasks):
         q = j * n + i
         task = system.tasks[q]
-        task.location = decision[i]
+        task.job, task.number, task.location = j, i, decision[i]
+        task.run_s = run_s(world, job.device, decision[i], world.tasks[j, i, WORKLOAD])
         start, graph = world.graph_start, job.graph
         task.waits_for = max(start[graph, i + 1, 0] - start[graph, i, 0], 1)
         task.before, task.after = radio.last_pending, NONE
@@ -469,16 +449,19 @@ def admit_here(world, system, j, decision):
             if decision[i] == 0:
                 _become_ready(world, system, j * n + i)
             else:
-                _wait_for_radio(world, system, job.device, j * (n + num_edges) + i)
-
-
-@kernel
-def advance(world, system, until_s, records):
-    """``advance_here`` as a kernel that is compiled once; to hand it all arrays takes as long as what it does."""
-    advance_here(world, system, until_s, records)
+                link, bits = j * (n + num_edges) + i, world.tasks[j, i, INPUT]
+                _wait_for_radio(world, system, job.device, link, j * n + i, bits, True)
 
 
 @kernel
 def admit(world, system, j, decision):
-    """``admit_here`` as a kernel of its own."""
-    admit_here(world, system, j, decision)
+    """Put a job that arrives now into the queues; the jobs before it have been.
+
+    Args:
+        world: ``World``.
+        system: ``System`` of one stream, advanced to the job's arrival.
+        j: the job.
+        decision: (n,) locations of its tasks, or DROPPED in all of them. Where a task is expected to become ready is
+            in ``system.tasks`` already, see ``offload_gym.streams.outlook``; transmissions set it anew.
+    """
+    admit_here(lent(world), lent(system), j, decision)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from offload_gym.compilation import inlined, kernel
 from offload_gym.instances import INPUT, OUTPUT, WORKLOAD
-from offload_gym.streams.engine import earliest_core, is_entry, is_exit, path_s, place_of, slot_at, transmission
+from offload_gym.streams.engine import earliest_core, is_entry, is_exit, path_s, place_of, run_s, slot_at
 from offload_gym.streams.streams import PARENT
 from offload_gym.streams.system import NONE
 
@@ -29,9 +29,10 @@ FORESEEN = np.dtype(
     ],
     align=True,
 )
-#: What a task would meet at a location, in seconds.
+#: What a task would meet at a location, in seconds of which all but the first are durations.
 OPTION = np.dtype(
     [
+        ("radio_free_s", np.float64),  # when the radio is free after its data, since time 0
         ("radio_wait_s", np.float64),  # until the radio is free for its data
         ("send_s", np.float64),  # its data on the radio
         ("path_s", np.float64),  # on the wired path
@@ -87,21 +88,19 @@ def _expected_rates(world, system, d, foreseen):
 def _expected_sent(world, system, d, foreseen):
     """When the radio of device ``d`` is free; for tasks whose input it still has to send, when they will be ready."""
     clock, radio = system.clock[0], system.radios[d]
-    time_s, n, num_edges = clock.now_s, world.tasks.shape[1], world.edge_bits.shape[1]
-    link, begun = radio.first, radio.busy
-    while link != NONE:
-        q, bits, k = transmission(world, system, link)
-        left_bits = bits / world.servers[k - 1].rate_ratio
-        if begun:
+    at, time_s, bit_s = radio.first, clock.now_s, 1.0 / foreseen.uplink_bps
+    while at != NONE:
+        link = system.links[at]
+        left_bits = link.bits
+        if radio.busy and at == radio.first:
             left_bits = radio.left_bits
             if radio.due_s < np.inf:
                 left_bits = max(radio.due_s - clock.share_s, 0.0) * world.uplink_bps[d, clock.slot]
-            begun = False
         if left_bits > 0.0:
-            time_s += left_bits / foreseen.uplink_bps
-        if link % (n + num_edges) < n:
-            system.tasks[q].ready_s = time_s + path_s(world, k, bits)
-        link = system.links[link].after
+            time_s += left_bits * bit_s
+        if link.is_input:
+            system.tasks[link.task].ready_s = time_s + link.path_s
+        at = link.after
     foreseen.radio_s = time_s
 
 
@@ -116,21 +115,14 @@ def look(world, system, d, outlook):
         place = place_of(world, d, k)
         for c in range(free_s.shape[1]):
             free_s[k, c] = system.core_free_s[place, c]
-    n, q = world.tasks.shape[1], system.radios[d].first_pending
+    q = system.radios[d].first_pending
     while q != NONE:
         task = system.tasks[q]
         cores_s = free_s[task.location]
         core = earliest_core(cores_s)
         ready_s = max(task.ready_s, now_s)
-        cycles = world.tasks[q // n, q % n, WORKLOAD]
-        cores_s[core] = max(ready_s, cores_s[core]) + run_s(world, d, task.location, cycles)
+        cores_s[core] = max(ready_s, cores_s[core]) + task.run_s
         q = task.after
-
-
-@inlined
-def run_s(world, d, k, cycles):
-    """Seconds that a core of location ``k`` of device ``d`` takes."""
-    return cycles / (world.devices[d].hz if k == 0 else world.servers[k - 1].cpu_hz)
 
 
 @inlined
@@ -170,7 +162,8 @@ def weigh(world, outlook, j, i):
     now_s, leaf = foreseen.now_s, is_exit(world, j, i)
     for k in range(len(outlook.options)):
         option, cores_s = outlook.options[k], outlook.core_free_s[k]
-        _, send_s, ready_s = _data_at(world, outlook, j, i, k)
+        radio_s, send_s, ready_s = _data_at(world, outlook, j, i, k)
+        option.radio_free_s = radio_s
         free_s = cores_s[earliest_core(cores_s)]
         option.send_s = send_s
         option.radio_wait_s = max(foreseen.radio_s - now_s, 0.0)
@@ -189,20 +182,13 @@ def weigh(world, outlook, j, i):
 
 @inlined
 def put(world, system, outlook, j, i, k):
-    """Place task i of job j at location ``k`` in the outlook."""
-    foreseen, d = outlook.foreseen[0], world.jobs[j].device
-    radio_s, _, ready_s = _data_at(world, outlook, j, i, k)
-    cores_s = outlook.core_free_s[k]
-    core = earliest_core(cores_s)
-    cores_s[core] = max(ready_s, cores_s[core]) + run_s(world, d, k, world.tasks[j, i, WORKLOAD])
-    foreseen.radio_s = radio_s
-    outlook.finish_s[i] = cores_s[core]
+    """Place task i of job j, whose options are weighed, at location ``k`` in the outlook."""
+    foreseen, option, cores_s = outlook.foreseen[0], outlook.options[k], outlook.core_free_s[k]
+    ready_s = foreseen.now_s + option.ready_s
+    finish_s = ready_s + option.core_wait_s + option.run_s
+    cores_s[earliest_core(cores_s)] = finish_s
+    foreseen.radio_s = option.radio_free_s
+    foreseen.done_s = max(foreseen.done_s, foreseen.now_s + option.completion_s)
+    outlook.finish_s[i] = finish_s
     outlook.decision[i] = k
-    completion_s = cores_s[core]
-    if is_exit(world, j, i) and k > 0:
-        bits = world.tasks[j, i, OUTPUT]
-        completion_s += path_s(world, k, bits)
-        if bits > 0.0:
-            completion_s += bits / (foreseen.downlink_bps * world.servers[k - 1].rate_ratio)
-    foreseen.done_s = max(foreseen.done_s, completion_s)
     system.tasks[j * world.tasks.shape[1] + i].ready_s = ready_s

@@ -20,13 +20,17 @@ from numpy.typing import NDArray
 from offload_gym.compilation import inlined, kernel
 from offload_gym.lending import lent
 from offload_gym.random_numbers import fill_uniform, stream
+from offload_gym.streams.beliefs import Belief, draw_future_jobs, new_belief, observe_arrival, start_belief
 from offload_gym.streams.deciding import Plan, choose, decide_from, new_values
-from offload_gym.streams.engine import admit, advance, slot_at
-from offload_gym.streams.futures import draw_future
+from offload_gym.streams.engine import admit, admit_here, advance, advance_here, slot_at
 from offload_gym.streams.observing import observe
 from offload_gym.streams.outlook import Outlook, look, new_outlook, put, weigh
+from offload_gym.streams.parameters import StreamParameters
+from offload_gym.streams.rates import draw_future_rates
 from offload_gym.streams.streams import StreamBatch
 from offload_gym.streams.system import DROPPED, System, World, begin, system_of, world_of
+
+MARGIN_S = 5.0  # of a future, beyond its arrivals
 
 
 class Effort(NamedTuple):
@@ -47,6 +51,14 @@ class Findings(NamedTuple):
     in_play: NDArray[np.bool_]  # (choices,) whether it was not given up
     table: NDArray[np.float64]  # (futures, choices) what it costs in each future
     values: NDArray[np.float32]  # see ``new_values``
+
+
+class Sampler(NamedTuple):
+    """What futures are drawn from, and where they are put."""
+
+    parameters: StreamParameters
+    belief: Belief
+    batch: StreamBatch  # one stream with room for the jobs and slots of a future
 
 
 class Scene(NamedTuple):
@@ -132,9 +144,10 @@ def copy_system(source, target, n, of_job, first, last):
 
 @inlined
 def copy_outlook(source, target):
-    """Copy what is foreseen, but for the options."""
+    """Copy what is foreseen."""
     target.foreseen[0] = source.foreseen[0]
     for k in range(source.core_free_s.shape[0]):
+        target.options[k] = source.options[k]
         for c in range(source.core_free_s.shape[1]):
             target.core_free_s[k, c] = source.core_free_s[k, c]
     for i in range(len(source.finish_s)):
@@ -146,12 +159,12 @@ def copy_outlook(source, target):
 def follow(plan, world, system, outlook, first, last, values):
     """Play the jobs ``first``, ..., ``last - 1``, then let all be done."""
     world, system, outlook, plan = lent(world), lent(system), lent(outlook), lent(plan)
-    for j in range(first, last):
-        advance(world, system, world.jobs[j].arrival_s, None)
-        look(world, system, world.jobs[j].device, outlook)
-        decide_from(plan, world, system, outlook, j, 0, values)
-        admit(world, system, j, outlook.decision)
-    advance(world, system, np.inf, None)
+    for j in range(first, last + 1):  # one call of ``advance_here``, as its body stands in its place
+        advance_here(world, system, world.jobs[j].arrival_s if j < last else np.inf, None)
+        if j < last:
+            look(world, system, world.jobs[j].device, outlook)
+            decide_from(plan, world, system, outlook, j, 0, values)
+            admit_here(world, system, j, outlook.decision)
 
 
 @inlined
@@ -215,12 +228,23 @@ def compare(table, num_futures, sure, findings):
     return best
 
 
+@inlined
+def _draw(sampler, start, now_s, first, effort):
+    """Draw a future: the rates of slots to come, and the jobs from ``first`` on."""
+    batch, slot_s = sampler.batch, sampler.batch.common[0].slot_s
+    # By then the jobs have arrived and most are done; the rates of the last slot drawn hold on.
+    horizon_s = effort.num_jobs * 1.5 * now_s / first + MARGIN_S
+    slot = int(now_s / slot_s)
+    draw_future_rates(sampler.parameters, start, batch, 0, slot, slot + 2 + int(horizon_s / slot_s))
+    draw_future_jobs(sampler.parameters, start, sampler.belief, now_s, batch, 0, first, first + effort.num_jobs)
+
+
 @kernel
-def plan_task(parameters, start, plan, effort, now, future, step, room):
+def plan_task(sampler, start, plan, effort, now, future, step, room):
     """Find what the choices for a task cost; returns the best one.
 
     Args:
-        parameters: of the process that futures are drawn from.
+        sampler: ``Sampler``.
         start: where the random numbers of this task begin.
         plan: ``Plan`` of the base policy.
         effort: ``Effort``.
@@ -229,7 +253,7 @@ def plan_task(parameters, start, plan, effort, now, future, step, room):
         step: ``Step``: which task it is.
         room: ``Findings``, filled.
     """
-    now, future, plan = lent(now), lent(future), lent(plan)
+    sampler, now, future, plan = lent(sampler), lent(now), lent(future), lent(plan)
     j, i, num_choices = step.job, step.task, step.num_choices
     world, system, outlook = future
     n, of_job, table = world.tasks.shape[1], world.tasks.shape[1] + world.edge_bits.shape[1], room.table
@@ -240,7 +264,7 @@ def plan_task(parameters, start, plan, effort, now, future, step, room):
         room.counts[c], room.in_play[c] = 0, True
     best, left, f = 0, num_choices, 0
     while f < effort.num_futures and left > 1:
-        draw_future(parameters, stream(start, j * n + i, f), world, j + 1, last, now_s, slot)
+        _draw(sampler, stream(start, j * n + i, f), now_s, j + 1, effort)
         for c in range(num_choices):
             if room.in_play[c]:
                 copy_system(now.system, system, n, of_job, step.oldest, j + 1)
@@ -268,7 +292,7 @@ def plan_streams(parameters, arrays, systems, spare, policies, effort, asked, ou
     """Play streams and plan on the way.
 
     Args:
-        parameters: of the process that futures are drawn from.
+        parameters: ``StreamParameters`` of the scenario that futures are drawn from, as a plain tuple.
         arrays: ``StreamBatch`` as a plain tuple.
         systems: two ``System`` with an axis of 1 in front: as it is, and for trials, with room for the future's jobs.
         spare: ``StreamBatch`` of one stream with room for the future's jobs and slots.
@@ -283,7 +307,9 @@ def plan_streams(parameters, arrays, systems, spare, policies, effort, asked, ou
     batch, asked = lent(StreamBatch(*arrays)), asked[0]
     base, behaviour, out = lent(Plan(*policies[0])), lent(Plan(*policies[1])), lent(Played(*out))
     system, trial_system = lent(system_of(System(*systems[0]), 0)), lent(system_of(System(*systems[1]), 0))
-    trial_world = lent(world_of(StreamBatch(*spare), 0))
+    parameters, spare = lent(StreamParameters(*parameters)), lent(StreamBatch(*spare))
+    trial_world = lent(world_of(spare, 0))
+    belief_memory = new_belief(parameters, batch.devices.shape[1])
     num_locations, n, width = batch.servers.shape[1] + 1, batch.tasks.shape[2], system.core_free_s.shape[1]
     outlook_memory, trial_memory = new_outlook(num_locations, width, n), new_outlook(num_locations, width, n)
     room_memory = new_room(effort.num_futures, num_locations + 1, base, behaviour, num_locations)
@@ -292,6 +318,8 @@ def plan_streams(parameters, arrays, systems, spare, policies, effort, asked, ou
     for row in range(len(out.response_s)):
         b = asked.first + row
         world, outlook, room = lent(world_of(batch, b)), lent(outlook_memory), lent(room_memory)
+        sampler = Sampler(parameters, lent(belief_memory), spare)
+        start_belief(parameters, sampler.belief)
         present, future = Scene(world, system, outlook), Scene(trial_world, trial_system, lent(trial_memory))
         trial_world.common[0] = world.common[0]
         for d in range(len(world.devices)):
@@ -304,6 +332,7 @@ def plan_streams(parameters, arrays, systems, spare, policies, effort, asked, ou
             advance(world, system, world.jobs[j].arrival_s, None)
             while oldest < j and system.fates[oldest].exits_left == 0:
                 oldest += 1
+            observe_arrival(parameters, sampler.belief, world.jobs[j].device, world.jobs[j].arrival_s)
             look(world, system, world.jobs[j].device, outlook)
             for i in range(world.jobs[j].num_tasks):
                 weigh(world, outlook, j, i)
@@ -312,7 +341,7 @@ def plan_streams(parameters, arrays, systems, spare, policies, effort, asked, ou
                 chosen = -1
                 if draws[0] < asked.share:
                     step = Step(j, i, num_choices, oldest, asked.objective)
-                    chosen = plan_task(parameters, start, base, effort, present, future, step, room)
+                    chosen = plan_task(sampler, start, base, effort, present, future, step, room)
                     if num_labels < len(out.costs):
                         observe(world, system, outlook, j, i, out.observations[num_labels])
                         for c in range(out.costs.shape[1]):

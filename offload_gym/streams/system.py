@@ -59,7 +59,10 @@ RADIO = np.dtype(
 #: A task that was decided.
 TASK = np.dtype(
     [
+        ("job", np.int64),
+        ("number", np.int64),  # among the tasks of the job
         ("location", np.int64),
+        ("run_s", np.float64),  # on a core there
         ("waits_for", np.int64),  # data that have not arrived
         ("ready_s", np.float64),  # when it became ready, or is expected to
         ("before", np.int64),  # neighbours among the pending tasks of its device
@@ -67,7 +70,17 @@ TASK = np.dtype(
     ]
 )
 #: A transmission in a radio's queue.
-LINK = np.dtype([("after", np.int64), ("since_s", np.float64)])
+LINK = np.dtype(
+    [
+        ("after", np.int64),
+        ("since_s", np.float64),
+        ("task", np.int64),  # for which it is sent
+        ("is_input", np.bool_),  # of an entry task; else the data of an edge
+        ("bits", np.float64),  # over the rate ratio of the server
+        ("path_s", np.float64),  # from when it is sent until it arrives
+    ],
+    align=True,
+)
 #: A job that has arrived.
 FATE = np.dtype(
     [
@@ -97,7 +110,9 @@ class System(NamedTuple):
     """The queues of one stream of J jobs of up to n tasks and E edges, or with an axis more in front those of N.
 
     A task is a number ``q = j * n + i``, a transmission ``j * (n + E)`` plus i for the input of an entry task, or plus
-    ``n + e`` for edge e. Places where tasks run are numbered: device d, and m + k - 1 for server k. As nothing idles
+    ``n + e`` for edge e: in the order in which they are served that wait since the same moment, but for those of one
+    job, where the child decides first. What follows from these numbers stands beside them, as a division takes longer
+    than all else that is done with them. Places where tasks run are numbered: device d, and m + k - 1 for server k. As nothing idles
     and those who come first are served first, a core's schedule is known up to the last task that became ready: a place
     is the times at which its cores are free.
     """
