@@ -315,6 +315,23 @@ def test_observations_are_fresh_and_in_their_space(scenario):
     assert not any(np.shares_memory(a, b) for a, b in pairwise(seen))
 
 
+@pytest.mark.parametrize("num_tasks", [1, 2])
+def test_an_outage_from_the_beginning_on_is_within_the_bounds(num_tasks, tmp_path):
+    # GIVEN no rate that was seen yet, and jobs for the one core of the edge server that wait for one
+    path = tmp_path / "trace.csv"
+    path.write_text("mbps\n" + "0\n" * 40 + "20\n")
+    scenario = {"name": "stream_deadlines", "radio": "trace", "trace_path": str(path), "edge_cores": 1, "num_jobs": 60}
+    env = gym.make(STREAM, scenario={**scenario, "num_tasks": num_tasks}).unwrapped
+    outages = 0
+    for seed in range(5):
+        observation, _ = env.reset(seed=seed)
+        for k in [1, 2] * 20 * num_tasks:
+            assert env.observation_space.contains(observation), observation
+            outages += observation[OF_LOCATION * 3 + [name for name, *_ in STREAM_COLUMNS].index("outage")]
+            observation = env.step(k)[0]
+    assert outages > 100
+
+
 def test_table_and_kernel_agree():
     names = [name for name, *_ in (*LOCATION_COLUMNS, *STREAM_COLUMNS)]
     assert (len(LOCATION_COLUMNS), len(STREAM_COLUMNS)) == (OF_LOCATION, OF_STREAM)

@@ -1,7 +1,7 @@
 """Which number of a stream's observation is what, in its flat form and in its form of named fields.
 
-The table itself stands beside the kernel, in ``offload_gym.streams.observing``. A number counts units of its column,
-and ``squash`` bounds it.
+The table itself stands beside the kernel, in ``offload_gym.streams.observing``. A number is ``scaled`` there: the root
+of what the column counts.
 """
 
 from __future__ import annotations

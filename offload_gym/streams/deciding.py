@@ -160,16 +160,3 @@ def play_kernel(arrays, systems, plan, first, decisions, response_s, energy_j):
             fate = system.fates[j]
             response_s[row, j] = fate.done_s - world.jobs[j].arrival_s if fate.exits_left == 0 else np.inf
             energy_j[row, j] = fate.energy_j
-
-
-def rule(weights: NDArray[np.float64], drop_factor: float = np.inf) -> Plan:
-    """A plan that adds up terms."""
-    none = np.zeros((0, 2), dtype=np.int64), np.zeros(0, dtype=np.float32)
-    return Plan(RULE, np.asarray(weights, dtype=np.float64), drop_factor, *none)
-
-
-def greedy_weights() -> NDArray[np.float64]:
-    """The weights of greedy earliest completion."""
-    weights = np.zeros((len(CLASSES), len(TERMS)))
-    weights[:, COMPLETION] = 1.0
-    return weights

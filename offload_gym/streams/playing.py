@@ -1,0 +1,253 @@
+"""Playing streams: each job is decided when it arrives, by a policy that knows nothing of the future."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from offload_gym.checks import quoted
+from offload_gym.compilation import kernel
+from offload_gym.delay import latency
+from offload_gym.instances import (
+    CORES,
+    CPU,
+    DOWNLINK,
+    ENERGY_WEIGHT,
+    KAPPA,
+    LOCATION_FIELDS,
+    PROPAGATION,
+    TRANSMIT,
+    UPLINK,
+    WIRED,
+    Batch,
+    Instances,
+)
+from offload_gym.lending import lent
+from offload_gym.scenario import Scenario
+from offload_gym.solvers.parallel import for_each_chunk
+from offload_gym.streams.deciding import play_kernel
+from offload_gym.streams.engine import admit, advance
+from offload_gym.streams.outlook import look, new_outlook
+from offload_gym.streams.parameters import stream_parameters
+from offload_gym.streams.planner import ASKED, MARGIN_S, Played, plan_streams
+from offload_gym.streams.policies import OBJECTIVES, PlannerPolicy, StreamPolicy
+from offload_gym.streams.responses import CHUNK, Outcome, check_completion
+from offload_gym.streams.streams import PARENT, StreamBatch, Streams, check_streams
+from offload_gym.streams.system import DROPPED, System, begin, new_system, system_of, world_of
+
+LEAST_BPS = 1e-3  # expected of a radio of which only an outage was seen
+
+
+def play(streams: Streams, policy: StreamPolicy | Any, num_threads: int | None = None) -> Outcome:
+    """Let a policy decide all jobs of streams, each when it arrives.
+
+    Args:
+        streams: B streams of J jobs of up to n tasks.
+        policy: what ``make_stream_policy`` returns, or anything with ``decide(instances) -> (B, n)``, which then gets
+            the jobs that arrive as instances with the queues as backlogs and the rates of the moment.
+        num_threads: threads that share the streams; None takes one a core.
+
+    Returns:
+        Decisions (B, J, n), responses (B, J) in seconds, which jobs are late (B, J), and energies (B, J) in joules.
+
+    Raises:
+        ValueError: a job never completes, or the policy decides something else than locations.
+    """
+    check_streams(streams)
+    decisions = np.zeros((len(streams), streams.num_jobs, streams.num_tasks), dtype=np.int64)
+    response_s, energy_j = np.zeros((2, len(streams), streams.num_jobs))
+    if isinstance(policy, PlannerPolicy):
+        _plan_all(streams, policy, decisions, response_s, energy_j, num_threads)
+    elif hasattr(policy, "plan"):
+        plan = tuple(policy.plan)
+
+        def work(rows: slice) -> None:
+            system: tuple[Any, ...] = tuple(new_system(streams))
+            filled = decisions[rows], response_s[rows], energy_j[rows]
+            play_kernel(streams.arrays, system, plan, rows.start, *filled)
+
+        for_each_chunk(work, len(streams), num_threads, CHUNK)
+    elif hasattr(policy, "decide"):
+        _play_moments(streams, policy, decisions, response_s, energy_j)
+    else:
+        raise ValueError(f"policy is {quoted(policy)}; it must be one of make_stream_policy, or have decide(instances)")
+    decisions[~streams.present & (decisions[:, :, :1] != DROPPED)] = 0
+    check_completion(streams, response_s, decisions[:, :, 0] == DROPPED)
+    return Outcome(decisions, response_s, response_s > streams.deadline_s, energy_j)
+
+
+@kernel
+def arrive_kernel(arrays, systems, j, into, deadline_s):
+    """Let time pass up to the arrival of job j in all streams, and fill a ``Batch`` with these jobs as instances.
+
+    Args:
+        arrays: ``StreamBatch`` as a plain tuple.
+        systems: ``System`` of all streams as a plain tuple.
+        j: number of the job; 0 begins.
+        into: ``Batch`` of B instances as a plain tuple, filled.
+        deadline_s: (B,) filled with the jobs' deadlines.
+    """
+    streams, systems, batch = lent(StreamBatch(*arrays)), lent(System(*systems)), lent(Batch(*into))
+    num_locations, width = streams.servers.shape[1] + 1, systems.core_free_s.shape[2]
+    memory = new_outlook(num_locations, width, streams.tasks.shape[2])
+    for b in range(len(streams.jobs)):
+        world, system, outlook = lent(world_of(streams, b)), lent(system_of(systems, b)), lent(memory)
+        if j == 0:
+            begin(world, system)
+        job, d = world.jobs[j], world.jobs[j].device
+        advance(world, system, job.arrival_s, None)
+        look(world, system, d, outlook)
+        foreseen, locations = outlook.foreseen[0], batch.locations[b]
+        batch.radio_backlog_s[b] = max(foreseen.radio_s - foreseen.now_s, 0.0)
+        batch.task_counts[b], deadline_s[b] = job.num_tasks, job.deadline_s
+        for k in range(num_locations):
+            locations[k, UPLINK] = locations[k, DOWNLINK] = locations[k, WIRED] = np.inf
+            locations[k, PROPAGATION] = 0.0
+            if k == 0:
+                locations[k, CPU], locations[k, CORES] = world.devices[d].hz, world.devices[d].cores
+            else:
+                server = world.servers[k - 1]
+                locations[k, CPU], locations[k, CORES] = server.cpu_hz, server.cores
+                locations[k, UPLINK] = max(foreseen.uplink_bps, LEAST_BPS) * server.rate_ratio
+                locations[k, DOWNLINK] = max(foreseen.downlink_bps, LEAST_BPS) * server.rate_ratio
+                locations[k, WIRED], locations[k, PROPAGATION] = server.wired_bps, server.propagation_s
+            for c in range(width):
+                free_s = outlook.core_free_s[k, c]
+                batch.core_backlog_s[b, k, c] = max(free_s - foreseen.now_s, 0.0) if free_s < np.inf else 0.0
+        for i in range(streams.tasks.shape[2]):
+            for column in range(3):
+                batch.tasks[b, i, column] = world.tasks[j, i, column]
+        for i in range(batch.edge_start.shape[1]):
+            batch.edge_start[b, i] = world.graph_start[job.graph, i, 0]
+        for e in range(batch.edge_parent.shape[1]):
+            batch.edge_parent[b, e] = world.graph_edges[job.graph, e, PARENT]
+            batch.edge_bits[b, e] = world.edge_bits[j, e]
+        common, power = world.common[0], batch.power[b]
+        power[KAPPA], power[TRANSMIT], power[ENERGY_WEIGHT] = (
+            common.kappa,
+            common.transmit_w,
+            common.energy_weight_s_per_j,
+        )
+
+
+@kernel
+def admit_kernel(arrays, systems, j, decisions):
+    """Put job j of all streams, which has arrived, into the queues, with ``decisions`` (B, n)."""
+    streams, systems = lent(StreamBatch(*arrays)), lent(System(*systems))
+    for b in range(len(streams.jobs)):
+        admit(lent(world_of(streams, b)), lent(system_of(systems, b)), j, decisions[b])
+
+
+@kernel
+def finish_kernel(arrays, systems, response_s, energy_j):
+    """Let all that is left be done, and fill responses and energies (B, J)."""
+    streams, systems = lent(StreamBatch(*arrays)), lent(System(*systems))
+    for b in range(len(streams.jobs)):
+        world, system = lent(world_of(streams, b)), lent(system_of(systems, b))
+        advance(world, system, np.inf, None)
+        for j in range(len(world.jobs)):
+            fate = system.fates[j]
+            response_s[b, j] = fate.done_s - world.jobs[j].arrival_s if fate.exits_left == 0 else np.inf
+            energy_j[b, j] = fate.energy_j
+
+
+def _play_moments(
+    streams: Streams,
+    policy: Any,
+    decisions: NDArray[np.int64],
+    response_s: NDArray[np.float64],
+    energy_j: NDArray[np.float64],
+) -> None:
+    """Play all streams side by side: the jobs of one number are decided together, as a batch of instances."""
+    systems, size = new_system(streams, len(streams)), len(streams)
+    given: tuple[Any, ...] = tuple(systems)
+    num_locations, n, num_edges = streams.num_locations, streams.num_tasks, streams.batch.edge_bits.shape[2]
+    batch = Batch(
+        tasks=np.empty((size, n, 3)),
+        locations=np.empty((size, num_locations, len(LOCATION_FIELDS))),
+        core_backlog_s=np.empty((size, num_locations, systems.core_free_s.shape[2])),
+        radio_backlog_s=np.empty(size),
+        task_counts=np.empty(size, dtype=np.int64),
+        edge_start=np.empty((size, n + 1), dtype=np.int64),
+        edge_parent=np.zeros((size, num_edges), dtype=np.int64),
+        edge_bits=np.zeros((size, num_edges)),
+        power=np.zeros((size, 4)),
+    )
+    deadline_s, drop_factor = np.empty(size), getattr(policy, "drop_factor", math.inf)
+    for j in range(streams.num_jobs):
+        arrive_kernel(streams.arrays, given, j, tuple(batch), deadline_s)
+        instances = Instances.from_batch(batch)
+        decided = np.array(policy.decide(instances), dtype=np.int64)
+        if decided.shape != (size, n) or decided.min() < 0 or decided.max() >= num_locations:
+            raise ValueError(
+                f"the policy decides {quoted(decided)}; it must be {(size, n)} locations from 0 to {num_locations - 1}"
+            )
+        if drop_factor < math.inf:
+            decided[latency(instances, decided) > drop_factor * deadline_s] = DROPPED
+        decisions[:, j] = decided
+        admit_kernel(streams.arrays, given, j, decided)
+    finish_kernel(streams.arrays, given, response_s, energy_j)
+
+
+def room_for_futures(streams: Streams, scenario: Scenario, num_jobs: int) -> Streams:
+    """One stream of the shape of ``streams`` with room for the jobs and slots of a future."""
+    batch = streams.batch
+    process = stream_parameters(scenario)[0].process[0]
+    horizon_s = 1.5 * num_jobs / float(process["rate_low_per_s"]) + MARGIN_S
+    slots = batch.uplink_bps.shape[2] + 2 + int(horizon_s / scenario.slot_s)
+    jobs = streams.num_jobs + num_jobs
+    return Streams.from_batch(
+        batch._replace(
+            jobs=np.zeros((1, jobs), dtype=batch.jobs.dtype),
+            tasks=np.zeros((1, jobs, *batch.tasks.shape[2:])),
+            edge_bits=np.zeros((1, jobs, batch.edge_bits.shape[2])),
+            devices=batch.devices[:1].copy(),
+            servers=batch.servers[:1].copy(),
+            uplink_bps=np.zeros((1, streams.num_devices, slots)),
+            downlink_bps=np.zeros((1, streams.num_devices, slots)),
+            common=batch.common[:1].copy(),
+        )
+    )
+
+
+def planning_call(
+    streams: Streams, planner: PlannerPolicy, behaviour: Any, asked: dict[str, Any]
+) -> Callable[[int, Played], int]:
+    """A function that plays the streams from a number on with planning, fills a ``Played`` and counts the labels."""
+    parameters, _ = stream_parameters(planner.scenario)
+    given, effort = tuple(parameters), planner.effort
+    policies = tuple(planner.base.plan), tuple(behaviour.plan)
+    request = np.zeros(1, dtype=ASKED)
+    request["objective"], request["can_drop"] = OBJECTIVES.index(planner.objective), planner.scenario.can_drop
+    for name, value in asked.items():
+        request[name] = value
+
+    def call(first: int, out: Played) -> int:
+        spare, mine = room_for_futures(streams, planner.scenario, effort.num_jobs), request.copy()
+        mine["first"] = first
+        systems = tuple(new_system(streams)), tuple(new_system(spare))
+        return int(plan_streams(given, streams.arrays, systems, spare.arrays, policies, effort, mine, tuple(out)))
+
+    return call
+
+
+def _plan_all(
+    streams: Streams,
+    policy: PlannerPolicy,
+    decisions: NDArray[np.int64],
+    response_s: NDArray[np.float64],
+    energy_j: NDArray[np.float64],
+    num_threads: int | None,
+) -> None:
+    key = np.random.default_rng(policy.seed).integers(1 << 64, dtype=np.uint64)
+    call = planning_call(streams, policy, policy.base, {"key": key, "share": 1.0, "follow_plan": True})
+    none = np.empty((0, 0), dtype=np.float32), np.empty((0, 0)), np.empty((0, 0))
+
+    def work(rows: slice) -> None:
+        call(rows.start, Played(decisions[rows], response_s[rows], energy_j[rows], *none))
+
+    for_each_chunk(work, len(streams), num_threads, 1)

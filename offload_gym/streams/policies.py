@@ -1,0 +1,246 @@
+"""Policies of streams by name: what decides each job when it arrives."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from offload_gym.checks import quoted
+from offload_gym.instances import Instances
+from offload_gym.scenario import Scenario, as_scenario
+from offload_gym.solvers.exact import exact
+from offload_gym.solvers.heft import heft
+from offload_gym.streams.deciding import (
+    CLASSES,
+    COMPLETION,
+    CONSTANT,
+    NETWORK,
+    RULE,
+    RUN,
+    RUN_QUEUE,
+    SEND,
+    SEND_QUEUE,
+    TERMS,
+    WAIT,
+    Plan,
+)
+from offload_gym.streams.planner import Effort
+
+OBJECTIVES = ("response", "late", "cost")
+#: Numbers that each tuned rule has; ``rule_plan`` says what they are.
+RULE_SIZES = {"price": 3, "queue-price": 7, "max-weight": 1}
+NAMES = (
+    "local",
+    "edge",
+    "cloud",
+    "greedy",
+    "shortest-queue",
+    *RULE_SIZES,
+    "heft",
+    "exact",
+    "planner",
+)
+RULES_FILE = "stream_rules.json"
+FAR = 1e9  # seconds that keep a rule from a location
+
+
+class PlanPolicy:
+    """A policy that a kernel runs: a rule, or a network.
+
+    Args:
+        plan: how the kernel decides.
+        name: what tables call it.
+    """
+
+    def __init__(self, plan: Plan, name: str) -> None:
+        self.plan, self.name = plan, name
+
+    @property
+    def num_parameters(self) -> int:
+        """Weights and biases of a network; 0 of a rule."""
+        return len(self.plan.parameters) if self.plan.kind == NETWORK else 0
+
+
+class MomentPolicy:
+    """The best decision for the job alone, as a policy of one moment makes it, with the queues as backlogs.
+
+    Args:
+        policy: anything with ``decide(instances) -> (B, n)``.
+        name: what tables call it.
+        drop_factor: a job is dropped whose decision is not expected to make it within so many deadlines; infinite:
+            none is.
+    """
+
+    num_parameters = 0
+
+    def __init__(self, policy: Any, name: str, drop_factor: float = math.inf) -> None:
+        self.policy, self.name, self.drop_factor = policy, name, drop_factor
+
+    def decide(self, instances: Instances) -> NDArray[np.int64]:
+        """The policy's decisions (B, n)."""
+        decisions: NDArray[np.int64] = self.policy.decide(instances)
+        return decisions
+
+
+class PlannerPolicy:
+    """Roll-outs over sampled futures, see ``offload_gym.streams.planner``.
+
+    Args:
+        scenario: from whose process futures are drawn.
+        base: policy that decides in them.
+        effort: how much is tried.
+        objective: one of ``OBJECTIVES``.
+        seed: of the futures.
+        name: what tables call it.
+    """
+
+    num_parameters = 0
+
+    def __init__(
+        self, scenario: Scenario, base: PlanPolicy, effort: Effort, objective: str, seed: int, name: str = "planner"
+    ) -> None:
+        self.scenario, self.base, self.effort, self.name = scenario, base, effort, name
+        self.objective, self.seed = objective, seed
+
+
+StreamPolicy = PlanPolicy | MomentPolicy | PlannerPolicy
+
+
+class _Function(NamedTuple):
+    decide: Any
+
+
+def rule_plan(name: str, numbers: NDArray[np.float64], drop_factor: float = math.inf) -> Plan:
+    """The plan of a rule.
+
+    Args:
+        name: "price": earliest completion, with a price on a second of the radio, of the device's cores and of the
+            edge servers' cores. "queue-price": prices that also grow with the queue there; the numbers are: radio, its
+            growth, device, its growth, edge, its growth, cloud. "max-weight": as MaxWeight and drift-plus-penalty
+            (Neely 2010) weigh, the work added to each queue times the queue, plus a multiple of the completion.
+        numbers: as many as ``RULE_SIZES`` says.
+        drop_factor: see ``Plan``.
+    """
+    weights = greedy_weights()
+    if name == "max-weight":
+        weights[:, COMPLETION] = numbers[0]
+        weights[1:, SEND_QUEUE] = weights[:, RUN_QUEUE] = 1.0
+    elif name == "price":
+        weights[1:, SEND], weights[0, RUN], weights[1, RUN] = numbers
+    else:
+        weights[1:, SEND], weights[1:, SEND_QUEUE] = numbers[:2]
+        weights[0, RUN], weights[0, RUN_QUEUE], weights[1, RUN], weights[1, RUN_QUEUE], weights[2, RUN] = numbers[2:]
+    return as_rule(weights, drop_factor)
+
+
+def as_rule(weights: NDArray[np.float64], drop_factor: float = math.inf) -> Plan:
+    """A plan that adds up terms with weights (3, terms), see ``offload_gym.streams.deciding.TERMS``."""
+    none = np.zeros((0, 2), dtype=np.int64), np.zeros(0, dtype=np.float32)
+    return Plan(RULE, np.array(weights, dtype=np.float64), drop_factor, *none)
+
+
+def greedy_weights() -> NDArray[np.float64]:
+    """The weights of greedy earliest completion."""
+    weights = np.zeros((len(CLASSES), len(TERMS)))
+    weights[:, COMPLETION] = 1.0
+    return weights
+
+
+def _fixed(location: int) -> Plan:
+    """Everything at the device, at the edge server that has it done first, or in the cloud."""
+    weights = greedy_weights()
+    weights[:, CONSTANT] = FAR
+    weights[location, CONSTANT] = 0.0
+    return as_rule(weights)
+
+
+def _shortest_queue() -> Plan:
+    """Least waiting; where there is none, earliest completion."""
+    weights = greedy_weights()
+    weights[:, COMPLETION], weights[:, WAIT] = 1e-6, 1.0
+    return as_rule(weights)
+
+
+@cache
+def tuned_rules() -> list[dict[str, Any]]:
+    """What ``python -m agents tune-rules`` found: rows with scenario, arrivals_per_s, objective, policy, numbers."""
+    text = (files("offload_gym") / "weights" / RULES_FILE).read_text(encoding="utf-8")
+    rows: list[dict[str, Any]] = json.loads(text)
+    return rows
+
+
+def mean_rate(scenario: Scenario) -> float:
+    """Arrivals a second at a device; the geometric mean where the scenario draws it, 1 where a recording says it."""
+    rate = scenario.arrivals_per_s
+    if rate is None:
+        return 1.0
+    return math.sqrt(rate[0] * rate[1]) if isinstance(rate, tuple) else float(rate)
+
+
+def _tuned(name: str, scenario: Scenario, objective: str) -> dict[str, Any]:
+    """The numbers of a rule that were tuned for the most similar scenario."""
+
+    def unlike(row: dict[str, Any]) -> tuple[bool, bool, float]:
+        rates = abs(math.log(row["arrivals_per_s"] / mean_rate(scenario)))
+        return row["objective"] != objective, row["scenario"] != scenario.name, rates
+
+    return min((row for row in tuned_rules() if row["policy"] == name), key=unlike)
+
+
+def make_stream_policy(
+    name: str,
+    scenario: str | Mapping[str, Any] | Scenario = "stream",
+    objective: str = "response",
+    seed: int = 0,
+) -> StreamPolicy:
+    """A policy of streams.
+
+    Args:
+        name: one of
+
+            - "local", "edge" (the edge server that has the task done first), "cloud": fixed places;
+            - "greedy": earliest completion; "shortest-queue": least waiting;
+            - "price", "queue-price", "max-weight": tuned rules, see ``rule_plan``;
+            - "heft", "exact": HEFT, and the best decision for the job alone, for jobs of several tasks;
+            - "planner": roll-outs over futures drawn from the scenario.
+        scenario: for which rules were tuned, and from which the planner draws futures; where the rule was not tuned for
+            it, the numbers of the most similar scenario are taken. Where it lets jobs be dropped, the policies drop those
+            that they do not expect to be in time.
+        objective: "response", "late" or "cost".
+        seed: of the planner.
+
+    Raises:
+        ValueError: the name, the scenario or the objective is unknown.
+    """
+    scenario = as_scenario(scenario)
+    if not isinstance(objective, str) or objective not in OBJECTIVES:
+        raise ValueError(f"objective is {quoted(objective)}; it must be one of {', '.join(OBJECTIVES)}")
+    if not isinstance(name, str) or name not in NAMES:
+        raise ValueError(f"policy is {quoted(name)}; the policies of streams are {', '.join(NAMES)}")
+    drop_factor = 1.0 if scenario.can_drop and objective == "late" else math.inf
+    if name in RULE_SIZES:
+        row = _tuned(name, scenario, objective)
+        factor = row.get("drop_factor") or math.inf
+        return PlanPolicy(rule_plan(name, np.array(row["numbers"]), factor if scenario.can_drop else math.inf), name)
+    if name in ("exact", "heft"):
+        function = exact if name == "exact" else heft
+        return MomentPolicy(_Function(lambda instances: function(instances)), name, drop_factor)
+    if name == "planner":
+        base = make_stream_policy("queue-price", scenario, objective)
+        assert isinstance(base, PlanPolicy)
+        return PlannerPolicy(scenario, base, Effort(32, 60, 4, 3.0), objective, seed)
+    plans = {
+        "local": lambda: _fixed(0),
+        "edge": lambda: _fixed(1),
+        "cloud": lambda: _fixed(2),
+        "greedy": lambda: as_rule(greedy_weights()),
+        "shortest-queue": _shortest_queue,
+    }
+    return PlanPolicy(plans[name]()._replace(drop_factor=drop_factor), name)
