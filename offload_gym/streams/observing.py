@@ -1,4 +1,4 @@
-"""What a policy sees before it places a task: the numbers, and which is what."""
+"""What a policy sees before it places a task: which number is what, and the kernel that writes them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,33 @@ from offload_gym.streams.system import recent_gap
 
 LONGEST_S = 100.0  # longer times look like this one
 HIGH = 10.0  # its root, the bound of every number of an observation; the low bound is 0
-OF_LOCATION = 7  # numbers for each location
-OF_STREAM = 12  # and besides
 REFERENCE_CYCLES, REFERENCE_BITS = 1e9, 1e6
+#: What ``observe`` writes of each location, one location after the other: name, unit and meaning.
+LOCATION_COLUMNS = (
+    ("completion", "s", "until the task's result is on the device, if it is placed there"),
+    ("run", "s", "that the task takes on a core there"),
+    ("core_free", "s", "until a core there is free"),
+    ("core_work", "s", "of work that a core there has still to do, on average over its cores"),
+    ("send", "s", "that the radio sends the task's data"),
+    ("path", "s", "of the wired path there, and of the way back of the result"),
+    ("speed", "s", "that a core there takes for 1e9 cycles"),
+)
+#: What it writes after that.
+STREAM_COLUMNS = (
+    ("radio_free", "s", "until the device's radio has sent all that waits"),
+    ("jobs", "1", "jobs in the system"),
+    ("mean_gap", "s", "between the device's arrivals, on average since time 0"),
+    ("recent_gap", "s", "between the device's arrivals, of which the last ten count most"),
+    ("deadline", "s", "until the job's deadline"),
+    ("run_left", "s", "that the device would take for the job's tasks after this one"),
+    ("send_left", "s", "that the radio would send their inputs"),
+    ("tasks_left", "share", "of the job's tasks that are not placed, over one more than it has; no root"),
+    ("placed", "s", "until the job's tasks that are placed are complete"),
+    ("outage", "0 or 1", "whether the radio has an outage"),
+    ("rate", "s", "that the radio sends 1e6 bits"),
+    ("arrived", "1", "jobs that arrived at the device before"),
+)
+OF_LOCATION, OF_STREAM = len(LOCATION_COLUMNS), len(STREAM_COLUMNS)
 
 
 def size_of(num_locations: int) -> int:
@@ -47,7 +71,8 @@ def observe(world, system, outlook, j, i, x):
         x[at] = scaled(option.completion_s)
         x[at + 1] = scaled(option.run_s)
         x[at + 2] = scaled(max(first_s - now_s, 0.0))
-        x[at + 3] = scaled(work_s / cores)
+        # Where all cores wait for data that never come, as no rate was seen yet, none counts.
+        x[at + 3] = scaled(work_s / cores) if cores > 0 else HIGH
         x[at + 4] = scaled(option.send_s)
         x[at + 5] = scaled(option.path_s + option.return_s)
         x[at + 6] = scaled(run_s(world, job.device, k, REFERENCE_CYCLES))
@@ -62,7 +87,7 @@ def observe(world, system, outlook, j, i, x):
     x[at + 3] = scaled(recent_gap(radio, now_s))
     x[at + 4] = scaled(max(job.deadline_s - (now_s - job.arrival_s), 0.0))
     x[at + 5] = scaled(left_cycles / world.devices[job.device].hz)
-    x[at + 6] = scaled(left_bits / foreseen.uplink_bps)
+    x[at + 6] = scaled(left_bits / foreseen.uplink_bps) if left_bits > 0.0 else 0.0
     x[at + 7] = (job.num_tasks - i) / (1.0 + job.num_tasks)
     x[at + 8] = scaled(foreseen.done_s - now_s)
     x[at + 9] = 1.0 if foreseen.outage else 0.0
