@@ -213,4 +213,3 @@ def learn(folder: str | Path, settings: StreamSettings, report: Callable[[str], 
     for name, policy in made.items():
         report(f"{name}: {policy.num_parameters:,} parameters, {validation.change(policy):+.2%} against greedy")
     return made
-

@@ -27,6 +27,7 @@ from offload_gym.scenario import Scenario, make_scenario
 from offload_gym.shards import generate_shards, load_shards
 from offload_gym.solvers.exact import Solutions, solve
 from offload_gym.solvers.local_search import local_search
+from offload_gym.streams.policies import load_stream_policy
 from offload_gym.streams.sampling import sample_streams
 from offload_gym.streams.streams import Streams
 
@@ -56,6 +57,7 @@ __all__ = [
     "load_demonstrations",
     "load_policy",
     "load_shards",
+    "load_stream_policy",
     "load_trace",
     "local_search",
     "make_policy",

@@ -37,11 +37,11 @@ from offload_gym.solvers.parallel import num_cores
 from offload_gym.solvers.pareto import pareto_search
 from offload_gym.solvers.stopping import Budget, new_stop
 from offload_gym.streams.beliefs import draw_future_jobs, new_belief, observe_jobs
+from offload_gym.streams.bounds import lower_bound
+from offload_gym.streams.hindsight import hindsight
 from offload_gym.streams.parameters import stream_parameters
 from offload_gym.streams.rates import draw_future_rates
 from offload_gym.streams.sampling import sample_streams
-from offload_gym.streams.bounds import lower_bound
-from offload_gym.streams.hindsight import hindsight
 from offload_gym.streams.streams import Streams
 
 CORES = (1, 2, 8)
@@ -157,6 +157,8 @@ def _streams() -> None:
     observe_jobs(parameters, belief, batch.jobs[0], 0, 1)
     draw_future_rates(parameters, start, batch, 0, 0, 2)
     draw_future_jobs(parameters, start, belief, batch.jobs["arrival_s"][0, 0], batch, 0, 1, 2)
+
+
 def _references() -> None:
     ones = np.ones((1, 2, 1))
     streams = Streams(

@@ -40,6 +40,9 @@ STREAM_COLUMNS = (
     ("arrived", "1", "jobs that arrived at the device before"),
 )
 OF_LOCATION, OF_STREAM = len(LOCATION_COLUMNS), len(STREAM_COLUMNS)
+#: What the numbers are. Where one of them changes its meaning or its place, this goes up: networks that were trained
+#: before are refused.
+OBSERVATION_VERSION = 1
 
 
 def size_of(num_locations: int) -> int:

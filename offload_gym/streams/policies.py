@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 
 from offload_gym.checks import quoted
 from offload_gym.instances import Instances
+from offload_gym.layers import packed
 from offload_gym.scenario import Scenario, as_scenario
 from offload_gym.solvers.exact import exact
 from offload_gym.solvers.heft import heft
@@ -21,7 +24,6 @@ from offload_gym.streams.deciding import (
     CLASSES,
     COMPLETION,
     CONSTANT,
-    NETWORK,
     RULE,
     RUN,
     RUN_QUEUE,
@@ -31,11 +33,14 @@ from offload_gym.streams.deciding import (
     WAIT,
     Plan,
 )
+from offload_gym.streams.networks import OBJECTIVES, StreamNetwork, load_stream_network, network_plan
 from offload_gym.streams.planner import Effort
 
-OBJECTIVES = ("response", "late", "cost")
 #: Numbers that each tuned rule has; ``rule_plan`` says what they are.
 RULE_SIZES = {"price": 3, "queue-price": 7, "max-weight": 1}
+#: Networks that the package ships, and the presets for which there are networks of their own.
+NETWORKS = ("teacher", "student", "small-student")
+SHIPPED_PRESETS = ("stream", "stream_deadlines", "stream_applications")
 NAMES = (
     "local",
     "edge",
@@ -46,6 +51,7 @@ NAMES = (
     "heft",
     "exact",
     "planner",
+    *NETWORKS,
 )
 RULES_FILE = "stream_rules.json"
 FAR = 1e9  # seconds that keep a rule from a location
@@ -57,15 +63,16 @@ class PlanPolicy:
     Args:
         plan: how the kernel decides.
         name: what tables call it.
+        network: what the plan runs; None: it is a rule.
     """
 
-    def __init__(self, plan: Plan, name: str) -> None:
-        self.plan, self.name = plan, name
+    def __init__(self, plan: Plan, name: str, network: StreamNetwork | None = None) -> None:
+        self.plan, self.name, self.network = plan, name, network
 
     @property
     def num_parameters(self) -> int:
         """Weights and biases of a network; 0 of a rule."""
-        return len(self.plan.parameters) if self.plan.kind == NETWORK else 0
+        return 0 if self.network is None else self.network.num_parameters
 
 
 class MomentPolicy:
@@ -113,6 +120,39 @@ class PlannerPolicy:
 StreamPolicy = PlanPolicy | MomentPolicy | PlannerPolicy
 
 
+def network_policy(network: StreamNetwork, name: str = "network") -> PlanPolicy:
+    """A trained network as a policy; ValueError where this package cannot run it."""
+    return PlanPolicy(network_plan(network), name, network)
+
+
+def load_stream_policy(path: str | Path | Traversable) -> PlanPolicy:
+    """A trained policy of streams from its file, without torch; nothing in the file is run.
+
+    Args:
+        path: a file that ``save_stream_policy`` wrote; also one of ``importlib.resources``.
+
+    Raises:
+        ValueError: the file is not a complete policy file of streams, or of an observation that is not this package's.
+    """
+    return network_policy(load_stream_network(path), PurePath(str(path)).stem)
+
+
+def check_fits(policy: Any, num_locations: int, can_drop: bool = True) -> None:
+    """ValueError where a policy is a network for other streams than those with so many locations.
+
+    ``can_drop`` False: dropping jobs is not allowed.
+    """
+    network = getattr(policy, "network", None)
+    if network is None:
+        return
+    if network.num_locations != num_locations:
+        raise ValueError(
+            f"the policy {policy.name} is for {network.num_locations} locations; the streams have {num_locations}"
+        )
+    if network.can_drop and not can_drop:
+        raise ValueError(f"the policy {policy.name} drops jobs, which the scenario must allow; its can_drop is False")
+
+
 class _Function(NamedTuple):
     decide: Any
 
@@ -142,8 +182,7 @@ def rule_plan(name: str, numbers: NDArray[np.float64], drop_factor: float = math
 
 def as_rule(weights: NDArray[np.float64], drop_factor: float = math.inf) -> Plan:
     """A plan that adds up terms with weights (3, terms), see ``offload_gym.streams.deciding.TERMS``."""
-    none = np.zeros((0, 2), dtype=np.int64), np.zeros(0, dtype=np.float32)
-    return Plan(RULE, np.array(weights, dtype=np.float64), drop_factor, *none)
+    return Plan(RULE, np.array(weights, dtype=np.float64), drop_factor, *packed(()), False, 0)
 
 
 def greedy_weights() -> NDArray[np.float64]:
@@ -194,6 +233,18 @@ def _tuned(name: str, scenario: Scenario, objective: str) -> dict[str, Any]:
     return min((row for row in tuned_rules() if row["policy"] == name), key=unlike)
 
 
+def _shipped(name: str, scenario: Scenario, objective: str) -> PlanPolicy:
+    """A network that the package ships: that of the scenario's preset, or of the preset "stream"."""
+    preset = scenario.name if scenario.name in SHIPPED_PRESETS else SHIPPED_PRESETS[0]
+    policy = load_stream_policy(files("offload_gym") / "weights" / f"{preset}-{name}.safetensors")
+    policy.name = name
+    trained_for = policy.network.objective if policy.network else objective
+    if objective != trained_for:
+        raise ValueError(f"objective is {quoted(objective)}; the {name} for {preset} was trained for {trained_for!r}")
+    check_fits(policy, scenario.num_locations, scenario.can_drop)
+    return policy
+
+
 def make_stream_policy(
     name: str,
     scenario: str | Mapping[str, Any] | Scenario = "stream",
@@ -209,7 +260,9 @@ def make_stream_policy(
             - "greedy": earliest completion; "shortest-queue": least waiting;
             - "price", "queue-price", "max-weight": tuned rules, see ``rule_plan``;
             - "heft", "exact": HEFT, and the best decision for the job alone, for jobs of several tasks;
-            - "planner": roll-outs over futures drawn from the scenario.
+            - "planner": roll-outs over futures drawn from the scenario;
+            - "teacher", "student", "small-student": trained networks that the package ships for the presets "stream",
+              "stream_deadlines" and "stream_applications"; the first one's serve all other scenarios.
         scenario: for which rules were tuned, and from which the planner draws futures; where the rule was not tuned for
             it, the numbers of the most similar scenario are taken. Where it lets jobs be dropped, the policies drop those
             that they do not expect to be in time.
@@ -217,7 +270,8 @@ def make_stream_policy(
         seed: of the planner.
 
     Raises:
-        ValueError: the name, the scenario or the objective is unknown.
+        ValueError: the name, the scenario or the objective is unknown, or a network is for another objective, another
+            number of locations, or drops jobs where that is not allowed.
     """
     scenario = as_scenario(scenario)
     if not isinstance(objective, str) or objective not in OBJECTIVES:
@@ -232,6 +286,8 @@ def make_stream_policy(
     if name in ("exact", "heft"):
         function = exact if name == "exact" else heft
         return MomentPolicy(_Function(lambda instances: function(instances)), name, drop_factor)
+    if name in NETWORKS:
+        return _shipped(name, scenario, objective)
     if name == "planner":
         base = make_stream_policy("queue-price", scenario, objective)
         assert isinstance(base, PlanPolicy)
