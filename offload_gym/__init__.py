@@ -1,6 +1,7 @@
 """Task offloading in mobile edge computing, for Gymnasium.
 
-``import offload_gym`` registers the environments ``offload_gym/Joint-v0`` and ``offload_gym/Sequential-v0``.
+``import offload_gym`` registers the environments ``offload_gym/Joint-v0``, ``offload_gym/Sequential-v0`` and
+``offload_gym/Stream-v0``.
 """
 
 from gymnasium.envs.registration import register
@@ -71,9 +72,9 @@ __all__ = [
     "solve",
 ]
 
-for _name in ("Joint", "Sequential"):
+for _name, _vector in (("Joint", "vector"), ("Sequential", "vector"), ("Stream", "stream")):
     register(
         id=f"offload_gym/{_name}-v0",
         entry_point=f"offload_gym.envs.{_name.lower()}:{_name}Env",
-        vector_entry_point=f"offload_gym.envs.vector:Vector{_name}Env",
+        vector_entry_point=f"offload_gym.envs.{_vector}:Vector{_name}Env",
     )
