@@ -188,7 +188,6 @@ def _fill(
         scenario=comment(network.scenario),
         objective=network.objective,
         parameters=network.num_parameters,
-        link=" and link with -lm" if network.activation == "tanh" else "",
         checksum=f"{zlib.crc32(content.encode())}u",
     )
 
@@ -198,7 +197,7 @@ _HEADER = """\
  *
  * Scenario: $scenario; objective: $objective; $num_locations locations; $parameters parameters.
  * Memory: $flash bytes of weights, about $ram bytes of arrays on the stack; no allocation.
- * C99. Compile with -std=c99 or -ffp-contract=off, as fused products round in another way$link.
+ * C99. Compile with -std=c99 or -ffp-contract=off, as fused products round in another way, and link with -lm.
  */
 #ifdef OFFLOAD_GYM_POLICY_H
 #if OFFLOAD_GYM_POLICY_H != $checksum
