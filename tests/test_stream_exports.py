@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from stream_states import NUMBERS, balanced, played_states, random_network
+from stream_states import NUMBERS, balanced, forward, played_states, random_network
 
 import offload_gym
 from offload_gym.compilation import inlined
@@ -144,15 +144,31 @@ def test_a_program_can_have_two_networks(tmp_path):
     assert subprocess.run([tmp_path / "both"]).returncode == 0
 
 
+@pytest.mark.parametrize("fields", [{"activation": "relu"}, {"activation": "tanh", "can_drop": True}])
+def test_onnx_has_the_scores_of_the_network(fields, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    network = random_network(40, 24, **fields)
+    offload_gym.export_onnx(network_policy(network), tmp_path / "policy.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "policy.onnx", providers=["CPUExecutionProvider"])
+    assert session.get_modelmeta().custom_metadata_map["activation"] == fields["activation"]
+    streams = offload_gym.sample_streams("stream", 3, seed=4)
+    observations, *_ = played_states(streams, make_stream_policy("greedy").plan)
+    observations = observations.reshape(-1, observations.shape[2])
+    (scores,) = session.run(["scores"], {"observation": observations})
+    np.testing.assert_allclose(scores, forward(network, observations), rtol=1e-4, atol=1e-4)
+
+
 def test_what_cannot_be_exported_is_refused(tmp_path):
     policy, path = network_policy(random_network(4)), tmp_path / "out.h"
     for wrong, message in (
-        (lambda: export_stream_c(make_stream_policy("greedy"), path), "policy is a PlanPolicy without a network"),
-        (lambda: export_stream_c(offload_gym.make_policy("student"), path), "policy is a NetworkPolicy without"),
+        (lambda: export_stream_c(make_stream_policy("greedy"), path), "the policy greedy is a rule; only a network"),
+        (lambda: export_stream_c(offload_gym.make_policy("student"), path), "policy is a NetworkPolicy; it must"),
         (lambda: export_stream_c(policy, path, max_cores=0), "max_cores is 0; it must be"),
         (lambda: offload_gym.export_c(policy, path, name="2b"), "name is '2b'; it must be letters"),
+        (lambda: offload_gym.export_onnx(make_stream_policy("greedy"), path), "the policy greedy is a rule; only a"),
+        (lambda: offload_gym.export_onnx(policy, path, 3), "num_tasks is 3; for a network of streams it must be None"),
         (lambda: offload_gym.export_c(policy, path, max_tasks=3), "max_tasks is 3; for a network of streams it must"),
-        (lambda: offload_gym.export_c(make_stream_policy("greedy"), path), "without a network"),
+        (lambda: offload_gym.export_c(make_stream_policy("greedy"), path), "the policy greedy is a rule"),
     ):
         with pytest.raises(ValueError, match=message):
             wrong()

@@ -1,6 +1,6 @@
 """Kernels written in C99, from their Python source, so that a C program computes what a kernel computes.
 
-What a kernel may do: arithmetic, comparisons, ``min``, ``max``, ``len``, square roots, loops over ranges, conditions, and
+What a kernel may do: arithmetic, comparisons, ``min``, ``max``, ``len``, roots, loops over ranges, conditions, and
 calls of other kernels; it reads and writes numbers, fields of records, and arrays of known shape. What each name is
 follows from the arguments of the first call. Anything else is refused, so that an edit of a kernel is either in its C
 form, or seen.

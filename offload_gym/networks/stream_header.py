@@ -81,9 +81,11 @@ def export_stream_c(
     Raises:
         ValueError: the policy is no network of streams, max_cores is below 1, or the name is no name in C.
     """
-    network = getattr(policy, "network", None)
-    if not isinstance(policy, PlanPolicy) or network is None:
-        raise ValueError(f"policy is a {type(policy).__name__} without a network; it must be a network of streams")
+    if not isinstance(policy, PlanPolicy):
+        raise ValueError(f"policy is a {type(policy).__name__}; it must be a network of streams")
+    network = policy.network
+    if network is None:
+        raise ValueError(f"the policy {policy.name} is a rule; only a network can be exported")
     check_count("max_cores", max_cores)
     check_name(name)
     translator, records = _observed(network.num_locations, max_cores)
