@@ -54,8 +54,8 @@ def _train(arguments: list[str]) -> None:
         "Finished steps are kept: interrupt it and start it again with the same settings.",
         epilog="`python -m agents label` labels instances alone, as many as you like, and `python -m agents "
         "distillation` and `ablation` study the method; `record` and `clone` make and learn from Minari data "
-        "sets; `tune` looks for hyperparameters of reinforcement learning, `tune-rules` for the numbers of rules of streams: "
-        "see their --help.",
+        "sets; `tune` looks for hyperparameters of reinforcement learning, `tune-rules` for the numbers of rules of "
+        "streams: see their --help.",
         allow_abbrev=False,
     )
     parser.add_argument("--output", default="results/agents", help="folder of the results (default: %(default)s)")
@@ -192,8 +192,8 @@ def _tune_rules(arguments: list[str]) -> None:
 
     parser = argparse.ArgumentParser(
         prog="python -m agents tune-rules",
-        description="Choose the numbers of the rules that decide streams, and where jobs may be dropped when each policy "
-        "drops them, on validation streams, and print them.",
+        description="Choose the numbers of the rules that decide streams on validation streams, and print them; where "
+        "jobs may be dropped, also when each policy drops them.",
         allow_abbrev=False,
     )
     add_stream_options(parser)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +121,9 @@ def _tuned_rule(
     def policy(x: NDArray[np.float64]) -> PlanPolicy:
         return PlanPolicy(rule_plan(name, x[:size], math.exp(x[size]) if dropping else math.inf), name)
 
-    found, _ = minimise(lambda x: _cost(streams, policy(x), objective), np.zeros(size + dropping), num_evaluations, seed)
+    found, _ = minimise(
+        lambda x: _cost(streams, policy(x), objective), np.zeros(size + dropping), num_evaluations, seed
+    )
     found[:size] = np.round(found[:size], 3)
     factor = round(math.exp(found[size]), 3) if dropping else None
     if factor is not None:

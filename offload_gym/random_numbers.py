@@ -17,7 +17,7 @@ GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio, as SplitM
 
 
 @kernel
-def _mix(z):
+def mix(z):
     """A bijection of 64-bit integers that leaves no pattern: the output function of SplitMix64."""
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -27,15 +27,15 @@ def _mix(z):
 @kernel
 def stream(key, episode, epoch):
     """Where the numbers of one epoch begin."""
-    start = _mix(np.uint64(key) + GOLDEN)
-    start = _mix(start ^ (np.uint64(episode) * GOLDEN + np.uint64(1)))
-    return _mix(start ^ (np.uint64(epoch) * GOLDEN + np.uint64(2)))
+    start = mix(np.uint64(key) + GOLDEN)
+    start = mix(start ^ (np.uint64(episode) * GOLDEN + np.uint64(1)))
+    return mix(start ^ (np.uint64(epoch) * GOLDEN + np.uint64(2)))
 
 
 @kernel
 def uniform(start, j):
     """Number ``j`` of a stream, in [0, 1) with 53 bits."""
-    return (_mix(start + np.uint64(j + 1) * GOLDEN) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
+    return (mix(start + np.uint64(j + 1) * GOLDEN) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
 @kernel

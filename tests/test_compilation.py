@@ -150,8 +150,8 @@ def test_a_package_that_cannot_be_written_runs_without_a_home(tmp_path):
         "    warnings.simplefilter('always')\n"
         "    import offload_gym\n"
         "    import numpy as np\n"
-        "    from offload_gym.random_numbers import _mix\n"
-        "    print(_mix(np.uint64(0)))\n"
+        "    from offload_gym.random_numbers import mix\n"
+        "    print(mix(np.uint64(0)))\n"
         "for warning in caught:\n"
         "    print(warning.message)"
     )
@@ -166,7 +166,7 @@ def test_a_package_that_cannot_be_written_runs_without_a_home(tmp_path):
     # WHERE a folder is named, it is used.
     run = python(code, archive, **nowhere | {"NUMBA_CACHE_DIR": str(tmp_path / "kernels")})
     assert run.stdout.splitlines() == ["0"]
-    assert list((tmp_path / "kernels").rglob("random_numbers._mix.*.nbc"))
+    assert list((tmp_path / "kernels").rglob("random_numbers.mix.*.nbc"))
 
 
 def test_folders_are_where_numba_is_told():

@@ -36,9 +36,12 @@ from offload_gym.solvers.parallel import num_cores
 from offload_gym.solvers.pareto import pareto_search
 from offload_gym.solvers.stopping import Budget, new_stop
 from offload_gym.streams.beliefs import draw_future_jobs, new_belief, observe_jobs
+from offload_gym.streams.bounds import lower_bound
+from offload_gym.streams.hindsight import hindsight
 from offload_gym.streams.parameters import stream_parameters
 from offload_gym.streams.rates import draw_future_rates
 from offload_gym.streams.sampling import sample_streams
+from offload_gym.streams.streams import Streams
 
 CORES = (1, 2, 8)
 
@@ -148,6 +151,17 @@ def _streams() -> None:
     draw_future_jobs(parameters, start, belief, batch.jobs["arrival_s"][0, 0], batch, 0, 1, 2)
 
 
+def _references() -> None:
+    ones = np.ones((1, 2, 1))
+    streams = Streams(
+        arrival_s=[[0.0, 1.0]], input_bits=ones, output_bits=ones, workload_cycles=ones, device_hz=[[1e9]],
+        cpu_hz=[[4e9]], cores=[[1]], wired_bps=[[np.inf]], propagation_s=[[0.0]],
+        uplink_bps=[[[1e7]]], downlink_bps=[[[1e7]]],
+    )  # fmt: skip
+    hindsight(streams)
+    lower_bound(streams, (8, 8))
+
+
 #: What one process compiles, the longest first. A kernel that another process has begun is waited for.
 JOBS: dict[str, Callable[[], Any]] = {
     "search": _search,
@@ -156,6 +170,7 @@ JOBS: dict[str, Callable[[], Any]] = {
     "networks": _networks,
     "labels": _labels,
     "streams": _streams,
+    "references of streams": _references,
     "graphs": _graphs,
     "environments of graphs": lambda: _environments("dag"),
     "heuristics": lambda: _decide("greedy+flip", "heft+swap", "beam-4"),
