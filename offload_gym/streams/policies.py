@@ -24,9 +24,15 @@ from offload_gym.streams.deciding import (
     NETWORK,
     RULE,
     RUN,
+    RUN_JOBS,
     RUN_QUEUE,
+    RUN_RADIO,
+    RUN_RUN,
     SEND,
+    SEND_DEVICE,
+    SEND_JOBS,
     SEND_QUEUE,
+    SEND_SEND,
     TERMS,
     WAIT,
     Plan,
@@ -35,7 +41,7 @@ from offload_gym.streams.planner import Effort
 
 OBJECTIVES = ("response", "late", "cost")
 #: Numbers that each tuned rule has; ``rule_plan`` says what they are.
-RULE_SIZES = {"price": 3, "queue-price": 7, "max-weight": 1}
+RULE_SIZES = {"price": 3, "queue-price": 12, "max-weight": 1}
 NAMES = (
     "local",
     "edge",
@@ -122,8 +128,12 @@ def rule_plan(name: str, numbers: NDArray[np.float64], drop_factor: float = math
 
     Args:
         name: "price": earliest completion, with a price on a second of the radio, of the device's cores and of the
-            edge servers' cores. "queue-price": prices that also grow with the queue there; the numbers are: radio, its
-            growth, device, its growth, edge, its growth, cloud. "max-weight": as MaxWeight and drift-plus-penalty
+            edge servers' cores. "queue-price": prices that also grow with the queues, with what the task itself adds, and
+            with the jobs in the system, as if a quadratic function said what full queues cost those that come; the
+            numbers are those of the radio (a second of it, for each second of its queue, of the device's queue and of
+            the task itself, and for ten jobs), of the device (a second of a core, for each second of its queue, of the
+            radio's and of the task itself, and for ten jobs) and of edge servers (a second of a core, for each second
+            of its queue). "max-weight": as MaxWeight and drift-plus-penalty
             (Neely 2010) weigh, the work added to each queue times the queue, plus a multiple of the completion.
         numbers: as many as ``RULE_SIZES`` says.
         drop_factor: see ``Plan``.
@@ -135,8 +145,9 @@ def rule_plan(name: str, numbers: NDArray[np.float64], drop_factor: float = math
     elif name == "price":
         weights[1:, SEND], weights[0, RUN], weights[1, RUN] = numbers
     else:
-        weights[1:, SEND], weights[1:, SEND_QUEUE] = numbers[:2]
-        weights[0, RUN], weights[0, RUN_QUEUE], weights[1, RUN], weights[1, RUN_QUEUE], weights[2, RUN] = numbers[2:]
+        weights[1:, [SEND, SEND_QUEUE, SEND_DEVICE, SEND_SEND, SEND_JOBS]] = numbers[:5]
+        weights[0, [RUN, RUN_QUEUE, RUN_RADIO, RUN_RUN, RUN_JOBS]] = numbers[5:10]
+        weights[1, [RUN, RUN_QUEUE]] = numbers[10:]
     return as_rule(weights, drop_factor)
 
 
