@@ -2,7 +2,8 @@
 
 ``python -m agents label`` labels instances alone; ``record`` makes a Minari data set of episodes and ``clone`` learns
 from one; ``distillation`` studies what students gain from a teacher, and ``ablation`` what each part of the method
-does; ``tune`` looks for hyperparameters of reinforcement learning.
+does; ``tune`` looks for hyperparameters of reinforcement learning, ``tune-rules`` for the numbers of rules of streams;
+``learn-streams`` trains teacher and students of streams.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 from agents.job_options import add_job_options, chosen_backend
 from offload_gym.array_checks import check_count
 from offload_gym.command_line.exit_codes import exit_code_of
 from offload_gym.command_line.scenario_options import add_scenario_options, chosen_scenario
+from offload_gym.command_line.stream_options import add_stream_options, chosen_streams
 from offload_gym.delay import COMPLETION_OBJECTIVES
 from offload_gym.policies import POLICY_NAMES
 from offload_gym.seeds import seed_for
@@ -34,6 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
         "record": _record,
         "clone": _clone,
         "tune": _tune,
+        "tune-rules": _tune_rules,
+        "learn-streams": _learn_streams,
     }
     run, rest = (named[arguments[0]], arguments[1:]) if arguments[:1] and arguments[0] in named else (_train, arguments)
     return exit_code_of(
@@ -52,7 +56,8 @@ def _train(arguments: list[str]) -> None:
         "Finished steps are kept: interrupt it and start it again with the same settings.",
         epilog="`python -m agents label` labels instances alone, as many as you like, and `python -m agents "
         "distillation` and `ablation` study the method; `record` and `clone` make and learn from Minari data "
-        "sets; `tune` looks for hyperparameters of reinforcement learning: see their --help.",
+        "sets; `tune` looks for hyperparameters of reinforcement learning, `tune-rules` for the numbers of rules of "
+        "streams; `learn-streams` trains teacher and students of streams: see their --help.",
         allow_abbrev=False,
     )
     parser.add_argument("--output", default="results/agents", help="folder of the results (default: %(default)s)")
@@ -182,6 +187,75 @@ def _tune(arguments: list[str]) -> None:
         options.seed,
         options.observation_noise,
     )
+
+
+def _tune_rules(arguments: list[str]) -> None:
+    from agents.stream_rules import PACKAGED, tune_rules
+
+    parser = argparse.ArgumentParser(
+        prog="python -m agents tune-rules",
+        description="Choose the numbers of the rules that decide streams on validation streams, and print them; where "
+        "jobs may be dropped, also when each policy drops them.",
+        allow_abbrev=False,
+    )
+    add_stream_options(parser)
+    parser.add_argument("--policies", nargs="+", default=[], metavar="NAME", help="tune these alone")
+    parser.add_argument("--num-streams", type=int, default=200, help="validation streams (default: %(default)s)")
+    parser.add_argument(
+        "--num-evaluations", type=int, default=600, help="proposals for each rule (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="test streams never share it (default: %(default)s)")
+    parser.add_argument("--write", action="store_true", help=f"put them into {PACKAGED.name} of the package")
+    options = parser.parse_args(arguments)
+    tune_rules(
+        chosen_streams(options),
+        options.objective,
+        policies=options.policies,
+        num_streams=options.num_streams,
+        num_evaluations=options.num_evaluations,
+        seed=options.seed,
+        path=PACKAGED if options.write else None,
+    )
+
+
+def _learn_streams(arguments: list[str]) -> None:
+    from agents.stream_learning import StreamSettings, learn
+
+    parser = argparse.ArgumentParser(
+        prog="python -m agents learn-streams",
+        description="Learn to decide streams: policy iteration with roll-outs over sampled futures, a teacher, and "
+        "students distilled from it. Labels are kept: interrupt it and start it again with the same settings.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--output", default="results/streams", help="folder of the results (default: %(default)s)")
+    add_stream_options(parser)
+    parser.add_argument(
+        "--rate-range",
+        type=float,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="draw the arrivals a second of each stream between these, instead of one rate",
+    )
+    defaults = {field.name: field.default for field in fields(StreamSettings)}
+    for name, text in (
+        ("rounds", "rounds of policy iteration"),
+        ("streams_a_round", "streams that are played and labelled in a round"),
+        ("num_futures", "sampled futures of a label, at most"),
+        ("future_jobs", "jobs of a future"),
+        ("num_validation", "validation streams"),
+        ("passes", "passes over the labels"),
+        ("seed", "seed of streams and weights; test streams never share it"),
+    ):
+        flag = f"--{name.replace('_', '-')}"
+        parser.add_argument(flag, type=int, default=defaults[name], help=f"{text} (default: %(default)s)")
+    for name, text in (("share", "share of the tasks that is labelled"), ("explore", "share of random choices")):
+        parser.add_argument(f"--{name}", type=float, default=defaults[name], help=f"{text} (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    (scenario,) = chosen_streams(options)
+    if options.rate_range is not None:
+        scenario = replace(scenario, arrivals_per_s=tuple(options.rate_range))
+    settings = {name: getattr(options, name) for name in defaults if hasattr(options, name)}
+    learn(options.output, StreamSettings(**settings | {"scenario": scenario}))
 
 
 def _record(arguments: list[str]) -> None:

@@ -27,8 +27,15 @@ TERMS = (
     "run",  # seconds of a core
     "run_queue",  # these times the seconds until a core there is free
     "wait",  # seconds of waiting for radio and core
+    "send_send",  # the square of the seconds of the radio
+    "send_device",  # these times the seconds until a core of the device is free
+    "send_jobs",  # these times the jobs in the system, in tens
+    "run_run",  # the square of the seconds of a core
+    "run_radio",  # these times the seconds that the radio has to send already
+    "run_jobs",  # these times the jobs in the system, in tens
 )
-CONSTANT, COMPLETION, SEND, SEND_QUEUE, RUN, RUN_QUEUE, WAIT = range(len(TERMS))
+CONSTANT, COMPLETION, SEND, SEND_QUEUE, RUN, RUN_QUEUE, WAIT = range(7)
+SEND_SEND, SEND_DEVICE, SEND_JOBS, RUN_RUN, RUN_RADIO, RUN_JOBS = range(7, len(TERMS))
 CLASSES = ("device", "edge", "cloud")
 
 
@@ -83,6 +90,15 @@ def run_network(plan, values, num_locations):
 
 
 @inlined
+def _queue(core_free_s, now_s):
+    """Seconds until a core is free."""
+    queue_s = np.inf
+    for c in range(len(core_free_s)):
+        queue_s = min(queue_s, core_free_s[c])
+    return max(queue_s - now_s, 0.0)
+
+
+@inlined
 def choose(plan, world, system, outlook, j, i, values):
     """The location of task i of job j, whose options are weighed, or DROPPED."""
     num_locations, now_s = len(outlook.options), outlook.foreseen[0].now_s
@@ -95,20 +111,31 @@ def choose(plan, world, system, outlook, j, i, values):
             if -values[scores + k] < least:
                 best, least = k, -values[scores + k]
         return best if best < num_locations else DROPPED
-    soonest_s = np.inf
+    soonest_s, jobs = np.inf, 0.1 * system.clock[0].num_in_system
+    radio_s = max(outlook.foreseen[0].radio_s - now_s, 0.0)
+    device_s = _queue(outlook.core_free_s[0], now_s)
     for k in range(num_locations):
         option, weights = outlook.options[k], plan.weights[class_of(k, num_locations)]
-        queue_s = np.inf
-        for c in range(outlook.core_free_s.shape[1]):
-            queue_s = min(queue_s, outlook.core_free_s[k, c])
-        queue_s = max(queue_s - now_s, 0.0)
-        radio_s = option.radio_wait_s if k > 0 else 0.0
+        send_price = (
+            weights[SEND]
+            + weights[SEND_QUEUE] * radio_s
+            + weights[SEND_SEND] * option.send_s
+            + weights[SEND_DEVICE] * device_s
+            + weights[SEND_JOBS] * jobs
+        )
+        run_price = (
+            weights[RUN]
+            + weights[RUN_QUEUE] * _queue(outlook.core_free_s[k], now_s)
+            + weights[RUN_RUN] * option.run_s
+            + weights[RUN_RADIO] * radio_s
+            + weights[RUN_JOBS] * jobs
+        )
         value = (
             weights[CONSTANT]
             + weights[COMPLETION] * option.completion_s
-            + option.send_s * (weights[SEND] + weights[SEND_QUEUE] * radio_s)
-            + option.run_s * (weights[RUN] + weights[RUN_QUEUE] * queue_s)
-            + weights[WAIT] * (radio_s + option.core_wait_s)
+            + send_price * option.send_s
+            + run_price * option.run_s
+            + weights[WAIT] * ((radio_s if k > 0 else 0.0) + option.core_wait_s)
         )
         soonest_s = min(soonest_s, option.completion_s)
         if value < least:

@@ -26,9 +26,15 @@ from offload_gym.streams.deciding import (
     CONSTANT,
     RULE,
     RUN,
+    RUN_JOBS,
     RUN_QUEUE,
+    RUN_RADIO,
+    RUN_RUN,
     SEND,
+    SEND_DEVICE,
+    SEND_JOBS,
     SEND_QUEUE,
+    SEND_SEND,
     TERMS,
     WAIT,
     Plan,
@@ -37,7 +43,7 @@ from offload_gym.streams.networks import OBJECTIVES, StreamNetwork, load_stream_
 from offload_gym.streams.planner import Effort
 
 #: Numbers that each tuned rule has; ``rule_plan`` says what they are.
-RULE_SIZES = {"price": 3, "queue-price": 7, "max-weight": 1}
+RULE_SIZES = {"price": 3, "queue-price": 12, "max-weight": 1}
 #: Networks that the package ships, and the presets for which there are networks of their own.
 NETWORKS = ("teacher", "student", "small-student")
 SHIPPED_PRESETS = ("stream", "stream_deadlines", "stream_applications")
@@ -162,8 +168,12 @@ def rule_plan(name: str, numbers: NDArray[np.float64], drop_factor: float = math
 
     Args:
         name: "price": earliest completion, with a price on a second of the radio, of the device's cores and of the
-            edge servers' cores. "queue-price": prices that also grow with the queue there; the numbers are: radio, its
-            growth, device, its growth, edge, its growth, cloud. "max-weight": as MaxWeight and drift-plus-penalty
+            edge servers' cores. "queue-price": prices that also grow with the queues, with what the task itself adds,
+            and with the jobs in the system, as if a quadratic function said what full queues cost those that come; the
+            numbers are those of the radio (a second of it, for each second of its queue, of the device's queue and of
+            the task itself, and for ten jobs), of the device (a second of a core, for each second of its queue, of the
+            radio's and of the task itself, and for ten jobs) and of edge servers (a second of a core, for each second
+            of its queue). "max-weight": as MaxWeight and drift-plus-penalty
             (Neely 2010) weigh, the work added to each queue times the queue, plus a multiple of the completion.
         numbers: as many as ``RULE_SIZES`` says.
         drop_factor: see ``Plan``.
@@ -175,8 +185,9 @@ def rule_plan(name: str, numbers: NDArray[np.float64], drop_factor: float = math
     elif name == "price":
         weights[1:, SEND], weights[0, RUN], weights[1, RUN] = numbers
     else:
-        weights[1:, SEND], weights[1:, SEND_QUEUE] = numbers[:2]
-        weights[0, RUN], weights[0, RUN_QUEUE], weights[1, RUN], weights[1, RUN_QUEUE], weights[2, RUN] = numbers[2:]
+        weights[1:, [SEND, SEND_QUEUE, SEND_DEVICE, SEND_SEND, SEND_JOBS]] = numbers[:5]
+        weights[0, [RUN, RUN_QUEUE, RUN_RADIO, RUN_RUN, RUN_JOBS]] = numbers[5:10]
+        weights[1, [RUN, RUN_QUEUE]] = numbers[10:]
     return as_rule(weights, drop_factor)
 
 
@@ -264,8 +275,8 @@ def make_stream_policy(
             - "teacher", "student", "small-student": trained networks that the package ships for the presets "stream",
               "stream_deadlines" and "stream_applications"; the first one's serve all other scenarios.
         scenario: for which rules were tuned, and from which the planner draws futures; where the rule was not tuned for
-            it, the numbers of the most similar scenario are taken. Where it lets jobs be dropped, the policies drop those
-            that they do not expect to be in time.
+            it, the numbers of the most similar scenario are taken. Where it lets jobs be dropped, the policies drop
+            those that they do not expect to be in time.
         objective: "response", "late" or "cost".
         seed: of the planner.
 
@@ -281,7 +292,7 @@ def make_stream_policy(
     drop_factor = 1.0 if scenario.can_drop and objective == "late" else math.inf
     if name in RULE_SIZES:
         row = _tuned(name, scenario, objective)
-        factor = row.get("drop_factor") or math.inf
+        factor = (row.get("drop_factor") or math.inf) if row["objective"] == objective else drop_factor
         return PlanPolicy(rule_plan(name, np.array(row["numbers"]), factor if scenario.can_drop else math.inf), name)
     if name in ("exact", "heft"):
         function = exact if name == "exact" else heft

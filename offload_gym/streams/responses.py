@@ -204,3 +204,23 @@ def completion_times(streams: Streams, decisions: ArrayLike) -> NDArray[np.float
     """
     completion_s: NDArray[np.float64] = timelines(streams, decisions)["completion_s"]
     return completion_s
+
+
+def stream_costs(streams: Streams, outcome: Outcome, objective: str) -> NDArray[np.float64]:
+    """What the objective counts of each stream.
+
+    Args:
+        streams: B streams of J jobs.
+        outcome: what became of them.
+        objective: "response": the sum of the responses; "late": the share of the jobs that are late or dropped;
+            "cost": the sum of the responses and of what the energy is worth.
+
+    Returns:
+        (B,) seconds, or shares.
+    """
+    if objective == "late":
+        shares: NDArray[np.float64] = outcome.late.mean(axis=1)
+        return shares
+    worth = streams.batch.common["energy_weight_s_per_j"] * (objective == "cost")
+    costs: NDArray[np.float64] = outcome.response_s.sum(axis=1) + worth * outcome.energy_j.sum(axis=1)
+    return costs

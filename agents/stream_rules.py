@@ -1,0 +1,177 @@
+"""``python -m agents tune-rules``: the numbers of the rules of streams, chosen on validation streams.
+
+Each rule is played on the same streams with the numbers that CMA-ES proposes, and the best are kept. Where jobs may be
+dropped, so is chosen from which expected response on they are, for the rules without numbers, too.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+import offload_gym
+from agents.evolution import minimise
+from offload_gym.array_checks import check_count
+from offload_gym.checks import quoted
+from offload_gym.files import replacing
+from offload_gym.progress import with_progress
+from offload_gym.scenario import Scenario
+from offload_gym.seeds import seed_for
+from offload_gym.streams.networks import OBJECTIVES
+from offload_gym.streams.playing import play
+from offload_gym.streams.policies import (
+    RULE_SIZES,
+    RULES_FILE,
+    PlanPolicy,
+    make_stream_policy,
+    mean_rate,
+    rule_plan,
+    tuned_rules,
+)
+from offload_gym.streams.responses import stream_costs
+from offload_gym.streams.sampling import sample_streams
+from offload_gym.streams.streams import Streams
+
+PACKAGED = Path(offload_gym.__file__).parent / "weights" / RULES_FILE
+DROPPING = ("greedy", "shortest-queue", "exact", "heft")  # without numbers but for when to drop
+DROP_FACTORS = tuple(np.geomspace(0.6, 1.8, 12))
+ROUGHLY = 50  # streams on which the policies that take long are tuned
+KEY = ("scenario", "arrivals_per_s", "objective", "policy")
+
+
+def tune_rules(
+    scenarios: Sequence[Scenario],
+    objective: str = "response",
+    *,
+    policies: Sequence[str] = (),
+    num_streams: int = 200,
+    num_evaluations: int = 600,
+    seed: int = 1,
+    path: Path | None = None,
+) -> list[dict[str, Any]]:
+    """Choose the numbers of rules, print a table and return its rows.
+
+    Args:
+        scenarios: for each of which they are chosen.
+        objective: one of ``OBJECTIVES``.
+        policies: those of ``RULE_SIZES`` and ``DROPPING``; all where none is given.
+        num_streams: validation streams of each scenario.
+        num_evaluations: how many proposals are played for each rule.
+        seed: of the streams and the proposals.
+        path: the file whose rows for the same scenario, rate, objective and policy are replaced; None: none.
+
+    Raises:
+        ValueError: an argument is out of its bounds.
+    """
+    check_count("num_streams", num_streams)
+    check_count("num_evaluations", num_evaluations)
+    if objective not in OBJECTIVES:
+        raise ValueError(f"objective is {quoted(objective)}; it must be one of {', '.join(OBJECTIVES)}")
+    for name in policies:
+        if name not in (*RULE_SIZES, *DROPPING):
+            raise ValueError(f"policy is {quoted(name)}; it must be one of {', '.join((*RULE_SIZES, *DROPPING))}")
+    rows = []
+    for scenario in scenarios:
+        streams = sample_streams(scenario, num_streams, seed_for("validation", seed))
+        dropping = scenario.can_drop and objective == "late"
+        names = [name for name in (*RULE_SIZES, *(DROPPING if dropping else ())) if not policies or name in policies]
+        greedy = _cost(streams, make_stream_policy("greedy", scenario, objective), objective)
+        for name in with_progress(names, f"{scenario.name}, {mean_rate(scenario):g} jobs/s", "rule"):
+            if name in RULE_SIZES:
+                numbers, factor, cost = _tuned_rule(name, streams, objective, dropping, num_evaluations, seed)
+            else:
+                numbers, (factor, cost) = [], _tuned_dropping(name, scenario, streams, objective)
+            rows.append(
+                {
+                    "scenario": scenario.name,
+                    "arrivals_per_s": round(mean_rate(scenario), 3),
+                    "objective": objective,
+                    "policy": name,
+                    "numbers": numbers,
+                    "drop_factor": factor,
+                    "change": round(cost / greedy - 1.0, 4) if greedy else None,
+                }
+            )
+    _print(rows, num_streams)
+    if path is not None:
+        write_rules(path, rows)
+    return rows
+
+
+def _cost(streams: Streams, policy: Any, objective: str) -> float:
+    """What a policy's decisions cost, on average over streams."""
+    return float(stream_costs(streams, play(streams, policy), objective).mean())
+
+
+def _tuned_rule(
+    name: str, streams: Streams, objective: str, dropping: bool, num_evaluations: int, seed: int
+) -> tuple[list[float], float | None, float]:
+    """The best numbers, from which expected response over the deadline on jobs are dropped, and what it costs."""
+    size = RULE_SIZES[name]
+
+    def policy(x: NDArray[np.float64]) -> PlanPolicy:
+        return PlanPolicy(rule_plan(name, x[:size], math.exp(x[size]) if dropping else math.inf), name)
+
+    found, _ = minimise(
+        lambda x: _cost(streams, policy(x), objective), np.zeros(size + dropping), num_evaluations, seed
+    )
+    found[:size] = np.round(found[:size], 3)
+    factor = round(math.exp(found[size]), 3) if dropping else None
+    if factor is not None:
+        found[size] = math.log(factor)
+    return found[:size].tolist(), factor, _cost(streams, policy(found), objective)
+
+
+def _tuned_dropping(name: str, scenario: Scenario, streams: Streams, objective: str) -> tuple[float, float]:
+    """From which expected response over the deadline on a policy without numbers drops best, and what that costs."""
+    policy = make_stream_policy(name, scenario, objective)
+    costs = {}
+    for factor in DROP_FACTORS:
+        if isinstance(policy, PlanPolicy):
+            policy.plan = policy.plan._replace(drop_factor=factor)
+        else:
+            policy.drop_factor = factor
+        costs[round(float(factor), 3)] = _cost(streams, policy, objective)
+    best = min(costs, key=lambda factor: costs[factor])
+    return best, costs[best]
+
+
+def write_rules(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Put rows into the file of tuned rules, in place of those for the same scenario, rate, objective and policy."""
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    table = {tuple(row[name] for name in KEY): row for row in (*kept, *rows)}
+    lines = ",\n".join(json.dumps(table[key]) for key in sorted(table))
+    with replacing(path) as temporary:
+        temporary.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+    tuned_rules.cache_clear()
+
+
+def _print(rows: Sequence[dict[str, Any]], num_streams: int) -> None:
+    table = Table(
+        title=f"rules of streams, tuned on {num_streams} validation streams each",
+        caption="Change: what it costs over what greedy costs, minus 1, on these streams.",
+        box=box.SIMPLE_HEAD,
+    )
+    for header in ("scenario", "jobs/s", "objective", "policy", "numbers", "drop factor", "change %"):
+        table.add_column(header, justify="right" if header in ("jobs/s", "drop factor", "change %") else "left")
+    for row in rows:
+        numbers, factor, change = " ".join(f"{x:g}" for x in row["numbers"]), row["drop_factor"], row["change"]
+        table.add_row(
+            row["scenario"],
+            f"{row['arrivals_per_s']:g}",
+            row["objective"],
+            row["policy"],
+            numbers,
+            "" if factor is None else f"{factor:g}",
+            "" if change is None else f"{100 * change:+.1f}",
+        )
+    Console(width=max(Console().width, 130)).print(table)

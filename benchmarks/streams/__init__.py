@@ -1,0 +1,1 @@
+"""Policies of streams compared: ``python -m benchmarks streams``."""

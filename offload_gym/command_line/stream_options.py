@@ -1,0 +1,68 @@
+"""The command-line options that choose scenarios of streams and an objective, the same for all commands."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from offload_gym.command_line.scenario_options import add_trace_options, made_scenario, scenario_fields
+from offload_gym.command_line.text_files import parse_json, read_text
+from offload_gym.scenario import Scenario
+from offload_gym.streams.networks import OBJECTIVES
+
+PRESETS = ("stream", "stream_deadlines", "stream_applications")
+WANTED = ("an application (name, tasks, edges)", "a scenario of streams (a preset's name, and fields such as num_jobs)")
+
+
+def add_stream_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument(
+        "--scenario",
+        default="stream",
+        metavar="NAME|JSON",
+        help=f"a preset ({', '.join(PRESETS)}), or a JSON file: an application, or an object with a preset's name and "
+        "what to change in it (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--arrivals-per-s",
+        type=float,
+        nargs="+",
+        default=[],
+        metavar="RATE",
+        help="jobs a second at each device; several are done one after another (default: the preset's)",
+    )
+    parser.add_argument("--num-devices", type=int, metavar="M", help="devices in a stream (default: the preset's)")
+    parser.add_argument("--num-jobs", type=int, metavar="J", help="jobs in a stream (default: the preset's)")
+    parser.add_argument(
+        "--arrivals",
+        metavar="FILE",
+        help="recorded arrivals: CSV with a column arrival_s, stretched to the rate where one is given",
+    )
+    add_trace_options(parser)
+    parser.add_argument("--objective", choices=OBJECTIVES, default="response", help="default: %(default)s")
+
+
+def chosen_streams(options: argparse.Namespace) -> list[Scenario]:
+    """The scenarios that the options say, one for each rate; ValueError where a value is out of its bounds."""
+    changes = {
+        "num_devices": options.num_devices,
+        "num_jobs": options.num_jobs,
+        "arrivals": None if options.arrivals is None else "trace",
+        "arrivals_path": options.arrivals,
+        "radio": None if options.trace is None else "trace",
+        "trace_path": options.trace,
+        "downlink_trace_path": options.downlink_trace,
+        "trace_column": options.trace_column,
+        "downlink_trace_column": options.downlink_trace_column,
+        "trace_unit": options.trace_unit,
+        "trace_step_s": options.trace_step,
+    }
+    given: dict[str, Any] = {"name": options.scenario}
+    if options.scenario.endswith(".json"):
+        given = scenario_fields(parse_json(read_text(options.scenario), options.scenario), options.scenario, WANTED)
+        given = {"name": PRESETS[0], **given}
+    given |= {name: value for name, value in changes.items() if value is not None}
+    if options.arrivals_per_s:
+        return [made_scenario(given | {"arrivals_per_s": rate}) for rate in options.arrivals_per_s]
+    # The recorded rate, where arrivals are recorded.
+    return [made_scenario(given if options.arrivals is None else {"arrivals_per_s": None, **given})]
