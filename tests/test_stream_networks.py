@@ -9,9 +9,10 @@ from stream_states import balanced, forward, played_states, random_network
 from test_damaged_files import outcomes
 
 import offload_gym
+import offload_gym.envs.stream
 from offload_gym.layers import packed
 from offload_gym.scenario import described
-from offload_gym.streams.networks import load_stream_network, network_plan, save_stream_policy
+from offload_gym.streams.networks import StreamNetwork, load_stream_network, network_plan, save_stream_policy
 from offload_gym.streams.observing import OBSERVATION_VERSION, size_of
 from offload_gym.streams.planner import Effort
 from offload_gym.streams.playing import play
@@ -165,3 +166,25 @@ def test_shipped_networks(preset, name):
         assert played.late.mean() < greedy.late.mean()
     else:
         assert played.response_s.mean() < greedy.response_s.mean()
+
+
+@pytest.mark.parametrize("kind", ["PPO", "DQN"])
+def test_agents_of_stable_baselines3_decide_as_they_predict(kind):
+    sb3 = pytest.importorskip("stable_baselines3")
+    from agents.networks import linear_layers
+
+    env = offload_gym.envs.stream.StreamEnv("stream_deadlines", "late")
+    # A buffer for DQN that is not allocated for a million steps.
+    agent = getattr(sb3, kind)("MlpPolicy", env, seed=1, **({"buffer_size": 10} if kind == "DQN" else {}))
+    if kind == "PPO":
+        layers = linear_layers(agent.policy.mlp_extractor.policy_net)
+        ((weight, bias),) = linear_layers(agent.policy.action_net)
+        agent.policy.action_net.weight.data *= 100.0  # it begins with all choices alike
+        layers, activation = (*layers, (100.0 * weight, bias)), "tanh"
+    else:
+        layers, activation = linear_layers(agent.policy.q_net.q_net), "relu"
+    streams = offload_gym.sample_streams({"name": "stream_deadlines", "num_jobs": 50}, 20, seed=2)
+    network = StreamNetwork(layers, activation, 3, True, {}, objective="late")
+    observations, decisions, *_ = played_states(streams, network_plan(network))
+    predicted, _ = agent.predict(observations.reshape(-1, observations.shape[2]), deterministic=True)
+    assert (np.where(predicted == 3, DROPPED, predicted) == decisions.ravel()).mean() > 0.999
