@@ -236,8 +236,10 @@ def _learn_streams(arguments: list[str]) -> None:
         metavar=("LOW", "HIGH"),
         help="draw the arrivals a second of each stream between these, instead of one rate",
     )
+    parser.add_argument("--start", metavar="FILE", help="policy file of streams to begin with (default: the best rule)")
     defaults = {field.name: field.default for field in fields(StreamSettings)}
     for name, text in (
+        ("memory", "rounds whose labels a network learns from"),
         ("rounds", "rounds of policy iteration"),
         ("streams_a_round", "streams that are played and labelled in a round"),
         ("num_futures", "sampled futures of a label, at most"),

@@ -31,6 +31,7 @@ from offload_gym.streams.playing import play
 from offload_gym.streams.policies import (
     RULE_SIZES,
     RULES_FILE,
+    MomentPolicy,
     PlanPolicy,
     make_stream_policy,
     mean_rate,
@@ -138,7 +139,7 @@ def _tuned_dropping(name: str, scenario: Scenario, streams: Streams, objective: 
     for factor in DROP_FACTORS:
         if isinstance(policy, PlanPolicy):
             policy.plan = policy.plan._replace(drop_factor=factor)
-        else:
+        elif isinstance(policy, MomentPolicy):
             policy.drop_factor = factor
         costs[round(float(factor), 3)] = _cost(streams, policy, objective)
     best = min(costs, key=lambda factor: costs[factor])
