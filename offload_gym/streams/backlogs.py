@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from offload_gym.compilation import inlined, kernel
 from offload_gym.instances import INPUT, OUTPUT, WORKLOAD
 from offload_gym.lending import lent
-from offload_gym.streams.engine import is_entry, is_exit, path_s, slot_at, way_back
+from offload_gym.streams.engine import is_entry, is_exit, path_s, run_s, slot_at, way_back
 from offload_gym.streams.grids import between, shift_cores, shift_radio
-from offload_gym.streams.outlook import run_s
 from offload_gym.streams.streams import CHILD, OUTGOING
 
 FOREVER_S = 1e6  # stands for infinite
