@@ -26,7 +26,7 @@ from torch import nn
 from agents.imitation import mean_gap, soft_labels
 from agents.networks import linear_layers, one_thread
 from offload_gym.demonstrations import Demonstrations
-from offload_gym.envs.vector import VectorJointEnv, VectorSequentialEnv
+from offload_gym.envs.vector import VectorEpochEnv, VectorJointEnv, VectorSequentialEnv
 from offload_gym.interop.sb3 import SB3VecEnv
 from offload_gym.networks.policy_file import Network
 from offload_gym.observation import epoch_observations
@@ -75,7 +75,9 @@ class RelativeReward(VecEnvWrapper):
 
     def step_wait(self) -> VecEnvStepReturn:
         """One step of the environments."""
-        scale_s = self.venv.env.scale_s  # before the step opens the next epoch
+        envs = self.venv.env
+        assert isinstance(envs, VectorEpochEnv)
+        scale_s = envs.scale_s  # before the step opens the next epoch
         observations, rewards, dones, infos = self.venv.step_wait()
         return observations, (rewards / scale_s).astype(np.float32), dones, infos
 

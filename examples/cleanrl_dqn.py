@@ -8,7 +8,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 import tyro
-from evaluation import fresh_epochs, latency_s, report
+from evaluation import episode, fresh_epochs, latency_s, report
 from torch import nn
 
 
@@ -56,10 +56,14 @@ if __name__ == "__main__":
     rng = np.random.default_rng(args.seed)
     torch.manual_seed(args.seed)
     envs = gym.make_vec(
-        args.env_id, args.num_envs, vectorization_mode="vector_entry_point", autoreset_mode="SameStep", num_epochs=1
+        args.env_id,
+        args.num_envs,
+        vectorization_mode="vector_entry_point",
+        autoreset_mode="SameStep",
+        **episode(args.env_id),
     )
     if not isinstance(envs.single_action_space, gym.spaces.Discrete):
-        raise SystemExit(f"env-id is {args.env_id!r}; DQN needs a Discrete action space, as Sequential-v0 has")
+        raise SystemExit(f"env-id is {args.env_id!r}; DQN needs a Discrete action space, as Sequential and Stream have")
     envs = gym.wrappers.vector.RecordEpisodeStatistics(envs)
     q_network = QNetwork(envs)
     target_network = copy.deepcopy(q_network)

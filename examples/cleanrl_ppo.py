@@ -1,4 +1,4 @@
-"""PPO in one file, in the manner of CleanRL, for both environments.
+"""PPO in one file, in the manner of CleanRL, for all environments.
 
 python examples/cleanrl_ppo.py --env-id offload_gym:offload_gym/Joint-v0
 """
@@ -10,7 +10,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 import tyro
-from evaluation import fresh_epochs, latency_s, report
+from evaluation import episode, fresh_epochs, latency_s, report
 from torch import nn
 from torch.distributions import Categorical
 
@@ -82,7 +82,11 @@ if __name__ == "__main__":
     torch.manual_seed(args.seed)
     # A rollout here takes the next episode's first observation with the last reward: "SameStep".
     envs = gym.make_vec(
-        args.env_id, args.num_envs, vectorization_mode="vector_entry_point", autoreset_mode="SameStep", num_epochs=1
+        args.env_id,
+        args.num_envs,
+        vectorization_mode="vector_entry_point",
+        autoreset_mode="SameStep",
+        **episode(args.env_id),
     )
     envs = gym.wrappers.vector.RecordEpisodeStatistics(envs)
     agent = Agent(envs)
@@ -98,10 +102,10 @@ if __name__ == "__main__":
     next_obs = torch.as_tensor(envs.reset(seed=args.seed)[0])
     next_done = torch.zeros(args.num_envs)
     num_iterations = args.total_timesteps // batch_size
+    returns = []
     for iteration in range(num_iterations):
         if args.anneal_lr:
             optimizer.param_groups[0]["lr"] = (1 - iteration / num_iterations) * args.learning_rate
-        returns = []
         for step in range(args.num_steps):
             obs[step], dones[step] = next_obs, next_done
             with torch.no_grad():
@@ -139,8 +143,8 @@ if __name__ == "__main__":
                 loss.backward()
                 nn.utils.clip_grad_norm_(agent.parameters(), args.max_grad_norm)
                 optimizer.step()
-        if iteration % 5 == 0:
-            steps = (iteration + 1) * batch_size
-            print(f"steps {steps:8,}  return {np.mean(returns):8.4f}  steps/s {steps / (time.time() - start):,.0f}")
+        if iteration % 5 == 0 and returns:
+            steps, seconds, mean = (iteration + 1) * batch_size, time.time() - start, np.mean(returns[-1000:])
+            print(f"steps {steps:8,}  return {mean:8.4f}  steps/s {steps / seconds:,.0f}")
 
     report(test_envs, untrained_s, latency_s(test_envs, agent.act))

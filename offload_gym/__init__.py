@@ -1,6 +1,7 @@
 """Task offloading in mobile edge computing, for Gymnasium.
 
-``import offload_gym`` registers the environments ``offload_gym/Joint-v0`` and ``offload_gym/Sequential-v0``.
+``import offload_gym`` registers the environments ``offload_gym/Joint-v0``, ``offload_gym/Sequential-v0`` and
+``offload_gym/Stream-v0``.
 """
 
 from gymnasium.envs.registration import register
@@ -26,6 +27,7 @@ from offload_gym.scenario import Scenario, make_scenario
 from offload_gym.shards import generate_shards, load_shards
 from offload_gym.solvers.exact import Solutions, solve
 from offload_gym.solvers.local_search import local_search
+from offload_gym.streams.policies import load_stream_policy
 from offload_gym.streams.sampling import sample_streams
 from offload_gym.streams.streams import Streams
 
@@ -55,6 +57,7 @@ __all__ = [
     "load_demonstrations",
     "load_policy",
     "load_shards",
+    "load_stream_policy",
     "load_trace",
     "local_search",
     "make_policy",
@@ -69,9 +72,9 @@ __all__ = [
     "solve",
 ]
 
-for _name in ("Joint", "Sequential"):
+for _name, _vector in (("Joint", "vector"), ("Sequential", "vector"), ("Stream", "stream")):
     register(
         id=f"offload_gym/{_name}-v0",
         entry_point=f"offload_gym.envs.{_name.lower()}:{_name}Env",
-        vector_entry_point=f"offload_gym.envs.vector:Vector{_name}Env",
+        vector_entry_point=f"offload_gym.envs.{_vector}:Vector{_name}Env",
     )

@@ -48,7 +48,7 @@ class Column:
 
     field: str
     index: tuple[int, ...]
-    unit: str  # "scale": seconds over the epoch's scale, squashed; "1": no unit
+    unit: str  # "scale": seconds over the epoch's scale, squashed; "1": no unit; those of streams say theirs
     meaning: str
 
     @property
@@ -163,6 +163,11 @@ def columns(
     """
     scenario = as_scenario(scenario)
     fields = observation_fields(scenario.most_tasks, scenario.cores, scenario.dependent, objective == "cost", roll_outs)
+    return columns_of(fields)
+
+
+def columns_of(fields: Sequence[Field]) -> list[Column]:
+    """What each number of the flat vector is, in its order."""
     placed = {}
     for field in fields:
         for index in product(*map(range, field.shape)):
@@ -183,18 +188,31 @@ def observed(scenario: Scenario, priced: bool, form: str, roll_outs: bool) -> tu
     Raises:
         ValueError: the form is another one.
     """
-    if not isinstance(form, str) or form not in FORMS:
-        raise ValueError(f"observation is {quoted(form)}; it must be 'flat' or 'dict'")
+    check_form(form)
     shape = scenario.most_tasks, scenario.cores, scenario.dependent, priced, roll_outs
     flat = observation_space(*shape)
     if form == "flat":
         return flat, None, flat.shape[0]
     fields = observation_fields(*shape)
-    spaces: dict[str, gym.Space] = {field.name: Box(0.0, HIGH, field.shape, np.float32) for field in fields}
-    spaces[MASK] = MultiBinary(scenario.most_tasks)
-    space, size = Dict(spaces), np.dtype(np.float32).itemsize
+    space = Dict({field.name: _space_of(field) for field in fields})
+    return space, views_of(fields, space), flat.shape[0]
+
+
+def check_form(form: object) -> None:
+    """ValueError where the form of an observation is unknown."""
+    if not isinstance(form, str) or form not in FORMS:
+        raise ValueError(f"observation is {quoted(form)}; it must be 'flat' or 'dict'")
+
+
+def _space_of(field: Field) -> gym.Space:
+    return MultiBinary(field.shape[0]) if field.name == MASK else Box(0.0, HIGH, field.shape, np.float32)
+
+
+def views_of(fields: Sequence[Field], space: Dict) -> Views:
+    """Where fields lie in memory, in the order of their space."""
+    size = np.dtype(np.float32).itemsize
     views = {field.name: (field.shape, size * field.start, tuple(size * s for s in field.steps)) for field in fields}
-    return space, {name: views[name] for name in space}, flat.shape[0]  # in the order of the space
+    return {name: views[name] for name in space}
 
 
 def shown(flat: NDArray[np.float32], views: Views | None) -> Observation:
@@ -209,5 +227,6 @@ def shown(flat: NDArray[np.float32], views: Views | None) -> Observation:
         name: np.ndarray(batch + shape, np.float32, flat, offset, rows + strides)
         for name, (shape, offset, strides) in views.items()
     }
-    fields[MASK] = fields[MASK].astype(np.int8)
+    if MASK in fields:
+        fields[MASK] = fields[MASK].astype(np.int8)
     return fields

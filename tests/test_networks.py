@@ -20,10 +20,11 @@ from agents.networks import TaskNetwork, save_policy, to_runtime
 from offload_gym.checks import quoted
 from offload_gym.networks.independent_kernel import NOT_TRIED, make_plan, run_layers, unpack_plan
 from offload_gym.networks.policy import CHUNK, NetworkPolicy
-from offload_gym.networks.policy_file import Network, load_network, metadata_of, network_bytes, read_safetensors
+from offload_gym.networks.policy_file import Network, load_network, metadata_of, network_bytes
 from offload_gym.networks.trained_range import Bounds, TrainedRange
 from offload_gym.observation import epoch_observations, row_size, state_size
 from offload_gym.scenario import described
+from offload_gym.tensor_files import read_safetensors
 
 CORES = (1, 2, 8)  # of the default scenario
 TWO_EDGES = {"name": "default", "num_edges": 2}  # cores 1, 2, 2, 8

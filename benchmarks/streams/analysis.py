@@ -93,13 +93,14 @@ def row_of(
     }
 
 
-COLUMNS = ("policy", "mean s", "p95 s", "p99 s", "late %", "energy J", "change % [95 %]", "of hindsight %")
+COLUMNS = ("policy", "streams", "mean s", "p95 s", "p99 s", "late %", "energy J", "change % [95 %]", "of hindsight %")
 FURTHER = ("of bound %", "p50 µs", "parameters")
 NOTE = (
     "Mean, p95 and p99: of the responses of jobs that were not dropped. Late: dropped, or after its deadline. Change: "
-    "what the objective counts over what it counts for greedy on the same streams, minus 1, with its bootstrap interval "
-    "over streams. Of hindsight: the share of what someone gains over greedy who knows the future (local search, on the "
-    "first streams alone); of bound: of what nobody can gain more than. µs: one decision, asked from Python."
+    "what the objective counts over what it counts for greedy on the same streams, minus 1, with its bootstrap "
+    "interval over streams. Of hindsight: the share of what someone gains over greedy who knows the future (local "
+    "search, on the first streams alone); of bound: of what nobody can gain more than. µs: one decision, asked from "
+    "Python. The planner plays the first streams alone."
 )
 
 
@@ -115,6 +116,7 @@ def cells(row: dict[str, Any]) -> list[str]:
     seconds = [row[name] for name in ("response_mean_s", "response_p95_s", "response_p99_s")]
     return [
         f"{row['policy']} (shipped)" if row["shipped"] else row["policy"],
+        f"{row['num_streams']:,}",
         *("" if value is None else f"{value:.3f}" for value in seconds),
         _percent(row["late_share"], 1),
         f"{row['energy_mean_j']:.3f}",

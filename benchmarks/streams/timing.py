@@ -24,9 +24,9 @@ LEAST_JOBS = 20  # of a stream of a planner
 def decide_us(policy: Any, stream: Streams) -> float:
     """Median microseconds of one decision for a job that has just arrived, in the fastest of several passes.
 
-    A pass plays a stream: a shared machine is slow for seconds at a time. Timed is the call that decides alone, not what
-    lets time pass in the stream: ``decide_one`` of a rule or a network, ``decide`` of a policy of one moment. Of the
-    planner it is the mean over a stream, all of which it plays in one call.
+    A pass plays a stream: a shared machine is slow for seconds at a time. Timed is the call that decides alone, not
+    what lets time pass in the stream: ``decide_one`` of a rule or a network, ``decide`` of a policy of one moment. Of
+    the planner it is the mean over a stream, all of which it plays in one call.
 
     Args:
         policy: what ``make_stream_policy`` returns.

@@ -22,6 +22,7 @@ from offload_gym.demonstrations import label
 from offload_gym.envs.cell import observe_cell, sample_cell
 from offload_gym.envs.joint import JointEnv
 from offload_gym.envs.sequential import SequentialEnv
+from offload_gym.envs.stream import StreamEnv
 from offload_gym.instances import Instances
 from offload_gym.networks.policy import NetworkPolicy
 from offload_gym.networks.policy_file import Network
@@ -141,6 +142,13 @@ def _cells() -> None:
     look_ahead(example(), 1.0, 1.0)
 
 
+def _environments_of_streams() -> None:
+    env = StreamEnv(render_mode="ansi")
+    env.reset(seed=0)
+    env.step(env.action_space.sample())
+    env.render()
+
+
 def _streams() -> None:
     scenario = make_scenario("stream_deadlines", num_jobs=2)
     batch = sample_streams(scenario, 1).batch
@@ -166,6 +174,7 @@ def _references() -> None:
 JOBS: dict[str, Callable[[], Any]] = {
     "search": _search,
     "frontier": _frontier,
+    "environments of streams": _environments_of_streams,
     "environments": lambda: _environments("default"),
     "networks": _networks,
     "labels": _labels,

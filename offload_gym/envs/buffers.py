@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 class Buffers(NamedTuple):
-    """Arrays that a step of N environments fills; ``VectorEpochEnv.new_buffers`` makes some.
+    """Arrays that a step of N environments fills; ``NativeVectorEnv.new_buffers`` makes some.
 
     Observations are those of the flat form, contiguous; named fields are views of them.
     """

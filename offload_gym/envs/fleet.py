@@ -35,6 +35,7 @@ from offload_gym.delay import (
     place_tasks,
 )
 from offload_gym.envs.epoch_process import draw_epoch, draw_noise
+from offload_gym.envs.orders import BEGIN, LEAVE, STEP, Turn
 from offload_gym.estimates import LAST, check_noise
 from offload_gym.instances import (
     CPU,
@@ -52,8 +53,6 @@ from offload_gym.lending import lent
 from offload_gym.observation import Epoch, links_of, new_links, open_epoch, write_observation, write_prices
 from offload_gym.sampling import Parameters, Sizes, as_instances, new_has_edge, scenario_parameters
 from offload_gym.scenario import Scenario
-
-STEP, BEGIN, LEAVE = range(3)  # what to do with an environment
 
 #: What is the same for all environments of a fleet.
 RULES = np.dtype(
@@ -134,15 +133,6 @@ class View(NamedTuple):
     finish_s: NDArray[np.float64]  # (N, n)
     free_s: NDArray[np.float64]  # (N, K, max_cores)
     sums: NDArray[np.void]  # (N,) of the dtype SUMS
-
-
-class Turn(NamedTuple):
-    """What a step is to do, and the room for what it returns. Nothing is written where an environment is left."""
-
-    orders: NDArray[np.int64]  # (N,) STEP, BEGIN (a new episode; the action is ignored), or LEAVE
-    actions: NDArray[np.int64]  # (N, n) where a step places all tasks, else (N, 1)
-    observations: NDArray[np.float32]  # (N, size)
-    results: NDArray[np.void]  # (N,) of the dtype RESULT
 
 
 class Scratch(NamedTuple):
@@ -390,6 +380,8 @@ class Fleet:
     Raises:
         ValueError: an argument is unknown or out of its bounds.
     """
+
+    result = RESULT
 
     def __init__(
         self,

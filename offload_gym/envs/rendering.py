@@ -179,11 +179,11 @@ def draw_bars(
     # One collection for all of a kind: an artist of its own for each takes several times as long.
     # A backlog longer than the axis is cut where its end is out of sight.
     backlogs = [
-        _box(y, 0.0, min(row.backlog_s, 1.1 * limit_s) * scale) for y, row in enumerate(rows) if row.backlog_s > 0.0
+        box(y, 0.0, min(row.backlog_s, 1.1 * limit_s) * scale) for y, row in enumerate(rows) if row.backlog_s > 0.0
     ]
     bars = [(y, bar) for y, row in enumerate(rows) for bar in row.bars]
     colours = [_colour(bar.location, K) for _, bar in bars]
-    boxes = [_box(y, bar.start_s * scale, bar.end_s * scale) for y, bar in bars]
+    boxes = [box(y, bar.start_s * scale, bar.end_s * scale) for y, bar in bars]
     paths, ends, end_colours = [], [], []
     for (y, bar), colour in zip(bars, colours, strict=True):
         if bar.return_s > bar.end_s:
@@ -397,7 +397,7 @@ def _text_row(row: _Row, limit_s: float, cells: int) -> str:
     bars = [(_symbol(bar.task), bar.start_s, bar.end_s) for bar in row.bars]
     if row.backlog_s > 0.0:
         bars.insert(0, (BACKLOG_SYMBOL, 0.0, min(row.backlog_s, limit_s)))
-    text = _text_bars(bars, limit_s, cells)
+    text = text_bars(bars, limit_s, cells)
     return text[:-1] + ">" if row.backlog_s > limit_s else text
 
 
@@ -405,7 +405,7 @@ def _symbol(task: int) -> str:
     return TASK_SYMBOLS[min(task, len(TASK_SYMBOLS) - 1)]
 
 
-def _text_bars(bars: list[tuple[str, float, float]], limit_s: float, cells: int) -> str:
+def text_bars(bars: list[tuple[str, float, float]], limit_s: float, cells: int) -> str:
     """Bars in time order as one line of `cells` characters, each at least one character long while there is room."""
     spans = []
     free = 0
@@ -442,7 +442,8 @@ def _text_axis(limit_s: float, cells: int) -> tuple[str, str]:
     return "".join(axis), labels
 
 
-def _box(y: int, start: float, end: float) -> list[tuple[float, float]]:
+def box(y: int, start: float, end: float) -> list[tuple[float, float]]:
+    """The corners of a bar in row ``y``."""
     top, bottom = y + BAR_TOP, y + BAR_TOP + BAR_HEIGHT
     return [(start, top), (end, top), (end, bottom), (start, bottom)]
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -22,6 +20,7 @@ from offload_gym.envs.rendering import (
     render_ansi,
     time_needed,
 )
+from offload_gym.envs.window import Window
 from offload_gym.instances import Instances
 from offload_gym.solvers.exact import Solutions, solve
 
@@ -31,9 +30,6 @@ ROW_PX, LEFT_PX, RIGHT_PX, TOP_PX, AXIS_PX, LEGEND_ROW_PX = 24, 100, 20, 34, 48,
 ROUND = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)  # where a time axis ends
 ROOM = 1.25  # of the time axis at the beginning of an episode, over the makespan of greedy earliest completion
 MAX_NODES = 1_000_000  # of the search for the optimum
-
-
-_LOG = logging.getLogger(__name__)
 
 
 class Chart(NamedTuple):
@@ -90,11 +86,10 @@ class Viewer:
     """
 
     def __init__(self, fps: float, objective: str) -> None:
-        self._fps, self._objective = fps, on_axis(objective)
+        self._objective = on_axis(objective)
         self._limit_s = 0.0
         self._figure: Figure | None = None
-        self._screen: Any = None  # of pygame
-        self._blind = False  # whether there is no display
+        self._window = Window(fps)
         self._solved: tuple[Instances, Solutions] | None = None
 
     def begin_episode(self, scale_s: float) -> None:
@@ -122,7 +117,7 @@ class Viewer:
                 render_ansi(chart.schedule, chart.latency_s, task_names=chart.task_names, title=chart.title)
                 for chart in charts
             )
-        if self._blind and mode == "human":
+        if self._window.blind and mode == "human":
             return None
         needed_s = max(time_needed(chart.schedule, chart.latency_s) for chart in charts)
         self._limit_s = max(self._limit_s, rounded_up(needed_s))
@@ -131,45 +126,12 @@ class Viewer:
         pixels = self._figure.pixels(charts, self._limit_s)
         if mode == "rgb_array":
             return pixels
-        self._show_window(pixels)
+        self._window.show(pixels)
         return None
-
-    def _show_window(self, pixels: NDArray[np.uint8]) -> None:
-        os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-        try:
-            import pygame
-        except ImportError as error:
-            raise ImportError("A window needs pygame: pip install 'offload-gym[render]'") from error
-        if self._screen is None:
-            try:
-                pygame.display.init()
-                # Without a display the library draws where nobody can see it.
-                if pygame.display.get_driver() in ("dummy", "offscreen") and "SDL_VIDEODRIVER" not in os.environ:
-                    raise pygame.error("there is no display")
-                self._screen = pygame.display.set_mode((pixels.shape[1], pixels.shape[0]))
-            except pygame.error as error:
-                pygame.display.quit()
-                self._blind = True
-                _LOG.warning(
-                    "render_mode is 'human', but a window cannot be opened (%s): the environment goes on without one; "
-                    "'rgb_array' and 'ansi' need none",
-                    error,
-                )
-                return
-            pygame.display.set_caption("offload_gym")
-            self._clock = pygame.time.Clock()
-        pygame.surfarray.blit_array(self._screen, pixels.swapaxes(0, 1))
-        pygame.event.pump()
-        self._clock.tick(self._fps)
-        pygame.display.flip()
 
     def close(self) -> None:
         """Close the window, if there is one."""
-        if self._screen is not None:
-            import pygame
-
-            pygame.display.quit()
-            self._screen = None
+        self._window.close()
 
 
 def rounded_up(time_s: float) -> float:

@@ -15,7 +15,8 @@ from offload_gym.array_checks import check_count
 from offload_gym.cell import cell_latency, cell_objective
 from offload_gym.checks import check_flag
 from offload_gym.envs.cell import cell_scenario, observe_cell, sample_cell
-from offload_gym.envs.epochs import NUM_EPOCHS, NotStartedError
+from offload_gym.envs.epochs import NUM_EPOCHS
+from offload_gym.envs.single import NotStartedError
 from offload_gym.instances import Instances
 from offload_gym.observation_layout import HIGH, observation_space
 from offload_gym.scenario import Scenario

@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from offload_gym.envs.vector import VectorEpochEnv
+from offload_gym.envs.native import NativeVectorEnv
 
 try:
     from stable_baselines3.common.vec_env import VecEnv
@@ -18,8 +18,6 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         "offload_gym.interop.sb3 needs stable-baselines3; install the extra: pip install 'offload-gym[sb3]'"
     ) from error
-
-INFOS = ("latency_s", "makespan_s", "energy_j")
 
 
 class SB3VecEnv(VecEnv):
@@ -35,8 +33,8 @@ class SB3VecEnv(VecEnv):
         ValueError: the environment is no native one of this package, or has another autoreset mode.
     """
 
-    def __init__(self, env: VectorEpochEnv) -> None:
-        if not isinstance(env, VectorEpochEnv):
+    def __init__(self, env: NativeVectorEnv) -> None:
+        if not isinstance(env, NativeVectorEnv):
             raise ValueError(
                 f"env is {env!r}; it must be a native vector environment, as gym.make_vec makes with "
                 "vectorization_mode='vector_entry_point' and autoreset_mode='SameStep'"
@@ -68,7 +66,7 @@ class SB3VecEnv(VecEnv):
         if arrays:
             # An epoch that is an episode's last one is reported apart.
             for source in (arrays, arrays.get("final_info", {})):
-                for name in INFOS:
+                for name in self.env.info_names:
                     for b in np.flatnonzero(source.get(f"_{name}", ())):
                         infos[b][name] = float(source[name][b])
             for b in np.flatnonzero(dones):
@@ -86,7 +84,7 @@ class SB3VecEnv(VecEnv):
         """An attribute for each index: of instances and scales its own, of everything else that of all."""
         value = self.render_mode if attr_name == "render_mode" else getattr(self.env, attr_name)
         rows = self._rows(indices)
-        if attr_name in ("instances", "true_instances"):
+        if attr_name in ("instances", "true_instances", "streams"):
             return [value[b : b + 1] for b in rows]
         return [value[b] for b in rows] if attr_name == "scale_s" else [value] * len(rows)
 

@@ -17,7 +17,8 @@ from offload_gym.array_checks import check_count
 from offload_gym.checks import quoted
 from offload_gym.delay import MEAN, objective_code
 from offload_gym.files import replacing
-from offload_gym.networks.independent_kernel import CHAINS, NOT_TRIED, SHOWN
+from offload_gym.layers import CHAINS
+from offload_gym.networks.independent_kernel import NOT_TRIED, SHOWN
 from offload_gym.networks.onnx_model import exportable_network
 from offload_gym.networks.policy import NetworkPolicy
 from offload_gym.networks.policy_file import Network

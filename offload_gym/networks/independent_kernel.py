@@ -10,13 +10,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from offload_gym.compilation import inlined, kernel
@@ -36,84 +32,12 @@ from offload_gym.delay import (
     value_of,
 )
 from offload_gym.instances import CORES
+from offload_gym.layers import CHAINS, LANES, Layers, packed, run_layer
 from offload_gym.lending import lent
 from offload_gym.observation import BEFORE_CORES, squash, state_size
 from offload_gym.solvers.local_search import refine_decision
 
-LANES = 8  # outputs of a layer that are computed at a time; its outputs are padded to a multiple
-CHAINS = 4  # sums that are kept apart, as an addition has to wait for the one before; inputs are padded to a multiple
-
-CACHE_LINE = 64  # bytes
-
 NOT_TRIED, TRIED, SHOWN = range(3)  # roll-outs: TRIED ones may be kept, the network reads those that are SHOWN
-
-Layers = Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]
-
-
-@intrinsic
-def _layer(typing_context, weights, at, inputs, outputs, values, source, target, rectified):
-    """A layer from ``values[source:]`` to ``values[target:]``: ``x @ W + b``, then max(0, .) where ``rectified``.
-
-    W and b begin at ``weights[at]``. Both vectors are in one array, as passing arrays on costs more than a small layer.
-    """
-    flat = types.Array(types.float32, 1, "C")  # what the generated code takes the memory for
-    if not all(isinstance(kind, types.Array) and kind.copy(readonly=False) == flat for kind in (weights, values)):
-        return None
-    signature = types.void(weights, *[types.intp] * 3, values, *[types.intp] * 2, types.boolean)
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> None:
-        weights, at, inputs, outputs, values, source, target, rectified = arguments
-        vector, whole = ir.VectorType(ir.FloatType(), LANES), at.type
-        none, zeros = ir.Constant(vector, ir.Undefined), ir.Constant(vector, [0.0] * LANES)
-        first = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-        multiply_add = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.v{LANES}f32"
-        )
-        weights, values = (
-            context.make_array(kind)(context, builder, value).data
-            for kind, value in ((signature.args[0], weights), (signature.args[4], values))
-        )
-        x, y = (builder.gep(values, [index]) for index in (source, target))
-
-        def lanes(data: Any, index: Any) -> Any:
-            return builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
-
-        def load(data: Any, index: Any) -> Any:
-            value = builder.load(lanes(data, index))
-            value.align = 4
-            return value
-
-        bias = builder.add(at, builder.mul(inputs, outputs))
-        with cgutils.for_range_slice(builder, whole(0), outputs, whole(LANES)) as (o, _):
-            sums = [cgutils.alloca_once(builder, vector) for _ in range(CHAINS)]
-            for chain in sums:
-                builder.store(zeros, chain)
-            builder.store(load(weights, builder.add(bias, o)), sums[0])
-            with cgutils.for_range_slice(builder, whole(0), inputs, whole(CHAINS)) as (j, _):
-                for c, chain in enumerate(sums):
-                    index = builder.add(j, whole(c))
-                    one = builder.insert_element(none, builder.load(builder.gep(x, [index])), ir.IntType(32)(0))
-                    row = builder.add(at, builder.add(builder.mul(index, outputs), o))
-                    factors = builder.shuffle_vector(one, none, first), load(weights, row)
-                    builder.store(builder.call(multiply_add, [*factors, builder.load(chain)]), chain)
-            totals = [builder.load(chain) for chain in sums]
-            while len(totals) > 1:
-                totals = [builder.fadd(a, b) for a, b in zip(totals[::2], totals[1::2], strict=True)]
-            positive = builder.select(builder.fcmp_ordered(">", totals[0], zeros), totals[0], zeros)
-            builder.store(builder.select(rectified, positive, totals[0]), lanes(y, o)).align = 4
-
-    return signature, generate
-
-
-def _padded(size: int, multiple: int) -> int:
-    return -(-size // multiple) * multiple
-
-
-def _aligned(size: int) -> NDArray[np.float32]:
-    """Room for weights that begins with a cache line: vectors that lie across two of them are slow."""
-    room = np.empty(size + CACHE_LINE // 4, dtype=np.float32)
-    first = -room.ctypes.data % CACHE_LINE // 4
-    return room[first : first + size]
 
 
 class Plan(NamedTuple):
@@ -149,19 +73,10 @@ def make_plan(
     Without layers each task goes where the roll-out is best. An array of integers reaches a kernel in a fraction of the
     time that a named tuple takes.
     """
-    layers, parts, at = [], [np.empty(0, dtype=np.float32)], 0
-    for weight, bias in (*encoder, *head):
-        outputs, inputs = weight.shape
-        padded = np.zeros((_padded(inputs, CHAINS) + 1, _padded(outputs, LANES)), dtype=np.float32)
-        padded[:inputs, :outputs], padded[-1, :outputs] = weight.T, bias
-        layers += [at, len(padded) - 1, padded.shape[1]]
-        parts.append(padded.ravel())
-        at += padded.size
     code = len(encoder[-1][1]) if encoder else 0
+    layers, weights = packed((*encoder, *head))
     numbers = [len(cores), joint, keep_best, roll_outs, objective, code, len(encoder), len(head)]
-    weights = _aligned(sum(part.size for part in parts))
-    np.concatenate(parts, out=weights)
-    return np.array([*numbers, *itertools.accumulate(cores, initial=0), *layers], dtype=np.int64), weights
+    return np.array([*numbers, *itertools.accumulate(cores, initial=0), *layers.ravel()], dtype=np.int64), weights
 
 
 @inlined
@@ -295,7 +210,7 @@ def run_layers(plan, first, last, rectify_last, values, source, scratch):
     target = scratch
     for layer in range(first, last):
         at, inputs, outputs = plan.layers[3 * layer], plan.layers[3 * layer + 1], plan.layers[3 * layer + 2]
-        _layer(plan.weights, at, inputs, outputs, values, source, target, rectify_last or layer < last - 1)
+        run_layer(plan.weights, at, inputs, outputs, values, source, target, rectify_last or layer < last - 1)
         source, target = target, both - target
     return source
 

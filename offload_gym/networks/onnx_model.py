@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from offload_gym.array_checks import check_count
 from offload_gym.files import replacing
+from offload_gym.layers import Layers
 from offload_gym.networks.policy import ROLL_OUT, NetworkPolicy
 from offload_gym.networks.policy_file import Network, metadata_of
 from offload_gym.observation import row_size, state_size
-
-Layers = Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]
 
 
 def exportable_network(policy: NetworkPolicy) -> Network:

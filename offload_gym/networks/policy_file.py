@@ -19,8 +19,6 @@ from __future__ import annotations
 
 import json
 import math
-import struct
-from collections.abc import Callable, Sequence
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,18 +26,32 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from offload_gym.checks import as_path, quoted, shortened
+from offload_gym.checks import quoted
 from offload_gym.delay import OBJECTIVES
 from offload_gym.estimates import MAX_NOISE, check_noise
+from offload_gym.layers import Layers
 from offload_gym.networks.trained_range import Bounds, TrainedRange
 from offload_gym.observation import row_size, state_size
 from offload_gym.observation_layout import observation_size
 from offload_gym.scenario import Scenario, difference
+from offload_gym.tensor_files import (
+    ACTIVATIONS,
+    COUNT,
+    FLAG,
+    JSON_OBJECT,
+    Fields,
+    chain,
+    check_format,
+    count,
+    layers_of,
+    one_of,
+    read_fields,
+    read_safetensors,
+    safetensors_bytes,
+)
+from offload_gym.tensor_files import POLICY as FORMAT
 
-FORMAT = "offload_gym.policy/1"
 FORMS = ("sequential", "joint")
-ACTIVATIONS = ("relu", "tanh")
-MAX_HEADER_BYTES = 1_000_000
 
 
 class Network(NamedTuple):
@@ -49,8 +61,8 @@ class Network(NamedTuple):
     activation: str  # one of ACTIVATIONS, after each layer but the head's last
     cores: tuple[int, ...]  # (K,) cores of the locations it was trained with
     num_tasks: int  # that it was trained for, where it has no encoder; 0: any
-    encoder: tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]  # layers (weight (outputs, inputs), bias)
-    head: tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]
+    encoder: Layers
+    head: Layers
     metadata: dict[str, str]  # everything else the file says of itself
     dependent: bool = False  # whether rows and states are those for dependent tasks
     roll_outs: bool = True  # whether the head reads the roll-outs in the state
@@ -105,72 +117,16 @@ def layer_sizes(network: Network) -> tuple[NDArray[np.int64], NDArray[np.int64]]
     num_locations = len(network.cores)
     row = row_size(num_locations, network.dependent)
     state = state_size(sum(network.cores), num_locations, network.dependent, network.roll_outs)
-    encoder_sizes = _chain("encoder", network.encoder, row - 1)
+    encoder_sizes = chain("encoder", network.encoder, row - 1) if network.encoder else []
     if network.encoder:
-        head_sizes = _chain("head", network.head, (1 + joint) * encoder_sizes[-1] + row - 1 + state)
+        head_sizes = chain("head", network.head, (1 + joint) * encoder_sizes[-1] + row - 1 + state)
         outputs = num_locations
     else:
-        head_sizes = _chain("head", network.head, observation_size(network.num_tasks, network.cores, network.dependent))
+        head_sizes = chain("head", network.head, observation_size(network.num_tasks, network.cores, network.dependent))
         outputs = num_locations * (network.num_tasks if joint else 1)
     if len(head_sizes) < 2 or head_sizes[-1] != outputs:
         raise ValueError(f"the head has {head_sizes[-1]} outputs; it must have {outputs}")
     return np.array(encoder_sizes, dtype=np.int64), np.array(head_sizes, dtype=np.int64)
-
-
-def _chain(part: str, layers: Sequence[tuple[NDArray, NDArray]], inputs: int) -> list[int]:
-    """Inputs, then the outputs of each layer; empty for an encoder without layers."""
-    sizes = [inputs]
-    for i, (weight, bias) in enumerate(layers):
-        if weight.ndim != 2 or weight.shape[1] != sizes[-1] or bias.shape != weight.shape[:1]:
-            raise ValueError(
-                f"{part}.{i} has a weight of shape {weight.shape} and a bias of shape {bias.shape}; it must take "
-                f"{sizes[-1]} inputs"
-            )
-        if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
-            raise ValueError(f"{part}.{i} has a weight or bias that is not finite")
-        sizes.append(weight.shape[0])
-    return sizes if layers or part == "head" else []
-
-
-def read_safetensors(path: str | Path | Traversable) -> tuple[dict[str, NDArray[np.float32]], dict[str, str]]:
-    """Tensors and metadata of a safetensors file of float32 arrays; ValueError where it is not one, or cut short."""
-    try:
-        data = path.read_bytes() if isinstance(path, Traversable) else as_path(path).read_bytes()
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror or error}") from None
-    problem = f"{path} is not a complete safetensors file of float32 arrays"
-    if len(data) < 8:
-        raise ValueError(f"{problem}: it has {len(data)} bytes")
-    (length,) = struct.unpack("<Q", data[:8])
-    if length > MAX_HEADER_BYTES:
-        raise ValueError(f"{problem}: it does not begin with the size of a header")
-    if length > len(data) - 8:
-        raise ValueError(f"{problem}: its header should have {length} bytes")
-    body = data[8 + length :]
-    tensors, used = {}, 0
-    try:
-        header: dict[str, Any] = json.loads(data[8 : 8 + length])
-        metadata = {str(key): str(value) for key, value in header.pop("__metadata__", {}).items()}
-        for name, entry in header.items():
-            start, end = entry["data_offsets"]
-            shape = tuple(int(size) for size in entry["shape"])
-            if entry["dtype"] != "F32" or not 0 <= start <= end <= len(body) or end - start != 4 * np.prod(shape):
-                raise ValueError(
-                    f"tensor {quoted(name)} is {quoted(entry)}, and the file holds {len(body)} bytes of data"
-                )
-            tensors[name] = np.frombuffer(body[start:end], dtype="<f4").reshape(shape).astype(np.float32)
-            used += end - start
-        if used != len(body):
-            raise ValueError(f"its tensors have {used} bytes, and the file holds {len(body)} bytes of data")
-    except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
-        raise ValueError(f"{problem}: {shortened(str(error))}") from None
-    return tensors, metadata
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise ValueError
-    return int(text)
 
 
 def _noise(text: str) -> float | str:
@@ -186,13 +142,6 @@ def _bounds(text: str) -> Bounds:
     return Bounds(low, high)
 
 
-def _json_object(text: str) -> dict[str, Any]:
-    value = json.loads(text)
-    if not isinstance(value, dict):
-        raise ValueError
-    return value
-
-
 def _curve(text: str) -> tuple[tuple[float, float], ...]:
     points = []
     for point in text.split(";"):
@@ -203,29 +152,21 @@ def _curve(text: str) -> tuple[tuple[float, float], ...]:
     return tuple(points)
 
 
-def _one_of(choices: Sequence[str]) -> tuple[Callable[[str], str], str]:
-    return {choice: choice for choice in choices}.__getitem__, f"one of {', '.join(choices)}"
-
-
 _RANGE = "trained_range_"  # what the names of its bounds begin with
-_FLAG = {"0": False, "1": True}.__getitem__, "0 or 1"
-_COUNT = _count, "a whole number"
-# By the name of what a file may say: how it is read, with a KeyError or ValueError where it is something else, and what
-# it must be.
-_FIELDS: dict[str, tuple[Callable[[str], Any], str]] = {
-    "form": _one_of(FORMS),
-    "activation": _one_of(ACTIVATIONS),
-    "cores": (lambda text: tuple(map(_count, text.split(","))), "whole numbers with commas between them"),
-    "num_tasks": _COUNT,
-    "dependent": _FLAG,
-    "roll_outs": _FLAG,
-    "objective": _one_of(OBJECTIVES),
+_FIELDS: Fields = {
+    "form": one_of(FORMS),
+    "activation": one_of(ACTIVATIONS),
+    "cores": (lambda text: tuple(map(count, text.split(","))), "whole numbers with commas between them"),
+    "num_tasks": COUNT,
+    "dependent": FLAG,
+    "roll_outs": FLAG,
+    "objective": one_of(OBJECTIVES),
     "observation_noise": (_noise, f"a number from 0 to {MAX_NOISE:g}, or last"),
-    "trained_fewest_tasks": _COUNT,
-    "trained_num_tasks": _COUNT,
+    "trained_fewest_tasks": COUNT,
+    "trained_num_tasks": COUNT,
     **{f"{_RANGE}{name}": (_bounds, "two numbers, low and high") for name in TrainedRange._fields},
     "scenario": (str, "a name"),
-    "scenario_fields": (_json_object, "a JSON object"),
+    "scenario_fields": JSON_OBJECT,
     "learning_curve": (_curve, "pairs of seconds and a gap, with semicolons between them"),
 }
 _NEEDED = ("form", "activation", "cores", "num_tasks")
@@ -233,17 +174,7 @@ _NEEDED = ("form", "activation", "cores", "num_tasks")
 
 def _read_fields(path: str | Path | Traversable, metadata: dict[str, str]) -> dict[str, Any]:
     """The fields of ``Network`` that the metadata say, which are taken out of them."""
-    fields: dict[str, Any] = {}
-    for name, (read, wanted) in _FIELDS.items():
-        if name in metadata:
-            text = metadata.pop(name)
-            try:
-                fields[name] = read(text)
-            except (KeyError, RecursionError, ValueError):
-                raise ValueError(f"{path} has the {name} {quoted(text)}; it must be {wanted}") from None
-    for name in _NEEDED:
-        if name not in fields:
-            raise ValueError(f"{path} is not a complete policy file: {name!r} is missing")
+    fields = read_fields(path, metadata, _FIELDS, _NEEDED)
     bounds = {name: fields.pop(_RANGE + name) for name in TrainedRange._fields if _RANGE + name in fields}
     fields["trained_range"] = TrainedRange(**bounds)
     most = fields.pop("trained_num_tasks", None)
@@ -285,35 +216,13 @@ def metadata_of(network: Network) -> dict[str, str]:
 
 def network_bytes(network: Network) -> bytes:
     """The policy file of a network: equal networks give the same bytes."""
-    header: dict[str, Any] = {"__metadata__": metadata_of(network)}
-    body = b""
-    for part, layers in (("encoder", network.encoder), ("head", network.head)):
-        for i, layer in enumerate(layers):
-            for name, array in zip(("weight", "bias"), layer, strict=True):
-                data = np.ascontiguousarray(array, dtype="<f4").tobytes()
-                offsets = len(body), len(body) + len(data)
-                header[f"{part}.{i}.{name}"] = {"dtype": "F32", "shape": array.shape, "data_offsets": offsets}
-                body += data
-    text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # so that the arrays are aligned
-    return struct.pack("<Q", len(text)) + text + body
+    return safetensors_bytes(metadata_of(network), {"encoder": network.encoder, "head": network.head})
 
 
 def load_network(path: str | Path | Traversable) -> Network:
     """Read a policy file; ValueError where it is something else."""
     tensors, metadata = read_safetensors(path)
-    if metadata.get("format") != FORMAT:
-        raise ValueError(f"{path} has the format {quoted(metadata.get('format'))}; a policy file has {FORMAT!r}")
+    check_format(path, metadata, FORMAT)
     fields = _read_fields(path, metadata)
-    layers: dict[str, list[tuple[NDArray[np.float32], NDArray[np.float32]]]] = {"encoder": [], "head": []}
-    for part, found in layers.items():
-        while f"{part}.{len(found)}.weight" in tensors:
-            at = f"{part}.{len(found)}"
-            if f"{at}.bias" not in tensors:
-                raise ValueError(f"{path} is not a complete policy file: '{at}.bias' is missing")
-            found.append((tensors.pop(f"{at}.weight"), tensors.pop(f"{at}.bias")))
-    if tensors:  # such as a later layer whose turn never came because one before it is missing
-        raise ValueError(
-            f"{path} is not a complete policy file: the tensors {quoted(sorted(tensors))} have no place in it"
-        )
-    return Network(encoder=tuple(layers["encoder"]), head=tuple(layers["head"]), metadata=metadata, **fields)
+    encoder, head = layers_of(path, tensors, ("encoder", "head"))
+    return Network(encoder=encoder, head=head, metadata=metadata, **fields)

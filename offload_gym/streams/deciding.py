@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offload_gym.compilation import inlined, kernel
+from offload_gym.layers import AT, INPUTS, LANES, OUTPUTS, run_layer
 from offload_gym.lending import lent
 from offload_gym.streams.engine import admit, advance
 from offload_gym.streams.observing import OF_LOCATION, OF_STREAM, observe
@@ -48,8 +49,10 @@ class Plan(NamedTuple):
     weights: NDArray[np.float64]  # (classes, terms): of a rule
     # A job is dropped where no location is expected to make it within this many deadlines; infinite: never.
     drop_factor: float
-    layers: NDArray[np.int64]  # (L, 2) inputs and outputs of each layer of a network
-    parameters: NDArray[np.float32]  # its layers one after another: weights by output, then biases
+    layers: NDArray[np.int64]  # (L, 3) of a network, and its weights, as ``offload_gym.layers.packed`` gives them
+    parameters: NDArray[np.float32]
+    tanh: bool  # behind each layer of the network but the last, instead of max(0, .)
+    num_outputs: int  # of the network: the locations, and one more where it may drop the job
 
 
 @inlined
@@ -59,35 +62,34 @@ def class_of(k, num_locations):
 
 
 @inlined
-def new_values(plan, num_locations):
-    """Room for the numbers that a network reads and those between its layers, (2, widest)."""
-    widest = OF_LOCATION * num_locations + OF_STREAM
-    for layer in range(len(plan.layers)):
-        widest = max(widest, plan.layers[layer, 1])
-    return np.zeros((2, widest), dtype=np.float32)
+def _inputs_end(num_locations):
+    """Where the numbers that a network reads end in ``values``, with zeros up to a whole vector."""
+    return -(-(OF_LOCATION * num_locations + OF_STREAM) // LANES) * LANES
 
 
 @inlined
-def run_network(layers, parameters, values, width):
-    """Run a network on ``values[0, :]``; returns the row of ``values`` (2, width) with the outputs."""
-    at, row = 0, 0
-    for layer in range(len(layers)):
-        inputs, outputs = layers[layer, 0], layers[layer, 1]
-        biases = at + inputs * outputs
-        for o in range(outputs):
-            values[1 - row, o] = parameters[biases + o]
-        # Input by input: the sums of a layer stand side by side, which a processor adds up several at a time.
-        for i in range(inputs):
-            x = values[row, i]
-            if x != 0.0:
-                for o in range(outputs):
-                    values[1 - row, o] += x * parameters[at + i * outputs + o]
-        if layer < len(layers) - 1:
-            for o in range(outputs):
-                values[1 - row, o] = max(values[1 - row, o], np.float32(0.0))
-        at = biases + outputs
-        row = 1 - row
-    return row
+def new_values(plan, num_locations):
+    """Room for the numbers that a network reads, and behind them those of two of its layers."""
+    widest = 0
+    for layer in range(len(plan.layers)):
+        widest = max(widest, plan.layers[layer, OUTPUTS])
+    return np.zeros(_inputs_end(num_locations) + 2 * widest, dtype=np.float32)
+
+
+@inlined
+def run_network(plan, values, num_locations):
+    """Run a network on the observation in ``values``; returns where its outputs begin there."""
+    source, target = 0, _inputs_end(num_locations)
+    both = 2 * target + (len(values) - target) // 2  # where one layer begins plus where the other begins
+    last = len(plan.layers) - 1
+    for layer in range(last + 1):
+        at, inputs, outputs = plan.layers[layer, AT], plan.layers[layer, INPUTS], plan.layers[layer, OUTPUTS]
+        run_layer(plan.parameters, at, inputs, outputs, values, source, target, layer < last and not plan.tanh)
+        if plan.tanh and layer < last:
+            for o in range(target, target + outputs):
+                values[o] = np.tanh(values[o])
+        source, target = target, both - target
+    return source
 
 
 @inlined
@@ -105,12 +107,12 @@ def choose(plan, world, system, outlook, j, i, values):
     num_locations, now_s = len(outlook.options), outlook.foreseen[0].now_s
     best, least = 0, np.inf
     if plan.kind == NETWORK:
-        observe(world, system, outlook, j, i, values[0])
-        row = run_network(plan.layers, plan.parameters, values, values.shape[1])
+        observe(world, system, outlook, j, i, values)
+        scores = run_network(plan, values, num_locations)
         # A job is dropped as a whole, or not at all.
-        for k in range(plan.layers[len(plan.layers) - 1, 1] if i == 0 else num_locations):
-            if -values[row, k] < least:
-                best, least = k, -values[row, k]
+        for k in range(plan.num_outputs if i == 0 else num_locations):
+            if -values[scores + k] < least:
+                best, least = k, -values[scores + k]
         return best if best < num_locations else DROPPED
     soonest_s, jobs = np.inf, 0.1 * system.clock[0].num_in_system
     radio_s = max(outlook.foreseen[0].radio_s - now_s, 0.0)

@@ -9,13 +9,36 @@ over at once, and it goes on with (2) until no ready task is without a core.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 from offload_gym.compilation import inlined, kernel
 from offload_gym.instances import INPUT, OUTPUT, WORKLOAD
 from offload_gym.lending import lent
 from offload_gym.streams.streams import CHILD, OUTGOING
 from offload_gym.streams.system import ARRIVE, COMPLETE, DROPPED, FINISH, LATE, NONE, NUM_EVENTS, pop, push, recent_gap
+
+#: What happened to a task; where it has no core (its job was dropped, or it is padding) all times are NaN.
+RECORD = np.dtype(
+    [
+        ("core", np.int64),
+        ("ready_s", np.float64),  # when it had all its data
+        ("start_s", np.float64),
+        ("finish_s", np.float64),
+        ("completion_s", np.float64),  # when its result is on the device; ``finish_s`` where it has children
+    ]
+)
+#: From when until when a radio sent; NaN where there was nothing to send.
+SEND = np.dtype([("start_s", np.float64), ("finish_s", np.float64)])
+
+
+class Records(NamedTuple):
+    """What happened in one stream, or with an axis in front in many."""
+
+    tasks: NDArray[np.void]  # (J * n,) of the dtype RECORD
+    sends: NDArray[np.void]  # (J * (n + E),) of the dtype SEND, by transmission, see ``System``
 
 
 @inlined
@@ -106,11 +129,14 @@ def _wait_for_radio(world, system, d, link, q, bits, is_input):
 
 
 @inlined
-def _transmit(world, system, d):
+def _transmit(world, system, d, records):
     """Let the idle radio of device ``d`` begin its next transmission; those of no bits are sent at once."""
     clock, radio = system.clock[0], system.radios[d]
     while radio.first != NONE:
         link = system.links[radio.first]
+        if records is not None:
+            send = records.sends[radio.first]
+            send.start_s = send.finish_s = clock.now_s
         if link.bits == 0.0:
             radio.first = link.after
             _send_on(system, link)
@@ -148,10 +174,12 @@ def _send_on(system, link):
 
 
 @inlined
-def _sent(world, system, d):
+def _sent(world, system, d, records):
     """End the transmission of device ``d``."""
     clock, radio = system.clock[0], system.radios[d]
     link = system.links[radio.first]
+    if records is not None:
+        records.sends[radio.first].finish_s = clock.now_s
     radio.first = link.after
     radio.busy = False
     radio.due_s = np.inf
@@ -263,7 +291,7 @@ def _run(world, system, q, records):
     else:
         push(system, finish_s, q * NUM_EVENTS + FINISH)
     if records is not None:
-        record = records[q]
+        record = records.tasks[q]
         record.core, record.ready_s, record.start_s = core, clock.now_s, start_s
         record.finish_s, record.completion_s = finish_s, completion_s
 
@@ -318,7 +346,7 @@ def _run_first(world, system, records):
 
 
 @inlined
-def _pass_time(world, system, until_s):
+def _pass_time(world, system, until_s, records):
     """Go on to the next moment at which something is timed, or to ``until_s``; returns whether there is one."""
     clock, radios, share_s = system.clock[0], system.radios, 0.0
     next_s = system.event_s[0] if clock.num_events > 0 else np.inf
@@ -341,7 +369,7 @@ def _pass_time(world, system, until_s):
     if sent_s <= to_s:
         for d in range(len(radios)):
             if radios[d].due_s <= share_s:
-                _sent(world, system, d)
+                _sent(world, system, d, records)
     if end_s <= to_s and clock.num_busy > 0:
         _change_slot(world, system)
     return True
@@ -360,12 +388,12 @@ def advance_here(world, system, until_s, records):
             break
         for d in range(len(system.radios)):
             if not system.radios[d].busy and system.radios[d].first != NONE:
-                _transmit(world, system, d)
+                _transmit(world, system, d, records)
         if clock.num_events > 0 and system.event_s[0] <= clock.now_s:
             continue
         if clock.num_ready > 0:
             _run_first(world, system, records)
-        elif not _pass_time(world, system, until_s):
+        elif not _pass_time(world, system, until_s, records):
             break
 
 
@@ -377,7 +405,7 @@ def advance(world, system, until_s, records):
         world: ``World``.
         system: ``System`` of one stream.
         until_s: not before now; infinite: until nothing is left to happen.
-        records: (J * n,) of the dtype ``RECORD``, filled for each task that is given a core; or None.
+        records: ``Records`` of the stream, filled as tasks are given cores and radios send; or None.
     """
     advance_here(lent(world), lent(system), until_s, records)
 

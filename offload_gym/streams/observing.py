@@ -1,16 +1,48 @@
-"""What a policy sees before it places a task: the numbers, and which is what."""
+"""What a policy sees before it places a task: which number is what, and the kernel that writes them."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
 from offload_gym.compilation import inlined
 from offload_gym.instances import INPUT, WORKLOAD
+from offload_gym.streams.engine import run_s
 from offload_gym.streams.system import recent_gap
 
-HIGH = 3.0
-OF_LOCATION = 6  # numbers for each location
-OF_STREAM = 10  # and besides
+LONGEST_S = 100.0  # longer times look like this one
+HIGH = 10.0  # its root, the bound of every number of an observation; the low bound is 0
+REFERENCE_CYCLES, REFERENCE_BITS = 1e9, 1e6
+#: What ``observe`` writes of each location, one location after the other: name, unit and meaning.
+LOCATION_COLUMNS = (
+    ("completion", "s", "until the task's result is on the device, if it is placed there"),
+    ("run", "s", "that the task takes on a core there"),
+    ("core_free", "s", "until a core there is free"),
+    ("core_work", "s", "of work that a core there has still to do, on average over its cores"),
+    ("send", "s", "that the radio sends the task's data"),
+    ("path", "s", "of the wired path there, and of the way back of the result"),
+    ("speed", "s", "that a core there takes for 1e9 cycles"),
+)
+#: What it writes after that.
+STREAM_COLUMNS = (
+    ("radio_free", "s", "until the device's radio has sent all that waits"),
+    ("jobs", "1", "jobs in the system"),
+    ("mean_gap", "s", "between the device's arrivals, on average since time 0"),
+    ("recent_gap", "s", "between the device's arrivals, of which the last ten count most"),
+    ("deadline", "s", "until the job's deadline"),
+    ("run_left", "s", "that the device would take for the job's tasks after this one"),
+    ("send_left", "s", "that the radio would send their inputs"),
+    ("tasks_left", "share", "of the job's tasks that are not placed, over one more than it has; no root"),
+    ("placed", "s", "until the job's tasks that are placed are complete"),
+    ("outage", "0 or 1", "whether the radio has an outage"),
+    ("rate", "s", "that the radio sends 1e6 bits"),
+    ("arrived", "1", "jobs that arrived at the device before"),
+)
+OF_LOCATION, OF_STREAM = len(LOCATION_COLUMNS), len(STREAM_COLUMNS)
+#: What the numbers are. Where one of them changes its meaning or its place, this goes up: networks that were trained
+#: before are refused.
+OBSERVATION_VERSION = 1
 
 
 def size_of(num_locations: int) -> int:
@@ -19,9 +51,9 @@ def size_of(num_locations: int) -> int:
 
 
 @inlined
-def squash(x):
-    """``x`` itself up to 2, and on to 3 for larger ones: increasing, continuous in value and slope, below 3."""
-    return x if x <= 2.0 else 3.0 - 1.0 / (x - 1.0)
+def scaled(x):
+    """The root of a time in seconds or of a number: short times differ more than long ones do, none is large."""
+    return math.sqrt(min(x, LONGEST_S))
 
 
 @inlined
@@ -39,24 +71,28 @@ def observe(world, system, outlook, j, i, x):
                 first_s = min(first_s, free_s)
                 work_s += max(free_s - now_s, 0.0)
                 cores += 1
-        x[at] = squash(option.completion_s)
-        x[at + 1] = squash(option.run_s)
-        x[at + 2] = squash(max(first_s - now_s, 0.0))
-        x[at + 3] = squash(work_s / cores)
-        x[at + 4] = squash(option.send_s)
-        x[at + 5] = squash(option.path_s + option.return_s)
+        x[at] = scaled(option.completion_s)
+        x[at + 1] = scaled(option.run_s)
+        x[at + 2] = scaled(max(first_s - now_s, 0.0))
+        # Where all cores wait for data that never come, as no rate was seen yet, none counts.
+        x[at + 3] = scaled(work_s / cores) if cores > 0 else HIGH
+        x[at + 4] = scaled(option.send_s)
+        x[at + 5] = scaled(option.path_s + option.return_s)
+        x[at + 6] = scaled(run_s(world, job.device, k, REFERENCE_CYCLES))
         at += OF_LOCATION
     left_cycles, left_bits = 0.0, 0.0
     for t in range(i + 1, job.num_tasks):
         left_cycles += world.tasks[j, t, WORKLOAD]
         left_bits += world.tasks[j, t, INPUT]
-    x[at] = squash(max(foreseen.radio_s - now_s, 0.0))
-    x[at + 1] = squash(0.1 * system.clock[0].num_in_system)
-    x[at + 2] = squash(now_s / (radio.num_jobs + 1.0) * 4.0)
-    x[at + 3] = squash(recent_gap(radio, now_s) * 4.0 if i == 0 else radio.gap_s * 4.0)
-    x[at + 4] = squash(job.deadline_s - (now_s - job.arrival_s)) if job.deadline_s < np.inf else HIGH
-    x[at + 5] = squash(left_cycles / world.devices[job.device].hz)
-    x[at + 6] = squash(left_bits / foreseen.uplink_bps) if foreseen.uplink_bps > 0.0 else HIGH
+    x[at] = scaled(max(foreseen.radio_s - now_s, 0.0))
+    x[at + 1] = scaled(system.clock[0].num_in_system)
+    x[at + 2] = scaled(now_s / (radio.num_jobs + 1.0))
+    x[at + 3] = scaled(recent_gap(radio, now_s))
+    x[at + 4] = scaled(max(job.deadline_s - (now_s - job.arrival_s), 0.0))
+    x[at + 5] = scaled(left_cycles / world.devices[job.device].hz)
+    x[at + 6] = scaled(left_bits / foreseen.uplink_bps) if left_bits > 0.0 else 0.0
     x[at + 7] = (job.num_tasks - i) / (1.0 + job.num_tasks)
-    x[at + 8] = squash(foreseen.done_s - now_s)
+    x[at + 8] = scaled(foreseen.done_s - now_s)
     x[at + 9] = 1.0 if foreseen.outage else 0.0
+    x[at + 10] = scaled(REFERENCE_BITS / foreseen.uplink_bps)
+    x[at + 11] = scaled(radio.num_jobs)

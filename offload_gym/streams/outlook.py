@@ -169,7 +169,8 @@ def weigh(world, outlook, j, i):
         option.radio_wait_s = max(foreseen.radio_s - now_s, 0.0)
         option.path_s = path_s(world, k, world.tasks[j, i, INPUT]) if k > 0 and is_entry(world, j, i) else 0.0
         option.ready_s = ready_s - now_s
-        option.core_wait_s = max(free_s - ready_s, 0.0)
+        # Data that never come, as no rate was seen yet, wait for no core, which may never be free either.
+        option.core_wait_s = max(free_s - ready_s, 0.0) if ready_s < np.inf else 0.0
         option.run_s = run_s(world, d, k, world.tasks[j, i, WORKLOAD])
         option.return_s = 0.0
         if leaf and k > 0:

@@ -116,7 +116,7 @@ def new_room(num_futures, num_choices, base, behaviour, num_locations):
         np.zeros(num_choices, dtype=np.int64),
         np.zeros(num_choices, dtype=np.bool_),
         np.zeros((num_futures, num_choices)),
-        values if values.shape[1] > others.shape[1] else others,
+        values if len(values) > len(others) else others,
     )
 
 

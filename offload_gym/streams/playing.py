@@ -31,10 +31,11 @@ from offload_gym.scenario import Scenario
 from offload_gym.solvers.parallel import for_each_chunk
 from offload_gym.streams.deciding import play_kernel
 from offload_gym.streams.engine import admit, advance
+from offload_gym.streams.networks import OBJECTIVES
 from offload_gym.streams.outlook import look, new_outlook
 from offload_gym.streams.parameters import stream_parameters
 from offload_gym.streams.planner import ASKED, MARGIN_S, Played, plan_streams
-from offload_gym.streams.policies import OBJECTIVES, PlannerPolicy, StreamPolicy
+from offload_gym.streams.policies import PlannerPolicy, StreamPolicy, check_fits
 from offload_gym.streams.responses import CHUNK, Outcome, check_completion
 from offload_gym.streams.streams import PARENT, StreamBatch, Streams, check_streams
 from offload_gym.streams.system import DROPPED, System, begin, new_system, system_of, system_shapes, world_of
@@ -55,7 +56,8 @@ def play(streams: Streams, policy: StreamPolicy | Any, num_threads: int | None =
         Decisions (B, J, n), responses (B, J) in seconds, which jobs are late (B, J), and energies (B, J) in joules.
 
     Raises:
-        ValueError: a job never completes, or the policy decides something else than locations.
+        ValueError: a job never completes, or the policy decides something else than locations, or is a network for
+            another number of locations.
     """
     check_streams(streams)
     decisions = np.zeros((len(streams), streams.num_jobs, streams.num_tasks), dtype=np.int64)
@@ -63,6 +65,7 @@ def play(streams: Streams, policy: StreamPolicy | Any, num_threads: int | None =
     if isinstance(policy, PlannerPolicy):
         _plan_all(streams, policy, decisions, response_s, energy_j, num_threads)
     elif hasattr(policy, "plan"):
+        check_fits(policy, streams.num_locations)
         plan = tuple(policy.plan)
 
         def work(rows: slice) -> None:
@@ -224,6 +227,8 @@ def planning_call(
     streams: Streams, planner: PlannerPolicy, behaviour: Any, asked: dict[str, Any]
 ) -> Callable[[int, Played], int]:
     """A function that plays the streams from a number on with planning, fills a ``Played`` and counts the labels."""
+    for decides in (planner.base, behaviour):
+        check_fits(decides, streams.num_locations, planner.scenario.can_drop)
     parameters, _ = stream_parameters(planner.scenario)
     given, effort = tuple(parameters), planner.effort
     policies = tuple(planner.base.plan), tuple(behaviour.plan)

@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 
 from offload_gym.checks import quoted
 from offload_gym.instances import Instances
+from offload_gym.layers import packed
 from offload_gym.scenario import Scenario, as_scenario
 from offload_gym.solvers.exact import exact
 from offload_gym.solvers.heft import heft
@@ -23,7 +26,6 @@ from offload_gym.streams.deciding import (
     CONSTANT,
     DROPPING,
     LATE,
-    NETWORK,
     RULE,
     RUN,
     RUN_JOBS,
@@ -39,12 +41,15 @@ from offload_gym.streams.deciding import (
     WAIT,
     Plan,
 )
+from offload_gym.streams.networks import OBJECTIVES, StreamNetwork, load_stream_network, network_plan
 from offload_gym.streams.planner import Effort
 
-OBJECTIVES = ("response", "late", "cost")
 #: Numbers that each tuned rule has; ``rule_plan`` says what they are.
 RULE_SIZES = {"price": 3, "queue-price": 12, "late-price": 13, "max-weight": 1}
 FOR_LATE = ("late-price",)  # rules for the objective "late" alone
+#: Networks that the package ships, and the presets for which there are networks of their own.
+NETWORKS = ("teacher", "student", "small-student")
+SHIPPED_PRESETS = ("stream", "stream_deadlines", "stream_applications")
 NAMES = (
     "local",
     "edge",
@@ -55,6 +60,7 @@ NAMES = (
     "heft",
     "exact",
     "planner",
+    *NETWORKS,
 )
 RULES_FILE = "stream_rules.json"
 FAR = 1e9  # seconds that keep a rule from a location
@@ -66,15 +72,16 @@ class PlanPolicy:
     Args:
         plan: how the kernel decides.
         name: what tables call it.
+        network: what the plan runs; None: it is a rule.
     """
 
-    def __init__(self, plan: Plan, name: str) -> None:
-        self.plan, self.name = plan, name
+    def __init__(self, plan: Plan, name: str, network: StreamNetwork | None = None) -> None:
+        self.plan, self.name, self.network = plan, name, network
 
     @property
     def num_parameters(self) -> int:
         """Weights and biases of a network; 0 of a rule."""
-        return len(self.plan.parameters) if self.plan.kind == NETWORK else 0
+        return 0 if self.network is None else self.network.num_parameters
 
 
 class MomentPolicy:
@@ -122,6 +129,39 @@ class PlannerPolicy:
 StreamPolicy = PlanPolicy | MomentPolicy | PlannerPolicy
 
 
+def network_policy(network: StreamNetwork, name: str = "network") -> PlanPolicy:
+    """A trained network as a policy; ValueError where this package cannot run it."""
+    return PlanPolicy(network_plan(network), name, network)
+
+
+def load_stream_policy(path: str | Path | Traversable) -> PlanPolicy:
+    """A trained policy of streams from its file, without torch; nothing in the file is run.
+
+    Args:
+        path: a file that ``save_stream_policy`` wrote; also one of ``importlib.resources``.
+
+    Raises:
+        ValueError: the file is not a complete policy file of streams, or of an observation that is not this package's.
+    """
+    return network_policy(load_stream_network(path), PurePath(str(path)).stem)
+
+
+def check_fits(policy: Any, num_locations: int, can_drop: bool = True) -> None:
+    """ValueError where a policy is a network for other streams than those with so many locations.
+
+    ``can_drop`` False: dropping jobs is not allowed.
+    """
+    network = getattr(policy, "network", None)
+    if network is None:
+        return
+    if network.num_locations != num_locations:
+        raise ValueError(
+            f"the policy {policy.name} is for {network.num_locations} locations; the streams have {num_locations}"
+        )
+    if network.can_drop and not can_drop:
+        raise ValueError(f"the policy {policy.name} drops jobs, which the scenario must allow; its can_drop is False")
+
+
 class _Function(NamedTuple):
     decide: Any
 
@@ -130,16 +170,19 @@ def rule_plan(name: str, numbers: NDArray[np.float64], drop_factor: float = math
     """The plan of a rule.
 
     Args:
-        name: "price": earliest completion, with a price on a second of the radio, of the device's cores and of the
-            edge servers' cores. "queue-price": prices that also grow with the queues, with what the task itself adds, and
-            with the jobs in the system, as if a quadratic function said what full queues cost those that come; the
-            numbers are those of the radio (a second of it, for each second of its queue, of the device's queue and of
-            the task itself, and for ten jobs), of the device (a second of a core, for each second of its queue, of the
-            radio's and of the task itself, and for ten jobs) and of edge servers (a second of a core, for each second
-            of its queue). "late-price": the same prices, on the probability of being late and a last number times the
-            completion; where jobs may be dropped, those are of which this sum is above 1, what a job counts that is
-            late. "max-weight": as MaxWeight and drift-plus-penalty
-            (Neely 2010) weigh, the work added to each queue times the queue, plus a multiple of the completion.
+        name: one of
+
+            - "price": earliest completion, with a price on a second of the radio, of the device's cores and of the edge
+              servers' cores;
+            - "queue-price": prices that also grow with the queues, with what the task itself adds, and with the jobs in
+              the system, as if a quadratic function said what full queues cost those that come. The numbers are those
+              of the radio (a second of it, for each second of its queue, of the device's queue and of the task itself,
+              and for ten jobs), of the device (a second of a core, for each second of its queue, of the radio's and of
+              the task itself, and for ten jobs) and of edge servers (a second of a core, for each second of its queue);
+            - "late-price": the same prices on the probability of being late, and a last number times the completion;
+              where jobs may be dropped, those are of which this sum is above 1, what a job counts that is late;
+            - "max-weight": as MaxWeight and drift-plus-penalty (Neely 2010) weigh, the work added to each queue times
+              the queue, plus a multiple of the completion.
         numbers: as many as ``RULE_SIZES`` says.
         drop_factor: see ``Plan``; infinite: jobs may not be dropped.
     """
@@ -161,8 +204,7 @@ def rule_plan(name: str, numbers: NDArray[np.float64], drop_factor: float = math
 
 def as_rule(weights: NDArray[np.float64], drop_factor: float = math.inf) -> Plan:
     """A plan that adds up terms with weights (classes, terms), see ``offload_gym.streams.deciding.TERMS``."""
-    none = np.zeros((0, 2), dtype=np.int64), np.zeros(0, dtype=np.float32)
-    return Plan(RULE, np.array(weights, dtype=np.float64), drop_factor, *none)
+    return Plan(RULE, np.array(weights, dtype=np.float64), drop_factor, *packed(()), False, 0)
 
 
 def greedy_weights() -> NDArray[np.float64]:
@@ -213,6 +255,18 @@ def _tuned(name: str, scenario: Scenario, objective: str) -> dict[str, Any] | No
     return min((row for row in tuned_rules() if row["policy"] == name), key=unlike, default=None)
 
 
+def _shipped(name: str, scenario: Scenario, objective: str) -> PlanPolicy:
+    """A network that the package ships: that of the scenario's preset, or of the preset "stream"."""
+    preset = scenario.name if scenario.name in SHIPPED_PRESETS else SHIPPED_PRESETS[0]
+    policy = load_stream_policy(files("offload_gym") / "weights" / f"{preset}-{name}.safetensors")
+    policy.name = name
+    trained_for = policy.network.objective if policy.network else objective
+    if objective != trained_for:
+        raise ValueError(f"objective is {quoted(objective)}; the {name} for {preset} was trained for {trained_for!r}")
+    check_fits(policy, scenario.num_locations, scenario.can_drop)
+    return policy
+
+
 def make_stream_policy(
     name: str,
     scenario: str | Mapping[str, Any] | Scenario = "stream",
@@ -226,17 +280,21 @@ def make_stream_policy(
 
             - "local", "edge" (the edge server that has the task done first), "cloud": fixed places;
             - "greedy": earliest completion; "shortest-queue": least waiting;
-            - "price", "queue-price", "late-price" (for the objective "late"), "max-weight": tuned rules, see ``rule_plan``;
+            - "price", "queue-price", "late-price" (for the objective "late"), "max-weight": tuned rules, see
+              ``rule_plan``;
             - "heft", "exact": HEFT, and the best decision for the job alone, for jobs of several tasks;
-            - "planner": roll-outs over futures drawn from the scenario.
+            - "planner": roll-outs over futures drawn from the scenario;
+            - "teacher", "student", "small-student": trained networks that the package ships for the presets "stream",
+              "stream_deadlines" and "stream_applications"; the first one's serve all other scenarios.
         scenario: for which rules were tuned, and from which the planner draws futures; where the rule was not tuned for
-            it, the numbers of the most similar scenario are taken. Where it lets jobs be dropped, the policies drop those
-            that they do not expect to be in time.
+            it, the numbers of the most similar scenario are taken. Where it lets jobs be dropped, the policies drop
+            those that they do not expect to be in time.
         objective: "response", "late" or "cost".
         seed: of the planner.
 
     Raises:
-        ValueError: the name, the scenario or the objective is unknown.
+        ValueError: the name, the scenario or the objective is unknown, or a network is for another objective, another
+            number of locations, or drops jobs where that is not allowed.
     """
     scenario = as_scenario(scenario)
     if not isinstance(objective, str) or objective not in OBJECTIVES:
@@ -254,6 +312,8 @@ def make_stream_policy(
     if name in ("exact", "heft"):
         function = exact if name == "exact" else heft
         return MomentPolicy(_Function(lambda instances: function(instances)), name, drop_factor)
+    if name in NETWORKS:
+        return _shipped(name, scenario, objective)
     if name == "planner":
         base = make_stream_policy("late-price" if objective == "late" else "queue-price", scenario, objective)
         assert isinstance(base, PlanPolicy)

@@ -11,22 +11,11 @@ from offload_gym.array_checks import numbers
 from offload_gym.compilation import kernel
 from offload_gym.lending import lent
 from offload_gym.solvers.parallel import for_each_chunk
-from offload_gym.streams.engine import admit, advance
+from offload_gym.streams.engine import RECORD, SEND, Records, admit, advance
 from offload_gym.streams.streams import StreamBatch, Streams, check_streams
 from offload_gym.streams.system import DROPPED, System, begin, new_system, system_of, world_of
 
 CHUNK = 16  # streams that a thread takes at a time
-
-#: What happened to a task; where it has no core (its job was dropped, or it is padding) all times are NaN.
-RECORD = np.dtype(
-    [
-        ("core", np.int64),
-        ("ready_s", np.float64),  # when it had all its data
-        ("start_s", np.float64),
-        ("finish_s", np.float64),
-        ("completion_s", np.float64),  # when its result is on the device; ``finish_s`` where it has children
-    ]
-)
 
 
 class Outcome(NamedTuple):
@@ -49,13 +38,13 @@ def run_streams(arrays, systems, decisions, first, response_s, energy_j, records
         first: number of the first stream.
         response_s: (some streams, J).
         energy_j: (some streams, J).
-        records: (some streams, J * n) of the dtype RECORD, or None.
+        records: ``Records`` of these streams as a plain tuple, or None.
     """
     batch, system = lent(StreamBatch(*arrays)), lent(system_of(System(*systems), 0))
     for row in range(len(response_s)):
         b = first + row
         world = lent(world_of(batch, b))
-        record = None if records is None else records[row]
+        record = None if records is None else Records(records[0][row], records[1][row])
         begin(world, system)
         for j in range(len(world.jobs)):
             advance(world, system, world.jobs[j].arrival_s, record)
@@ -181,12 +170,23 @@ def timelines(streams: Streams, decisions: ArrayLike) -> NDArray[np.void]:
         ValueError: as ``response_times``.
     """
     checked = check_stream_decisions(streams, decisions)
-    made = np.empty((len(streams), streams.num_jobs * streams.num_tasks), dtype=RECORD)
-    for name in RECORD.names or ():
-        made[name] = -1 if name == "core" else np.nan
-    response_s, energy_j = np.empty((2, len(streams), streams.num_jobs))
-    run_streams(streams.arrays, tuple(new_system(streams)), checked, 0, response_s, energy_j, made)
-    return made.reshape(checked.shape)
+    return histories(streams, checked).tasks.reshape(checked.shape)
+
+
+def histories(streams: Streams, decisions: NDArray[np.int64]) -> Records:
+    """What happens to each task, and when each transmission is sent, for decisions that were checked."""
+    batch = streams.batch
+    num_jobs, n = batch.tasks.shape[1:3]
+    made = Records(
+        np.empty((len(streams), num_jobs * n), dtype=RECORD),
+        np.empty((len(streams), num_jobs * (n + batch.edge_bits.shape[2])), dtype=SEND),
+    )
+    for array in made:
+        for name in array.dtype.names or ():
+            array[name] = -1 if name == "core" else np.nan
+    response_s, energy_j = np.empty((2, len(streams), num_jobs))
+    run_streams(streams.arrays, tuple(new_system(streams)), decisions, 0, response_s, energy_j, tuple(made))
+    return made
 
 
 def completion_times(streams: Streams, decisions: ArrayLike) -> NDArray[np.float64]:

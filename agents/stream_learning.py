@@ -1,0 +1,215 @@
+"""Learning to plan on streams: policy iteration with roll-outs, a teacher, and a student distilled from it.
+
+Round by round, streams are played by the policy so far; at some of its moments roll-outs over sampled futures with
+that same policy as base say what each choice costs; and a network learns to choose what costs least on average. It is
+the policy of the next round, as long as that gains on validation streams. The first policy is a tuned rule. (Deep
+controlled learning, Temizöz, Imdahl, Dijkman, Lamghari-Idrissi and van Jaarsveld, arXiv 2011.15122.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from agents.networks import linear_layers, one_thread, pick_device
+from offload_gym.files import keep_settings
+from offload_gym.scenario import Scenario, make_scenario
+from offload_gym.seeds import seed_for
+from offload_gym.streams.deciding import NETWORK, TERMS, Plan
+from offload_gym.streams.labels import StreamLabels, joined, label_streams, load_stream_labels, save_stream_labels
+from offload_gym.streams.planner import Effort
+from offload_gym.streams.playing import play
+from offload_gym.streams.policies import PlannerPolicy, PlanPolicy, StreamPolicy, make_stream_policy
+from offload_gym.streams.sampling import sample_streams
+
+_say = partial(print, flush=True)
+
+
+@dataclass(frozen=True)
+class StreamSettings:
+    """What is learned, from how much, and for how long."""
+
+    scenario: Scenario = field(default_factory=lambda: make_scenario("stream"))
+    objective: str = "response"
+    seed: int = 1
+    rounds: int = 6  # of policy iteration, at most
+    memory: int = 3  # rounds whose labels a network learns from
+    streams_a_round: int = 800
+    share: float = 0.4  # of the tasks that are labelled
+    explore: float = 0.1  # share of the tasks that are placed at random
+    num_futures: int = 16
+    future_jobs: int = 80
+    num_validation: int = 400  # streams
+    base: tuple[int, ...] = (48, 24)  # hidden layers of the networks of the rounds
+    teacher: tuple[int, ...] = (128, 64)
+    student: tuple[int, ...] = (40, 24)
+    small_student: tuple[int, ...] = (14,)
+    passes: int = 20
+    batch_size: int = 1024
+    learning_rate: float = 4e-3
+    alpha: float = 0.5  # weight of the teacher's scores in a student's loss, beside the labels
+    temperature: float = 1.0
+    device: str = "cpu"
+
+
+def new_network(inputs: int, hidden: Sequence[int], outputs: int, seed: int) -> nn.Sequential:
+    """A perceptron with rectified hidden layers."""
+    torch.manual_seed(seed)
+    sizes, modules = [inputs, *hidden, outputs], []
+    for before, after in zip(sizes[:-1], sizes[1:], strict=True):
+        modules += [nn.Linear(before, after), nn.ReLU()]
+    return nn.Sequential(*modules[:-1])
+
+
+def as_policy(network: nn.Sequential, name: str) -> PlanPolicy:
+    """The network as kernels run it."""
+    layers = linear_layers(network)
+    sizes = np.array([weight.shape[::-1] for weight, _ in layers], dtype=np.int64)
+    numbers = np.concatenate([part for weight, bias in layers for part in (weight.T.ravel(), bias)])
+    no_rule = np.zeros((3, len(TERMS)))
+    return PlanPolicy(Plan(NETWORK, no_rule, np.inf, sizes, numbers.astype(np.float32)), name)
+
+
+def regret_loss(scores: Tensor, costs: Tensor) -> Tensor:
+    """Expected cost of choices drawn with these scores, over the mean cost, and a little cross-entropy.
+
+    Args:
+        scores: (B, choices) logits.
+        costs: (B, choices) cost over that of the best choice; what is not allowed costs as much as the worst choice.
+    """
+    chosen = torch.softmax(scores, dim=1)
+    return (chosen * costs).sum(dim=1).mean() + 0.05 * nn.functional.cross_entropy(scores, costs.argmin(dim=1))
+
+
+def finite_costs(labels: StreamLabels) -> NDArray[np.float32]:
+    """(N, choices) costs over that of the best choice, over their mean; what is not allowed costs twice the worst."""
+    costs = labels.costs - labels.costs.min(axis=1, keepdims=True)
+    worst = np.where(np.isfinite(costs), costs, -np.inf).max(axis=1, keepdims=True)
+    costs = np.where(np.isfinite(costs), costs, 2.0 * worst)
+    return (costs / max(float(costs.mean()), 1e-9)).astype(np.float32)
+
+
+@one_thread()
+def fit_network(
+    labels: StreamLabels,
+    hidden: Sequence[int],
+    settings: StreamSettings,
+    seed: int,
+    teacher: nn.Sequential | None = None,
+) -> nn.Sequential:
+    """A network that learned from labels, and from a teacher's scores where there is one."""
+    device = pick_device(settings.device)
+    observations = torch.from_numpy(labels.observations).to(device)
+    costs = torch.from_numpy(finite_costs(labels)).to(device)
+    network = new_network(observations.shape[1], hidden, costs.shape[1], seed).to(device)
+    soft = None
+    if teacher is not None:
+        with torch.no_grad():
+            soft = torch.log_softmax(teacher.to(device)(observations) / settings.temperature, dim=1)
+    size = min(settings.batch_size, len(observations))
+    steps = settings.passes * (len(observations) // size)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=steps + 1)
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(settings.passes):
+        order = torch.randperm(len(observations), generator=generator).to(device)
+        for rows in order[: len(order) // size * size].split(size):
+            scores = network(observations[rows])
+            loss = regret_loss(scores, costs[rows])
+            if soft is not None:
+                distance = nn.functional.kl_div(
+                    torch.log_softmax(scores / settings.temperature, dim=1),
+                    soft[rows],
+                    log_target=True,
+                    reduction="batchmean",
+                )
+                loss = (1 - settings.alpha) * loss + settings.alpha * settings.temperature**2 * distance
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    return network.cpu()
+
+
+class Validation:
+    """Fresh streams on which policies are compared."""
+
+    def __init__(self, settings: StreamSettings) -> None:
+        self.objective = settings.objective
+        seed = seed_for("validation", settings.seed)
+        self.streams = sample_streams(settings.scenario, settings.num_validation, seed)
+        self.greedy = self.total(make_stream_policy("greedy", settings.scenario, settings.objective))
+
+    def total(self, policy: StreamPolicy) -> float:
+        """Sum of responses, or number of late jobs."""
+        outcome = play(self.streams, policy)
+        return float(outcome.late.sum() if self.objective == "late" else outcome.response_s.sum())
+
+    def change(self, policy: StreamPolicy) -> float:
+        """How much less than greedy's, as a share: -0.2 is a fifth less."""
+        return self.total(policy) / self.greedy - 1.0
+
+
+def iterate(
+    folder: Path, settings: StreamSettings, report: Callable[[str], None] = _say
+) -> tuple[StreamLabels, nn.Sequential, PlanPolicy]:
+    """Policy iteration: the labels of the last rounds, and the best network of all rounds as a module and a policy."""
+    validation = Validation(settings)
+    rule = make_stream_policy("queue-price", settings.scenario, settings.objective)
+    assert isinstance(rule, PlanPolicy)
+    policy, rounds = rule, []
+    report(f"{rule.name}: {validation.change(rule):+.2%} against greedy")
+    best_change, best, best_module = np.inf, policy, None
+    effort = Effort(settings.num_futures, settings.future_jobs, 4, 3.0)
+    for number in range(settings.rounds):
+        path = folder / f"labels-{number}.npz"
+        if not path.exists():
+            planner = PlannerPolicy(settings.scenario, policy, effort, settings.objective, settings.seed)
+            labels = label_streams(
+                planner,
+                policy,
+                settings.streams_a_round,
+                seed_for("training", settings.seed, number),
+                settings.share,
+                settings.explore,
+            )
+            save_stream_labels(path, labels)
+        rounds.append(load_stream_labels(path))
+        # What the rule's roll-outs found is worth less than what a network's did.
+        recent = joined(rounds[max(len(rounds) - settings.memory, min(1, number)) :])
+        module = fit_network(recent, settings.base, settings, seed=number)
+        policy = as_policy(module, f"round {number + 1}")
+        change = validation.change(policy)
+        report(f"round {number + 1}: {len(rounds[-1].costs):,} labels, {change:+.2%} against greedy")
+        if change < best_change:
+            best_change, best, best_module = change, policy, module
+        policy = best if change > best_change + 0.01 else policy
+    assert best_module is not None
+    return joined(rounds[max(len(rounds) - settings.memory, 0) :]), best_module, best
+
+
+def learn(folder: str | Path, settings: StreamSettings, report: Callable[[str], None] = _say) -> dict[str, PlanPolicy]:
+    """Teacher and students of a scenario; what is in the folder is not made anew.
+
+    Returns:
+        The policies by name.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    keep_settings(folder / "settings.json", asdict(settings), "*.npz", "*.safetensors")
+    labels, _, _ = iterate(folder, settings, report)
+    validation = Validation(settings)
+    teacher = fit_network(labels, settings.teacher, settings, seed=100)
+    made = {"teacher": as_policy(teacher, "teacher")}
+    for name, hidden in (("student", settings.student), ("small-student", settings.small_student)):
+        made[name] = as_policy(fit_network(labels, hidden, settings, seed=101, teacher=teacher), name)
+    for name, policy in made.items():
+        report(f"{name}: {policy.num_parameters:,} parameters, {validation.change(policy):+.2%} against greedy")
+    return made

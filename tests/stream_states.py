@@ -1,0 +1,103 @@
+"""What a device sees when jobs arrive in played streams, for tests of networks: networks of random weights, the states
+and the observations."""
+
+import numpy as np
+from numba import njit
+
+from offload_gym.instances import INPUT, OUTPUT, WORKLOAD
+from offload_gym.lending import lent
+from offload_gym.streams.deciding import Plan, decide_from, new_values
+from offload_gym.streams.engine import admit, advance
+from offload_gym.streams.networks import StreamNetwork
+from offload_gym.streams.observing import observe, size_of
+from offload_gym.streams.outlook import look, new_outlook, weigh
+from offload_gym.streams.streams import StreamBatch
+from offload_gym.streams.system import System, begin, new_system, system_of, world_of
+
+#: The numbers of a state, see ``offload_gym.export_c``; besides there are cores and servers.
+NUMBERS = (
+    "now_s",
+    "input_bits",
+    "output_bits",
+    "workload_cycles",
+    "deadline_s",
+    "device_hz",
+    "uplink_bps",
+    "downlink_bps",
+    "outage",
+    "radio_free_s",
+    "num_in_system",
+    "num_jobs",
+    "last_arrival_s",
+    "gap_s",
+)
+
+
+def random_network(*hidden, activation="relu", can_drop=False, num_locations=3, seed=0, **fields):
+    """A network of random weights, such that activations neither vanish nor explode."""
+    rng = np.random.default_rng(seed)
+    sizes = (size_of(num_locations), *hidden, num_locations + can_drop)
+    layers = tuple(
+        (rng.normal(0, 1.5 / np.sqrt(i), (o, i)).astype(np.float32), rng.normal(0, 0.1, o).astype(np.float32))
+        for i, o in zip(sizes, sizes[1:], strict=False)
+    )
+    return StreamNetwork(layers, activation, num_locations, can_drop, {"made_by": "a test"}, **fields)
+
+
+def balanced(network, observations):
+    """The network with other biases in its last layer, such that it chooses all that it can, about as often."""
+    scores = forward(network, observations)
+    *layers, (weight, bias) = network.layers
+    spread = scores.std(axis=0)
+    weight, bias = weight / spread[:, None], (bias - scores.mean(axis=0)) / spread
+    return network._replace(layers=(*layers, (weight.astype(np.float32), bias.astype(np.float32))))
+
+
+def forward(network, observations):
+    """Scores (B, outputs), in plain numpy and double precision."""
+    x = observations.astype(np.float64)
+    for weight, bias in network.layers[:-1]:
+        x = x @ weight.T.astype(np.float64) + bias
+        x = np.tanh(x) if network.activation == "tanh" else np.maximum(x, 0.0)
+    weight, bias = network.layers[-1]
+    return x @ weight.T.astype(np.float64) + bias
+
+
+def played_states(streams, plan):
+    """Observations (B, J, size), decisions (B, J), numbers (B, J) with the names NUMBERS, and when cores are free
+    (B, J, K, cores), in streams of one-task jobs that a plan decides."""
+    shape = len(streams), streams.num_jobs
+    systems = new_system(streams)
+    observations = np.zeros((*shape, size_of(streams.num_locations)), dtype=np.float32)
+    decisions, numbers = np.zeros(shape, dtype=np.int64), np.zeros((*shape, len(NUMBERS)))
+    core_free_s = np.zeros((*shape, streams.num_locations, systems.core_free_s.shape[2]))
+    _play(streams.arrays, tuple(systems), tuple(plan), observations, decisions, numbers, core_free_s)
+    return observations, decisions, numbers, core_free_s
+
+
+@njit
+def _play(arrays, systems, plan, observations, decisions, numbers, core_free_s):
+    batch, system, plan = lent(StreamBatch(*arrays)), lent(system_of(System(*systems), 0)), lent(Plan(*plan))
+    num_locations = batch.servers.shape[1] + 1
+    memory = new_outlook(num_locations, system.core_free_s.shape[1], batch.tasks.shape[2])
+    room = new_values(plan, num_locations)
+    for b in range(len(observations)):
+        world, outlook, values = lent(world_of(batch, b)), lent(memory), lent(room)
+        begin(world, system)
+        for j in range(len(world.jobs)):
+            job, d, row = world.jobs[j], world.jobs[j].device, numbers[b, j]
+            advance(world, system, job.arrival_s, None)
+            look(world, system, d, outlook)
+            foreseen, radio = outlook.foreseen[0], system.radios[d]
+            row[0] = foreseen.now_s
+            row[1], row[2] = world.tasks[j, 0, INPUT], world.tasks[j, 0, OUTPUT]
+            row[3], row[4] = world.tasks[j, 0, WORKLOAD], job.deadline_s
+            row[5], row[6], row[7] = world.devices[d].hz, foreseen.uplink_bps, foreseen.downlink_bps
+            row[8], row[9], row[10] = 1.0 if foreseen.outage else 0.0, foreseen.radio_s, system.clock[0].num_in_system
+            row[11], row[12], row[13] = radio.num_jobs, radio.last_arrival_s, radio.gap_s
+            core_free_s[b, j] = outlook.core_free_s
+            weigh(world, outlook, j, 0)
+            observe(world, system, outlook, j, 0, observations[b, j])
+            decide_from(plan, world, system, outlook, j, 0, values)
+            decisions[b, j] = outlook.decision[0]
+            admit(world, system, j, outlook.decision)
