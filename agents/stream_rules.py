@@ -26,10 +26,10 @@ from offload_gym.files import replacing
 from offload_gym.progress import with_progress
 from offload_gym.scenario import Scenario
 from offload_gym.seeds import seed_for
+from offload_gym.streams.networks import OBJECTIVES
 from offload_gym.streams.playing import play
 from offload_gym.streams.policies import (
     FOR_LATE,
-    OBJECTIVES,
     RULE_SIZES,
     RULES_FILE,
     MomentPolicy,

@@ -16,6 +16,7 @@ from benchmarks.streams.timing import decide_us
 from offload_gym.array_checks import check_count
 from offload_gym.checks import checked_count
 from offload_gym.progress import with_progress
+from offload_gym.radio.epochs import RECORDING_FIELDS
 from offload_gym.scenario import Scenario
 from offload_gym.seeds import check_seed, seed_for
 from offload_gym.streams.bounds import lower_bound
@@ -102,15 +103,13 @@ def points_of(sweep: str, scenario: Scenario, seed: int) -> list[tuple[str, Scen
         most = capacity(scenario, seed)
         print(f"capacity of {scenario.name}: {most:.1f} jobs/s at each device")
         return [(f"{load:g}", replace(scenario, arrivals_per_s=load * most), load) for load in LOADS]
+    named: list[tuple[str, dict[str, Any]]] = []
     if sweep == "burst":
         named = [(f"x{ratio:g}", {"arrivals": "bursty", "burst_ratio": ratio}) for ratio in BURST_RATIOS]
-    elif scenario.radio == "trace":
-        named = [("recorded", {})]
     else:
-        named = []
-    if sweep == "radio":
-        plain = {"radio": "random", "trace_path": None, "downlink_trace_path": None, "trace_column": None}
-        plain |= {"downlink_trace_column": None, "trace_unit": None, "trace_step_s": None}
+        # Without the trace that the scenario may have.
+        plain: dict[str, Any] = {"radio": "random", **dict.fromkeys(RECORDING_FIELDS)}
+        named = [("recorded", {})] if scenario.radio == "trace" else []
         named += [(f"corr. {value:g}", plain | {"correlation": value}) for value in CORRELATIONS]
         named.append(("constant", plain | {"radio": "constant"}))
     return [(at, replace(scenario, **changes), None) for at, changes in named]

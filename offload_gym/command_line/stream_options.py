@@ -8,7 +8,7 @@ from typing import Any
 from offload_gym.command_line.scenario_options import add_trace_options, made_scenario, scenario_fields
 from offload_gym.command_line.text_files import parse_json, read_text
 from offload_gym.scenario import Scenario
-from offload_gym.streams.policies import OBJECTIVES
+from offload_gym.streams.networks import OBJECTIVES
 
 PRESETS = ("stream", "stream_deadlines", "stream_applications")
 WANTED = ("an application (name, tasks, edges)", "a scenario of streams (a preset's name, and fields such as num_jobs)")
