@@ -142,7 +142,7 @@ def print_rows(rows: Sequence[dict[str, Any]], heading: str = "") -> None:
         table.add_column(header, justify="left" if header == "policy" else "right", no_wrap=True)
     for row in sorted(rows, key=lambda row: -np.inf if row["change"] is None else -row["change"]):
         table.add_row(*cells(row))
-    Console(width=max(Console().width, 150)).print(table)
+    Console(width=max(Console().width, 165)).print(table)
 
 
 def print_sweep(rows: Sequence[dict[str, Any]], sweep: str) -> None:
