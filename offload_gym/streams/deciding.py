@@ -147,7 +147,7 @@ def choose(plan, world, system, outlook, j, i, values):
         if value < least:
             best, least = k, value
     # A job is dropped as a whole, or not at all.
-    if i == 0 and (soonest_s > plan.drop_factor * deadline_s or least > plan.weights[DROPPING, CONSTANT]):
+    if i == 0 and (soonest_s > plan.drop_factor * deadline_s or least >= plan.weights[DROPPING, CONSTANT]):
         return DROPPED
     return best
 

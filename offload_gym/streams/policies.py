@@ -63,6 +63,7 @@ NAMES = (
     *NETWORKS,
 )
 RULES_FILE = "stream_rules.json"
+SERVERS = slice(1, DROPPING)  # their rows of the weights
 FAR = 1e9  # seconds that keep a rule from a location
 
 
@@ -180,7 +181,7 @@ def rule_plan(name: str, numbers: NDArray[np.float64], drop_factor: float = math
               and for ten jobs), of the device (a second of a core, for each second of its queue, of the radio's and of
               the task itself, and for ten jobs) and of edge servers (a second of a core, for each second of its queue);
             - "late-price": the same prices on the probability of being late, and a last number times the completion;
-              where jobs may be dropped, those are of which this sum is above 1, what a job counts that is late;
+              where jobs may be dropped, those are of which this sum is 1 or more, what a job counts that is late;
             - "max-weight": as MaxWeight and drift-plus-penalty (Neely 2010) weigh, the work added to each queue times
               the queue, plus a multiple of the completion.
         numbers: as many as ``RULE_SIZES`` says.
@@ -188,12 +189,12 @@ def rule_plan(name: str, numbers: NDArray[np.float64], drop_factor: float = math
     """
     weights = greedy_weights()
     if name == "max-weight":
-        weights[:, COMPLETION] = numbers[0]
-        weights[1:, SEND_QUEUE] = weights[:, RUN_QUEUE] = 1.0
+        weights[:DROPPING, COMPLETION] = numbers[0]
+        weights[SERVERS, SEND_QUEUE] = weights[:DROPPING, RUN_QUEUE] = 1.0
     elif name == "price":
-        weights[1:, SEND], weights[0, RUN], weights[1, RUN] = numbers
+        weights[SERVERS, SEND], weights[0, RUN], weights[1, RUN] = numbers
     else:
-        weights[1:, [SEND, SEND_QUEUE, SEND_DEVICE, SEND_SEND, SEND_JOBS]] = numbers[:5]
+        weights[SERVERS, [SEND, SEND_QUEUE, SEND_DEVICE, SEND_SEND, SEND_JOBS]] = numbers[:5]
         weights[0, [RUN, RUN_QUEUE, RUN_RADIO, RUN_RUN, RUN_JOBS]] = numbers[5:10]
         weights[1, [RUN, RUN_QUEUE]] = numbers[10:12]
     if name == "late-price":
@@ -225,7 +226,7 @@ def _fixed(location: int) -> Plan:
 def _shortest_queue() -> Plan:
     """Least waiting; where there is none, earliest completion."""
     weights = greedy_weights()
-    weights[:, COMPLETION], weights[:, WAIT] = 1e-6, 1.0
+    weights[:DROPPING, COMPLETION], weights[:DROPPING, WAIT] = 1e-6, 1.0
     return as_rule(weights)
 
 
