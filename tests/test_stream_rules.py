@@ -21,7 +21,8 @@ def jobs(*given, deadline_s=None, **changes):
     """One stream of jobs (arrival, bits, cycles) on a device of 1 cycle/s, with an edge and a cloud server of 2."""
     arrival_s, bits, cycles = np.array(given, dtype=float).T
     fields = {
-        "arrival_s": arrival_s, "deadline_s": deadline_s, "input_bits": bits[:, None], "workload_cycles": cycles[:, None],
+        "arrival_s": arrival_s, "deadline_s": deadline_s, "input_bits": bits[:, None],
+        "workload_cycles": cycles[:, None],
         "output_bits": np.zeros((len(given), 1)), "device_hz": [1.0], "cpu_hz": [2.0, 2.0], "cores": [1, 1],
         "wired_bps": [np.inf, np.inf], "propagation_s": [0.0, 9.0], "uplink_bps": [[1.0]], "downlink_bps": [[1.0]],
     } | changes  # fmt: skip
@@ -134,7 +135,8 @@ def test_tuning_gains_and_writes_rows(tmp_path):
     scenario = make_scenario("stream", arrivals_per_s=8.0, num_jobs=60)
     rows = tune_rules([scenario], policies=["price", "queue-price"], num_streams=20, num_evaluations=60, path=path)
     assert [row["policy"] for row in rows] == ["price", "queue-price"]
-    assert rows[0]["change"] <= 0.0 and rows[1]["change"] <= 0.0
+    assert rows[0]["change"] <= 0.0
+    assert rows[1]["change"] <= 0.0
     assert json.loads(path.read_text()) == [kept, *rows]
     write_rules(path, [rows[0] | {"numbers": [0.0, 0.0, 0.0]}])
     assert [row["numbers"] for row in json.loads(path.read_text())][1] == [0.0, 0.0, 0.0]
@@ -143,7 +145,8 @@ def test_tuning_gains_and_writes_rows(tmp_path):
 def test_when_to_drop_is_tuned_for_rules_without_numbers():
     scenario = make_scenario("stream_deadlines", num_jobs=20)
     (row,) = tune_rules([scenario], "late", policies=["greedy"], num_streams=5)
-    assert row["numbers"] == [] and row["drop_factor"] in stream_rules.DROP_FACTORS
+    assert row["numbers"] == []
+    assert row["drop_factor"] in stream_rules.DROP_FACTORS
     # The rule that goes with the objective alone, and those that drop nothing.
     assert tune_rules([scenario], "response", policies=["greedy", "late-price"], num_streams=5) == []
 
@@ -159,4 +162,5 @@ def test_bad_input_is_one_sentence(capsys):
         "error: policy",
         "error: arrivals_per_s",
     ]
-    assert "nowhere.csv" in lines[3] and len(lines) == 4
+    assert "nowhere.csv" in lines[3]
+    assert len(lines) == 4
