@@ -2,7 +2,8 @@
 
 ``python -m agents label`` labels instances alone; ``record`` makes a Minari data set of episodes and ``clone`` learns
 from one; ``distillation`` studies what students gain from a teacher, and ``ablation`` what each part of the method
-does; ``tune`` looks for hyperparameters of reinforcement learning, ``tune-rules`` for the numbers of rules of streams.
+does; ``tune`` looks for hyperparameters of reinforcement learning, ``tune-rules`` for the numbers of rules of streams;
+``learn-streams`` trains teacher and students of streams.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 from agents.job_options import add_job_options, chosen_backend
@@ -36,6 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         "clone": _clone,
         "tune": _tune,
         "tune-rules": _tune_rules,
+        "learn-streams": _learn_streams,
     }
     run, rest = (named[arguments[0]], arguments[1:]) if arguments[:1] and arguments[0] in named else (_train, arguments)
     return exit_code_of(
@@ -55,7 +57,7 @@ def _train(arguments: list[str]) -> None:
         epilog="`python -m agents label` labels instances alone, as many as you like, and `python -m agents "
         "distillation` and `ablation` study the method; `record` and `clone` make and learn from Minari data "
         "sets; `tune` looks for hyperparameters of reinforcement learning, `tune-rules` for the numbers of rules of "
-        "streams: see their --help.",
+        "streams; `learn-streams` trains teacher and students of streams: see their --help.",
         allow_abbrev=False,
     )
     parser.add_argument("--output", default="results/agents", help="folder of the results (default: %(default)s)")
@@ -214,6 +216,48 @@ def _tune_rules(arguments: list[str]) -> None:
         seed=options.seed,
         path=PACKAGED if options.write else None,
     )
+
+
+def _learn_streams(arguments: list[str]) -> None:
+    from agents.stream_learning import StreamSettings, learn
+
+    parser = argparse.ArgumentParser(
+        prog="python -m agents learn-streams",
+        description="Learn to decide streams: policy iteration with roll-outs over sampled futures, a teacher, and "
+        "students distilled from it. Labels are kept: interrupt it and start it again with the same settings.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--output", default="results/streams", help="folder of the results (default: %(default)s)")
+    add_stream_options(parser)
+    parser.add_argument(
+        "--rate-range",
+        type=float,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="draw the arrivals a second of each stream between these, instead of one rate",
+    )
+    parser.add_argument("--start", metavar="FILE", help="policy file of streams to begin with (default: the best rule)")
+    defaults = {field.name: field.default for field in fields(StreamSettings)}
+    for name, text in (
+        ("memory", "rounds whose labels a network learns from"),
+        ("rounds", "rounds of policy iteration"),
+        ("streams_a_round", "streams that are played and labelled in a round"),
+        ("num_futures", "sampled futures of a label, at most"),
+        ("future_jobs", "jobs of a future"),
+        ("num_validation", "validation streams"),
+        ("passes", "passes over the labels"),
+        ("seed", "seed of streams and weights; test streams never share it"),
+    ):
+        flag = f"--{name.replace('_', '-')}"
+        parser.add_argument(flag, type=int, default=defaults[name], help=f"{text} (default: %(default)s)")
+    for name, text in (("share", "share of the tasks that is labelled"), ("explore", "share of random choices")):
+        parser.add_argument(f"--{name}", type=float, default=defaults[name], help=f"{text} (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    (scenario,) = chosen_streams(options)
+    if options.rate_range is not None:
+        scenario = replace(scenario, arrivals_per_s=tuple(options.rate_range))
+    settings = {name: getattr(options, name) for name in defaults if hasattr(options, name)}
+    learn(options.output, StreamSettings(**settings | {"scenario": scenario}))
 
 
 def _record(arguments: list[str]) -> None:

@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,13 +22,20 @@ from torch import Tensor, nn
 
 from agents.networks import linear_layers, one_thread, pick_device
 from offload_gym.files import keep_settings
-from offload_gym.scenario import Scenario, make_scenario
+from offload_gym.scenario import Scenario, described, make_scenario
 from offload_gym.seeds import seed_for
-from offload_gym.streams.deciding import NETWORK, TERMS, Plan
 from offload_gym.streams.labels import StreamLabels, joined, label_streams, load_stream_labels, save_stream_labels
+from offload_gym.streams.networks import StreamNetwork, network_plan, save_stream_policy
 from offload_gym.streams.planner import Effort
 from offload_gym.streams.playing import play
-from offload_gym.streams.policies import PlannerPolicy, PlanPolicy, StreamPolicy, make_stream_policy
+from offload_gym.streams.policies import (
+    RULE_SIZES,
+    PlannerPolicy,
+    PlanPolicy,
+    StreamPolicy,
+    load_stream_policy,
+    make_stream_policy,
+)
 from offload_gym.streams.sampling import sample_streams
 
 _say = partial(print, flush=True)
@@ -40,7 +49,8 @@ class StreamSettings:
     objective: str = "response"
     seed: int = 1
     rounds: int = 6  # of policy iteration, at most
-    memory: int = 3  # rounds whose labels a network learns from
+    memory: int = 5  # rounds whose labels a network learns from
+    start: str | None = None  # policy file to begin with; None: the best rule
     streams_a_round: int = 800
     share: float = 0.4  # of the tasks that are labelled
     explore: float = 0.1  # share of the tasks that are placed at random
@@ -63,18 +73,25 @@ def new_network(inputs: int, hidden: Sequence[int], outputs: int, seed: int) -> 
     """A perceptron with rectified hidden layers."""
     torch.manual_seed(seed)
     sizes, modules = [inputs, *hidden, outputs], []
-    for before, after in zip(sizes[:-1], sizes[1:], strict=True):
+    for before, after in pairwise(sizes):
         modules += [nn.Linear(before, after), nn.ReLU()]
     return nn.Sequential(*modules[:-1])
 
 
-def as_policy(network: nn.Sequential, name: str) -> PlanPolicy:
-    """The network as kernels run it."""
-    layers = linear_layers(network)
-    sizes = np.array([weight.shape[::-1] for weight, _ in layers], dtype=np.int64)
-    numbers = np.concatenate([part for weight, bias in layers for part in (weight.T.ravel(), bias)])
-    no_rule = np.zeros((3, len(TERMS)))
-    return PlanPolicy(Plan(NETWORK, no_rule, np.inf, sizes, numbers.astype(np.float32)), name)
+def as_policy(module: nn.Sequential, name: str, settings: StreamSettings) -> PlanPolicy:
+    """The network as kernels run it, with what its file says of its training."""
+    scenario = settings.scenario
+    network = StreamNetwork(
+        layers=linear_layers(module),
+        activation="relu",
+        num_locations=scenario.num_locations,
+        can_drop=scenario.can_drop,
+        metadata={"made_by": "agents.stream_learning"},
+        objective=settings.objective,
+        scenario=scenario.label,
+        scenario_fields=described(scenario),
+    )
+    return PlanPolicy(network_plan(network), name, network)
 
 
 def regret_loss(scores: Tensor, costs: Tensor) -> Tensor:
@@ -158,58 +175,61 @@ class Validation:
 
 
 def iterate(
-    folder: Path, settings: StreamSettings, report: Callable[[str], None] = _say
-) -> tuple[StreamLabels, nn.Sequential, PlanPolicy]:
-    """Policy iteration: the labels of the last rounds, and the best network of all rounds as a module and a policy."""
-    validation = Validation(settings)
-    rule = make_stream_policy("queue-price", settings.scenario, settings.objective)
-    assert isinstance(rule, PlanPolicy)
-    policy, rounds = rule, []
-    report(f"{rule.name}: {validation.change(rule):+.2%} against greedy")
-    best_change, best, best_module = np.inf, policy, None
+    folder: Path, settings: StreamSettings, validation: Validation, report: Callable[[str], None] = _say
+) -> StreamLabels:
+    """Policy iteration; returns the labels of its last rounds. The labels of a round are kept in the folder."""
+    rules: list[Any] = [] if settings.start is None else [load_stream_policy(settings.start)]
+    rules += [make_stream_policy(name, settings.scenario, settings.objective) for name in ("greedy", *RULE_SIZES)]
+    policy = min((rule for rule in rules if isinstance(rule, PlanPolicy)), key=validation.change)
+    best, least = policy, np.inf
+    rounds: list[StreamLabels] = []
+    report(f"{policy.name}: {validation.change(policy):+.2%} against greedy on validation")
     effort = Effort(settings.num_futures, settings.future_jobs, 4, 3.0)
     for number in range(settings.rounds):
         path = folder / f"labels-{number}.npz"
         if not path.exists():
             planner = PlannerPolicy(settings.scenario, policy, effort, settings.objective, settings.seed)
-            labels = label_streams(
-                planner,
-                policy,
-                settings.streams_a_round,
-                seed_for("training", settings.seed, number),
-                settings.share,
-                settings.explore,
-            )
-            save_stream_labels(path, labels)
+            seed = seed_for("training", settings.seed, number)
+            size, share, explore = settings.streams_a_round, settings.share, settings.explore
+            save_stream_labels(path, label_streams(planner, policy, size, seed, share, explore))
         rounds.append(load_stream_labels(path))
-        # What the rule's roll-outs found is worth less than what a network's did.
-        recent = joined(rounds[max(len(rounds) - settings.memory, min(1, number)) :])
-        module = fit_network(recent, settings.base, settings, seed=number)
-        policy = as_policy(module, f"round {number + 1}")
+        # What a rule's roll-outs found is worth less than what a network's did.
+        recent = joined(rounds[_first(settings, number) :])
+        policy = as_policy(fit_network(recent, settings.base, settings, seed=number), f"round {number + 1}", settings)
         change = validation.change(policy)
-        report(f"round {number + 1}: {len(rounds[-1].costs):,} labels, {change:+.2%} against greedy")
-        if change < best_change:
-            best_change, best, best_module = change, policy, module
-        policy = best if change > best_change + 0.01 else policy
-    assert best_module is not None
-    return joined(rounds[max(len(rounds) - settings.memory, 0) :]), best_module, best
+        report(f"round {number + 1}: {len(rounds[-1].costs):,} labels, {change:+.2%} against greedy on validation")
+        if change < least:
+            best, least = policy, change
+        policy = best
+    return joined(rounds[_first(settings, len(rounds) - 1) :])
 
 
-def learn(folder: str | Path, settings: StreamSettings, report: Callable[[str], None] = _say) -> dict[str, PlanPolicy]:
-    """Teacher and students of a scenario; what is in the folder is not made anew.
+def _first(settings: StreamSettings, number: int) -> int:
+    """The first round whose labels are learned from after a round."""
+    from_rule = 1 if settings.start is None else 0
+    return max(number + 1 - settings.memory, min(from_rule, number))
+
+
+def learn(folder: str | Path, settings: StreamSettings, report: Callable[[str], None] = _say) -> dict[str, Path]:
+    """Teacher and students of a scenario; labels that are in the folder are not made anew.
 
     Returns:
-        The policies by name.
+        The policy files by name.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     keep_settings(folder / "settings.json", asdict(settings), "*.npz", "*.safetensors")
-    labels, _, _ = iterate(folder, settings, report)
     validation = Validation(settings)
+    labels = iterate(folder, settings, validation, report)
     teacher = fit_network(labels, settings.teacher, settings, seed=100)
-    made = {"teacher": as_policy(teacher, "teacher")}
+    modules = {"teacher": teacher}
     for name, hidden in (("student", settings.student), ("small-student", settings.small_student)):
-        made[name] = as_policy(fit_network(labels, hidden, settings, seed=101, teacher=teacher), name)
-    for name, policy in made.items():
+        modules[name] = fit_network(labels, hidden, settings, seed=101, teacher=teacher)
+    paths = {}
+    for name, module in modules.items():
+        policy = as_policy(module, name, settings)
         report(f"{name}: {policy.num_parameters:,} parameters, {validation.change(policy):+.2%} against greedy")
-    return made
+        assert policy.network is not None
+        paths[name] = folder / f"{name}.safetensors"
+        save_stream_policy(paths[name], policy.network)
+    return paths

@@ -1,6 +1,8 @@
 """What a device sees when jobs arrive in played streams, for tests of networks: networks of random weights, the states
 and the observations."""
 
+from itertools import pairwise
+
 import numpy as np
 from numba import njit
 
@@ -39,7 +41,7 @@ def random_network(*hidden, activation="relu", can_drop=False, num_locations=3, 
     sizes = (size_of(num_locations), *hidden, num_locations + can_drop)
     layers = tuple(
         (rng.normal(0, 1.5 / np.sqrt(i), (o, i)).astype(np.float32), rng.normal(0, 0.1, o).astype(np.float32))
-        for i, o in zip(sizes, sizes[1:], strict=False)
+        for i, o in pairwise(sizes)
     )
     return StreamNetwork(layers, activation, num_locations, can_drop, {"made_by": "a test"}, **fields)
 

@@ -169,7 +169,7 @@ def follow(plan, world, system, outlook, first, last, values):
 
 @inlined
 def copy_present(world, future, first, j, slot):
-    """Copy what is known of a stream when job j arrives: jobs ``first``, ..., ``j`` and the rates of slots until now."""
+    """Copy what is known when job j arrives: jobs ``first``, ..., ``j`` and the rates of slots until now."""
     for t in range(first, j + 1):
         future.jobs[t] = world.jobs[t]
         for i in range(world.tasks.shape[1]):
@@ -353,7 +353,7 @@ def plan_streams(parameters, arrays, systems, spare, policies, effort, asked, ou
                     chosen = min(int(draws[2] / asked.explore * num_choices), num_choices - 1)
                 elif chosen < 0 or not asked.follow_plan:
                     chosen = choose(behaviour, world, system, outlook, j, i, room.values)
-                if chosen == DROPPED or chosen == num_locations:
+                if chosen in (DROPPED, num_locations):
                     outlook.decision[0] = DROPPED
                     break
                 put(world, system, outlook, j, i, chosen)

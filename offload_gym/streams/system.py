@@ -112,9 +112,9 @@ class System(NamedTuple):
     A task is a number ``q = j * n + i``, a transmission ``j * (n + E)`` plus i for the input of an entry task, or plus
     ``n + e`` for edge e: in the order in which they are served that wait since the same moment, but for those of one
     job, where the child decides first. What follows from these numbers stands beside them, as a division takes longer
-    than all else that is done with them. Places where tasks run are numbered: device d, and m + k - 1 for server k. As nothing idles
-    and those who come first are served first, a core's schedule is known up to the last task that became ready: a place
-    is the times at which its cores are free.
+    than all else that is done with them. Places where tasks run are numbered: device d, and m + k - 1 for server k. As
+    nothing idles and those who come first are served first, a core's schedule is known up to the last task that became
+    ready: a place is the times at which its cores are free.
     """
 
     clock: NDArray[np.void]  # (1,) of the dtype CLOCK
