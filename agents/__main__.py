@@ -202,7 +202,7 @@ def _tune_rules(arguments: list[str]) -> None:
     parser.add_argument("--policies", nargs="+", default=[], metavar="NAME", help="tune these alone")
     parser.add_argument("--num-streams", type=int, default=200, help="validation streams (default: %(default)s)")
     parser.add_argument(
-        "--num-evaluations", type=int, default=600, help="proposals for each rule (default: %(default)s)"
+        "--num-evaluations", type=int, default=800, help="proposals for each rule (default: %(default)s)"
     )
     parser.add_argument("--seed", type=int, default=1, help="test streams never share it (default: %(default)s)")
     parser.add_argument("--write", action="store_true", help=f"put them into {PACKAGED.name} of the package")
