@@ -77,7 +77,7 @@ def played_states(streams, plan):
     return observations, decisions, numbers, core_free_s
 
 
-@njit
+@njit(error_model="numpy")
 def _play(arrays, systems, plan, observations, decisions, numbers, core_free_s):
     batch, system, plan = lent(StreamBatch(*arrays)), lent(system_of(System(*systems), 0)), lent(Plan(*plan))
     num_locations = batch.servers.shape[1] + 1

@@ -10,22 +10,24 @@ import zlib
 from pathlib import Path
 from string import Template
 
-import numpy as np
-from numpy.typing import NDArray
-
 from offload_gym.array_checks import check_count
 from offload_gym.checks import quoted
 from offload_gym.delay import MEAN, objective_code
-from offload_gym.files import replacing
-from offload_gym.layers import CHAINS
+from offload_gym.networks.c_layers import calls, check_name, comment, layer, write_header
 from offload_gym.networks.independent_kernel import NOT_TRIED, SHOWN
 from offload_gym.networks.onnx_model import exportable_network
 from offload_gym.networks.policy import NetworkPolicy
 from offload_gym.networks.policy_file import Network
+from offload_gym.networks.stream_header import export_stream_c
 from offload_gym.observation import BEFORE_CORES, row_size, state_size
+from offload_gym.streams.policies import PlanPolicy
+
+MAX_TASKS = 32
 
 
-def export_c(policy: NetworkPolicy, path: str | Path, max_tasks: int = 32, name: str = "offload_gym") -> dict[str, int]:
+def export_c(
+    policy: NetworkPolicy | PlanPolicy, path: str | Path, max_tasks: int | None = None, name: str = "offload_gym"
+) -> dict[str, int]:
     """Write a network as one C99 header that depends on nothing and allocates nothing.
 
     The header defines ``<name>_decide``, which makes the decisions of ``policy.decide`` for one instance whose
@@ -33,9 +35,11 @@ def export_c(policy: NetworkPolicy, path: str | Path, max_tasks: int = 32, name:
     network are in another order, so that two scores that are equal but for rounding may be told apart otherwise.
 
     Args:
-        policy: a network for independent tasks, with an encoder, and without local search behind it.
+        policy: a network for independent tasks, with an encoder, and without local search behind it; or one of streams,
+            whose header decides a job of one task when it arrives, see
+            ``offload_gym.networks.stream_header.export_stream_c``.
         path: where to write; missing folders are made, an existing file is replaced.
-        max_tasks: most tasks of one call.
+        max_tasks: most tasks of one call; 32 where it is not given. Not for a network of streams.
         name: what all names in the header begin with, so that a program can have several networks.
 
     Returns:
@@ -44,18 +48,17 @@ def export_c(policy: NetworkPolicy, path: str | Path, max_tasks: int = 32, name:
     Raises:
         ValueError: the policy is of another kind, max_tasks is below 1, or the name is no name in C.
     """
+    if isinstance(policy, PlanPolicy):
+        if max_tasks is not None:
+            raise ValueError(f"max_tasks is {quoted(max_tasks)}; for a network of streams it must be None")
+        return export_stream_c(policy, path, name=name)
+    max_tasks = MAX_TASKS if max_tasks is None else max_tasks
     check_count("max_tasks", max_tasks)
-    if not (isinstance(name, str) and name.isascii() and name.isidentifier()):
-        raise ValueError(
-            f"name is {quoted(name)}; it must be letters, digits and underscores, and not begin with a digit"
-        )
+    check_name(name)
     network = exportable_network(policy)
     sizes = _sizes(policy, max_tasks)
     memory = {"flash": 4 * network.num_parameters, "ram": _ram(network, sizes)}
-    text = _fill(network, sizes, memory)
-    text = text.replace("offload_gym_", f"{name}_").replace("OFFLOAD_GYM_", f"{name.upper()}_")
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="ascii")
+    write_header(path, _fill(network, sizes, memory), name)
     return memory
 
 
@@ -100,14 +103,14 @@ def _ram(network: Network, sizes: dict[str, int]) -> int:
 def _fill(network: Network, sizes: dict[str, int], memory: dict[str, int]) -> str:
     """The header of a network."""
     last = len(network.head) - 1
-    layers = [_layer(f"encoder_{i}", *layer, True) for i, layer in enumerate(network.encoder)]
-    layers += [_layer(f"head_{i}", *layer, i < last) for i, layer in enumerate(network.head)]
+    layers = [layer(f"encoder_{i}", *pair, "relu") for i, pair in enumerate(network.encoder)]
+    layers += [layer(f"head_{i}", *pair, "relu" if i < last else "") for i, pair in enumerate(network.head)]
     cores = ", ".join(map(str, network.cores))
     # Equal for equal networks only, whatever their files say of where they come from.
     content = "\n".join((*map(str, sizes.items()), cores, *layers))
     return Template(_HEADER).substitute(
         memory,
-        scenario=_comment(network.scenario),
+        scenario=comment(network.scenario),
         objective=network.objective,
         cores=cores,
         parameters=network.num_parameters,
@@ -115,53 +118,9 @@ def _fill(network: Network, sizes: dict[str, int], memory: dict[str, int]) -> st
         defines="\n".join(f"#define OFFLOAD_GYM_{name} {value}" for name, value in sizes.items()),
         layers="\n".join(layers),
         checksum=f"{zlib.crc32(content.encode())}u",
-        encoder=_calls("encoder", len(network.encoder), 8),
-        head=_calls("head", len(network.head), 4),
+        encoder=calls("encoder", len(network.encoder), 8),
+        head=calls("head", len(network.head), 4),
     )
-
-
-def _comment(text: str) -> str:
-    """What can stand inside a comment in C."""
-    return text.encode("ascii", "backslashreplace").decode().replace("*/", "* /").replace("\n", " ")
-
-
-def _layer(name: str, weight: NDArray[np.float32], bias: NDArray[np.float32], rectified: bool) -> str:
-    outputs, inputs = weight.shape
-    # Nine digits give each single-precision number back exactly.
-    numbers = ", ".join(f"{value:.9e}f" for value in (*weight.T.ravel(), *bias))
-    whole = inputs - inputs % CHAINS
-    # Some inputs at a time, as each addition to a sum waits for the one before.
-    terms = " + ".join(f"x[j + {c}] * weights[(j + {c}) * {outputs} + o]" for c in range(CHAINS))
-    loops = []
-    for first, end, step, added in (
-        (0, whole, CHAINS, terms),
-        (whole, inputs, 1, f"x[j] * weights[j * {outputs} + o]"),
-    ):
-        if first < end:
-            loops.append(f"for (j = {first}; j < {end}; j += {step})\n        for (o = 0; o < {outputs}; o++)\n")
-            loops[-1] += f"            sum[o] += {added};\n"
-    result = "sum[o] > 0.0f ? sum[o] : 0.0f" if rectified else "sum[o]"
-    return f"""
-static void offload_gym_{name}(const float *x, float *y)
-{{
-    static const float weights[{weight.size + bias.size}] = {{{numbers}}};
-    float sum[{outputs}];
-    int j, o;
-    for (o = 0; o < {outputs}; o++)
-        sum[o] = weights[{weight.size} + o];
-    {"    ".join(loops)}    for (o = 0; o < {outputs}; o++)
-        y[o] = {result};
-}}"""
-
-
-def _calls(part: str, count: int, indent: int) -> str:
-    """Calls of the layers in turn between ``a``, where the input and in the end the result is, and ``b``."""
-    lines = []
-    for i in range(count):
-        lines.append(f"offload_gym_{part}_{i}({'a, b' if i % 2 == 0 else 'b, a'});")
-    if count % 2:
-        lines.append("a = b;")
-    return f"\n{' ' * indent}".join(lines)
 
 
 _HEADER = """\

@@ -18,7 +18,7 @@ from offload_gym.compilation import inlined, kernel
 from offload_gym.instances import INPUT, OUTPUT, WORKLOAD
 from offload_gym.lending import lent
 from offload_gym.streams.streams import CHILD, OUTGOING
-from offload_gym.streams.system import ARRIVE, COMPLETE, DROPPED, FINISH, LATE, NONE, NUM_EVENTS, pop, push, recent_gap
+from offload_gym.streams.system import ARRIVE, COMPLETE, DROPPED, FINISH, LATE, NONE, NUM_EVENTS, pop, push, remember
 
 #: What happened to a task; where it has no core (its job was dropped, or it is padding) all times are NaN.
 RECORD = np.dtype(
@@ -417,9 +417,7 @@ def admit_here(world, system, j, decision):
     n, num_edges = world.tasks.shape[1], world.edge_bits.shape[1]
     clock.num_arrived += 1
     radio = system.radios[job.device]
-    radio.gap_s = recent_gap(radio, clock.now_s)
-    radio.num_jobs += 1
-    radio.last_arrival_s = clock.now_s
+    remember(radio, clock.now_s)
     fate.done_s = fate.energy_j = 0.0
     fate.exits_left = 0
     if decision[0] == DROPPED:

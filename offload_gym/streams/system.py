@@ -223,6 +223,14 @@ def recent_gap(radio, now_s):
 
 
 @inlined
+def remember(radio, now_s):
+    """Count an arrival at a device at this moment."""
+    radio.gap_s = recent_gap(radio, now_s)
+    radio.num_jobs += 1
+    radio.last_arrival_s = now_s
+
+
+@inlined
 def push(system, time_s, event):
     """Put an event into the heap."""
     clock, event_s, events = system.clock[0], system.event_s, system.events
