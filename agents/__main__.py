@@ -202,7 +202,7 @@ def _tune_rules(arguments: list[str]) -> None:
     parser.add_argument("--policies", nargs="+", default=[], metavar="NAME", help="tune these alone")
     parser.add_argument("--num-streams", type=int, default=200, help="validation streams (default: %(default)s)")
     parser.add_argument(
-        "--num-evaluations", type=int, default=600, help="proposals for each rule (default: %(default)s)"
+        "--num-evaluations", type=int, default=800, help="proposals for each rule (default: %(default)s)"
     )
     parser.add_argument("--seed", type=int, default=1, help="test streams never share it (default: %(default)s)")
     parser.add_argument("--write", action="store_true", help=f"put them into {PACKAGED.name} of the package")
@@ -236,8 +236,10 @@ def _learn_streams(arguments: list[str]) -> None:
         metavar=("LOW", "HIGH"),
         help="draw the arrivals a second of each stream between these, instead of one rate",
     )
+    parser.add_argument("--start", metavar="FILE", help="policy file of streams to begin with (default: the best rule)")
     defaults = {field.name: field.default for field in fields(StreamSettings)}
     for name, text in (
+        ("memory", "rounds whose labels a network learns from"),
         ("rounds", "rounds of policy iteration"),
         ("streams_a_round", "streams that are played and labelled in a round"),
         ("num_futures", "sampled futures of a label, at most"),

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +28,14 @@ from offload_gym.streams.labels import StreamLabels, joined, label_streams, load
 from offload_gym.streams.networks import StreamNetwork, network_plan, save_stream_policy
 from offload_gym.streams.planner import Effort
 from offload_gym.streams.playing import play
-from offload_gym.streams.policies import RULE_SIZES, PlannerPolicy, PlanPolicy, StreamPolicy, make_stream_policy
+from offload_gym.streams.policies import (
+    RULE_SIZES,
+    PlannerPolicy,
+    PlanPolicy,
+    StreamPolicy,
+    load_stream_policy,
+    make_stream_policy,
+)
 from offload_gym.streams.sampling import sample_streams
 
 _say = partial(print, flush=True)
@@ -41,7 +49,8 @@ class StreamSettings:
     objective: str = "response"
     seed: int = 1
     rounds: int = 6  # of policy iteration, at most
-    memory: int = 3  # rounds whose labels a network learns from
+    memory: int = 5  # rounds whose labels a network learns from
+    start: str | None = None  # policy file to begin with; None: the best rule
     streams_a_round: int = 800
     share: float = 0.4  # of the tasks that are labelled
     explore: float = 0.1  # share of the tasks that are placed at random
@@ -169,7 +178,8 @@ def iterate(
     folder: Path, settings: StreamSettings, validation: Validation, report: Callable[[str], None] = _say
 ) -> StreamLabels:
     """Policy iteration; returns the labels of its last rounds. The labels of a round are kept in the folder."""
-    rules = [make_stream_policy(name, settings.scenario, settings.objective) for name in ("greedy", *RULE_SIZES)]
+    rules: list[Any] = [] if settings.start is None else [load_stream_policy(settings.start)]
+    rules += [make_stream_policy(name, settings.scenario, settings.objective) for name in ("greedy", *RULE_SIZES)]
     policy = min((rule for rule in rules if isinstance(rule, PlanPolicy)), key=validation.change)
     best, least = policy, np.inf
     rounds: list[StreamLabels] = []
@@ -184,14 +194,20 @@ def iterate(
             save_stream_labels(path, label_streams(planner, policy, size, seed, share, explore))
         rounds.append(load_stream_labels(path))
         # What a rule's roll-outs found is worth less than what a network's did.
-        recent = joined(rounds[max(len(rounds) - settings.memory, min(1, number)) :])
+        recent = joined(rounds[_first(settings, number) :])
         policy = as_policy(fit_network(recent, settings.base, settings, seed=number), f"round {number + 1}", settings)
         change = validation.change(policy)
         report(f"round {number + 1}: {len(rounds[-1].costs):,} labels, {change:+.2%} against greedy on validation")
         if change < least:
             best, least = policy, change
         policy = best
-    return joined(rounds[max(len(rounds) - settings.memory, min(1, len(rounds) - 1)) :])
+    return joined(rounds[_first(settings, len(rounds) - 1) :])
+
+
+def _first(settings: StreamSettings, number: int) -> int:
+    """The first round whose labels are learned from after a round."""
+    from_rule = 1 if settings.start is None else 0
+    return max(number + 1 - settings.memory, min(from_rule, number))
 
 
 def learn(folder: str | Path, settings: StreamSettings, report: Callable[[str], None] = _say) -> dict[str, Path]:

@@ -29,8 +29,10 @@ from offload_gym.seeds import seed_for
 from offload_gym.streams.networks import OBJECTIVES
 from offload_gym.streams.playing import play
 from offload_gym.streams.policies import (
+    FOR_LATE,
     RULE_SIZES,
     RULES_FILE,
+    MomentPolicy,
     PlanPolicy,
     make_stream_policy,
     mean_rate,
@@ -42,9 +44,11 @@ from offload_gym.streams.sampling import sample_streams
 from offload_gym.streams.streams import Streams
 
 PACKAGED = Path(offload_gym.__file__).parent / "weights" / RULES_FILE
-DROPPING = ("greedy", "shortest-queue", "exact", "heft")  # without numbers but for when to drop
-DROP_FACTORS = tuple(np.geomspace(0.6, 1.8, 12))
-ROUGHLY = 50  # streams on which the policies that take long are tuned
+DROPPERS = ("greedy", "shortest-queue")  # without numbers but for when to drop
+OF_SEVERAL_TASKS = ("exact", "heft")  # these, too; they are greedy where jobs have one task
+DROP_FACTORS = (0.6, 0.7, 0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2, 1.4, 1.7)
+TUNABLE = (*RULE_SIZES, *DROPPERS, *OF_SEVERAL_TASKS)
+FOR_EACH_NUMBER = 70  # proposals, at most
 KEY = ("scenario", "arrivals_per_s", "objective", "policy")
 
 
@@ -54,7 +58,7 @@ def tune_rules(
     *,
     policies: Sequence[str] = (),
     num_streams: int = 200,
-    num_evaluations: int = 600,
+    num_evaluations: int = 800,
     seed: int = 1,
     path: Path | None = None,
 ) -> list[dict[str, Any]]:
@@ -63,9 +67,9 @@ def tune_rules(
     Args:
         scenarios: for each of which they are chosen.
         objective: one of ``OBJECTIVES``.
-        policies: those of ``RULE_SIZES`` and ``DROPPING``; all where none is given.
+        policies: some of ``TUNABLE``; all where none is given.
         num_streams: validation streams of each scenario.
-        num_evaluations: how many proposals are played for each rule.
+        num_evaluations: how many proposals are played for each rule; fewer for rules of few numbers.
         seed: of the streams and the proposals.
         path: the file whose rows for the same scenario, rate, objective and policy are replaced; None: none.
 
@@ -77,13 +81,16 @@ def tune_rules(
     if objective not in OBJECTIVES:
         raise ValueError(f"objective is {quoted(objective)}; it must be one of {', '.join(OBJECTIVES)}")
     for name in policies:
-        if name not in (*RULE_SIZES, *DROPPING):
-            raise ValueError(f"policy is {quoted(name)}; it must be one of {', '.join((*RULE_SIZES, *DROPPING))}")
+        if name not in TUNABLE:
+            raise ValueError(f"policy is {quoted(name)}; it must be one of {', '.join(TUNABLE)}")
     rows = []
     for scenario in scenarios:
         streams = sample_streams(scenario, num_streams, seed_for("validation", seed))
         dropping = scenario.can_drop and objective == "late"
-        names = [name for name in (*RULE_SIZES, *(DROPPING if dropping else ())) if not policies or name in policies]
+        able = [name for name in RULE_SIZES if objective == "late" or name not in FOR_LATE]
+        if dropping:
+            able += (*DROPPERS, *(OF_SEVERAL_TASKS if scenario.most_tasks > 1 else ()))
+        names = [name for name in able if name in (policies or able)]
         greedy = _cost(streams, make_stream_policy("greedy", scenario, objective), objective)
         for name in with_progress(names, f"{scenario.name}, {mean_rate(scenario):g} jobs/s", "rule"):
             if name in RULE_SIZES:
@@ -138,9 +145,9 @@ def _tuned_dropping(name: str, scenario: Scenario, streams: Streams, objective: 
     for factor in DROP_FACTORS:
         if isinstance(policy, PlanPolicy):
             policy.plan = policy.plan._replace(drop_factor=factor)
-        else:
+        elif isinstance(policy, MomentPolicy):
             policy.drop_factor = factor
-        costs[round(float(factor), 3)] = _cost(streams, policy, objective)
+        costs[factor] = _cost(streams, policy, objective)
     best = min(costs, key=lambda factor: costs[factor])
     return best, costs[best]
 

@@ -18,10 +18,12 @@ from benchmarks.large_n import compare_large_n
 from benchmarks.policies import MAX_NODES, Outputs, compare
 from benchmarks.report.page import NAME, write_report
 from benchmarks.speed.command import GROUPS, measure_speed
+from benchmarks.streams.comparing import SWEEPS, Asked, compare_streams
 from benchmarks.tune_beam import tune_beam
 from offload_gym.array_checks import check_count
 from offload_gym.command_line.exit_codes import exit_code_of
 from offload_gym.command_line.scenario_options import add_scenario_options, chosen_scenario
+from offload_gym.command_line.stream_options import add_stream_options, chosen_streams
 
 POLICIES_JSON, FRONT_JSON, AGENTS = Path("results/policies.json"), Path("results/front.json"), Path("results/agents")
 
@@ -44,6 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
         _carry_over,
         _information,
         _cell,
+        _streams,
         _speed,
         _report,
         _tune_beam,
@@ -191,6 +194,36 @@ def _cell(commands: Any) -> None:
     summary = "compare policies of devices that share a cell's uplink and servers, and train PPO for them"
     parser = _command(commands, run, "cell", summary, num_cells=200, num_decisions=100_000)
     parser.add_argument("--json", metavar="FILE", help="write the rows as a JSON list")
+
+
+def _streams(commands: Any) -> None:
+    def run(options: argparse.Namespace) -> None:
+        asked = Asked(
+            options.objective,
+            options.policies,
+            options.agents,
+            options.seed,
+            options.num_streams,
+            options.num_planned,
+            options.num_hindsight,
+        )
+        compare_streams(chosen_streams(options), asked, options.sweep, options.json, options.plots)
+
+    summary = "compare policies on fresh streams of jobs: response, late share, energy, decision delay"
+    defaults = Asked()
+    counts = {name: getattr(defaults, name) for name in ("num_streams", "num_planned", "num_hindsight")}
+    parser = _command(commands, run, "streams", summary, **counts)
+    add_stream_options(parser)
+    parser.add_argument("--agents", type=_folder, metavar="DIR", help="folder of trained policies of streams")
+    parser.add_argument("--policies", nargs="+", default=[], metavar="NAME", help="these alone, and greedy")
+    parser.add_argument(
+        "--sweep",
+        choices=SWEEPS,
+        help="vary the scenario: load, 0.3 to 1.1 of the capacity; burst, the rate in bursts over that between them; "
+        "radio, correlations from second to second, constant rates, and those of --trace",
+    )
+    parser.add_argument("--json", metavar="FILE", help="write the rows as a JSON list")
+    parser.add_argument("--plots", metavar="DIR", help="write the plots as PNG files")
 
 
 def _speed(commands: Any) -> None:

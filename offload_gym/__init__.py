@@ -27,7 +27,9 @@ from offload_gym.scenario import Scenario, make_scenario
 from offload_gym.shards import generate_shards, load_shards
 from offload_gym.solvers.exact import Solutions, solve
 from offload_gym.solvers.local_search import local_search
-from offload_gym.streams.policies import load_stream_policy
+from offload_gym.streams.playing import play
+from offload_gym.streams.policies import load_stream_policy, make_stream_policy
+from offload_gym.streams.responses import response_times
 from offload_gym.streams.sampling import sample_streams
 from offload_gym.streams.streams import Streams
 
@@ -62,7 +64,10 @@ __all__ = [
     "local_search",
     "make_policy",
     "make_scenario",
+    "make_stream_policy",
+    "play",
     "random_application",
+    "response_times",
     "sample_consecutive",
     "sample_instances",
     "sample_streams",

@@ -175,7 +175,7 @@ def figures() -> list[Figure]:
     ]
     loops = [" -> ".join(group) for group in circles(edges)]
     return [
-        Figure(f"functions with {MANY} or more parameters, of {len(found)}", len(many), 6, [f.where for f in many]),
+        Figure(f"functions with {MANY} or more parameters, of {len(found)}", len(many), 7, [f.where for f in many]),
         Figure("of these, without the reason beside it", len(unexplained), 0, unexplained),
         Figure("lines of the longest function body", longest.lines, 80, [longest.where]),
         Figure("fmt: skip", len(skips), 2, skips),

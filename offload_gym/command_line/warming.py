@@ -45,7 +45,6 @@ from offload_gym.streams.playing import play
 from offload_gym.streams.policies import PlannerPolicy, PlanPolicy, make_stream_policy
 from offload_gym.streams.rates import draw_future_rates
 from offload_gym.streams.sampling import sample_streams
-from offload_gym.streams.streams import Streams
 
 CORES = (1, 2, 8)
 
@@ -173,12 +172,7 @@ def _policies_of_streams() -> None:
 
 
 def _references() -> None:
-    ones = np.ones((1, 2, 1))
-    streams = Streams(
-        arrival_s=[[0.0, 1.0]], input_bits=ones, output_bits=ones, workload_cycles=ones, device_hz=[[1e9]],
-        cpu_hz=[[4e9]], cores=[[1]], wired_bps=[[np.inf]], propagation_s=[[0.0]],
-        uplink_bps=[[[1e7]]], downlink_bps=[[[1e7]]],
-    )  # fmt: skip
+    streams = sample_streams(make_scenario("stream", num_jobs=2), 1)
     hindsight(streams)
     lower_bound(streams, (8, 8))
 

@@ -33,17 +33,20 @@ TERMS = (
     "run_run",  # the square of the seconds of a core
     "run_radio",  # these times the seconds that the radio has to send already
     "run_jobs",  # these times the jobs in the system, in tens
+    "late",  # how likely the job is to be late, from 0 to 1: a half where its completion is expected at the deadline
 )
 CONSTANT, COMPLETION, SEND, SEND_QUEUE, RUN, RUN_QUEUE, WAIT = range(7)
-SEND_SEND, SEND_DEVICE, SEND_JOBS, RUN_RUN, RUN_RADIO, RUN_JOBS = range(7, len(TERMS))
-CLASSES = ("device", "edge", "cloud")
+SEND_SEND, SEND_DEVICE, SEND_JOBS, RUN_RUN, RUN_RADIO, RUN_JOBS, LATE = range(7, len(TERMS))
+CLASSES = ("device", "edge", "cloud", "dropped")  # dropping a job has a constant alone, infinite where it is not done
+DROPPING = len(CLASSES) - 1
+SURE = 25.0  # a job that is expected a tenth of the deadline too late is late with the odds of exp(2.5) to 1
 
 
 class Plan(NamedTuple):
     """How a kernel decides."""
 
     kind: int
-    weights: NDArray[np.float64]  # (3, terms): of a rule
+    weights: NDArray[np.float64]  # (classes, terms): of a rule
     # A job is dropped where no location is expected to make it within this many deadlines; infinite: never.
     drop_factor: float
     layers: NDArray[np.int64]  # (L, 3) of a network, and its weights, as ``offload_gym.layers.packed`` gives them
@@ -113,6 +116,7 @@ def choose(plan, world, system, outlook, j, i, values):
         return best if best < num_locations else DROPPED
     soonest_s, jobs = np.inf, 0.1 * system.clock[0].num_in_system
     radio_s = max(outlook.foreseen[0].radio_s - now_s, 0.0)
+    deadline_s = world.jobs[j].deadline_s
     device_s = _queue(outlook.core_free_s[0], now_s)
     for k in range(num_locations):
         option, weights = outlook.options[k], plan.weights[class_of(k, num_locations)]
@@ -137,10 +141,13 @@ def choose(plan, world, system, outlook, j, i, values):
             + run_price * option.run_s
             + weights[WAIT] * ((radio_s if k > 0 else 0.0) + option.core_wait_s)
         )
+        if weights[LATE] > 0.0 and deadline_s < np.inf:
+            value += weights[LATE] / (1.0 + np.exp(-SURE * (option.completion_s / deadline_s - 1.0)))
         soonest_s = min(soonest_s, option.completion_s)
         if value < least:
             best, least = k, value
-    if soonest_s > plan.drop_factor * world.jobs[j].deadline_s and i == 0:
+    # A job is dropped as a whole, or not at all.
+    if i == 0 and (soonest_s > plan.drop_factor * deadline_s or least >= plan.weights[DROPPING, CONSTANT]):
         return DROPPED
     return best
 

@@ -19,7 +19,7 @@ import numpy as np
 from offload_gym.checks import quoted
 from offload_gym.files import replacing
 from offload_gym.layers import Layers, packed
-from offload_gym.streams.deciding import NETWORK, TERMS, Plan
+from offload_gym.streams.deciding import CLASSES, NETWORK, TERMS, Plan
 from offload_gym.streams.observing import OBSERVATION_VERSION, size_of
 from offload_gym.tensor_files import (
     ACTIVATIONS,
@@ -101,7 +101,7 @@ def num_outputs(network: StreamNetwork) -> int:
 def network_plan(network: StreamNetwork) -> Plan:
     """How a kernel decides as a network does; ValueError where it cannot."""
     check_network(network)
-    unused = np.zeros((3, len(TERMS)))
+    unused = np.zeros((len(CLASSES), len(TERMS)))
     return Plan(NETWORK, unused, math.inf, *packed(network.layers), network.activation == "tanh", num_outputs(network))
 
 

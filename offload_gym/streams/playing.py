@@ -38,7 +38,7 @@ from offload_gym.streams.planner import ASKED, MARGIN_S, Played, plan_streams
 from offload_gym.streams.policies import PlannerPolicy, StreamPolicy, check_fits
 from offload_gym.streams.responses import CHUNK, Outcome, check_completion
 from offload_gym.streams.streams import PARENT, StreamBatch, Streams, check_streams
-from offload_gym.streams.system import DROPPED, System, begin, new_system, system_of, world_of
+from offload_gym.streams.system import DROPPED, System, begin, new_system, system_of, system_shapes, world_of
 
 LEAST_BPS = 1e-3  # expected of a radio of which only an outage was seen
 
@@ -158,6 +158,23 @@ def finish_kernel(arrays, systems, response_s, energy_j):
             energy_j[b, j] = fate.energy_j
 
 
+def room_for_jobs(streams: Streams) -> Batch:
+    """Room for one job of each stream as an instance, for ``arrive_kernel``."""
+    size, n, num_edges = len(streams), streams.num_tasks, streams.batch.edge_bits.shape[2]
+    num_locations, most_cores = streams.num_locations, system_shapes(streams.batch)[1][0][1]
+    return Batch(
+        tasks=np.empty((size, n, 3)),
+        locations=np.empty((size, num_locations, len(LOCATION_FIELDS))),
+        core_backlog_s=np.empty((size, num_locations, most_cores)),
+        radio_backlog_s=np.empty(size),
+        task_counts=np.empty(size, dtype=np.int64),
+        edge_start=np.empty((size, n + 1), dtype=np.int64),
+        edge_parent=np.zeros((size, num_edges), dtype=np.int64),
+        edge_bits=np.zeros((size, num_edges)),
+        power=np.zeros((size, 4)),
+    )
+
+
 def _play_moments(
     streams: Streams,
     policy: Any,
@@ -168,18 +185,7 @@ def _play_moments(
     """Play all streams side by side: the jobs of one number are decided together, as a batch of instances."""
     systems, size = new_system(streams, len(streams)), len(streams)
     given: tuple[Any, ...] = tuple(systems)
-    num_locations, n, num_edges = streams.num_locations, streams.num_tasks, streams.batch.edge_bits.shape[2]
-    batch = Batch(
-        tasks=np.empty((size, n, 3)),
-        locations=np.empty((size, num_locations, len(LOCATION_FIELDS))),
-        core_backlog_s=np.empty((size, num_locations, systems.core_free_s.shape[2])),
-        radio_backlog_s=np.empty(size),
-        task_counts=np.empty(size, dtype=np.int64),
-        edge_start=np.empty((size, n + 1), dtype=np.int64),
-        edge_parent=np.zeros((size, num_edges), dtype=np.int64),
-        edge_bits=np.zeros((size, num_edges)),
-        power=np.zeros((size, 4)),
-    )
+    n, num_locations, batch = streams.num_tasks, streams.num_locations, room_for_jobs(streams)
     deadline_s, drop_factor = np.empty(size), getattr(policy, "drop_factor", math.inf)
     for j in range(streams.num_jobs):
         arrive_kernel(streams.arrays, given, j, tuple(batch), deadline_s)

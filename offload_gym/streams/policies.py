@@ -24,6 +24,8 @@ from offload_gym.streams.deciding import (
     CLASSES,
     COMPLETION,
     CONSTANT,
+    DROPPING,
+    LATE,
     RULE,
     RUN,
     RUN_JOBS,
@@ -43,7 +45,8 @@ from offload_gym.streams.networks import OBJECTIVES, StreamNetwork, load_stream_
 from offload_gym.streams.planner import Effort
 
 #: Numbers that each tuned rule has; ``rule_plan`` says what they are.
-RULE_SIZES = {"price": 3, "queue-price": 12, "max-weight": 1}
+RULE_SIZES = {"price": 3, "queue-price": 12, "late-price": 13, "max-weight": 1}
+FOR_LATE = ("late-price",)  # rules for the objective "late" alone
 #: Networks that the package ships, and the presets for which there are networks of their own.
 NETWORKS = ("teacher", "student", "small-student")
 SHIPPED_PRESETS = ("stream", "stream_deadlines", "stream_applications")
@@ -60,6 +63,7 @@ NAMES = (
     *NETWORKS,
 )
 RULES_FILE = "stream_rules.json"
+SERVERS = slice(1, DROPPING)  # their rows of the weights
 FAR = 1e9  # seconds that keep a rule from a location
 
 
@@ -167,46 +171,54 @@ def rule_plan(name: str, numbers: NDArray[np.float64], drop_factor: float = math
     """The plan of a rule.
 
     Args:
-        name: "price": earliest completion, with a price on a second of the radio, of the device's cores and of the
-            edge servers' cores. "queue-price": prices that also grow with the queues, with what the task itself adds,
-            and with the jobs in the system, as if a quadratic function said what full queues cost those that come; the
-            numbers are those of the radio (a second of it, for each second of its queue, of the device's queue and of
-            the task itself, and for ten jobs), of the device (a second of a core, for each second of its queue, of the
-            radio's and of the task itself, and for ten jobs) and of edge servers (a second of a core, for each second
-            of its queue). "max-weight": as MaxWeight and drift-plus-penalty
-            (Neely 2010) weigh, the work added to each queue times the queue, plus a multiple of the completion.
+        name: one of
+
+            - "price": earliest completion, with a price on a second of the radio, of the device's cores and of the edge
+              servers' cores;
+            - "queue-price": prices that also grow with the queues, with what the task itself adds, and with the jobs in
+              the system, as if a quadratic function said what full queues cost those that come. The numbers are those
+              of the radio (a second of it, for each second of its queue, of the device's queue and of the task itself,
+              and for ten jobs), of the device (a second of a core, for each second of its queue, of the radio's and of
+              the task itself, and for ten jobs) and of edge servers (a second of a core, for each second of its queue);
+            - "late-price": the same prices on the probability of being late, and a last number times the completion;
+              where jobs may be dropped, those are of which this sum is 1 or more, what a job counts that is late;
+            - "max-weight": as MaxWeight and drift-plus-penalty (Neely 2010) weigh, the work added to each queue times
+              the queue, plus a multiple of the completion.
         numbers: as many as ``RULE_SIZES`` says.
-        drop_factor: see ``Plan``.
+        drop_factor: see ``Plan``; infinite: jobs may not be dropped.
     """
     weights = greedy_weights()
     if name == "max-weight":
-        weights[:, COMPLETION] = numbers[0]
-        weights[1:, SEND_QUEUE] = weights[:, RUN_QUEUE] = 1.0
+        weights[:DROPPING, COMPLETION] = numbers[0]
+        weights[SERVERS, SEND_QUEUE] = weights[:DROPPING, RUN_QUEUE] = 1.0
     elif name == "price":
-        weights[1:, SEND], weights[0, RUN], weights[1, RUN] = numbers
+        weights[SERVERS, SEND], weights[0, RUN], weights[1, RUN] = numbers
     else:
-        weights[1:, [SEND, SEND_QUEUE, SEND_DEVICE, SEND_SEND, SEND_JOBS]] = numbers[:5]
+        weights[SERVERS, [SEND, SEND_QUEUE, SEND_DEVICE, SEND_SEND, SEND_JOBS]] = numbers[:5]
         weights[0, [RUN, RUN_QUEUE, RUN_RADIO, RUN_RUN, RUN_JOBS]] = numbers[5:10]
-        weights[1, [RUN, RUN_QUEUE]] = numbers[10:]
+        weights[1, [RUN, RUN_QUEUE]] = numbers[10:12]
+    if name == "late-price":
+        weights[:DROPPING, LATE], weights[:DROPPING, COMPLETION] = 1.0, numbers[12]
+        weights[DROPPING, CONSTANT] = 1.0 if drop_factor < math.inf else math.inf
     return as_rule(weights, drop_factor)
 
 
 def as_rule(weights: NDArray[np.float64], drop_factor: float = math.inf) -> Plan:
-    """A plan that adds up terms with weights (3, terms), see ``offload_gym.streams.deciding.TERMS``."""
+    """A plan that adds up terms with weights (classes, terms), see ``offload_gym.streams.deciding.TERMS``."""
     return Plan(RULE, np.array(weights, dtype=np.float64), drop_factor, *packed(()), False, 0)
 
 
 def greedy_weights() -> NDArray[np.float64]:
     """The weights of greedy earliest completion."""
     weights = np.zeros((len(CLASSES), len(TERMS)))
-    weights[:, COMPLETION] = 1.0
+    weights[:DROPPING, COMPLETION], weights[DROPPING, CONSTANT] = 1.0, math.inf
     return weights
 
 
 def _fixed(location: int) -> Plan:
     """Everything at the device, at the edge server that has it done first, or in the cloud."""
     weights = greedy_weights()
-    weights[:, CONSTANT] = FAR
+    weights[:DROPPING, CONSTANT] = FAR
     weights[location, CONSTANT] = 0.0
     return as_rule(weights)
 
@@ -214,7 +226,7 @@ def _fixed(location: int) -> Plan:
 def _shortest_queue() -> Plan:
     """Least waiting; where there is none, earliest completion."""
     weights = greedy_weights()
-    weights[:, COMPLETION], weights[:, WAIT] = 1e-6, 1.0
+    weights[:DROPPING, COMPLETION], weights[:DROPPING, WAIT] = 1e-6, 1.0
     return as_rule(weights)
 
 
@@ -234,14 +246,14 @@ def mean_rate(scenario: Scenario) -> float:
     return math.sqrt(rate[0] * rate[1]) if isinstance(rate, tuple) else float(rate)
 
 
-def _tuned(name: str, scenario: Scenario, objective: str) -> dict[str, Any]:
-    """The numbers of a rule that were tuned for the most similar scenario."""
+def _tuned(name: str, scenario: Scenario, objective: str) -> dict[str, Any] | None:
+    """What was tuned of a policy for the most similar scenario; None where nothing was."""
 
     def unlike(row: dict[str, Any]) -> tuple[bool, bool, float]:
         rates = abs(math.log(row["arrivals_per_s"] / mean_rate(scenario)))
         return row["objective"] != objective, row["scenario"] != scenario.name, rates
 
-    return min((row for row in tuned_rules() if row["policy"] == name), key=unlike)
+    return min((row for row in tuned_rules() if row["policy"] == name), key=unlike, default=None)
 
 
 def _shipped(name: str, scenario: Scenario, objective: str) -> PlanPolicy:
@@ -269,7 +281,8 @@ def make_stream_policy(
 
             - "local", "edge" (the edge server that has the task done first), "cloud": fixed places;
             - "greedy": earliest completion; "shortest-queue": least waiting;
-            - "price", "queue-price", "max-weight": tuned rules, see ``rule_plan``;
+            - "price", "queue-price", "late-price" (for the objective "late"), "max-weight": tuned rules, see
+              ``rule_plan``;
             - "heft", "exact": HEFT, and the best decision for the job alone, for jobs of several tasks;
             - "planner": roll-outs over futures drawn from the scenario;
             - "teacher", "student", "small-student": trained networks that the package ships for the presets "stream",
@@ -289,18 +302,21 @@ def make_stream_policy(
         raise ValueError(f"objective is {quoted(objective)}; it must be one of {', '.join(OBJECTIVES)}")
     if not isinstance(name, str) or name not in NAMES:
         raise ValueError(f"policy is {quoted(name)}; the policies of streams are {', '.join(NAMES)}")
-    drop_factor = 1.0 if scenario.can_drop and objective == "late" else math.inf
+    if name in FOR_LATE and objective != "late":
+        raise ValueError(f"objective is {quoted(objective)}; for {name} it must be 'late'")
+    row, drop_factor = _tuned(name, scenario, objective), math.inf
+    if scenario.can_drop and objective == "late":
+        drop_factor = (row and row["drop_factor"]) or 1.0
     if name in RULE_SIZES:
-        row = _tuned(name, scenario, objective)
-        factor = (row.get("drop_factor") or math.inf) if row["objective"] == objective else drop_factor
-        return PlanPolicy(rule_plan(name, np.array(row["numbers"]), factor if scenario.can_drop else math.inf), name)
+        assert row is not None
+        return PlanPolicy(rule_plan(name, np.array(row["numbers"]), drop_factor), name)
     if name in ("exact", "heft"):
         function = exact if name == "exact" else heft
         return MomentPolicy(_Function(lambda instances: function(instances)), name, drop_factor)
     if name in NETWORKS:
         return _shipped(name, scenario, objective)
     if name == "planner":
-        base = make_stream_policy("queue-price", scenario, objective)
+        base = make_stream_policy("late-price" if objective == "late" else "queue-price", scenario, objective)
         assert isinstance(base, PlanPolicy)
         return PlannerPolicy(scenario, base, Effort(32, 60, 4, 3.0), objective, seed)
     plans = {

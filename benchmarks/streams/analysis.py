@@ -1,0 +1,170 @@
+"""From what became of streams to rows, and the tables that show them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.analysis import BOOTSTRAP_SAMPLES
+from offload_gym.scenario import Scenario, described, digest_of
+from offload_gym.streams.policies import mean_rate
+from offload_gym.streams.responses import Outcome
+
+
+class Played(NamedTuple):
+    """What one policy made of B streams, or of the first of them."""
+
+    name: str
+    shipped: bool
+    num_parameters: int
+    outcome: Outcome
+    costs: NDArray[np.float64]  # (B,) what the objective counts of each stream
+    decide_us: float
+
+
+class References(NamedTuple):
+    """What someone who knows the future reaches on the first M streams, and what nobody can."""
+
+    hindsight: NDArray[np.float64]  # (M,) costs
+    bound: NDArray[np.float64] | None  # (M,) lower bounds, where there are some
+
+
+def ratio_interval(
+    costs: NDArray[np.float64], reference: NDArray[np.float64], confidence: float = 0.95, seed: int = 0
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of ``costs.sum() / reference.sum() - 1`` over streams (B,), drawn in pairs."""
+    size = len(costs)
+    counts = np.random.default_rng(seed).multinomial(size, np.full(size, 1.0 / size), BOOTSTRAP_SAMPLES)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = counts @ costs / (counts @ reference) - 1.0
+    low, high = np.quantile(ratios, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+
+
+def share_of_gain(
+    costs: NDArray[np.float64], reference: NDArray[np.float64], best: NDArray[np.float64] | None
+) -> float | None:
+    """How much of what is gained over a reference by the best is gained; None where that is nothing, or not known."""
+    if best is None or len(costs) < len(best):
+        return None
+    most = float((reference[: len(best)] - best).sum())
+    return float((reference[: len(best)] - costs[: len(best)]).sum()) / most if most > 0.0 else None
+
+
+def row_of(
+    played: Played, greedy: NDArray[np.float64], references: References | None, scenario: Scenario, objective: str
+) -> dict[str, Any]:
+    """One row. Times are in seconds, but for ``decide_us_p50``; responses are of the jobs that were not dropped."""
+    outcome, count = played.outcome, len(played.costs)
+    done_s = outcome.response_s[np.isfinite(outcome.response_s)]
+    quantiles = np.quantile(done_s, [0.95, 0.99]) if len(done_s) else (np.nan, np.nan)
+    reference = greedy[:count]
+    low, high = ratio_interval(played.costs, reference)
+    return {
+        "policy": played.name,
+        "shipped": played.shipped,
+        "scenario": scenario.label,
+        "scenario_digest": digest_of(described(scenario)),
+        "arrivals_per_s": mean_rate(scenario),
+        "num_devices": scenario.num_devices,
+        "report_s": getattr(scenario, "report_s", 0.0),
+        "objective": objective,
+        "num_streams": count,
+        "num_jobs": outcome.response_s.shape[1],
+        "response_mean_s": float(done_s.mean()) if len(done_s) else None,
+        "response_p95_s": float(quantiles[0]) if len(done_s) else None,
+        "response_p99_s": float(quantiles[1]) if len(done_s) else None,
+        "late_share": float(outcome.late.mean()),
+        "dropped_share": 1.0 - len(done_s) / outcome.response_s.size,
+        "energy_mean_j": float(outcome.energy_j.mean()),
+        "change": float(played.costs.sum() / reference.sum() - 1.0) if reference.sum() > 0.0 else None,
+        "change_low": low if np.isfinite(low) else None,
+        "change_high": high if np.isfinite(high) else None,
+        "hindsight_share": share_of_gain(played.costs, greedy, references and references.hindsight),
+        "bound_share": share_of_gain(played.costs, greedy, references and references.bound),
+        "decide_us_p50": played.decide_us,
+        "num_parameters": played.num_parameters,
+    }
+
+
+COLUMNS = ("policy", "streams", "mean s", "p95 s", "p99 s", "late %", "energy J", "change % [95 %]", "of hindsight %")
+FURTHER = ("of bound %", "p50 µs", "parameters")
+NOTE = (
+    "Mean, p95 and p99: of the responses of jobs that were not dropped. Late: dropped, or after its deadline. Change: "
+    "what the objective counts over what it counts for greedy on the same streams, minus 1, with its bootstrap "
+    "interval over streams. Of hindsight: the share of what someone gains over greedy who knows the future (local "
+    "search, on the first streams alone); of bound: of what nobody can gain more than. µs: one decision, asked from "
+    "Python. The planner plays the first streams alone."
+)
+
+
+def _percent(value: float | None, digits: int = 0) -> str:
+    return "" if value is None else f"{100 * value:.{digits}f}"
+
+
+def cells(row: dict[str, Any]) -> list[str]:
+    """The columns of one row as text."""
+    change = "" if row["change"] is None else f"{100 * row['change']:+.1f}"
+    if row["change_low"] is not None and row["change_low"] != row["change_high"]:
+        change += f" [{100 * row['change_low']:+.1f}, {100 * row['change_high']:+.1f}]"
+    seconds = [row[name] for name in ("response_mean_s", "response_p95_s", "response_p99_s")]
+    return [
+        f"{row['policy']} (shipped)" if row["shipped"] else row["policy"],
+        f"{row['num_streams']:,}",
+        *("" if value is None else f"{value:.3f}" for value in seconds),
+        _percent(row["late_share"], 1),
+        f"{row['energy_mean_j']:.3f}",
+        change,
+        _percent(row["hindsight_share"]),
+        _percent(row["bound_share"]),
+        f"{row['decide_us_p50']:.1f}",
+        f"{row['num_parameters']:,}" if row["num_parameters"] else "",
+    ]
+
+
+def print_rows(rows: Sequence[dict[str, Any]], heading: str = "") -> None:
+    """A table, the best policy last so that it stands nearest the prompt."""
+    first = max(rows, key=lambda row: row["num_streams"])
+    devices = f", {first['num_devices']} devices" if first["num_devices"] > 1 else ""
+    title = f"{first['scenario']}, {first['arrivals_per_s']:.3g} jobs/s{devices}, {first['objective']}{heading}"
+    table = Table(
+        title=f"{title}: {first['num_streams']} test streams of {first['num_jobs']} jobs",
+        caption=NOTE,
+        box=box.SIMPLE_HEAD,
+    )
+    for header in (*COLUMNS, *FURTHER):
+        table.add_column(header, justify="left" if header == "policy" else "right", no_wrap=True)
+    for row in sorted(rows, key=lambda row: -np.inf if row["change"] is None else -row["change"]):
+        table.add_row(*cells(row))
+    Console(width=max(Console().width, 165)).print(table)
+
+
+def print_sweep(rows: Sequence[dict[str, Any]], sweep: str) -> None:
+    """A table of a sweep: policies by points, each with its change over greedy, and greedy's own figure."""
+    points = list(dict.fromkeys(row["at"] for row in rows))
+    names = list(dict.fromkeys(row["policy"] for row in rows))
+    by = {(row["policy"], row["at"]): row for row in rows}
+    late = rows[0]["objective"] == "late"
+    table = Table(
+        title=f"{rows[0]['scenario']}, {rows[0]['objective']}: change over greedy in %, by {sweep}",
+        caption=f"The first line is greedy's {'late share in %' if late else 'mean response in seconds'}.",
+        box=box.SIMPLE_HEAD,
+    )
+    table.add_column("policy", no_wrap=True)
+    for point in points:
+        table.add_column(point, justify="right", no_wrap=True)
+    own = [by["greedy", point] for point in points]
+    table.add_row(
+        "greedy", *(_percent(row["late_share"], 1) if late else f"{row['response_mean_s']:.3f}" for row in own)
+    )
+    for name in names:
+        if name != "greedy":
+            changes = [by[name, point]["change"] if (name, point) in by else None for point in points]
+            table.add_row(name, *("" if change is None else f"{100 * change:+.1f}" for change in changes))
+    Console(width=max(Console().width, 120)).print(table)

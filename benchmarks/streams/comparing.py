@@ -1,0 +1,147 @@
+"""``python -m benchmarks streams``: policies on the same fresh streams, from scenarios to tables and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks.analysis import write_json
+from benchmarks.streams.analysis import Played, References, print_rows, print_sweep, row_of
+from benchmarks.streams.capacity import capacity
+from benchmarks.streams.contenders import REFERENCE, Contender, contenders
+from benchmarks.streams.plots import change_against_delay, queue_lengths, response_against_load
+from benchmarks.streams.timing import decide_us
+from offload_gym.array_checks import check_count
+from offload_gym.checks import checked_count
+from offload_gym.progress import with_progress
+from offload_gym.radio.epochs import RECORDING_FIELDS
+from offload_gym.scenario import Scenario
+from offload_gym.seeds import check_seed, seed_for
+from offload_gym.streams.bounds import lower_bound
+from offload_gym.streams.hindsight import hindsight
+from offload_gym.streams.playing import play
+from offload_gym.streams.policies import PlannerPolicy
+from offload_gym.streams.responses import Outcome, outcome_of, stream_costs
+from offload_gym.streams.sampling import sample_streams
+from offload_gym.streams.streams import Streams
+
+LOADS = (0.3, 0.45, 0.6, 0.75, 0.9, 1.1)
+BURST_RATIOS = (1.0, 2.0, 5.0, 10.0, 20.0)
+CORRELATIONS = (0.0, 0.5, 0.735, 0.95)
+SWEEPS = ("load", "burst", "radio")
+#: Policies whose queues are drawn, the best ones last: greedy and the last two of these that take part.
+DRAWN = ("price", "queue-price", "late-price", "planner", "student", "teacher")
+
+
+class Asked(NamedTuple):
+    """What is compared, and how much of it."""
+
+    objective: str = "response"
+    policies: Sequence[str] = ()  # all where none is given
+    folder: Path | None = None  # of trained policies
+    seed: int = 0
+    num_streams: int = 400
+    num_planned: int = 40  # streams that the planner plays, which takes long
+    num_hindsight: int = 20  # streams that are decided in hindsight; 0: none
+
+
+def compare_streams(
+    scenarios: Sequence[Scenario],
+    asked: Asked,
+    sweep: str | None = None,
+    json_path: str | None = None,
+    plots: str | None = None,
+) -> list[dict[str, Any]]:
+    """Compare policies on fresh streams, print a table for each scenario, and return all rows.
+
+    Args:
+        scenarios: what streams are drawn from, one comparison each.
+        asked: what is compared.
+        sweep: one of ``SWEEPS``, in which the scenarios are varied; None: as they are.
+        json_path: where to write the rows.
+        plots: folder of the pictures.
+
+    Raises:
+        ValueError: an argument is out of its bounds.
+    """
+    for name in ("num_streams", "num_planned"):
+        check_count(name, getattr(asked, name))
+    checked_count("num_hindsight", asked.num_hindsight, 0)
+    check_seed(asked.seed)
+    if json_path is not None and Path(json_path).is_dir():
+        raise ValueError(f"json_path is {json_path}, a folder; it must be a file")
+    if plots is not None and Path(plots).is_file():
+        raise ValueError(f"plots is {plots}, a file; it must be a folder")
+    rows: list[dict[str, Any]] = []
+    for scenario in scenarios:
+        points = [("", scenario, None)] if sweep is None else points_of(sweep, scenario, asked.seed)
+        swept = []
+        for at, varied, load in with_progress(points, f"{scenario.name}: {sweep}", "point") if sweep else points:
+            found, queues = _compare(varied, asked)
+            swept += [row | {"sweep": sweep, "at": at, "load": load} for row in found]
+            if sweep is None:
+                print_rows(found)
+                if plots is not None:
+                    end = f"{varied.name}-{found[0]['arrivals_per_s']:.3g}"
+                    change_against_delay(Path(plots) / f"change_against_delay-{end}.png", found)
+                    queue_lengths(Path(plots) / f"queue_lengths-{end}.png", *queues)
+        if sweep is not None:
+            print_sweep(swept, sweep)
+            if sweep == "load" and plots is not None:
+                response_against_load(Path(plots) / f"response_against_load-{scenario.name}.png", swept)
+        rows += swept
+    if json_path is not None:
+        write_json(json_path, rows)
+    return rows
+
+
+def points_of(sweep: str, scenario: Scenario, seed: int) -> list[tuple[str, Scenario, float | None]]:
+    """The scenarios of a sweep, each with what tables call it and, in a sweep over load, the share of the capacity."""
+    if sweep == "load":
+        most = capacity(scenario, seed)
+        print(f"capacity of {scenario.name}: {most:.1f} jobs/s at each device")
+        return [(f"{load:g}", replace(scenario, arrivals_per_s=load * most), load) for load in LOADS]
+    named: list[tuple[str, dict[str, Any]]] = []
+    if sweep == "burst":
+        named = [(f"x{ratio:g}", {"arrivals": "bursty", "burst_ratio": ratio}) for ratio in BURST_RATIOS]
+    else:
+        # Without the trace that the scenario may have.
+        plain: dict[str, Any] = {"radio": "random", **dict.fromkeys(RECORDING_FIELDS)}
+        named = [("recorded", {})] if scenario.radio == "trace" else []
+        named += [(f"corr. {value:g}", plain | {"correlation": value}) for value in CORRELATIONS]
+        named.append(("constant", plain | {"radio": "constant"}))
+    return [(at, replace(scenario, **changes), None) for at, changes in named]
+
+
+def _compare(scenario: Scenario, asked: Asked) -> tuple[list[dict[str, Any]], tuple[Streams, dict[str, Outcome]]]:
+    """The rows of one scenario, and what is drawn of its queues."""
+    streams = sample_streams(scenario, asked.num_streams, seed_for("test", asked.seed))
+    listed = contenders(scenario, asked.objective, asked.policies, asked.folder, asked.seed)
+    played = [_played(one, streams, asked) for one in with_progress(listed, scenario.name, "policy")]
+    by_name = {one.name: one for one in played}
+    greedy = by_name[REFERENCE].costs
+    references = _references(streams[: asked.num_hindsight], scenario, asked) if asked.num_hindsight else None
+    rows = [row_of(one, greedy, references, scenario, asked.objective) for one in played]
+    shown = [REFERENCE, *[name for name in DRAWN if name in by_name][-2:]]
+    return rows, (streams, {name: by_name[name].outcome for name in shown})
+
+
+def _played(contender: Contender, streams: Streams, asked: Asked) -> Played:
+    policy = contender.policy
+    some = streams[: asked.num_planned] if isinstance(policy, PlannerPolicy) else streams
+    outcome = play(some, policy)
+    costs = stream_costs(some, outcome, asked.objective)
+    time_us = decide_us(policy, streams[:1])
+    return Played(contender.name, contender.shipped, policy.num_parameters, outcome, costs, time_us)
+
+
+def _references(streams: Streams, scenario: Scenario, asked: Asked) -> References | None:
+    """What hindsight reaches, and the bound where it holds; None for an objective that hindsight does not know."""
+    if asked.objective == "cost":
+        return None
+    can_drop = scenario.can_drop and asked.objective == "late"
+    decided = hindsight(streams, objective=asked.objective, can_drop=can_drop)
+    costs = stream_costs(streams, outcome_of(streams, decided), asked.objective)
+    return References(costs, lower_bound(streams) if asked.objective == "response" else None)

@@ -1,0 +1,65 @@
+"""Which policies of streams are compared: those by name, and the trained ones of a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import offload_gym
+from benchmarks.contenders import SUFFIX
+from offload_gym.scenario import Scenario
+from offload_gym.streams.policies import FOR_LATE, NAMES, make_stream_policy
+
+REFERENCE = "greedy"
+OF_SEVERAL_TASKS = ("exact", "heft")  # greedy, where jobs have one task
+
+
+class Contender(NamedTuple):
+    """A policy in a comparison."""
+
+    name: str
+    policy: Any
+    shipped: bool = False  # a network of the package, not of the folder
+
+
+def contenders(
+    scenario: Scenario, objective: str, names: Sequence[str] = (), folder: Path | None = None, seed: int = 0
+) -> list[Contender]:
+    """The policies that can decide streams of the scenario; says which were left out, and why.
+
+    Args:
+        scenario: what the streams are drawn from.
+        objective: what the policies are to make small.
+        names: of ``NAMES``; all where none is given. Greedy always takes part.
+        folder: of trained policies.
+        seed: of the planner.
+
+    Raises:
+        ValueError: a name is unknown.
+    """
+    for name in names:
+        if name not in NAMES:
+            make_stream_policy(name)  # says so
+    listed, left_out = [], []
+    for name in NAMES:
+        if names and name not in (*names, REFERENCE):
+            continue
+        if name not in names and (
+            (name in OF_SEVERAL_TASKS and scenario.most_tasks == 1) or (name in FOR_LATE and objective != "late")
+        ):
+            continue
+        try:
+            policy = make_stream_policy(name, scenario, objective, seed)
+        except (OSError, ValueError) as error:
+            left_out.append(f"left out {name}: {error}")
+            continue
+        listed.append(Contender(name, policy, bool(policy.num_parameters)))
+    for path in sorted(folder.glob(f"*{SUFFIX}")) if folder is not None else ():
+        try:
+            listed.append(Contender(path.name.removesuffix(SUFFIX), offload_gym.load_stream_policy(path)))
+        except ValueError as error:
+            left_out.append(f"left out {path.name}: {error}")
+    for line in left_out:
+        print(line)
+    return listed

@@ -1,0 +1,166 @@
+"""The rules of streams: what each number prices, and the command that chooses the numbers."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from agents import stream_rules
+from agents.__main__ import main
+from agents.evolution import minimise
+from agents.stream_rules import tune_rules, write_rules
+from offload_gym import make_scenario
+from offload_gym.streams.playing import play
+from offload_gym.streams.policies import RULE_SIZES, PlanPolicy, make_stream_policy, rule_plan, tuned_rules
+from offload_gym.streams.responses import Outcome, stream_costs
+from offload_gym.streams.streams import Streams
+
+
+def jobs(*given, deadline_s=None, **changes):
+    """One stream of jobs (arrival, bits, cycles) on a device of 1 cycle/s, with an edge and a cloud server of 2."""
+    arrival_s, bits, cycles = np.array(given, dtype=float).T
+    fields = {
+        "arrival_s": arrival_s, "deadline_s": deadline_s, "input_bits": bits[:, None],
+        "workload_cycles": cycles[:, None],
+        "output_bits": np.zeros((len(given), 1)), "device_hz": [1.0], "cpu_hz": [2.0, 2.0], "cores": [1, 1],
+        "wired_bps": [np.inf, np.inf], "propagation_s": [0.0, 9.0], "uplink_bps": [[1.0]], "downlink_bps": [[1.0]],
+    } | changes  # fmt: skip
+    return Streams(**{name: None if value is None else np.array([value]) for name, value in fields.items()})
+
+
+def decided(streams, name, numbers, drop_factor=math.inf):
+    return play(streams, PlanPolicy(rule_plan(name, np.array(numbers), drop_factor), name)).decisions[0, :, 0].tolist()
+
+
+def priced(**numbers):
+    """The numbers of queue-price by what they price."""
+    names = ("radio", "radio_queue", "radio_device", "radio_own", "radio_jobs")
+    names += ("device", "device_queue", "device_radio", "device_own", "device_jobs", "edge", "edge_queue")
+    return [numbers.get(name, 0.0) for name in names]
+
+
+# Job 1 arrives at 0.5: at the device 0.5 + 3 s (job 0 runs there until 1), at the edge 2 + 1.5 s; equal, and one price
+# more moves it to the other place.
+TWO = jobs((0.0, 9.0, 1.0), (0.5, 2.0, 3.0))
+
+
+@pytest.mark.parametrize(
+    ("price", "chosen"),
+    [
+        ("radio", 0),
+        ("radio_device", 0),
+        ("radio_own", 0),
+        ("radio_jobs", 0),
+        ("edge", 0),
+        ("device", 1),
+        ("device_queue", 1),
+        ("device_own", 1),
+        ("device_jobs", 1),
+    ],
+)
+def test_each_price_counts_where_it_says(price, chosen):
+    assert decided(TWO, "queue-price", priced(**{price: 0.1}))[1] == chosen
+    assert decided(TWO, "queue-price", priced(**{price: -0.1}))[1] == 1 - chosen
+
+
+@pytest.mark.parametrize(("price", "chosen"), [("radio_queue", 0), ("device_radio", 1)])
+def test_prices_of_the_queue_of_the_radio(price, chosen):
+    # Job 0 is sent until 1. Job 1 at 0.5: 3.5 s at the device; at the edge 0.5 + 1 + 0.35 = 1.85 s, so that a bonus on
+    # the device makes both equal.
+    streams = jobs((0.0, 1.0, 5.0), (0.5, 1.0, 3.5), cpu_hz=[10.0, 1.0])
+    bonus = -(3.5 - 1.85) / 3.5
+    assert decided(streams, "queue-price", priced(device=bonus, **{price: 0.1})) == [1, chosen]
+    assert decided(streams, "queue-price", priced(device=bonus, **{price: -0.1})) == [1, 1 - chosen]
+
+
+def test_late_price_drops_what_costs_more_than_a_job_counts():
+    # On the device at 0.5 of the deadline: surely in time. A price of 0.4 a second of its 3 s is 1.2, above 1.
+    streams = jobs((0.0, 99.0, 3.0), deadline_s=[6.0])
+    numbers = [0.0] * RULE_SIZES["late-price"]
+    assert decided(streams, "late-price", numbers, 1.0) == [0]
+    numbers[5] = 0.4
+    assert decided(streams, "late-price", numbers, 1.0) == [-1]
+    # Where jobs may not be dropped, it goes to the edge server for 99 s, surely late: that counts 1 and has no price.
+    assert decided(streams, "late-price", numbers) == [1]
+    numbers[5] = 0.3  # 0.9 and the probability of exp(-12.5)
+    assert decided(streams, "late-price", numbers, 1.0) == [0]
+
+
+def test_late_price_is_for_late_alone():
+    with pytest.raises(ValueError, match="objective is 'response'; for late-price it must be 'late'"):
+        make_stream_policy("late-price", "stream_deadlines")
+    assert make_stream_policy("late-price", "stream_deadlines", "late").plan.drop_factor < math.inf
+
+
+def test_the_numbers_of_the_nearest_rate_are_taken():
+    rows = {
+        row["arrivals_per_s"]: row for row in tuned_rules() if (row["scenario"], row["policy"]) == ("stream", "price")
+    }
+    for rate, nearest in ((1.0, 2.0), (7.1, 8.0), (40.0, 12.0)):
+        plan = make_stream_policy("price", make_scenario("stream", arrivals_per_s=rate)).plan
+        np.testing.assert_array_equal(plan.weights, rule_plan("price", np.array(rows[nearest]["numbers"])).weights)
+
+
+def test_all_tuned_rules_can_be_made_and_stand_in_order():
+    keys = [(row["scenario"], row["arrivals_per_s"], row["objective"], row["policy"]) for row in tuned_rules()]
+    assert keys == sorted(set(keys))
+    for row in tuned_rules():
+        assert len(row["numbers"]) == RULE_SIZES.get(row["policy"], 0)
+        scenario = make_scenario(row["scenario"], arrivals_per_s=row["arrivals_per_s"])
+        make_stream_policy(row["policy"], scenario, row["objective"])
+    for name in ("stream", "stream_deadlines", "stream_applications"):
+        assert any(row["scenario"] == name for row in tuned_rules())
+
+
+def test_costs_of_streams():
+    streams = jobs((0.0, 1.0, 1.0), (0.0, 1.0, 1.0), energy_weight_s_per_j=2.0)
+    outcome = Outcome(np.zeros((1, 2, 1)), np.array([[1.0, 2.0]]), np.array([[True, False]]), np.array([[0.5, 1.0]]))
+    assert stream_costs(streams, outcome, "response") == 3.0
+    assert stream_costs(streams, outcome, "late") == 0.5
+    assert stream_costs(streams, outcome, "cost") == 3.0 + 2.0 * 1.5
+
+
+def test_minimise_finds_the_bottom_of_a_bent_valley():
+    found, least = minimise(lambda x: float(100 * (x[1] - x[0] ** 2) ** 2 + (1 - x[0]) ** 2), np.zeros(2), 600, 0)
+    np.testing.assert_allclose(found, [1.0, 1.0], atol=1e-3)
+    assert least < 1e-6
+    assert minimise(lambda x: abs(float(x[0]) - 3.0), np.zeros(1), 100, 0)[1] < 0.05
+
+
+def test_tuning_gains_and_writes_rows(tmp_path):
+    path = tmp_path / "rules.json"
+    kept = {"scenario": "a", "arrivals_per_s": 1.0, "objective": "late", "policy": "price", "numbers": [1.0]}
+    path.write_text(json.dumps([kept]))
+    scenario = make_scenario("stream", arrivals_per_s=8.0, num_jobs=60)
+    rows = tune_rules([scenario], policies=["price", "queue-price"], num_streams=20, num_evaluations=60, path=path)
+    assert [row["policy"] for row in rows] == ["price", "queue-price"]
+    assert rows[0]["change"] <= 0.0
+    assert rows[1]["change"] <= 0.0
+    assert json.loads(path.read_text()) == [kept, *rows]
+    write_rules(path, [rows[0] | {"numbers": [0.0, 0.0, 0.0]}])
+    assert [row["numbers"] for row in json.loads(path.read_text())][1] == [0.0, 0.0, 0.0]
+
+
+def test_when_to_drop_is_tuned_for_rules_without_numbers():
+    scenario = make_scenario("stream_deadlines", num_jobs=20)
+    (row,) = tune_rules([scenario], "late", policies=["greedy"], num_streams=5)
+    assert row["numbers"] == []
+    assert row["drop_factor"] in stream_rules.DROP_FACTORS
+    # The rule that goes with the objective alone, and those that drop nothing.
+    assert tune_rules([scenario], "response", policies=["greedy", "late-price"], num_streams=5) == []
+
+
+def test_bad_input_is_one_sentence(capsys):
+    assert main(["tune-rules", "--num-streams", "0"]) == 2
+    assert main(["tune-rules", "--policies", "greedyy"]) == 2
+    assert main(["tune-rules", "--arrivals-per-s", "-1"]) == 2
+    assert main(["tune-rules", "--arrivals", "nowhere.csv"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(" is ")[0] for line in lines[:3]] == [
+        "error: num_streams",
+        "error: policy",
+        "error: arrivals_per_s",
+    ]
+    assert "nowhere.csv" in lines[3]
+    assert len(lines) == 4
