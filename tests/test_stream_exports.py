@@ -144,6 +144,15 @@ def test_a_program_can_have_two_networks(tmp_path):
     assert subprocess.run([tmp_path / "both"]).returncode == 0
 
 
+@needs_compiler
+def test_the_program_of_the_docs_compiles_and_decides(tmp_path):
+    text = (Path(__file__).parents[1] / "docs" / "streams.md").read_text(encoding="utf-8")
+    (tmp_path / "main.c").write_text(text.split("```c\n")[1].split("```")[0])
+    offload_gym.export_c(network_policy(random_network(4)), tmp_path / "policy.h", name="student")
+    subprocess.run([COMPILER, *FLAGS, "main.c", "-o", "main", "-lm"], cwd=tmp_path, check=True)
+    assert subprocess.run([tmp_path / "main"], capture_output=True, text=True).stdout in ("0\n", "1\n", "2\n")
+
+
 @pytest.mark.parametrize("fields", [{"activation": "relu"}, {"activation": "tanh", "can_drop": True}])
 def test_onnx_has_the_scores_of_the_network(fields, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")

@@ -35,8 +35,7 @@ class _Written(NamedTuple):
 
     name: str
     parameters: tuple[Kind, ...]
-    returned: int  # how many numbers
-    kind: Kind  # of what is returned, where that is one number
+    kind: Kind  # of what is returned
 
 
 class Translator:
@@ -119,7 +118,7 @@ class _Function:
                 variables.append(f"    {as_local(local, name)};")
         text = [f"{before}/* {said} */", f"static {kind} {self.name}({head})", "{", *variables, *lines, "}"]
         self.translator.functions.append("\n".join(text))
-        return _Written(self.name, self.parameters, count, kind)
+        return _Written(self.name, self.parameters, kind)
 
     def refuse(self, node: ast.AST) -> NoReturn:
         """Something that cannot be written in C."""
@@ -271,7 +270,8 @@ class _Function:
                 return _Value(f"{first} {_OPERATORS[type(operator)]} {b.code}", both)
             case ast.UnaryOp(op=operator, operand=operand) if type(operator) in _OPERATORS:
                 a = self.inner(operand)
-                return _Value(f"{_OPERATORS[type(operator)]}{a.code}", a.kind)
+                known = not a.known if isinstance(operator, ast.Not) and a.known is not None else None
+                return _Value(f"{_OPERATORS[type(operator)]}{a.code}", a.kind, known)
             case ast.Compare(left=left, ops=[operator], comparators=[right]) if type(operator) in _OPERATORS:
                 return _Value(f"{self.inner(left).code} {_OPERATORS[type(operator)]} {self.inner(right).code}", "int")
             case ast.BoolOp(op=operator, values=values):
