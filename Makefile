@@ -32,6 +32,8 @@ demo: $(STAMP)  ## label, train, distil and compare: the main job, resumable; so
 		$(SEQUENTIAL) ppo-sequential --output results/agents
 	$(BIN)/python -m benchmarks policies --seed 20261122 --num-instances 10000 --agents results/agents \
 		--json results/policies.json --csv results/policies.csv --plots results/plots
+	$(BIN)/python -m benchmarks streams --seed 20261122 --num-streams 100 --num-planned 4 --num-hindsight 4 \
+		--arrivals-per-s 8 --json results/streams.json --plots results/plots
 	$(BIN)/python -m benchmarks report
 
 # n = 8 comes last of the trainings: the reinforcement-learning agents are the slowest.

@@ -26,6 +26,7 @@ from offload_gym.command_line.scenario_options import add_scenario_options, chos
 from offload_gym.command_line.stream_options import add_stream_options, chosen_streams
 
 POLICIES_JSON, FRONT_JSON, AGENTS = Path("results/policies.json"), Path("results/front.json"), Path("results/agents")
+STREAMS_JSON = Path("results/streams.json")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -250,7 +251,8 @@ def _report(commands: Any) -> None:
     def run(options: argparse.Namespace) -> None:
         files = options.policies or [POLICIES_JSON, *([FRONT_JSON] if FRONT_JSON.is_file() else [])]
         agents = options.agents or (AGENTS if AGENTS.is_dir() else None)
-        path = write_report(options.folder, files, agents, options.seed)
+        streams = options.streams or ([STREAMS_JSON] if STREAMS_JSON.is_file() else [])
+        path = write_report(options.folder, files, agents, options.seed, streams)
         print(f"report: {path} ({path.stat().st_size / 1e6:.1f} MB, opens in a browser without a network)")
 
     summary = "write tables, front, learning curves and an explorer of schedules as one HTML page"
@@ -270,6 +272,14 @@ def _report(commands: Any) -> None:
         action="append",
         help="rows that `policies --json` or `front --json` wrote; may be given more than once "
         f"(default: {POLICIES_JSON}, and {FRONT_JSON} where it is there)",
+    )
+    parser.add_argument(
+        "--streams",
+        metavar="FILE",
+        type=Path,
+        action="append",
+        help=f"rows that `streams --json` wrote; may be given more than once (default: {STREAMS_JSON} where it is "
+        "there)",
     )
     parser.add_argument(
         "--agents",

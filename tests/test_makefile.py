@@ -34,14 +34,18 @@ def trained(monkeypatch):
 def test_the_demo_runs_as_one_job(trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "results/agents").mkdir(parents=True)
-    compared, reported = [], []
+    compared, compared_streams, reported = [], [], []
     monkeypatch.setattr(benchmarks_command, "compare", lambda *_, **given: compared.append(given))
+    monkeypatch.setattr(benchmarks_command, "compare_streams", lambda *given: compared_streams.append(given))
     monkeypatch.setattr(
         benchmarks_command, "write_report", lambda *given: reported.append(given) or (tmp_path / "results")
     )
-    (_, *agents), (_, *policies), (_, *report) = commands("demo")
+    (_, *agents), (_, *policies), (_, *streams), (_, *report) = commands("demo")
     assert agents_main(agents) == 0
     assert benchmarks_command.main(policies) == 0
+    assert benchmarks_command.main(streams) == 0
+    streams_json = Path(compared_streams[0][3])
+    streams_json.write_text("[]")
     assert benchmarks_command.main(report) == 0
     # Labels, teacher, students and one agent of reinforcement learning, on a part of the budget of `make policies`.
     ((folder, settings, only),) = trained
@@ -53,6 +57,7 @@ def test_the_demo_runs_as_one_job(trained, tmp_path, monkeypatch):
     assert str(compared[0]["agents_folder"]) == folder
     assert reported[0][1][0] == Path(compared[0]["outputs"].json)
     assert str(reported[0][2]) == folder
+    assert reported[0][4] == [streams_json]
 
 
 def test_the_full_run_trains_what_the_package_ships(trained):

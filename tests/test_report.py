@@ -8,7 +8,7 @@ import pytest
 from agents.networks import TaskNetwork, save_policy, to_runtime
 from benchmarks.__main__ import main
 from benchmarks.report import explorer
-from benchmarks.report.page import page, read_comparisons, read_curves
+from benchmarks.report.page import page, read_comparisons, read_curves, read_streams, write_report
 from offload_gym import Instances, latency, make_policy, make_scenario, schedule, solve
 from offload_gym.scenario import described, digest_of
 
@@ -68,6 +68,38 @@ def test_the_page_needs_nothing_else(written):
         {"policy": "dqn-sequential", "points": [[0.5, 0.4], [3.0, 0.05], [9.0, 0.02]]}
     ]
     assert data["curves"][0]["beside"] == [{"policy": "greedy", "gap": 0.11}]
+
+
+def stream_row(policy, change, **changes):
+    values = {
+        "policy": policy, "scenario": "stream", "arrivals_per_s": 6.0, "num_devices": 1, "objective": "response",
+        "response_mean_s": 0.5, "response_p95_s": 1.5, "response_p99_s": 2.5, "late_share": 0.0, "change": change,
+        "change_low": change, "change_high": change, "hindsight_share": None, "decide_us_p50": 2.5, "num_parameters": 0,
+        "energy_mean_j": 0.1, "shipped": policy == "student", "sweep": None,
+    }  # fmt: skip
+    return values | changes
+
+
+def test_streams_come_onto_the_page(tmp_path):
+    path = tmp_path / "streams.json"
+    rows = [stream_row("greedy", 0.0), stream_row("student", -0.2), stream_row("greedy", 0.0, arrivals_per_s=8.0)]
+    path.write_text(json.dumps([*rows, stream_row("greedy", 0.0, sweep="load")]))
+    first, second = read_streams(path)
+    assert (first["title"], second["title"]) == ("stream, 6 jobs/s, response", "stream, 8 jobs/s, response")
+    assert [row["policy"] for row in first["rows"]] == ["greedy", "student (shipped)"]
+    assert "hindsight_share" not in first["rows"][0]  # it was not computed
+    out = write_report(tmp_path, [], None, SEED, [path])
+    assert data_of(out.read_text(encoding="utf-8"))["streams"][0] == json.loads(json.dumps(first))
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [({}, "holds no list of rows"), ([stream_row("a", "b")], "'b' as change in row 0"), ([{}], "no policy in row 0")],
+)
+def test_what_is_no_row_of_streams(tmp_path, rows, said):
+    (tmp_path / "streams.json").write_text(json.dumps(rows))
+    with pytest.raises(ValueError, match=f"{said}.*benchmarks streams --json"):
+        read_streams(tmp_path / "streams.json")
 
 
 def instance_at(mbps, ms, num_tasks):

@@ -86,15 +86,53 @@ const COLUMNS = [
   ["parameters", "num_parameters", 1, 0],
 ];
 
-function drawTable(region, { title, rows }) {
-  const columns = COLUMNS.filter(([, field]) => rows.some((row) => field in row));
+const STREAM_COLUMNS = [
+  ["change %", "change", 100, 1], ["mean s", "response_mean_s", 1, 3], ["p95 s", "response_p95_s", 1, 3],
+  ["p99 s", "response_p99_s", 1, 3], ["late %", "late_share", 100, 1], ["energy J", "energy_mean_j", 1, 3],
+  ["of hindsight %", "hindsight_share", 100, 0], ["p50 µs", "decide_us_p50", 1, 1],
+  ["parameters", "num_parameters", 1, 0],
+];
+const MUCH_WORSE = 0.2; // than greedy: such policies would leave no room for the others
+
+/** A chart of change against delay and a table for each comparison of streams. */
+function drawStreams(section, comparisons, families) {
+  section.querySelector(".missing").hidden = comparisons.length > 0;
+  for (const { title, rows } of comparisons) {
+    const figure = html("figure");
+    const region = html("div", { class: "scroll", role: "region", "aria-label": title, tabindex: 0 });
+    section.append(html("h3", {}, title), figure, region);
+    const shown = rows.filter(({ change }) => change < MUCH_WORSE);
+    const at = (row) => ({ x: row.decide_us_p50, y: 100 * row.change });
+    const label = (row) => `${row.policy}\nchange ${percent(row.change, 1)}\ndecision ${row.decide_us_p50.toFixed(1)} µs`;
+    const series = families
+      .map(({ name, marker }, family) => ({
+        name, marker, colour: `var(--family-${family})`,
+        points: shown.filter((row) => row.family === family).map((row) => ({ ...at(row), label: label(row) })),
+      }))
+      .filter(({ points }) => points.length);
+    const points = shown.map(at);
+    const least = Math.min(0, ...points.map(({ y }) => y));
+    drawWithLegend(figure, {
+      summary: `Change over greedy against decision delay, ${title}`,
+      x: { label: "decision delay, median of one call (µs)", log: true, domain: logDomain(points.map(({ x }) => x)) },
+      y: { label: "change over greedy (%)", domain: [least - 2, Math.max(...points.map(({ y }) => y)) + 2] },
+      captions: shown.map((row) => ({ ...at(row), text: row.policy })),
+      series,
+    });
+    drawTable(region, { title, rows }, STREAM_COLUMNS);
+  }
+}
+
+/** A table that is sorted by the first of its columns (heading, field, factor, digits) at first. */
+function drawTable(region, { title, rows }, all = COLUMNS) {
+  const columns = all.filter(([, field]) => rows.some((row) => field in row));
   const number = (value, factor, digits) =>
     value === undefined ? "" : value === null ? "∞"
       : (factor * value).toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
   const cell = (row, [, field, factor, digits]) => {
     const td = html("td", {}, field === "num_parameters" && !row[field] ? "" : number(row[field], factor, digits));
-    if (field === "gap_mean" && "gap_mean_low" in row) {
-      const ends = ["gap_mean_low", "gap_mean_high"].map((end) => number(row[end], factor, digits));
+    if (`${field}_low` in row) {
+      const ends = [`${field}_low`, `${field}_high`].map((end) => number(row[end], factor, digits));
       td.append(html("span", { class: "interval" }, ` [${ends.join(", ")}]`));
     }
     return td;
@@ -120,5 +158,5 @@ function drawTable(region, { title, rows }) {
   };
   const caption = html("caption", { class: "hidden" }, title);
   region.replaceChildren(html("table", {}, caption, html("thead", {}, html("tr", {}, ...headings)), body));
-  sortBy("gap_mean", headings[1]);
+  sortBy(columns[0][1], headings[1]);
 }

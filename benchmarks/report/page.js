@@ -41,6 +41,8 @@ for (const { title, agents, beside } of data.curves) {
   });
 }
 
+drawStreams(section("streams"), data.streams, data.families);
+
 const { locations, device_backlog_ms: busy, downlink_ratio: ratio } = data.explorer;
 section("machines").textContent = locations
   .map(({ name, cores, ghz }) => `${name} ${cores} ${cores > 1 ? "cores" : "core"} of ${ghz} GHz`)

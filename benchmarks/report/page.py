@@ -28,13 +28,32 @@ GAPS = ("gap_mean", "gap_p95", "gap_max", "exact_match", "label_accuracy")
 NUMBERS = ("num_tasks", "num_edges", *GAPS, "decide_us_p50", "decide_us_p99", "num_parameters")
 WITH_DELAY = ("gap_with_delay", "gap_with_delay_on_slow_device")
 FURTHER = ("num_instances", "gap_mean_low", "gap_mean_high", "optimal_share", *WITH_DELAY)
+STREAM_TEXTS = ("policy", "scenario", "objective")
+STREAM_NUMBERS = ("arrivals_per_s", "num_devices", "late_share", "decide_us_p50", "num_parameters")
+STREAM_FURTHER = (
+    "response_mean_s",
+    "response_p95_s",
+    "response_p99_s",
+    "energy_mean_j",
+    "change",
+    "change_low",
+    "change_high",
+    "hindsight_share",
+)  # of which some may be null, or not there
 OTHERS = QUANTILES, NOISE, DIGEST, SHIPPED = "gap_quantiles", "observation_noise", "scenario_digest", "shipped"
 
 
-def write_report(folder: Path, policy_files: Sequence[Path], agents_folder: Path | None, seed: int) -> Path:
+def write_report(
+    folder: Path,
+    policy_files: Sequence[Path],
+    agents_folder: Path | None,
+    seed: int,
+    stream_files: Sequence[Path] = (),
+) -> Path:
     """Write ``folder/index.html`` from rows of ``benchmarks policies`` or ``front``; returns its path.
 
-    The learning curves are those of the policy files in ``agents_folder``.
+    The learning curves are those of the policy files in ``agents_folder``; ``stream_files`` are rows of ``benchmarks
+    streams``.
     """
     if folder.is_file():
         raise ValueError(f"{folder} is a file; it must be a folder")
@@ -47,6 +66,7 @@ def write_report(folder: Path, policy_files: Sequence[Path], agents_folder: Path
         "families": [{"name": name, "marker": marker} for name, (_, marker) in STYLES.items()],
         "comparisons": comparisons,
         "curves": curves,
+        "streams": [comparison for path in stream_files for comparison in read_streams(path)],
         "explorer": explorer(seed),
     }
     path = folder / NAME
@@ -70,21 +90,54 @@ def _read(name: str) -> str:
     return (HERE / name).read_text(encoding="utf-8")
 
 
-def read_comparisons(path: Path) -> list[dict[str, Any]]:
-    """The rows of a file, one comparison for each scenario, size and objective in it.
-
-    Raises:
-        ValueError: the file cannot be read, or holds something else.
-    """
+def _read_rows(path: Path, wanted: str) -> list[dict[str, Any]]:
+    """A list of rows; ValueError where the file cannot be read, or holds something else."""
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}; `make demo` writes results/policies.json") from None
     except (RecursionError, ValueError) as error:
         raise ValueError(f"{path} is not JSON: {error}") from None
-    wanted = "it must hold the rows that `python -m benchmarks policies --json` writes"
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise ValueError(f"{path} holds no list of rows; {wanted}")
+    return rows
+
+
+def read_streams(path: Path) -> list[dict[str, Any]]:
+    """The rows of ``benchmarks streams`` in a file, one comparison for each scenario in it; sweeps are left out.
+
+    Raises:
+        ValueError: the file cannot be read, or holds something else.
+    """
+    wanted = "it must hold the rows that `python -m benchmarks streams --json` writes"
+    together: dict[str, list[dict[str, Any]]] = {}
+    for number, row in enumerate(_read_rows(path, wanted)):
+        if row.get("sweep") is not None:
+            continue
+        for name in (*STREAM_TEXTS, *STREAM_NUMBERS):
+            if name not in row:
+                raise ValueError(f"{path} has no {name} in row {number}; {wanted}")
+        shown_as, names = shown_name(row), (*STREAM_TEXTS, *STREAM_NUMBERS, *STREAM_FURTHER)
+        row = {name: row[name] for name in names if row.get(name) is not None}
+        for name, value in row.items():
+            fits = isinstance(value, str) if name in STREAM_TEXTS else _is_finite(value)
+            if not fits or (name == "decide_us_p50" and value <= 0):
+                raise ValueError(f"{path} has {value!r} as {name} in row {number}; {wanted}")
+        devices = f", {row['num_devices']} devices" if row["num_devices"] > 1 else ""
+        title = f"{row['scenario']}, {row['arrivals_per_s']:.3g} jobs/s{devices}, {row['objective']}"
+        shown = row | {"policy": shown_as, "family": [*STYLES].index(family(row["policy"]))}
+        together.setdefault(title, []).append(shown)
+    return [{"title": title, "rows": rows} for title, rows in together.items()]
+
+
+def read_comparisons(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file, one comparison for each scenario, size and objective in it.
+
+    Raises:
+        ValueError: the file cannot be read, or holds something else.
+    """
+    wanted = "it must hold the rows that `python -m benchmarks policies --json` writes"
+    rows = _read_rows(path, wanted)
     together: dict[Key, list[dict[str, Any]]] = {}
     for number, row in enumerate(rows):
         for name in (*TEXTS, *NUMBERS):
@@ -115,7 +168,11 @@ def _fits(name: str, value: object) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= -1e-9
+    return _is_finite(value) and value >= -1e-9  # type: ignore[operator]
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _comparison(path: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:

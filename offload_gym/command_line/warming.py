@@ -41,10 +41,12 @@ from offload_gym.streams.bounds import lower_bound
 from offload_gym.streams.hindsight import hindsight
 from offload_gym.streams.parameters import stream_parameters
 from offload_gym.streams.planner import Effort
-from offload_gym.streams.playing import play
-from offload_gym.streams.policies import PlannerPolicy, PlanPolicy, make_stream_policy
+from offload_gym.streams.playing import arrive_kernel, play, room_for_jobs
+from offload_gym.streams.policies import PlannerPolicy, PlanPolicy, make_stream_policy, rule_plan
 from offload_gym.streams.rates import draw_future_rates
 from offload_gym.streams.sampling import sample_streams
+from offload_gym.streams.single import decide_one
+from offload_gym.streams.system import new_system
 
 CORES = (1, 2, 8)
 
@@ -171,6 +173,17 @@ def _policies_of_streams() -> None:
     play(streams, PlannerPolicy(scenario, base, Effort(2, 2, 1, 3.0), "response", 0))
 
 
+def _deciding_streams() -> None:
+    scenario = make_scenario("stream", num_jobs=2)
+    streams = sample_streams(scenario, 1)
+    for name in ("queue-price", "exact", "planner"):
+        play(streams, make_stream_policy(name, scenario))
+    systems: tuple[Any, ...] = tuple(new_system(streams))
+    plan, decision = rule_plan("price", np.zeros(3)), np.zeros(1, np.int64)
+    arrive_kernel(streams.arrays, systems, 0, tuple(room_for_jobs(streams)), np.empty(1))
+    decide_one(streams.arrays, systems, tuple(plan), 0, decision)
+
+
 def _references() -> None:
     streams = sample_streams(make_scenario("stream", num_jobs=2), 1)
     hindsight(streams)
@@ -187,6 +200,7 @@ JOBS: dict[str, Callable[[], Any]] = {
     "labels": _labels,
     "policies of streams": _policies_of_streams,
     "streams": _streams,
+    "deciding streams": _deciding_streams,
     "references of streams": _references,
     "graphs": _graphs,
     "environments of graphs": lambda: _environments("dag"),
