@@ -181,9 +181,9 @@ def iterate(
     rules: list[Any] = [] if settings.start is None else [load_stream_policy(settings.start)]
     rules += [make_stream_policy(name, settings.scenario, settings.objective) for name in ("greedy", *RULE_SIZES)]
     policy = min((rule for rule in rules if isinstance(rule, PlanPolicy)), key=validation.change)
-    best, least = policy, np.inf
+    best, least = policy, validation.change(policy)
     rounds: list[StreamLabels] = []
-    report(f"{policy.name}: {validation.change(policy):+.2%} against greedy on validation")
+    report(f"{policy.name}: {least:+.2%} against greedy on validation")
     effort = Effort(settings.num_futures, settings.future_jobs, 4, 3.0)
     for number in range(settings.rounds):
         path = folder / f"labels-{number}.npz"
