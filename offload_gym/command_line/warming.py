@@ -40,9 +40,8 @@ from offload_gym.streams.beliefs import draw_future_jobs, new_belief, observe_jo
 from offload_gym.streams.bounds import lower_bound
 from offload_gym.streams.hindsight import hindsight
 from offload_gym.streams.parameters import stream_parameters
-from offload_gym.streams.planner import Effort
 from offload_gym.streams.playing import arrive_kernel, play, room_for_jobs
-from offload_gym.streams.policies import PlannerPolicy, PlanPolicy, make_stream_policy, rule_plan
+from offload_gym.streams.policies import make_stream_policy, rule_plan
 from offload_gym.streams.rates import draw_future_rates
 from offload_gym.streams.sampling import sample_streams
 from offload_gym.streams.single import decide_one
@@ -163,16 +162,6 @@ def _streams() -> None:
     draw_future_jobs(parameters, start, belief, batch.jobs["arrival_s"][0, 0], batch, 0, 1, 2)
 
 
-def _policies_of_streams() -> None:
-    scenario = make_scenario("stream", num_jobs=2)
-    streams = sample_streams(scenario, 1)
-    base = make_stream_policy("greedy", scenario)
-    assert isinstance(base, PlanPolicy)
-    for policy in (base, make_stream_policy("heft", scenario)):
-        play(streams, policy)
-    play(streams, PlannerPolicy(scenario, base, Effort(2, 2, 1, 3.0), "response", 0))
-
-
 def _deciding_streams() -> None:
     scenario = make_scenario("stream", num_jobs=2)
     streams = sample_streams(scenario, 1)
@@ -198,7 +187,6 @@ JOBS: dict[str, Callable[[], Any]] = {
     "environments": lambda: _environments("default"),
     "networks": _networks,
     "labels": _labels,
-    "policies of streams": _policies_of_streams,
     "streams": _streams,
     "deciding streams": _deciding_streams,
     "references of streams": _references,

@@ -23,8 +23,9 @@ def decide_one(arrays, systems, plan, j, decision):
     """
     batch, system, plan = lent(StreamBatch(*arrays)), lent(system_of(System(*systems), 0)), lent(Plan(*plan))
     world, num_locations, n = lent(world_of(batch, 0)), batch.servers.shape[1] + 1, batch.tasks.shape[2]
-    outlook = lent(new_outlook(num_locations, system.core_free_s.shape[1], n))
+    # Memory of this kernel, used once: lent, it would be freed before it is used.
+    outlook, values = new_outlook(num_locations, system.core_free_s.shape[1], n), new_values(plan, num_locations)
     look(world, system, world.jobs[j].device, outlook)
-    decide_from(plan, world, system, outlook, j, 0, lent(new_values(plan, num_locations)))
+    decide_from(plan, world, system, outlook, j, 0, values)
     for i in range(n):
         decision[i] = outlook.decision[i] if outlook.decision[0] != DROPPED else DROPPED
