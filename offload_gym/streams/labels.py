@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.random import SeedSequence
@@ -112,7 +113,7 @@ def load_stream_labels(path: str | Path) -> StreamLabels:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             labels = StreamLabels(*(arrays[name] for name in StreamLabels._fields))
-    except (OSError, KeyError, ValueError, EOFError) as error:
+    except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
         raise ValueError(f"{path} does not hold labels of streams: {error}") from None
     if not len(labels.observations) == len(labels.costs) == len(labels.errors):
         raise ValueError(f"{path} has {len(labels.observations)} observations for {len(labels.costs)} costs")

@@ -121,12 +121,18 @@ def new_room(num_futures, num_choices, base, behaviour, num_locations):
 
 
 @inlined
+def copy_cores(source_s, target_s):
+    """Copy when cores are free; where there is room for more of them, as for more jobs, there are none."""
+    for p in range(source_s.shape[0]):
+        for c in range(target_s.shape[1]):
+            target_s[p, c] = source_s[p, c] if c < source_s.shape[1] else np.inf
+
+
+@inlined
 def copy_system(source, target, n, of_job, first, last):
     """Copy a system whose unfinished jobs are among ``first``, ..., ``last - 1``."""
     target.clock[0] = source.clock[0]
-    for p in range(source.core_free_s.shape[0]):
-        for c in range(source.core_free_s.shape[1]):
-            target.core_free_s[p, c] = source.core_free_s[p, c]
+    copy_cores(source.core_free_s, target.core_free_s)
     for d in range(len(source.radios)):
         target.radios[d] = source.radios[d]
     for q in range(first * n, last * n):
@@ -148,8 +154,7 @@ def copy_outlook(source, target):
     target.foreseen[0] = source.foreseen[0]
     for k in range(source.core_free_s.shape[0]):
         target.options[k] = source.options[k]
-        for c in range(source.core_free_s.shape[1]):
-            target.core_free_s[k, c] = source.core_free_s[k, c]
+    copy_cores(source.core_free_s, target.core_free_s)
     for i in range(len(source.finish_s)):
         target.finish_s[i] = source.finish_s[i]
         target.decision[i] = source.decision[i]
@@ -310,8 +315,9 @@ def plan_streams(parameters, arrays, systems, spare, policies, effort, asked, ou
     parameters, spare = lent(StreamParameters(*parameters)), lent(StreamBatch(*spare))
     trial_world = lent(world_of(spare, 0))
     belief_memory = new_belief(parameters, batch.devices.shape[1])
-    num_locations, n, width = batch.servers.shape[1] + 1, batch.tasks.shape[2], system.core_free_s.shape[1]
-    outlook_memory, trial_memory = new_outlook(num_locations, width, n), new_outlook(num_locations, width, n)
+    num_locations, n = batch.servers.shape[1] + 1, batch.tasks.shape[2]
+    outlook_memory = new_outlook(num_locations, system.core_free_s.shape[1], n)
+    trial_memory = new_outlook(num_locations, trial_system.core_free_s.shape[1], n)
     room_memory = new_room(effort.num_futures, num_locations + 1, base, behaviour, num_locations)
     draws = np.empty(3)
     num_labels = 0

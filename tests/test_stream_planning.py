@@ -1,0 +1,172 @@
+"""Playing, planning and labelling streams: nobody sees the future, and costs are what they are said to be."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import offload_gym
+from offload_gym.random_numbers import stream
+from offload_gym.streams.beliefs import draw_future_jobs, new_belief, observe_jobs
+from offload_gym.streams.labels import label_streams, load_stream_labels, save_stream_labels
+from offload_gym.streams.observing import size_of
+from offload_gym.streams.parameters import stream_parameters
+from offload_gym.streams.planner import ASKED, Effort, Played, plan_streams
+from offload_gym.streams.playing import room_for_futures
+from offload_gym.streams.policies import FOR_LATE, NAMES, NETWORKS, PlannerPolicy, make_stream_policy
+from offload_gym.streams.rates import draw_future_rates
+from offload_gym.streams.responses import outcome_of
+from offload_gym.streams.streams import Streams
+from offload_gym.streams.system import new_system
+
+SHORT = {"num_jobs": 24, "arrivals_per_s": 8.0}
+EFFORT = Effort(num_futures=4, num_jobs=12, round_size=2, sure=3.0)
+
+
+def policy_named(name, scenario, objective="response"):
+    policy = make_stream_policy(name, scenario, objective)
+    if isinstance(policy, PlannerPolicy):
+        policy.effort = EFFORT
+    return policy
+
+
+@pytest.mark.parametrize(("preset", "objective"), [("stream", "response"), ("stream_deadlines", "late")])
+def test_no_policy_sees_the_future(preset, objective):
+    """Streams that are equal up to the arrival of a job are decided equally up to that job."""
+    scenario = offload_gym.make_scenario(preset, **SHORT)
+    first, other = (offload_gym.sample_streams(scenario, 6, seed) for seed in (1, 2))
+    known = 12
+    slots = np.floor(first.arrival_s[:, known - 1] / scenario.slot_s).astype(int)
+    batch = first.batch._replace(**{name: getattr(first.batch, name).copy() for name in first.batch._fields[:8]})
+    batch.jobs[:, known:] = other.batch.jobs[:, known:]
+    gap = np.diff(other.arrival_s, axis=1)[:, known - 1 :]
+    batch.jobs["arrival_s"][:, known:] = first.arrival_s[:, known - 1 : known] + np.cumsum(gap, axis=1)
+    batch.tasks[:, known:] = other.batch.tasks[:, known:]
+    for b, slot in enumerate(slots):
+        for name in ("uplink_bps", "downlink_bps"):
+            getattr(batch, name)[b, :, slot + 1 :] = getattr(other.batch, name)[b, :, slot + 1 :]
+    changed = Streams.from_batch(batch)
+    for name in NAMES:
+        if (name in NETWORKS and preset != "stream") or (name in FOR_LATE and objective != "late"):
+            continue
+        decided = [
+            offload_gym.play(streams, policy_named(name, scenario, objective)).decisions for streams in (first, changed)
+        ]
+        np.testing.assert_array_equal(decided[0][:, :known], decided[1][:, :known], err_msg=name)
+
+
+def test_what_is_played_is_what_the_decisions_give():
+    scenario = offload_gym.make_scenario("stream_applications", num_jobs=8)
+    streams = offload_gym.sample_streams(scenario, 5, 3)
+    for name in ("greedy", "queue-price", "exact", "heft", "planner"):
+        played = offload_gym.play(streams, policy_named(name, scenario))
+        again = outcome_of(streams, played.decisions)
+        np.testing.assert_allclose(played.response_s, again.response_s, rtol=1e-12, err_msg=name)
+        np.testing.assert_allclose(played.energy_j, again.energy_j, rtol=1e-12, err_msg=name)
+
+
+def test_a_policy_of_one_moment_decides_as_the_rule_does():
+    streams = offload_gym.sample_streams("stream", 20, 4)
+    of_moment = offload_gym.play(streams, offload_gym.make_policy("greedy")).decisions
+    np.testing.assert_array_equal(of_moment, offload_gym.play(streams, make_stream_policy("greedy")).decisions)
+
+
+def test_planning_gains_on_what_it_plans_with():
+    scenario = offload_gym.make_scenario("stream", num_jobs=100, arrivals_per_s=8.0)
+    streams = offload_gym.sample_streams(scenario, 12, 5)
+    greedy = make_stream_policy("greedy", scenario)
+    planner = PlannerPolicy(scenario, greedy, Effort(8, 30, 4, 3.0), "response", 1)
+    gained = offload_gym.play(streams, planner).response_s.sum() / offload_gym.play(streams, greedy).response_s.sum()
+    assert gained < 0.95
+
+
+def test_costs_are_those_of_the_futures():
+    """Against the model itself: each choice of a job, then all later jobs of each future on the device."""
+    scenario = offload_gym.make_scenario("stream", num_jobs=6, arrivals_per_s=8.0)
+    streams, local = offload_gym.sample_streams(scenario, 1, 6), make_stream_policy("local", scenario)
+    effort, key = Effort(num_futures=3, num_jobs=5, round_size=3, sure=np.inf), np.uint64(77)
+    asked = np.zeros(1, dtype=ASKED)
+    asked["key"], asked["share"] = key, 1.0
+    out = Played(
+        np.zeros((1, 6, 1), dtype=np.int64),
+        np.zeros((1, 6)),
+        np.zeros((1, 6)),
+        np.zeros((6, size_of(3)), dtype=np.float32),
+        np.zeros((6, 3)),
+        np.zeros((6, 3)),
+    )
+    spare = room_for_futures(streams, scenario, effort.num_jobs)
+    parameters, _ = stream_parameters(scenario)
+    systems = tuple(new_system(streams)), tuple(new_system(spare))
+    policies = tuple(local.plan), tuple(local.plan)
+    count = plan_streams(tuple(parameters), streams.arrays, systems, spare.arrays, policies, effort, asked, tuple(out))
+    assert count == 6
+    for j in range(6):
+        costs = np.array([costs_in_future(scenario, streams, parameters, effort, key, j, f) for f in range(3)])
+        best = costs.sum(axis=0).argmin()
+        np.testing.assert_allclose(out.costs[j], (costs - costs[:, [best]]).mean(axis=0), atol=1e-9)
+
+
+def costs_in_future(scenario, streams, parameters, effort, key, j, f):
+    """What each location of job j costs in future f, if all other jobs are on the device."""
+    future = room_for_futures(streams, scenario, effort.num_jobs)
+    batch, given = future.batch, streams.batch
+    batch.common[:], batch.devices[:], batch.servers[:] = given.common, given.devices, given.servers
+    batch.jobs[:, : j + 1], batch.tasks[:, : j + 1] = given.jobs[:, : j + 1], given.tasks[:, : j + 1]
+    now_s = float(given.jobs["arrival_s"][0, j])
+    slot = int(now_s / scenario.slot_s)
+    for name in ("uplink_bps", "downlink_bps"):
+        getattr(batch, name)[:, :, : slot + 1] = getattr(given, name)[:, :, : slot + 1]
+    belief = new_belief(parameters, 1)
+    observe_jobs(parameters, belief, given.jobs[0], 0, j + 1)
+    start = np.uint64(stream(np.uint64(stream(key, 0, 0)), j, f))
+    horizon_s = effort.num_jobs * 1.5 * now_s / (j + 1) + 5.0
+    draw_future_rates(parameters, start, batch, 0, slot, slot + 2 + int(horizon_s / scenario.slot_s))
+    draw_future_jobs(parameters, start, belief, now_s, batch, 0, j + 1, j + 1 + effort.num_jobs)
+    last = j + 1 + effort.num_jobs
+    alone = Streams.from_batch(
+        batch._replace(
+            jobs=batch.jobs[:, :last].copy(),
+            tasks=batch.tasks[:, :last].copy(),
+            edge_bits=batch.edge_bits[:, :last].copy(),
+        )
+    )
+    totals = []
+    for k in range(3):
+        decisions = np.zeros((1, last, 1), dtype=np.int64)
+        decisions[0, j] = k
+        totals.append(outcome_of(alone, decisions).response_s.sum())
+    return totals
+
+
+def test_labels_do_not_depend_on_threads_and_come_back_from_their_file(tmp_path):
+    scenario = offload_gym.make_scenario("stream", num_jobs=30)
+    rule = make_stream_policy("queue-price", scenario)
+    planner = PlannerPolicy(scenario, rule, EFFORT, "response", 1)
+    labels, again = (label_streams(planner, rule, 9, 3, num_threads=threads) for threads in (1, 2))
+    for made, other in zip(labels, again, strict=True):
+        np.testing.assert_array_equal(made, other)
+    assert 0.3 < len(labels.costs) / (9 * 30) < 0.5
+    assert (labels.costs.min(axis=1) <= 0.0).all()
+    save_stream_labels(tmp_path / "labels.npz", labels)
+    for made, other in zip(labels, load_stream_labels(tmp_path / "labels.npz"), strict=True):
+        np.testing.assert_array_equal(made, other)
+    (tmp_path / "torn.npz").write_bytes((tmp_path / "labels.npz").read_bytes()[:100])
+    with pytest.raises(ValueError, match=r"torn\.npz does not hold labels of streams"):
+        load_stream_labels(tmp_path / "torn.npz")
+
+
+def test_bad_input_is_one_sentence():
+    streams = offload_gym.sample_streams("stream", 1, 1)
+    with pytest.raises(ValueError, match="policy is 'best'; the policies of streams are local, edge"):
+        make_stream_policy("best")
+    with pytest.raises(ValueError, match="objective is 'speed'; it must be one of response, late, cost"):
+        make_stream_policy("greedy", objective="speed")
+    with pytest.raises(ValueError, match="policy is 3; it must be one of make_stream_policy, or have decide"):
+        offload_gym.play(streams, 3)
+    with pytest.raises(ValueError, match="streams is 'stream'; it must be Streams"):
+        offload_gym.play("stream", make_stream_policy("greedy"))
+    decisions = np.zeros((1, 200, 1))
+    decisions[0, 3] = 7
+    with pytest.raises(ValueError, match=r"decisions\[0, 3, 0\] is 7; it must be a location from 0 to 2"):
+        offload_gym.response_times(streams, decisions)
