@@ -29,6 +29,7 @@ from offload_gym.streams.networks import StreamNetwork, network_plan, save_strea
 from offload_gym.streams.planner import Effort
 from offload_gym.streams.playing import play
 from offload_gym.streams.policies import (
+    FOR_LATE,
     RULE_SIZES,
     PlannerPolicy,
     PlanPolicy,
@@ -179,7 +180,8 @@ def iterate(
 ) -> StreamLabels:
     """Policy iteration; returns the labels of its last rounds. The labels of a round are kept in the folder."""
     rules: list[Any] = [] if settings.start is None else [load_stream_policy(settings.start)]
-    rules += [make_stream_policy(name, settings.scenario, settings.objective) for name in ("greedy", *RULE_SIZES)]
+    names = [name for name in ("greedy", *RULE_SIZES) if settings.objective == "late" or name not in FOR_LATE]
+    rules += [make_stream_policy(name, settings.scenario, settings.objective) for name in names]
     policy = min((rule for rule in rules if isinstance(rule, PlanPolicy)), key=validation.change)
     best, least = policy, validation.change(policy)
     rounds: list[StreamLabels] = []

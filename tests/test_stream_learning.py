@@ -1,0 +1,95 @@
+"""Learning to decide streams: networks learn what labels say, and a run goes on where it was interrupted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import offload_gym
+from agents.stream_learning import StreamSettings, Validation, as_policy, finite_costs, fit_network, learn, new_network
+from offload_gym.streams.labels import StreamLabels
+from offload_gym.streams.observing import size_of
+
+TINY = {"num_jobs": 20}
+
+
+def settings(**changes):
+    given = {
+        "scenario": offload_gym.make_scenario("stream", **TINY),
+        "rounds": 2,
+        "streams_a_round": 6,
+        "num_futures": 2,
+        "future_jobs": 8,
+        "num_validation": 8,
+        "passes": 2,
+        "base": (8,),
+        "teacher": (16, 8),
+        "student": (8,),
+        "small_student": (4,),
+    }
+    return StreamSettings(**given | changes)
+
+
+def labels_of(costs, observations):
+    return StreamLabels(
+        observations.astype(np.float32), costs.astype(np.float32), np.zeros_like(costs, dtype=np.float32)
+    )
+
+
+def test_a_network_learns_which_choice_costs_least():
+    """Of three numbers that are seen, the choice of the least one costs nothing."""
+    rng = np.random.default_rng(0)
+    observations = rng.random((6000, size_of(3)))
+    costs = observations[:, :3] - observations[:, :3].min(axis=1, keepdims=True)
+    network = fit_network(labels_of(costs, observations), (24,), settings(passes=30, batch_size=128), seed=1)
+    fresh = rng.random((2000, size_of(3))).astype(np.float32)
+    import torch
+
+    chosen = network(torch.from_numpy(fresh)).argmax(dim=1).numpy()
+    assert (chosen == fresh[:, :3].argmin(axis=1)).mean() > 0.93
+
+
+def test_a_student_learns_from_its_teacher_alone():
+    """With alpha = 1 the labels do not count: here they say the contrary."""
+    rng = np.random.default_rng(0)
+    observations = rng.random((6000, size_of(3)))
+    costs = observations[:, :3] - observations[:, :3].min(axis=1, keepdims=True)
+    teacher = fit_network(labels_of(costs, observations), (24,), settings(passes=30, batch_size=128), seed=1)
+    wrong = labels_of(costs.max(axis=1, keepdims=True) - costs, observations)
+    student = fit_network(wrong, (24,), settings(passes=30, batch_size=128, alpha=1.0), seed=2, teacher=teacher)
+    import torch
+
+    fresh = torch.rand(2000, size_of(3), generator=torch.Generator().manual_seed(1))
+    assert (student(fresh).argmax(dim=1) == teacher(fresh).argmax(dim=1)).float().mean() > 0.9
+
+
+def test_costs_count_from_the_best_choice_and_what_is_not_allowed_is_the_worst():
+    costs = np.array([[1.0, 3.0, np.inf], [2.0, 2.0, 5.0]])
+    expected = np.array([[0.0, 2.0, 4.0], [0.0, 0.0, 3.0]])
+    made = finite_costs(labels_of(costs, np.zeros((2, 4))))
+    np.testing.assert_allclose(made, expected / expected.mean(), rtol=1e-6)
+
+
+def test_it_writes_policies_and_goes_on_with_the_labels_that_are_there(tmp_path):
+    said: list[str] = []
+    paths = learn(tmp_path, settings(), said.append)
+    assert sorted(paths) == ["small-student", "student", "teacher"]
+    student = offload_gym.load_stream_policy(paths["student"])
+    streams = offload_gym.sample_streams(settings().scenario, 3, 5)
+    decided = offload_gym.play(streams, student).decisions
+    made = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("*.npz")}
+    assert sorted(made) == ["labels-0.npz", "labels-1.npz"]
+    learn(tmp_path, settings(), said.append)
+    assert made == {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("*.npz")}
+    again = offload_gym.load_stream_policy(paths["student"])
+    np.testing.assert_array_equal(decided, offload_gym.play(streams, again).decisions)
+    with pytest.raises(ValueError, match="rounds"):
+        learn(tmp_path, settings(rounds=3), said.append)
+
+
+def test_validation_compares_with_greedy():
+    validation = Validation(settings())
+    assert validation.change(offload_gym.make_stream_policy("greedy")) == 0.0
+    outputs = settings().scenario.num_locations
+    untrained = as_policy(new_network(size_of(3), (4,), outputs, seed=1), "untrained", settings())
+    assert validation.change(untrained) > 0.0
