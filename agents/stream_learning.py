@@ -63,7 +63,7 @@ class StreamSettings:
     student: tuple[int, ...] = (40, 24)
     small_student: tuple[int, ...] = (14,)
     passes: int = 20
-    batch_size: int = 1024
+    batch_size: int = 256
     learning_rate: float = 4e-3
     alpha: float = 0.5  # weight of the teacher's scores in a student's loss, beside the labels
     temperature: float = 1.0
