@@ -315,5 +315,5 @@ def test_streams_in_c_and_in_simpy_have_the_responses_and_joules_of_the_kernel()
             ours.check("C", in_c)
             np.testing.assert_allclose(joules, ours.energy_j, rtol=1e-9)
             np.testing.assert_allclose(in_system_js, in_c.sum(axis=1), rtol=1e-9)  # Little's law
-    with pytest.raises(RuntimeError, match="C and offload_gym differ by a relative 1.0e-03"):
+    with pytest.raises(RuntimeError, match="C and offload_gym differ by a relative"):
         ours.check("C", ours.response_s * 1.001)
