@@ -93,15 +93,6 @@ def run_network(plan, values, num_locations):
 
 
 @inlined
-def _queue(core_free_s, now_s):
-    """Seconds until a core is free."""
-    queue_s = np.inf
-    for c in range(len(core_free_s)):
-        queue_s = min(queue_s, core_free_s[c])
-    return max(queue_s - now_s, 0.0)
-
-
-@inlined
 def choose(plan, world, system, outlook, j, i, values):
     """The location of task i of job j, whose options are weighed, or DROPPED."""
     num_locations, now_s = len(outlook.options), outlook.foreseen[0].now_s
@@ -117,7 +108,7 @@ def choose(plan, world, system, outlook, j, i, values):
     soonest_s, jobs = np.inf, 0.1 * system.clock[0].num_in_system
     radio_s = max(outlook.foreseen[0].radio_s - now_s, 0.0)
     deadline_s = world.jobs[j].deadline_s
-    device_s = _queue(outlook.core_free_s[0], now_s)
+    device_s = max(outlook.options[0].core_free_s - now_s, 0.0)
     for k in range(num_locations):
         option, weights = outlook.options[k], plan.weights[class_of(k, num_locations)]
         send_price = (
@@ -129,7 +120,7 @@ def choose(plan, world, system, outlook, j, i, values):
         )
         run_price = (
             weights[RUN]
-            + weights[RUN_QUEUE] * _queue(outlook.core_free_s[k], now_s)
+            + weights[RUN_QUEUE] * max(option.core_free_s - now_s, 0.0)
             + weights[RUN_RUN] * option.run_s
             + weights[RUN_RADIO] * radio_s
             + weights[RUN_JOBS] * jobs
