@@ -15,10 +15,12 @@ from benchmarks.speed import (
     labels,
     nodes,
     numpy_reference,
+    simpy_reference,
     startup,
+    streams,
     threads,
 )
-from benchmarks.speed.c_reference import compile_reference, compiler
+from benchmarks.speed.c_reference import compile_reference, compile_stream_reference, compiler
 from benchmarks.speed.command import GROUPS
 from benchmarks.speed.rows import Row, Side, Target, as_json, cells, compared, figure_text, significant
 from benchmarks.speed.timing import QUICK, interleaved
@@ -27,6 +29,7 @@ from offload_gym.instances import Instances
 from offload_gym.observation import epoch_observations
 from offload_gym.observation_layout import observation_size
 from offload_gym.sampling import sample_instances
+from offload_gym.scenario import make_scenario
 from offload_gym.solvers.exact import solve
 from offload_gym.solvers.greedy import greedy
 
@@ -225,14 +228,16 @@ def test_every_group_gives_rows(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(exact, "MAKESPAN_TARGETS", {4: (Target("ratio", 1.0),)})
     monkeypatch.setattr(exact, "MEAN_TARGETS", {4: ()})
     monkeypatch.setattr(labels, "BATCH", 40)
+    for name, few in {"NUM_STREAMS": 2, "SIMPY_STREAMS": 1, "NUM_ENVS": 4, "LABELLED_STREAMS": 1}.items():
+        monkeypatch.setattr(streams, name, few)
     monkeypatch.setattr(nodes, "TARGETS", {7: (Target("fewer_nodes", 1.0),)})
     for name in ("TASKS", "BATCHES", "ENVIRONMENT_TASKS", "ENVIRONMENTS", "EXACT_TASKS"):
         monkeypatch.setattr(growth, name, (2, 4))
-    names = ["environments", "step", "exact", "mean", "nodes", "labels", "growth"]
+    names = ["environments", "step", "exact", "mean", "nodes", "labels", "streams", "growth"]
     path = tmp_path / "speed.json"
     assert main(["speed", "--quick", "--only", *names, "--json", str(path), "--plots", str(tmp_path / "plots")]) == 0
     rows = json.loads(path.read_text())
-    assert len(rows) == 12 + 2 + 1 + 1 + 1 + 2 + 8
+    assert len(rows) == 12 + 2 + 1 + 1 + 1 + 2 + 5 + 8
     assert all(row.keys() >= CONTRACT and row["rate_per_s"] > 0 and row["ratio"] > 0 for row in rows)
     assert [row["x"] for row in rows if "x" in row] == [[2, 4]] * 8
     (with_bound,) = (row for row in rows if "fewer_nodes" in row)
@@ -295,3 +300,20 @@ def test_without_a_compiler_the_other_rows_stay(monkeypatch):
     monkeypatch.setattr("benchmarks.speed.c_reference.COMPILERS", ("no-such-compiler",))
     rows: list[Row] = kernel.measure_kernel(QUICK, 0)
     assert [row.reference for row in rows] == ["vectorised numpy", "one thread"]
+
+
+@needs_compiler
+def test_streams_in_c_and_in_simpy_have_the_responses_and_joules_of_the_kernel():
+    for num_devices in (1, 3):
+        scenario = make_scenario("stream", num_devices=num_devices, num_jobs=40)
+        ours = streams.Responses(scenario, 6, 0)
+        ours.check("SimPy", simpy_reference.response_times(ours.streams, ours.decisions))
+        if num_devices == 1:
+            in_c, joules = np.empty((2, *ours.response_s.shape))
+            reference = compile_stream_reference()
+            in_system_js = reference.play(ours.streams, ours.decisions, in_c, joules)
+            ours.check("C", in_c)
+            np.testing.assert_allclose(joules, ours.energy_j, rtol=1e-9)
+            np.testing.assert_allclose(in_system_js, in_c.sum(axis=1), rtol=1e-9)  # Little's law
+    with pytest.raises(RuntimeError, match="C and offload_gym differ by a relative"):
+        ours.check("C", ours.response_s * 1.001)

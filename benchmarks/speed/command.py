@@ -17,6 +17,7 @@ from benchmarks.speed.nodes import measure_nodes
 from benchmarks.speed.rows import Row, as_json, print_rows
 from benchmarks.speed.startup import measure_startup
 from benchmarks.speed.steps import measure_steps
+from benchmarks.speed.streams import measure_streams
 from benchmarks.speed.timing import FULL, QUICK, Effort
 from offload_gym.progress import progress_bar
 from offload_gym.seeds import check_seed
@@ -30,6 +31,7 @@ GROUPS: dict[str, Callable[[Effort, int], list[Row]]] = {
     "mean": measure_mean,
     "nodes": measure_nodes,
     "labels": measure_labels,
+    "streams": measure_streams,
     "startup": measure_startup,
     "growth": measure_growth,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -17,8 +18,13 @@ NAMES = ("Joint", "Sequential")
 
 
 def measure_steps(effort: Effort, seed: int) -> list[Row]:
-    """The rows of the group "step". Resets are not timed; opening the next epoch, which is part of a step, is."""
-    envs = {name: gym.make(f"offload_gym/{name}-v0") for name in NAMES}
+    """The rows of the group "step"."""
+    return step_rows(NAMES, effort, seed)
+
+
+def step_rows(names: Sequence[str], effort: Effort, seed: int) -> list[Row]:
+    """One row for each environment. Resets are not timed; opening the next epoch, which is part of a step, is."""
+    envs = {name: gym.make(f"offload_gym/{name}-v0") for name in names}
     envs[REFERENCE] = gym.make(REFERENCE)
     steps: dict[str, list[float]] = {name: [] for name in envs}
     num_steps = max(20, int(effort.round_s / 10e-6))
@@ -28,7 +34,7 @@ def measure_steps(effort: Effort, seed: int) -> list[Row]:
             if timing_round >= 0:
                 steps[name].append(seconds)
     reference = Side(REFERENCE, 1, steps[REFERENCE])
-    sides = [Side(f"{name}-v0, one step of a single environment", 1, steps[name]) for name in NAMES]
+    sides = [Side(f"{name}-v0, one step of a single environment", 1, steps[name]) for name in names]
     return [compared(side, reference, "steps", [Target("ratio", 0.5)]) for side in sides]
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from offload_gym.compilation import inlined, kernel
 from offload_gym.layers import AT, INPUTS, LANES, OUTPUTS, run_layer
 from offload_gym.lending import lent
-from offload_gym.streams.engine import admit, advance
+from offload_gym.streams.engine import admit_here, advance_here
 from offload_gym.streams.observing import OF_LOCATION, OF_STREAM, observe
 from offload_gym.streams.outlook import look, new_outlook, put, weigh
 from offload_gym.streams.streams import StreamBatch
@@ -93,15 +93,6 @@ def run_network(plan, values, num_locations):
 
 
 @inlined
-def _queue(core_free_s, now_s):
-    """Seconds until a core is free."""
-    queue_s = np.inf
-    for c in range(len(core_free_s)):
-        queue_s = min(queue_s, core_free_s[c])
-    return max(queue_s - now_s, 0.0)
-
-
-@inlined
 def choose(plan, world, system, outlook, j, i, values):
     """The location of task i of job j, whose options are weighed, or DROPPED."""
     num_locations, now_s = len(outlook.options), outlook.foreseen[0].now_s
@@ -117,7 +108,7 @@ def choose(plan, world, system, outlook, j, i, values):
     soonest_s, jobs = np.inf, 0.1 * system.clock[0].num_in_system
     radio_s = max(outlook.foreseen[0].radio_s - now_s, 0.0)
     deadline_s = world.jobs[j].deadline_s
-    device_s = _queue(outlook.core_free_s[0], now_s)
+    device_s = max(outlook.options[0].core_free_s - now_s, 0.0)
     for k in range(num_locations):
         option, weights = outlook.options[k], plan.weights[class_of(k, num_locations)]
         send_price = (
@@ -129,7 +120,7 @@ def choose(plan, world, system, outlook, j, i, values):
         )
         run_price = (
             weights[RUN]
-            + weights[RUN_QUEUE] * _queue(outlook.core_free_s[k], now_s)
+            + weights[RUN_QUEUE] * max(option.core_free_s - now_s, 0.0)
             + weights[RUN_RUN] * option.run_s
             + weights[RUN_RADIO] * radio_s
             + weights[RUN_JOBS] * jobs
@@ -184,15 +175,17 @@ def play_kernel(arrays, systems, plan, first, decisions, response_s, energy_j):
     for row in range(len(response_s)):
         world, outlook, values = lent(world_of(batch, first + row)), lent(memory), lent(room)
         begin(world, system)
-        for j in range(len(world.jobs)):
-            advance(world, system, world.jobs[j].arrival_s, None)
+        num_jobs = len(world.jobs)
+        for j in range(num_jobs + 1):  # one call of ``advance_here``, as its body stands in its place
+            advance_here(world, system, world.jobs[j].arrival_s if j < num_jobs else np.inf, None)
+            if j == num_jobs:
+                break
             look(world, system, world.jobs[j].device, outlook)
             decide_from(plan, world, system, outlook, j, 0, values)
             for i in range(n):
                 decisions[row, j, i] = outlook.decision[i] if outlook.decision[0] != DROPPED else DROPPED
-            admit(world, system, j, outlook.decision)
-        advance(world, system, np.inf, None)
-        for j in range(len(world.jobs)):
+            admit_here(world, system, j, outlook.decision)
+        for j in range(num_jobs):
             fate = system.fates[j]
             response_s[row, j] = fate.done_s - world.jobs[j].arrival_s if fate.exits_left == 0 else np.inf
             energy_j[row, j] = fate.energy_j

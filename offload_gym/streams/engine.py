@@ -251,13 +251,19 @@ def place_of(world, d, k):
 
 
 @inlined
-def earliest_core(free_s):
-    """The core that is free first, the lowest one on a tie."""
+def earliest_core(free_s, cores):
+    """The core that is free first, the lowest one on a tie; of the columns behind the first ``cores`` none is one."""
     core = 0
-    for c in range(1, len(free_s)):
+    for c in range(1, min(cores, len(free_s))):
         if free_s[c] < free_s[core]:
             core = c
     return core
+
+
+@inlined
+def cores_at(world, d, k):
+    """Number of cores at location ``k`` of device ``d``."""
+    return world.devices[d].cores if k == 0 else world.servers[k - 1].cores
 
 
 @inlined
@@ -273,7 +279,7 @@ def _run(world, system, q, records):
     j, i, k = task.job, task.number, task.location
     d = world.jobs[j].device
     free_s = system.core_free_s[place_of(world, d, k)]
-    core = earliest_core(free_s)
+    core = earliest_core(free_s, cores_at(world, d, k))
     start_s = max(clock.now_s, free_s[core])
     finish_s = start_s + task.run_s
     free_s[core] = finish_s

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from offload_gym.compilation import inlined, kernel
 from offload_gym.instances import INPUT, OUTPUT, WORKLOAD
-from offload_gym.streams.engine import earliest_core, is_entry, is_exit, path_s, place_of, run_s, slot_at
+from offload_gym.streams.engine import cores_at, earliest_core, is_entry, is_exit, path_s, place_of, run_s, slot_at
 from offload_gym.streams.streams import PARENT
 from offload_gym.streams.system import NONE
 
@@ -29,9 +29,11 @@ FORESEEN = np.dtype(
     ],
     align=True,
 )
-#: What a task would meet at a location, in seconds of which all but the first are durations.
+#: What a task would meet at a location; seconds are durations where it does not say since when.
 OPTION = np.dtype(
     [
+        ("core", np.int64),  # that is free first
+        ("core_free_s", np.float64),  # when it is, since time 0
         ("radio_free_s", np.float64),  # when the radio is free after its data, since time 0
         ("radio_wait_s", np.float64),  # until the radio is free for its data
         ("send_s", np.float64),  # its data on the radio
@@ -119,7 +121,7 @@ def look(world, system, d, outlook):
     while q != NONE:
         task = system.tasks[q]
         cores_s = free_s[task.location]
-        core = earliest_core(cores_s)
+        core = earliest_core(cores_s, cores_at(world, d, task.location))
         ready_s = max(task.ready_s, now_s)
         cores_s[core] = max(ready_s, cores_s[core]) + task.run_s
         q = task.after
@@ -164,7 +166,8 @@ def weigh(world, outlook, j, i):
         option, cores_s = outlook.options[k], outlook.core_free_s[k]
         radio_s, send_s, ready_s = _data_at(world, outlook, j, i, k)
         option.radio_free_s = radio_s
-        free_s = cores_s[earliest_core(cores_s)]
+        option.core = earliest_core(cores_s, len(cores_s))
+        option.core_free_s = free_s = cores_s[option.core]
         option.send_s = send_s
         option.radio_wait_s = max(foreseen.radio_s - now_s, 0.0)
         option.path_s = path_s(world, k, world.tasks[j, i, INPUT]) if k > 0 and is_entry(world, j, i) else 0.0
@@ -187,7 +190,7 @@ def put(world, system, outlook, j, i, k):
     foreseen, option, cores_s = outlook.foreseen[0], outlook.options[k], outlook.core_free_s[k]
     ready_s = foreseen.now_s + option.ready_s
     finish_s = ready_s + option.core_wait_s + option.run_s
-    cores_s[earliest_core(cores_s)] = finish_s
+    cores_s[option.core] = finish_s
     foreseen.radio_s = option.radio_free_s
     foreseen.done_s = max(foreseen.done_s, foreseen.now_s + option.completion_s)
     outlook.finish_s[i] = finish_s

@@ -11,7 +11,7 @@ from offload_gym.array_checks import numbers
 from offload_gym.compilation import kernel
 from offload_gym.lending import lent
 from offload_gym.solvers.parallel import for_each_chunk
-from offload_gym.streams.engine import RECORD, SEND, Records, admit, advance
+from offload_gym.streams.engine import RECORD, SEND, Records, admit_here, advance_here
 from offload_gym.streams.streams import StreamBatch, Streams, check_streams
 from offload_gym.streams.system import DROPPED, System, begin, new_system, system_of, world_of
 
@@ -46,11 +46,12 @@ def run_streams(arrays, systems, decisions, first, response_s, energy_j, records
         world = lent(world_of(batch, b))
         record = None if records is None else Records(records[0][row], records[1][row])
         begin(world, system)
-        for j in range(len(world.jobs)):
-            advance(world, system, world.jobs[j].arrival_s, record)
-            admit(world, system, j, decisions[b, j])
-        advance(world, system, np.inf, record)
-        for j in range(len(world.jobs)):
+        num_jobs = len(world.jobs)
+        for j in range(num_jobs + 1):  # one call of ``advance_here``, as its body stands in its place
+            advance_here(world, system, world.jobs[j].arrival_s if j < num_jobs else np.inf, record)
+            if j < num_jobs:
+                admit_here(world, system, j, decisions[b, j])
+        for j in range(num_jobs):
             fate = system.fates[j]
             response_s[row, j] = fate.done_s - world.jobs[j].arrival_s if fate.exits_left == 0 else np.nan
             energy_j[row, j] = fate.energy_j
