@@ -1,0 +1,482 @@
+"""Reinforcement-learning baselines of streams: stable-baselines3 agents on ``offload_gym/Stream-v0``.
+
+Plain PPO explodes here, as on other networks of queues (QGym, arXiv 2410.06170): an early policy that fills a queue
+meets costs that grow with the episode, and the critic has nothing else to learn for a long time. "ppo-plain" is that
+agent. What the others have instead:
+
+- Observations are standardised, by their mean and deviation where greedy plays. The layers of the result have that
+  folded into the first of them.
+- Rewards are what greedy pays on the same stream less what the agent pays, over greedy's mean for a job. How hard a
+  stream is falls out of that, most of which is luck of the arrivals; as greedy's cost depends on nothing that the agent
+  does, the best policy stays the same (Mao et al., "Variance reduction for reinforcement learning in input-driven
+  environments", ICLR 2019).
+- Later rewards are discounted by 0.98 a decision or less, and streams of training have 100 jobs.
+- "ppo-cloned" starts from a trained network; its critic learns first, with the actor as it was.
+
+The policy that is best on validation streams is kept, and what it started from is among them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import torch
+from numpy.typing import NDArray
+from stable_baselines3 import DQN, PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.running_mean_std import RunningMeanStd
+from stable_baselines3.common.vec_env import VecEnvWrapper, VecNormalize
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
+from torch import nn
+
+from agents.networks import linear_layers, one_thread
+from agents.reinforcement import ShowProgress
+from agents.stream_learning import StreamSettings, Validation
+from agents.tune import run_study
+from offload_gym.array_checks import check_count
+from offload_gym.envs.stream import VectorStreamEnv
+from offload_gym.files import keep_settings
+from offload_gym.interop.sb3 import SB3VecEnv
+from offload_gym.layers import Layers
+from offload_gym.scenario import Scenario, described
+from offload_gym.streams.networks import StreamNetwork, save_stream_policy
+from offload_gym.streams.observing import OF_LOCATION
+from offload_gym.streams.policies import (
+    SHIPPED_PRESETS,
+    PlanPolicy,
+    check_fits,
+    load_stream_policy,
+    network_policy,
+)
+
+_say = partial(print, flush=True)
+CLONED = "ppo-cloned"
+PLAIN = "ppo-plain"
+AGENTS = ("ppo", "dqn", CLONED)  # what is trained unless asked otherwise
+# Of all: discount, jobs of a stream, environments, and whether observations are standardised and rewards are against
+# greedy's. Of PPO: decisions between two updates, passes over them, in how many batches, and the share of the training
+# in which only the critic learns. Of DQN: transitions in a batch and in the buffer, gradient steps for 128 decisions,
+# decisions between two updates of the target network, and the share of the training over which exploration falls.
+_COMMON = {"gamma": 0.98, "num_jobs": 100, "standardised": 1, "against_greedy": 1}
+_PPO = _COMMON | {
+    "num_envs": 64,
+    "learning_rate": 1e-3,
+    "decisions": 8192,
+    "passes": 8,
+    "batches": 16,
+    "gae_lambda": 0.95,
+    "entropy": 0.0,
+    "critic_alone": 0.0,
+}
+HYPERPARAMETERS: dict[str, dict[str, float]] = {
+    "ppo": _PPO,
+    PLAIN: _PPO | {"gamma": 1.0, "standardised": 0, "against_greedy": 0},
+    CLONED: _PPO | {"learning_rate": 3e-4, "critic_alone": 0.2},
+    "dqn": _COMMON
+    | {
+        "gamma": 0.95,
+        "num_envs": 32,
+        "learning_rate": 1e-3,
+        "batch_size": 256,
+        "gradient_steps": 16,
+        "buffer_size": 100_000,
+        "target_update": 4_000,
+        "explored": 0.3,
+    },
+}
+FIXED = (*(key for key in _COMMON if key != "gamma"), "num_envs", "critic_alone")  # what trials leave as it is
+CRITIC = (64, 64)
+CHECKS = 20  # on validation streams during a training
+STATISTICS_JOBS = 200  # decisions of each environment from which mean and deviation of observations are taken
+LEAST_VARIANCE = 1e-2  # of an observation, added to its own: what hardly ever changes must not count much
+
+
+class AgainstGreedy(VecEnvWrapper):
+    """Rewards are those of the environments, less those that greedy earns on the same streams, in units.
+
+    Args:
+        envs: environments whose episodes have as many steps whatever is decided.
+        twins: the same once more, where greedy decides; None: rewards are only divided.
+        unit: what rewards are divided by.
+    """
+
+    venv: SB3VecEnv
+
+    def __init__(self, envs: SB3VecEnv, twins: SB3VecEnv | None, unit: float) -> None:
+        super().__init__(envs)
+        self._twins, self._unit = twins, unit
+        self._locations = envs.env.scenario.num_locations  # type: ignore[attr-defined]
+
+    def seed(self, seed: int | None = None) -> Sequence[int | None]:
+        """Let both play the same streams from the next reset on."""
+        seeds = self.venv.seed(seed)
+        if self._twins is not None:
+            self._twins.seed(seeds[0])
+        return seeds
+
+    def reset(self) -> VecEnvObs:
+        """Begin new episodes."""
+        if self._twins is not None:
+            self._greedy_sees = self._twins.reset()
+        return self.venv.reset()
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """One step of both."""
+        observations, rewards, dones, infos = self.venv.step_wait()
+        if self._twins is not None:
+            self._greedy_sees, earned, *_ = self._twins.step(greedy_actions(self._greedy_sees, self._locations))
+            rewards = rewards - earned
+        return observations, (rewards / self._unit).astype(np.float32), dones, infos
+
+
+def greedy_actions(observations: Any, num_locations: int) -> NDArray[np.int64]:
+    """(N,) where each task would be complete first, by observations (N, size)."""
+    actions: NDArray[np.int64] = observations[:, : num_locations * OF_LOCATION : OF_LOCATION].argmin(axis=1)
+    return actions
+
+
+def standardisation(env: VecNormalize) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and deviation by which observations are standardised."""
+    seen = env.obs_rms
+    assert isinstance(seen, RunningMeanStd)
+    return seen.mean, np.sqrt(seen.var + env.epsilon)
+
+
+def folded(layers: Layers, mean: NDArray[np.float64], deviation: NDArray[np.float64]) -> Layers:
+    """Layers that make of an observation what ``layers`` make of the standardised one."""
+    (weight, bias), *further = layers
+    over = weight / deviation  # in double precision
+    return ((over.astype(np.float32), (bias - over @ mean).astype(np.float32)), *further)
+
+
+def unfolded(layers: Layers, mean: NDArray[np.float64], deviation: NDArray[np.float64]) -> Layers:
+    """Layers that make of a standardised observation what ``layers`` make of the observation itself."""
+    return folded(layers, -mean / deviation, 1.0 / deviation)
+
+
+def actor(agent: BaseAlgorithm) -> nn.Sequential:
+    """The layers whose highest output an agent chooses."""
+    if isinstance(agent, PPO):
+        return nn.Sequential(*agent.policy.mlp_extractor.policy_net, agent.policy.action_net)
+    assert isinstance(agent, DQN)
+    return agent.policy.q_net.q_net
+
+
+def as_policy(agent: BaseAlgorithm, settings: StreamSettings) -> PlanPolicy:
+    """What an agent does without exploring, in the compiled runtime."""
+    scenario, env = settings.scenario, agent.get_vec_normalize_env()
+    module = actor(agent)
+    assert env is not None
+    network = StreamNetwork(
+        layers=folded(linear_layers(module), *standardisation(env)),
+        activation="tanh" if any(isinstance(layer, nn.Tanh) for layer in module) else "relu",
+        num_locations=scenario.num_locations,
+        can_drop=scenario.can_drop,
+        metadata={"made_by": "agents.stream_reinforcement"},
+        objective=settings.objective,
+        scenario=scenario.label,
+        scenario_fields=described(scenario),
+    )
+    return network_policy(network)
+
+
+class KeepBest(ShowProgress):
+    """Shows progress, and keeps the policy that is best on validation streams, as policy iteration does, too.
+
+    Args:
+        total: decisions of the training.
+        description: shown beside the progress bar.
+        settings: what the agent learns.
+        validation: streams that it does not learn from.
+        critic_alone: share of the training in which PPO's actor stays as it is.
+        stop: called with the change of each check but those at start and end; training ends where it returns true.
+    """
+
+    def __init__(
+        self,
+        total: int,
+        description: str,
+        settings: StreamSettings,
+        validation: Validation,
+        critic_alone: float = 0.0,
+        stop: Callable[[float], bool] | None = None,
+    ) -> None:
+        super().__init__(total, description)
+        self.least = math.inf
+        self.best: StreamNetwork | None = None
+        self.curve: list[tuple[int, float]] = []  # decisions, change against greedy
+        self.stopped = False
+        self._settings, self._validation, self._stop = settings, validation, stop
+        self._alone = critic_alone * total
+        self._every = max(total // CHECKS, 1)
+        self._next = self._every
+
+    def _on_training_start(self) -> None:
+        self._check()  # PPO may leave a cloned policy worse than it was
+
+    def _on_rollout_start(self) -> None:
+        if self.num_timesteps >= self._next:  # here, as between updates the policy is the same
+            self._next = self.num_timesteps + self._every
+            self._check()
+            self.stopped = self._stop is not None and self._stop(self.curve[-1][1])
+        if isinstance(self.model, PPO):
+            actor(self.model).requires_grad_(self.num_timesteps >= self._alone)
+
+    def _on_step(self) -> bool:
+        super()._on_step()
+        return not self.stopped
+
+    def _on_training_end(self) -> None:
+        self._check()
+        super()._on_training_end()
+
+    def _check(self) -> None:
+        policy = as_policy(self.model, self._settings)
+        change = self._validation.change(policy)
+        self.curve.append((self.num_timesteps, change))
+        self._bar.set_postfix_str(f"{change:+.2%} against greedy")
+        if change < self.least:
+            self.least, self.best = change, policy.network
+
+
+def make_agent(
+    name: str,
+    settings: StreamSettings,
+    validation: Validation,
+    hyperparameters: Mapping[str, float] | None = None,
+) -> BaseAlgorithm:
+    """An agent before its training, untrained or cloned.
+
+    Args:
+        name: one of ``HYPERPARAMETERS``.
+        settings: scenario, objective and seed; ``student`` are the hidden layers, ``start`` is the file that
+            "ppo-cloned" starts from (None: the student that the package ships).
+        validation: its streams say what greedy pays for a job, the unit of the rewards.
+        hyperparameters: replace some of the agent's own.
+
+    Raises:
+        ValueError: the agent or a hyperparameter is unknown, jobs of several tasks may be dropped, greedy pays nothing,
+            or the network to start from is for other streams.
+    """
+    if name not in HYPERPARAMETERS:
+        raise ValueError(f"agent is {name!r}; it must be one of {', '.join(HYPERPARAMETERS)}")
+    chosen = HYPERPARAMETERS[name] | dict(hyperparameters or {})
+    if unknown := sorted(chosen.keys() - HYPERPARAMETERS[name].keys()):
+        raise ValueError(f"hyperparameters has {', '.join(unknown)}; {name} has {', '.join(HYPERPARAMETERS[name])}")
+    env = _environments(settings, validation, chosen)
+    common: dict[str, Any] = {"gamma": chosen["gamma"], "seed": settings.seed % 2**32, "device": "cpu"}
+    hidden: list[int] = list(settings.student)
+    if name == "dqn":
+        return DQN(
+            "MlpPolicy",
+            env,
+            learning_rate=chosen["learning_rate"],
+            buffer_size=int(chosen["buffer_size"]),
+            learning_starts=2_000,
+            batch_size=int(chosen["batch_size"]),
+            train_freq=max(128 // env.num_envs, 1),
+            gradient_steps=int(chosen["gradient_steps"]),
+            target_update_interval=int(chosen["target_update"]),
+            exploration_fraction=chosen["explored"],
+            exploration_final_eps=0.02,
+            policy_kwargs={"net_arch": hidden},
+            **common,
+        )
+    start = _started_from(settings) if name == CLONED else None
+    if start is not None:
+        hidden = [len(bias) for _, bias in start.layers[:-1]]
+    steps = max(int(chosen["decisions"]) // env.num_envs, 2)
+    agent = PPO(
+        "MlpPolicy",
+        env,
+        n_steps=steps,
+        batch_size=max(steps * env.num_envs // int(chosen["batches"]), 2),
+        n_epochs=int(chosen["passes"]),
+        learning_rate=partial(_falling, chosen["learning_rate"]),
+        gae_lambda=chosen["gae_lambda"],
+        ent_coef=chosen["entropy"],
+        policy_kwargs={
+            "net_arch": {"pi": hidden, "vf": list(CRITIC)},
+            "activation_fn": nn.Tanh if start is not None and start.activation == "tanh" else nn.ReLU,
+        },
+        **common,
+    )
+    if start is not None:
+        _set_layers(actor(agent), unfolded(start.layers, *standardisation(env)))
+    return agent
+
+
+def _falling(rate: float, remaining: float) -> float:
+    """A learning rate that falls to 0 as the share of the training that remains does."""
+    return rate * remaining
+
+
+def _environments(settings: StreamSettings, validation: Validation, chosen: Mapping[str, float]) -> VecNormalize:
+    """What an agent learns on, with rewards and observations as its hyperparameters say."""
+    scenario = replace(settings.scenario, num_jobs=int(chosen["num_jobs"]))
+    if scenario.can_drop and scenario.most_tasks > 1:
+        raise ValueError(
+            f"the scenario lets jobs of {scenario.most_tasks} tasks be dropped, which needs masks that PPO and DQN do "
+            "not have; its can_drop must be False, or its jobs of one task"
+        )
+    if validation.greedy == 0.0:
+        raise ValueError("greedy has no late job in the validation streams; there is nothing to learn")
+
+    def environments() -> SB3VecEnv:
+        return SB3VecEnv(VectorStreamEnv(int(chosen["num_envs"]), scenario, settings.objective, "SameStep", 1))
+
+    plain = not chosen["against_greedy"]
+    unit = 1.0 if plain else validation.greedy / len(validation.streams) / validation.streams.num_jobs
+    envs = AgainstGreedy(environments(), None if plain else environments(), unit)
+    env = VecNormalize(envs, norm_reward=False, clip_obs=np.inf, epsilon=LEAST_VARIANCE)
+    if chosen["standardised"]:
+        env.seed(settings.seed % 2**32)
+        env.reset()
+        for _ in range(STATISTICS_JOBS * scenario.most_tasks):
+            env.step(greedy_actions(env.get_original_obs(), scenario.num_locations))
+    else:
+        env.epsilon = 0.0  # means are 0 and variances 1 before the first observation
+    env.training = False
+    return env
+
+
+def shipped_start(scenario: Scenario) -> Any:
+    """The policy file that "ppo-cloned" starts from unless told otherwise."""
+    preset = scenario.name if scenario.name in SHIPPED_PRESETS else SHIPPED_PRESETS[0]
+    return files("offload_gym") / "weights" / f"{preset}-student.safetensors"
+
+
+def _started_from(settings: StreamSettings) -> StreamNetwork:
+    """The network to start from; ValueError where it is for other streams."""
+    scenario = settings.scenario
+    policy = load_stream_policy(shipped_start(scenario) if settings.start is None else settings.start)
+    check_fits(policy, scenario.num_locations, scenario.can_drop)
+    assert policy.network is not None
+    if scenario.can_drop and not policy.network.can_drop:
+        raise ValueError(f"the policy {policy.name} drops no jobs; one to start from must where the scenario allows it")
+    return policy.network
+
+
+@torch.no_grad()
+def _set_layers(module: nn.Sequential, layers: Layers) -> None:
+    linear = [layer for layer in module if isinstance(layer, nn.Linear)]
+    for layer, (weight, bias) in zip(linear, layers, strict=True):
+        layer.weight.copy_(torch.from_numpy(weight))
+        layer.bias.copy_(torch.from_numpy(bias))
+
+
+@one_thread()
+def train_agent(
+    name: str,
+    settings: StreamSettings,
+    decisions: int,
+    validation: Validation,
+    hyperparameters: Mapping[str, float] | None = None,
+    stop: Callable[[float], bool] | None = None,
+) -> KeepBest:
+    """Train an agent until it has made so many decisions (PPO: rounded up to whole updates).
+
+    Args:
+        name: as in ``make_agent``, and so are
+        settings: scenario, objective, seed and start,
+        validation: streams that it does not learn from, and
+        hyperparameters: what replaces the agent's own.
+        decisions: how many.
+        stop: as in ``KeepBest``.
+
+    Returns:
+        ``best``, the network of the check that was best on validation, ``least``, its change against greedy, and
+        ``curve``, all checks.
+    """
+    agent = make_agent(name, settings, validation, hyperparameters)
+    alone = (HYPERPARAMETERS[name] | dict(hyperparameters or {})).get("critic_alone", 0.0)
+    keeper = KeepBest(decisions, name, settings, validation, alone, stop)
+    agent.learn(decisions, callback=keeper)
+    return keeper
+
+
+def reinforce(
+    folder: str | Path,
+    settings: StreamSettings,
+    decisions: int,
+    agents: Sequence[str] = AGENTS,
+    report: Callable[[str], None] = _say,
+) -> dict[str, Path]:
+    """Train agents one after another; those whose files are in the folder are not trained anew.
+
+    Args:
+        folder: of the results.
+        settings: as in ``make_agent``, and ``num_validation``.
+        decisions: that each makes in training.
+        agents: some of ``HYPERPARAMETERS``.
+        report: what is called with a line for each.
+
+    Returns:
+        The policy files by name.
+
+    Raises:
+        ValueError: as ``make_agent``, or the folder has results of something else.
+    """
+    check_count("decisions", decisions)
+    folder = Path(folder)
+    keep_settings(folder / "settings.json", asdict(settings) | {"decisions": decisions}, "*.safetensors")
+    validation = Validation(settings)
+    paths = {}
+    for name in agents:
+        paths[name] = folder / f"{name}.safetensors"
+        if paths[name].exists():
+            report(f"{name}: {validation.change(load_stream_policy(paths[name])):+.2%} against greedy, kept")
+            continue
+        keeper = train_agent(name, settings, decisions, validation)
+        assert keeper.best is not None  # the last check comes at the end of training
+        save_stream_policy(paths[name], keeper.best)
+        size, checks = keeper.best.num_parameters, ", ".join(f"{change:+.1%}" for _, change in keeper.curve)
+        report(f"{name}: {size:,} parameters, {keeper.least:+.2%} against greedy; checks {checks}")
+            f"{name}: {keeper.best.num_parameters:,} parameters, {keeper.least:+.2%} against greedy; checks {checks}"
+        )
+    return paths
+
+
+def suggest(name: str, trial: optuna.Trial) -> dict[str, float]:
+    """Hyperparameters of one trial, of the names that ``HYPERPARAMETERS`` has for the agent."""
+    chosen: dict[str, float] = {"gamma": trial.suggest_categorical("gamma", [0.9, 0.95, 0.98, 0.99])}
+    if name == "dqn":
+        return chosen | {
+            "learning_rate": trial.suggest_float("learning_rate", 1e-4, 3e-3, log=True),
+            "batch_size": trial.suggest_categorical("batch_size", [128, 256, 512]),
+            "gradient_steps": trial.suggest_categorical("gradient_steps", [4, 8, 16]),
+            "buffer_size": trial.suggest_categorical("buffer_size", [30_000, 100_000, 300_000]),
+            "target_update": trial.suggest_categorical("target_update", [500, 1_000, 4_000, 16_000]),
+            "explored": trial.suggest_float("explored", 0.1, 0.6),
+        }
+    return chosen | {
+        "learning_rate": trial.suggest_float("learning_rate", 1e-4, 3e-3, log=True),
+        "decisions": trial.suggest_categorical("decisions", [2048, 4096, 8192, 16384]),
+        "passes": trial.suggest_int("passes", 4, 12, step=4),
+        "batches": trial.suggest_categorical("batches", [8, 16, 32]),
+        "gae_lambda": trial.suggest_float("gae_lambda", 0.7, 0.98),
+        "entropy": trial.suggest_categorical("entropy", [0.0, 1e-3, 1e-2]),
+    }
+
+
+def tune(name: str, folder: str | Path, settings: StreamSettings, decisions: int, num_trials: int) -> optuna.Study:
+    """Look for hyperparameters of an agent, as ``agents.tune`` does, in trials of so many decisions each."""
+    check_count("decisions", decisions)
+    check_count("num_trials", num_trials)
+    validation = Validation(settings)
+
+    def run(trial: optuna.Trial, behind: Callable[[float], bool]) -> float | None:
+        keeper = train_agent(name, settings, decisions, validation, suggest(name, trial), behind)
+        return None if keeper.stopped else keeper.least
+
+    made_of = asdict(settings) | {"num_decisions": decisions}
+    first = {key: value for key, value in HYPERPARAMETERS[name].items() if key not in FIXED}
+    return run_study(name, Path(folder) / "tuning" / name, made_of, first, run, num_trials, settings.seed)
