@@ -440,8 +440,6 @@ def reinforce(
         save_stream_policy(paths[name], keeper.best)
         size, checks = keeper.best.num_parameters, ", ".join(f"{change:+.1%}" for _, change in keeper.curve)
         report(f"{name}: {size:,} parameters, {keeper.least:+.2%} against greedy; checks {checks}")
-            f"{name}: {keeper.best.num_parameters:,} parameters, {keeper.least:+.2%} against greedy; checks {checks}"
-        )
     return paths
 
 
