@@ -20,35 +20,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 import torch
-from numpy.typing import NDArray
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.running_mean_std import RunningMeanStd
-from stable_baselines3.common.vec_env import VecEnvWrapper, VecNormalize
-from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 from torch import nn
 
 from agents.networks import linear_layers, one_thread
 from agents.reinforcement import ShowProgress
 from agents.stream_learning import StreamSettings, Validation
+from agents.stream_rewards import folded, standardisation, training_environments, unfolded
 from agents.tune import run_study
 from offload_gym.array_checks import check_count
-from offload_gym.envs.stream import VectorStreamEnv
 from offload_gym.files import keep_settings
-from offload_gym.interop.sb3 import SB3VecEnv
 from offload_gym.layers import Layers
 from offload_gym.scenario import Scenario, described
 from offload_gym.streams.networks import StreamNetwork, save_stream_policy
-from offload_gym.streams.observing import OF_LOCATION
 from offload_gym.streams.policies import (
     SHIPPED_PRESETS,
     PlanPolicy,
@@ -61,28 +54,28 @@ _say = partial(print, flush=True)
 CLONED = "ppo-cloned"
 PLAIN = "ppo-plain"
 AGENTS = ("ppo", "dqn", CLONED)  # what is trained unless asked otherwise
-# Of all: discount, jobs of a stream, environments, and whether observations are standardised and rewards are against
-# greedy's. Of PPO: decisions between two updates, passes over them, in how many batches, and the share of the training
-# in which only the critic learns. Of DQN: transitions in a batch and in the buffer, gradient steps for 128 decisions,
-# decisions between two updates of the target network, and the share of the training over which exploration falls.
-_COMMON = {"gamma": 0.98, "num_jobs": 100, "standardised": 1, "against_greedy": 1}
+# Of all: discount, jobs of a stream, environments, and whether observations are standardised, rewards are less greedy's
+# and costs are foreseen. Of PPO: decisions between two updates, passes over them, in how many batches, and the share of
+# the training in which only the critic learns. Of DQN: transitions in a batch and in the buffer, gradient steps for 128
+# decisions, decisions between two updates of the target network, and the share of the training over which exploration
+# falls.
+_COMMON = {"gamma": 0.95, "num_jobs": 100, "standardised": 1, "against_greedy": 1, "foreseen": 1}
 _PPO = _COMMON | {
     "num_envs": 64,
-    "learning_rate": 1e-3,
-    "decisions": 8192,
-    "passes": 8,
-    "batches": 16,
-    "gae_lambda": 0.95,
+    "learning_rate": 5e-4,
+    "decisions": 2048,
+    "passes": 12,
+    "batches": 32,
+    "gae_lambda": 0.93,
     "entropy": 0.0,
     "critic_alone": 0.0,
 }
 HYPERPARAMETERS: dict[str, dict[str, float]] = {
     "ppo": _PPO,
-    PLAIN: _PPO | {"gamma": 1.0, "standardised": 0, "against_greedy": 0},
-    CLONED: _PPO | {"learning_rate": 3e-4, "critic_alone": 0.2},
+    PLAIN: _PPO | {"gamma": 1.0, "standardised": 0, "against_greedy": 0, "foreseen": 0},
+    CLONED: _PPO | {"learning_rate": 1e-4, "decisions": 16384, "passes": 8, "batches": 16, "critic_alone": 0.2},
     "dqn": _COMMON
     | {
-        "gamma": 0.95,
         "num_envs": 32,
         "learning_rate": 1e-3,
         "batch_size": 256,
@@ -95,71 +88,6 @@ HYPERPARAMETERS: dict[str, dict[str, float]] = {
 FIXED = (*(key for key in _COMMON if key != "gamma"), "num_envs", "critic_alone")  # what trials leave as it is
 CRITIC = (64, 64)
 CHECKS = 20  # on validation streams during a training
-STATISTICS_JOBS = 200  # decisions of each environment from which mean and deviation of observations are taken
-LEAST_VARIANCE = 1e-2  # of an observation, added to its own: what hardly ever changes must not count much
-
-
-class AgainstGreedy(VecEnvWrapper):
-    """Rewards are those of the environments, less those that greedy earns on the same streams, in units.
-
-    Args:
-        envs: environments whose episodes have as many steps whatever is decided.
-        twins: the same once more, where greedy decides; None: rewards are only divided.
-        unit: what rewards are divided by.
-    """
-
-    venv: SB3VecEnv
-
-    def __init__(self, envs: SB3VecEnv, twins: SB3VecEnv | None, unit: float) -> None:
-        super().__init__(envs)
-        self._twins, self._unit = twins, unit
-        self._locations = envs.env.scenario.num_locations  # type: ignore[attr-defined]
-
-    def seed(self, seed: int | None = None) -> Sequence[int | None]:
-        """Let both play the same streams from the next reset on."""
-        seeds = self.venv.seed(seed)
-        if self._twins is not None:
-            self._twins.seed(seeds[0])
-        return seeds
-
-    def reset(self) -> VecEnvObs:
-        """Begin new episodes."""
-        if self._twins is not None:
-            self._greedy_sees = self._twins.reset()
-        return self.venv.reset()
-
-    def step_wait(self) -> VecEnvStepReturn:
-        """One step of both."""
-        observations, rewards, dones, infos = self.venv.step_wait()
-        if self._twins is not None:
-            self._greedy_sees, earned, *_ = self._twins.step(greedy_actions(self._greedy_sees, self._locations))
-            rewards = rewards - earned
-        return observations, (rewards / self._unit).astype(np.float32), dones, infos
-
-
-def greedy_actions(observations: Any, num_locations: int) -> NDArray[np.int64]:
-    """(N,) where each task would be complete first, by observations (N, size)."""
-    actions: NDArray[np.int64] = observations[:, : num_locations * OF_LOCATION : OF_LOCATION].argmin(axis=1)
-    return actions
-
-
-def standardisation(env: VecNormalize) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and deviation by which observations are standardised."""
-    seen = env.obs_rms
-    assert isinstance(seen, RunningMeanStd)
-    return seen.mean, np.sqrt(seen.var + env.epsilon)
-
-
-def folded(layers: Layers, mean: NDArray[np.float64], deviation: NDArray[np.float64]) -> Layers:
-    """Layers that make of an observation what ``layers`` make of the standardised one."""
-    (weight, bias), *further = layers
-    over = weight / deviation  # in double precision
-    return ((over.astype(np.float32), (bias - over @ mean).astype(np.float32)), *further)
-
-
-def unfolded(layers: Layers, mean: NDArray[np.float64], deviation: NDArray[np.float64]) -> Layers:
-    """Layers that make of a standardised observation what ``layers`` make of the observation itself."""
-    return folded(layers, -mean / deviation, 1.0 / deviation)
 
 
 def actor(agent: BaseAlgorithm) -> nn.Sequential:
@@ -271,7 +199,7 @@ def make_agent(
     chosen = HYPERPARAMETERS[name] | dict(hyperparameters or {})
     if unknown := sorted(chosen.keys() - HYPERPARAMETERS[name].keys()):
         raise ValueError(f"hyperparameters has {', '.join(unknown)}; {name} has {', '.join(HYPERPARAMETERS[name])}")
-    env = _environments(settings, validation, chosen)
+    env = training_environments(settings, validation, chosen)
     common: dict[str, Any] = {"gamma": chosen["gamma"], "seed": settings.seed % 2**32, "device": "cpu"}
     hidden: list[int] = list(settings.student)
     if name == "dqn":
@@ -317,35 +245,6 @@ def make_agent(
 def _falling(rate: float, remaining: float) -> float:
     """A learning rate that falls to 0 as the share of the training that remains does."""
     return rate * remaining
-
-
-def _environments(settings: StreamSettings, validation: Validation, chosen: Mapping[str, float]) -> VecNormalize:
-    """What an agent learns on, with rewards and observations as its hyperparameters say."""
-    scenario = replace(settings.scenario, num_jobs=int(chosen["num_jobs"]))
-    if scenario.can_drop and scenario.most_tasks > 1:
-        raise ValueError(
-            f"the scenario lets jobs of {scenario.most_tasks} tasks be dropped, which needs masks that PPO and DQN do "
-            "not have; its can_drop must be False, or its jobs of one task"
-        )
-    if validation.greedy == 0.0:
-        raise ValueError("greedy has no late job in the validation streams; there is nothing to learn")
-
-    def environments() -> SB3VecEnv:
-        return SB3VecEnv(VectorStreamEnv(int(chosen["num_envs"]), scenario, settings.objective, "SameStep", 1))
-
-    plain = not chosen["against_greedy"]
-    unit = 1.0 if plain else validation.greedy / len(validation.streams) / validation.streams.num_jobs
-    envs = AgainstGreedy(environments(), None if plain else environments(), unit)
-    env = VecNormalize(envs, norm_reward=False, clip_obs=np.inf, epsilon=LEAST_VARIANCE)
-    if chosen["standardised"]:
-        env.seed(settings.seed % 2**32)
-        env.reset()
-        for _ in range(STATISTICS_JOBS * scenario.most_tasks):
-            env.step(greedy_actions(env.get_original_obs(), scenario.num_locations))
-    else:
-        env.epsilon = 0.0  # means are 0 and variances 1 before the first observation
-    env.training = False
-    return env
 
 
 def shipped_start(scenario: Scenario) -> Any:
