@@ -264,7 +264,7 @@ def _learn_streams(arguments: list[str]) -> None:
 
 def _reinforce_streams(arguments: list[str]) -> None:
     from agents.stream_learning import StreamSettings
-    from agents.stream_reinforcement import AGENTS, HYPERPARAMETERS, reinforce, tune
+    from agents.stream_reinforcement import AGENTS, HYPERPARAMETERS, reinforce
 
     parser = argparse.ArgumentParser(
         prog="python -m agents reinforce-streams",
@@ -300,6 +300,8 @@ def _reinforce_streams(arguments: list[str]) -> None:
     if options.tune is None:
         reinforce(options.output, settings, options.decisions, options.agents)
     else:
+        from agents.stream_tuning import tune
+
         for name in options.agents:
             tune(name, options.output, settings, options.decisions, options.tune)
 

@@ -22,11 +22,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import optuna
 import torch
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -36,17 +34,16 @@ from agents.networks import linear_layers, one_thread
 from agents.reinforcement import ShowProgress
 from agents.stream_learning import StreamSettings, Validation
 from agents.stream_rewards import folded, standardisation, training_environments, unfolded
-from agents.tune import run_study
 from offload_gym.array_checks import check_count
 from offload_gym.files import keep_settings
 from offload_gym.layers import Layers
-from offload_gym.scenario import Scenario, described
+from offload_gym.scenario import described
 from offload_gym.streams.networks import StreamNetwork, save_stream_policy
 from offload_gym.streams.policies import (
-    SHIPPED_PRESETS,
     PlanPolicy,
     check_fits,
     load_stream_policy,
+    make_stream_policy,
     network_policy,
 )
 
@@ -85,7 +82,6 @@ HYPERPARAMETERS: dict[str, dict[str, float]] = {
         "explored": 0.3,
     },
 }
-FIXED = (*(key for key in _COMMON if key != "gamma"), "num_envs", "critic_alone")  # what trials leave as it is
 CRITIC = (64, 64)
 CHECKS = 20  # on validation streams during a training
 
@@ -247,17 +243,15 @@ def _falling(rate: float, remaining: float) -> float:
     return rate * remaining
 
 
-def shipped_start(scenario: Scenario) -> Any:
-    """The policy file that "ppo-cloned" starts from unless told otherwise."""
-    preset = scenario.name if scenario.name in SHIPPED_PRESETS else SHIPPED_PRESETS[0]
-    return files("offload_gym") / "weights" / f"{preset}-student.safetensors"
-
-
 def _started_from(settings: StreamSettings) -> StreamNetwork:
     """The network to start from; ValueError where it is for other streams."""
     scenario = settings.scenario
-    policy = load_stream_policy(shipped_start(scenario) if settings.start is None else settings.start)
-    check_fits(policy, scenario.num_locations, scenario.can_drop)
+    if settings.start is None:
+        policy = make_stream_policy("student", scenario, settings.objective)
+    else:
+        policy = load_stream_policy(settings.start)
+        check_fits(policy, scenario.num_locations, scenario.can_drop)
+    assert isinstance(policy, PlanPolicy)
     assert policy.network is not None
     if scenario.can_drop and not policy.network.can_drop:
         raise ValueError(f"the policy {policy.name} drops no jobs; one to start from must where the scenario allows it")
@@ -340,40 +334,3 @@ def reinforce(
         size, checks = keeper.best.num_parameters, ", ".join(f"{change:+.1%}" for _, change in keeper.curve)
         report(f"{name}: {size:,} parameters, {keeper.least:+.2%} against greedy; checks {checks}")
     return paths
-
-
-def suggest(name: str, trial: optuna.Trial) -> dict[str, float]:
-    """Hyperparameters of one trial, of the names that ``HYPERPARAMETERS`` has for the agent."""
-    chosen: dict[str, float] = {"gamma": trial.suggest_categorical("gamma", [0.9, 0.95, 0.98, 0.99])}
-    if name == "dqn":
-        return chosen | {
-            "learning_rate": trial.suggest_float("learning_rate", 1e-4, 3e-3, log=True),
-            "batch_size": trial.suggest_categorical("batch_size", [128, 256, 512]),
-            "gradient_steps": trial.suggest_categorical("gradient_steps", [4, 8, 16]),
-            "buffer_size": trial.suggest_categorical("buffer_size", [30_000, 100_000, 300_000]),
-            "target_update": trial.suggest_categorical("target_update", [500, 1_000, 4_000, 16_000]),
-            "explored": trial.suggest_float("explored", 0.1, 0.6),
-        }
-    return chosen | {
-        "learning_rate": trial.suggest_float("learning_rate", 1e-4, 3e-3, log=True),
-        "decisions": trial.suggest_categorical("decisions", [2048, 4096, 8192, 16384]),
-        "passes": trial.suggest_int("passes", 4, 12, step=4),
-        "batches": trial.suggest_categorical("batches", [8, 16, 32]),
-        "gae_lambda": trial.suggest_float("gae_lambda", 0.7, 0.98),
-        "entropy": trial.suggest_categorical("entropy", [0.0, 1e-3, 1e-2]),
-    }
-
-
-def tune(name: str, folder: str | Path, settings: StreamSettings, decisions: int, num_trials: int) -> optuna.Study:
-    """Look for hyperparameters of an agent, as ``agents.tune`` does, in trials of so many decisions each."""
-    check_count("decisions", decisions)
-    check_count("num_trials", num_trials)
-    validation = Validation(settings)
-
-    def run(trial: optuna.Trial, behind: Callable[[float], bool]) -> float | None:
-        keeper = train_agent(name, settings, decisions, validation, suggest(name, trial), behind)
-        return None if keeper.stopped else keeper.least
-
-    made_of = asdict(settings) | {"num_decisions": decisions}
-    first = {key: value for key, value in HYPERPARAMETERS[name].items() if key not in FIXED}
-    return run_study(name, Path(folder) / "tuning" / name, made_of, first, run, num_trials, settings.seed)
