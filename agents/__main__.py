@@ -3,7 +3,7 @@
 ``python -m agents label`` labels instances alone; ``record`` makes a Minari data set of episodes and ``clone`` learns
 from one; ``distillation`` studies what students gain from a teacher, and ``ablation`` what each part of the method
 does; ``tune`` looks for hyperparameters of reinforcement learning, ``tune-rules`` for the numbers of rules of streams;
-``learn-streams`` trains teacher and students of streams.
+``learn-streams`` trains teacher and students of streams, ``reinforce-streams`` reinforcement learning's agents.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
         "tune": _tune,
         "tune-rules": _tune_rules,
         "learn-streams": _learn_streams,
+        "reinforce-streams": _reinforce_streams,
     }
     run, rest = (named[arguments[0]], arguments[1:]) if arguments[:1] and arguments[0] in named else (_train, arguments)
     return exit_code_of(
@@ -57,7 +58,8 @@ def _train(arguments: list[str]) -> None:
         epilog="`python -m agents label` labels instances alone, as many as you like, and `python -m agents "
         "distillation` and `ablation` study the method; `record` and `clone` make and learn from Minari data "
         "sets; `tune` looks for hyperparameters of reinforcement learning, `tune-rules` for the numbers of rules of "
-        "streams; `learn-streams` trains teacher and students of streams: see their --help.",
+        "streams; `learn-streams` trains teacher and students of streams, `reinforce-streams` PPO and DQN: see their "
+        "--help.",
         allow_abbrev=False,
     )
     parser.add_argument("--output", default="results/agents", help="folder of the results (default: %(default)s)")
@@ -258,6 +260,50 @@ def _learn_streams(arguments: list[str]) -> None:
         scenario = replace(scenario, arrivals_per_s=tuple(options.rate_range))
     settings = {name: getattr(options, name) for name in defaults if hasattr(options, name)}
     learn(options.output, StreamSettings(**settings | {"scenario": scenario}))
+
+
+def _reinforce_streams(arguments: list[str]) -> None:
+    from agents.stream_learning import StreamSettings
+    from agents.stream_reinforcement import AGENTS, HYPERPARAMETERS, reinforce
+
+    parser = argparse.ArgumentParser(
+        prog="python -m agents reinforce-streams",
+        description="Train PPO and DQN of stable-baselines3 to decide streams, and PPO from a trained network. Each "
+        "keeps what was best on validation streams. Finished agents are kept.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--output", default="results/streams/reinforced", help="folder of the results (default: %(default)s)"
+    )
+    add_stream_options(parser)
+    parser.add_argument(
+        "--agents",
+        nargs="+",
+        choices=HYPERPARAMETERS,
+        default=AGENTS,
+        metavar="NAME",
+        help=f"train these alone: {', '.join(HYPERPARAMETERS)} (default: {', '.join(AGENTS)})",
+    )
+    parser.add_argument(
+        "--decisions", type=int, default=600_000, help="of each agent in training (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--start", metavar="FILE", help="policy file that ppo-cloned starts from (default: the shipped student)"
+    )
+    parser.add_argument(
+        "--tune", type=int, metavar="N", help="look for hyperparameters instead, in N trials of so many decisions each"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="test streams never share it (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    (scenario,) = chosen_streams(options)
+    settings = StreamSettings(scenario, options.objective, options.seed, start=options.start)
+    if options.tune is None:
+        reinforce(options.output, settings, options.decisions, options.agents)
+    else:
+        from agents.stream_tuning import tune
+
+        for name in options.agents:
+            tune(name, options.output, settings, options.decisions, options.tune)
 
 
 def _record(arguments: list[str]) -> None:

@@ -7,8 +7,11 @@ interrupted.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.storages import JournalStorage
@@ -88,8 +91,6 @@ def tune(
         raise ValueError(
             f"num_placements is {num_placements}; it must be at least the {placements_a_step(name, scenario)} of a step"
         )
-    folder = folder / name
-    folder.mkdir(parents=True, exist_ok=True)
     made_of = {
         "scenario": asdict(scenario),
         "objective": objective,
@@ -97,7 +98,6 @@ def tune(
         "num_placements": num_placements,
         "seed": seed,
     }
-    keep_settings(folder / "settings.json", made_of, STUDY)
     validation = generate_demonstrations(
         scenario,
         NUM_VALIDATION,
@@ -107,19 +107,54 @@ def tune(
         observation_noise=observation_noise,
     )
 
-    def run(trial: optuna.Trial) -> float:
+    def run(trial: optuna.Trial, behind: Callable[[float], bool]) -> float | None:
         agent = make_agent(name, scenario, objective, seed, observation_noise, suggest(name, trial))
-
-        def behind(gap: float) -> bool:
-            trial.report(gap, len(keeper.curve))
-            return trial.should_prune()
-
         steps = num_placements // placements_a_step(name, scenario)
         keeper = KeepBest(steps, f"trial {trial.number + 1} of {num_trials}", scenario, validation, behind)
         agent.learn(steps, callback=keeper)
-        if keeper.stopped:
+        return None if keeper.stopped else keeper.best_gap
+
+    return run_study(name, folder / name, made_of, HYPERPARAMETERS[name], run, num_trials, seed)
+
+
+def run_study(
+    name: str,
+    folder: Path,
+    made_of: Mapping[str, Any],
+    first: Mapping[str, float],
+    run: Callable[[optuna.Trial, Callable[[float], bool]], float | None],
+    num_trials: int,
+    seed: int,
+) -> optuna.Study:
+    """Run trials until a study has ``num_trials``, and print the best one's hyperparameters.
+
+    Args:
+        name: of the study.
+        folder: where it is kept.
+        made_of: its settings, which a study in the folder must have, too.
+        first: hyperparameters of the first trial.
+        run: trains with what it asks the trial for and returns the least value of its checks, or None where the second
+            argument, which it calls with the value of each check, said to stop.
+        num_trials: including those that are done already.
+        seed: of the proposals.
+
+    Raises:
+        ValueError: the folder has a study of something else.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    keep_settings(folder / "settings.json", made_of, STUDY)
+
+    def value(trial: optuna.Trial) -> float:
+        checks = count(1)
+
+        def behind(least: float) -> bool:
+            trial.report(least, next(checks))
+            return trial.should_prune()
+
+        reached = run(trial, behind)
+        if reached is None:
             raise optuna.TrialPruned
-        return keeper.best_gap
+        return reached
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(
@@ -130,14 +165,15 @@ def tune(
     )
     ended = study.get_trials(states=(optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED))
     if not ended:
-        study.enqueue_trial(HYPERPARAMETERS[name])
+        study.enqueue_trial(dict(first))
     # A study that goes on must not propose again what it began with.
     study.sampler = optuna.samplers.TPESampler(seed=(seed + len(study.trials)) % 2**32)
-    study.optimize(run, n_trials=max(num_trials - len(ended), 0))
+    study.optimize(value, n_trials=max(num_trials - len(ended), 0))
     complete = study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))
     stopped = study.get_trials(states=(optuna.trial.TrialState.PRUNED,))
+    budget = next(f"{made_of[key]:,} {key[4:]}" for key in ("num_placements", "num_decisions") if key in made_of)
     print(
-        f"{name}, {num_placements:,} placements a trial, {len(complete)} trials complete and {len(stopped)} stopped: "
+        f"{name}, {budget} a trial, {len(complete)} trials complete and {len(stopped)} stopped: "
         f"validation gap {study.best_value:.2%} in the best, trial {study.best_trial.number + 1}; "
         f"{complete[0].value:.2%} in the first, with what `python -m agents` had when the study began"
     )

@@ -1,0 +1,336 @@
+"""Reinforcement-learning baselines of streams: stable-baselines3 agents on ``offload_gym/Stream-v0``.
+
+Plain PPO explodes here, as on other networks of queues (QGym, arXiv 2410.06170): an early policy that fills a queue
+meets costs that grow with the episode, and the critic has nothing else to learn for a long time. "ppo-plain" is that
+agent. What the others have instead:
+
+- Observations are standardised, by their mean and deviation where greedy plays. The layers of the result have that
+  folded into the first of them.
+- Rewards are what greedy pays on the same stream less what the agent pays, over greedy's mean for a job. How hard a
+  stream is falls out of that, most of which is luck of the arrivals; as greedy's cost depends on nothing that the agent
+  does, the best policy stays the same (Mao et al., "Variance reduction for reinforcement learning in input-driven
+  environments", ICLR 2019).
+- Later rewards are discounted by 0.98 a decision or less, and streams of training have 100 jobs.
+- "ppo-cloned" starts from a trained network; its critic learns first, with the actor as it was.
+
+The policy that is best on validation streams is kept, and what it started from is among them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from stable_baselines3 import DQN, PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+from torch import nn
+
+from agents.networks import linear_layers, one_thread
+from agents.reinforcement import ShowProgress
+from agents.stream_learning import StreamSettings, Validation
+from agents.stream_rewards import folded, standardisation, training_environments, unfolded
+from offload_gym.array_checks import check_count
+from offload_gym.files import keep_settings
+from offload_gym.layers import Layers
+from offload_gym.scenario import described
+from offload_gym.streams.networks import StreamNetwork, save_stream_policy
+from offload_gym.streams.policies import (
+    PlanPolicy,
+    check_fits,
+    load_stream_policy,
+    make_stream_policy,
+    network_policy,
+)
+
+_say = partial(print, flush=True)
+CLONED = "ppo-cloned"
+PLAIN = "ppo-plain"
+AGENTS = ("ppo", "dqn", CLONED)  # what is trained unless asked otherwise
+# Of all: discount, jobs of a stream, environments, and whether observations are standardised, rewards are less greedy's
+# and costs are foreseen. Of PPO: decisions between two updates, passes over them, in how many batches, and the share of
+# the training in which only the critic learns. Of DQN: transitions in a batch and in the buffer, gradient steps for 128
+# decisions, decisions between two updates of the target network, and the share of the training over which exploration
+# falls.
+_COMMON = {"gamma": 0.95, "num_jobs": 100, "standardised": 1, "against_greedy": 1, "foreseen": 1}
+_PPO = _COMMON | {
+    "num_envs": 64,
+    "learning_rate": 5e-4,
+    "decisions": 2048,
+    "passes": 12,
+    "batches": 32,
+    "gae_lambda": 0.93,
+    "entropy": 0.0,
+    "critic_alone": 0.0,
+}
+HYPERPARAMETERS: dict[str, dict[str, float]] = {
+    "ppo": _PPO,
+    PLAIN: _PPO | {"gamma": 1.0, "standardised": 0, "against_greedy": 0, "foreseen": 0},
+    CLONED: _PPO | {"learning_rate": 1e-4, "decisions": 16384, "passes": 8, "batches": 16, "critic_alone": 0.2},
+    "dqn": _COMMON
+    | {
+        "num_envs": 32,
+        "learning_rate": 1e-3,
+        "batch_size": 256,
+        "gradient_steps": 16,
+        "buffer_size": 100_000,
+        "target_update": 4_000,
+        "explored": 0.3,
+    },
+}
+CRITIC = (64, 64)
+CHECKS = 20  # on validation streams during a training
+
+
+def actor(agent: BaseAlgorithm) -> nn.Sequential:
+    """The layers whose highest output an agent chooses."""
+    if isinstance(agent, PPO):
+        return nn.Sequential(*agent.policy.mlp_extractor.policy_net, agent.policy.action_net)
+    assert isinstance(agent, DQN)
+    return agent.policy.q_net.q_net
+
+
+def as_policy(agent: BaseAlgorithm, settings: StreamSettings) -> PlanPolicy:
+    """What an agent does without exploring, in the compiled runtime."""
+    scenario, env = settings.scenario, agent.get_vec_normalize_env()
+    module = actor(agent)
+    assert env is not None
+    network = StreamNetwork(
+        layers=folded(linear_layers(module), *standardisation(env)),
+        activation="tanh" if any(isinstance(layer, nn.Tanh) for layer in module) else "relu",
+        num_locations=scenario.num_locations,
+        can_drop=scenario.can_drop,
+        metadata={"made_by": "agents.stream_reinforcement"},
+        objective=settings.objective,
+        scenario=scenario.label,
+        scenario_fields=described(scenario),
+    )
+    return network_policy(network)
+
+
+class KeepBest(ShowProgress):
+    """Shows progress, and keeps the policy that is best on validation streams, as policy iteration does, too.
+
+    Args:
+        total: decisions of the training.
+        description: shown beside the progress bar.
+        settings: what the agent learns.
+        validation: streams that it does not learn from.
+        critic_alone: share of the training in which PPO's actor stays as it is.
+        stop: called with the change of each check but those at start and end; training ends where it returns true.
+    """
+
+    def __init__(
+        self,
+        total: int,
+        description: str,
+        settings: StreamSettings,
+        validation: Validation,
+        critic_alone: float = 0.0,
+        stop: Callable[[float], bool] | None = None,
+    ) -> None:
+        super().__init__(total, description)
+        self.least = math.inf
+        self.best: StreamNetwork | None = None
+        self.curve: list[tuple[int, float]] = []  # decisions, change against greedy
+        self.stopped = False
+        self._settings, self._validation, self._stop = settings, validation, stop
+        self._alone = critic_alone * total
+        self._every = max(total // CHECKS, 1)
+        self._next = self._every
+
+    def _on_training_start(self) -> None:
+        self._check()  # PPO may leave a cloned policy worse than it was
+
+    def _on_rollout_start(self) -> None:
+        if self.num_timesteps >= self._next:  # here, as between updates the policy is the same
+            self._next = self.num_timesteps + self._every
+            self._check()
+            self.stopped = self._stop is not None and self._stop(self.curve[-1][1])
+        if isinstance(self.model, PPO):
+            actor(self.model).requires_grad_(self.num_timesteps >= self._alone)
+
+    def _on_step(self) -> bool:
+        super()._on_step()
+        return not self.stopped
+
+    def _on_training_end(self) -> None:
+        self._check()
+        super()._on_training_end()
+
+    def _check(self) -> None:
+        policy = as_policy(self.model, self._settings)
+        change = self._validation.change(policy)
+        self.curve.append((self.num_timesteps, change))
+        self._bar.set_postfix_str(f"{change:+.2%} against greedy")
+        if change < self.least:
+            self.least, self.best = change, policy.network
+
+
+def make_agent(
+    name: str,
+    settings: StreamSettings,
+    validation: Validation,
+    hyperparameters: Mapping[str, float] | None = None,
+) -> BaseAlgorithm:
+    """An agent before its training, untrained or cloned.
+
+    Args:
+        name: one of ``HYPERPARAMETERS``.
+        settings: scenario, objective and seed; ``student`` are the hidden layers, ``start`` is the file that
+            "ppo-cloned" starts from (None: the student that the package ships).
+        validation: its streams say what greedy pays for a job, the unit of the rewards.
+        hyperparameters: replace some of the agent's own.
+
+    Raises:
+        ValueError: the agent or a hyperparameter is unknown, jobs of several tasks may be dropped, greedy pays nothing,
+            or the network to start from is for other streams.
+    """
+    if name not in HYPERPARAMETERS:
+        raise ValueError(f"agent is {name!r}; it must be one of {', '.join(HYPERPARAMETERS)}")
+    chosen = HYPERPARAMETERS[name] | dict(hyperparameters or {})
+    if unknown := sorted(chosen.keys() - HYPERPARAMETERS[name].keys()):
+        raise ValueError(f"hyperparameters has {', '.join(unknown)}; {name} has {', '.join(HYPERPARAMETERS[name])}")
+    env = training_environments(settings, validation, chosen)
+    common: dict[str, Any] = {"gamma": chosen["gamma"], "seed": settings.seed % 2**32, "device": "cpu"}
+    hidden: list[int] = list(settings.student)
+    if name == "dqn":
+        return DQN(
+            "MlpPolicy",
+            env,
+            learning_rate=chosen["learning_rate"],
+            buffer_size=int(chosen["buffer_size"]),
+            learning_starts=2_000,
+            batch_size=int(chosen["batch_size"]),
+            train_freq=max(128 // env.num_envs, 1),
+            gradient_steps=int(chosen["gradient_steps"]),
+            target_update_interval=int(chosen["target_update"]),
+            exploration_fraction=chosen["explored"],
+            exploration_final_eps=0.02,
+            policy_kwargs={"net_arch": hidden},
+            **common,
+        )
+    start = _started_from(settings) if name == CLONED else None
+    if start is not None:
+        hidden = [len(bias) for _, bias in start.layers[:-1]]
+    steps = max(int(chosen["decisions"]) // env.num_envs, 2)
+    agent = PPO(
+        "MlpPolicy",
+        env,
+        n_steps=steps,
+        batch_size=max(steps * env.num_envs // int(chosen["batches"]), 2),
+        n_epochs=int(chosen["passes"]),
+        learning_rate=partial(_falling, chosen["learning_rate"]),
+        gae_lambda=chosen["gae_lambda"],
+        ent_coef=chosen["entropy"],
+        policy_kwargs={
+            "net_arch": {"pi": hidden, "vf": list(CRITIC)},
+            "activation_fn": nn.Tanh if start is not None and start.activation == "tanh" else nn.ReLU,
+        },
+        **common,
+    )
+    if start is not None:
+        _set_layers(actor(agent), unfolded(start.layers, *standardisation(env)))
+    return agent
+
+
+def _falling(rate: float, remaining: float) -> float:
+    """A learning rate that falls to 0 as the share of the training that remains does."""
+    return rate * remaining
+
+
+def _started_from(settings: StreamSettings) -> StreamNetwork:
+    """The network to start from; ValueError where it is for other streams."""
+    scenario = settings.scenario
+    if settings.start is None:
+        policy = make_stream_policy("student", scenario, settings.objective)
+    else:
+        policy = load_stream_policy(settings.start)
+        check_fits(policy, scenario.num_locations, scenario.can_drop)
+    assert isinstance(policy, PlanPolicy)
+    assert policy.network is not None
+    if scenario.can_drop and not policy.network.can_drop:
+        raise ValueError(f"the policy {policy.name} drops no jobs; one to start from must where the scenario allows it")
+    return policy.network
+
+
+@torch.no_grad()
+def _set_layers(module: nn.Sequential, layers: Layers) -> None:
+    linear = [layer for layer in module if isinstance(layer, nn.Linear)]
+    for layer, (weight, bias) in zip(linear, layers, strict=True):
+        layer.weight.copy_(torch.from_numpy(weight))
+        layer.bias.copy_(torch.from_numpy(bias))
+
+
+@one_thread()
+def train_agent(
+    name: str,
+    settings: StreamSettings,
+    decisions: int,
+    validation: Validation,
+    hyperparameters: Mapping[str, float] | None = None,
+    stop: Callable[[float], bool] | None = None,
+) -> KeepBest:
+    """Train an agent until it has made so many decisions (PPO: rounded up to whole updates).
+
+    Args:
+        name: as in ``make_agent``, and so are
+        settings: scenario, objective, seed and start,
+        validation: streams that it does not learn from, and
+        hyperparameters: what replaces the agent's own.
+        decisions: how many.
+        stop: as in ``KeepBest``.
+
+    Returns:
+        ``best``, the network of the check that was best on validation, ``least``, its change against greedy, and
+        ``curve``, all checks.
+    """
+    agent = make_agent(name, settings, validation, hyperparameters)
+    alone = (HYPERPARAMETERS[name] | dict(hyperparameters or {})).get("critic_alone", 0.0)
+    keeper = KeepBest(decisions, name, settings, validation, alone, stop)
+    agent.learn(decisions, callback=keeper)
+    return keeper
+
+
+def reinforce(
+    folder: str | Path,
+    settings: StreamSettings,
+    decisions: int,
+    agents: Sequence[str] = AGENTS,
+    report: Callable[[str], None] = _say,
+) -> dict[str, Path]:
+    """Train agents one after another; those whose files are in the folder are not trained anew.
+
+    Args:
+        folder: of the results.
+        settings: as in ``make_agent``, and ``num_validation``.
+        decisions: that each makes in training.
+        agents: some of ``HYPERPARAMETERS``.
+        report: what is called with a line for each.
+
+    Returns:
+        The policy files by name.
+
+    Raises:
+        ValueError: as ``make_agent``, or the folder has results of something else.
+    """
+    check_count("decisions", decisions)
+    folder = Path(folder)
+    keep_settings(folder / "settings.json", asdict(settings) | {"decisions": decisions}, "*.safetensors")
+    validation = Validation(settings)
+    paths = {}
+    for name in agents:
+        paths[name] = folder / f"{name}.safetensors"
+        if paths[name].exists():
+            report(f"{name}: {validation.change(load_stream_policy(paths[name])):+.2%} against greedy, kept")
+            continue
+        keeper = train_agent(name, settings, decisions, validation)
+        assert keeper.best is not None  # the last check comes at the end of training
+        save_stream_policy(paths[name], keeper.best)
+        size, checks = keeper.best.num_parameters, ", ".join(f"{change:+.1%}" for _, change in keeper.curve)
+        report(f"{name}: {size:,} parameters, {keeper.least:+.2%} against greedy; checks {checks}")
+    return paths
