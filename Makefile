@@ -62,7 +62,7 @@ weights: policies  ## the networks that the package ships
 ELSEWHERE := not cluster and not interop and not browser
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow and $(ELSEWHERE)"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and $(ELSEWHERE)"
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m "slow and $(ELSEWHERE)"

@@ -1,4 +1,4 @@
-"""``python -m agents reinforce-streams --tune N``: hyperparameters of an agent, chosen on validation streams by Optuna."""
+"""``python -m agents reinforce-streams --tune N``: hyperparameters of an agent, chosen on validation streams."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ def _environment_row(effort: Effort, seed: int) -> Row:
 
 
 def _stepping(mode: str, seed: int) -> Callable[[], object]:
-    threads = {"num_threads": 2} if mode == NATIVE else {}
+    threads: dict[str, Any] = {"num_threads": 2} if mode == NATIVE else {}
     envs = gym.make_vec("offload_gym/Stream-v0", NUM_ENVS, mode, **threads)
     envs.reset(seed=seed)
     envs.action_space.seed(seed)
