@@ -1,19 +1,28 @@
 """Reinforcement-learning baselines of streams: stable-baselines3 agents on ``offload_gym/Stream-v0``.
 
-Plain PPO explodes here, as on other networks of queues (QGym, arXiv 2410.06170): an early policy that fills a queue
-meets costs that grow with the episode, and the critic has nothing else to learn for a long time. "ppo-plain" is that
-agent. What the others have instead:
+Plain PPO explodes here, as on other networks of queues (QGym, arXiv 2410.06170): a policy that fills a queue meets costs
+that grow with the episode, and how many jobs come decides more about a return than the decisions do. "ppo-plain" is that
+agent. What the others have instead, with what it changed in single runs of 200,000 decisions or fewer at 6 jobs/s (mean
+response against greedy's on 200 validation streams; plain PPO was up to 199 % worse than greedy on the way, and 21 %
+worse at its best):
 
-- Observations are standardised, by their mean and deviation where greedy plays. The layers of the result have that
-  folded into the first of them.
-- Rewards are what greedy pays on the same stream less what the agent pays, over greedy's mean for a job. How hard a
-  stream is falls out of that, most of which is luck of the arrivals; as greedy's cost depends on nothing that the agent
-  does, the best policy stays the same (Mao et al., "Variance reduction for reinforcement learning in input-driven
-  environments", ICLR 2019).
-- Later rewards are discounted by 0.98 a decision or less, and streams of training have 100 jobs.
-- "ppo-cloned" starts from a trained network; its critic learns first, with the actor as it was.
+- Observations are standardised by their mean and deviation where greedy plays, which the result has folded into its
+  first layer. All else equal: 8 % better than greedy instead of 11 % worse. It matters most.
+- A decision earns minus what it adds to the foreseen response of its job, when it is made (``foreseen_costs``), instead
+  of minus what all jobs cost until the next decision. PPO comes out the same and no longer gets much worse on the way
+  (at most 55 % worse than greedy, which is where it starts, instead of 194 %); DQN stays better than greedy from the
+  first check on, instead of being up to 786 % worse.
+- What greedy earns on the same stream is subtracted. How hard a stream is, most of which is luck of the arrivals, falls
+  out of that, and the best policy stays the same, as greedy's cost depends on nothing that the agent does (Mao et al.,
+  "Variance reduction for reinforcement learning in input-driven environments", ICLR 2019). PPO was 12 % better than
+  greedy after 20,000 decisions instead of 60,000.
+- Later rewards are discounted by 0.95 a decision (0.99: 8 % better than greedy, 0.95: 13 %), streams of training have 100
+  jobs, and updates are small and many (2,048 decisions, 12 passes: 13 to 14 %; 8,192 and 8 passes: 8 %).
+- "ppo-cloned" starts from a trained network; its critic learns first, with the actor as it was. From a network that was
+  18.8 % better than greedy it came to 19.1 %; from a clone of greedy to 5 %.
 
-The policy that is best on validation streams is kept, and what it started from is among them.
+Rewards over their deviation instead of over greedy's mean gained nothing. The policy that is best on validation streams
+is kept, and what it started from is among them.
 """
 
 from __future__ import annotations
