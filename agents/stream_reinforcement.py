@@ -4,7 +4,8 @@ Plain PPO explodes on queues (QGym, arXiv 2410.06170): a policy that fills a que
 episode, and how many jobs come decides more about a return than the decisions do. "ppo-plain" is that agent; what the
 others have instead is below. The figures are mean responses against greedy's on validation streams, the best of a
 training and the worst after its first tenth, each in one run of 100,000 to 200,000 decisions at 6 jobs/s with some
-hyperparameters. A second seed may well move them by one or two points. Plain PPO: best +21 %, worst +199 %.
+hyperparameters. A second seed may well move them by one or two points. Plain PPO: best +21 %, worst +199 % with large
+updates; with those below and 300,000 decisions best -6.8 %, where all that stands below came to -15.6 %.
 
 - Observations are standardised by their mean and deviation where greedy plays, which the result has folded into its
   first layer. This matters most: best -7.9 %, without it +11.2 %.
