@@ -1,4 +1,8 @@
+<<<<<<< HEAD
 """``python -m agents reinforce-streams --tune N``: hyperparameters of an agent, chosen on validation streams."""
+=======
+"""``python -m agents reinforce-streams --tune N``: hyperparameters, chosen on validation streams."""
+>>>>>>> wt-h7
 
 from __future__ import annotations
 
@@ -60,6 +64,7 @@ def tune(name: str, folder: str | Path, settings: StreamSettings, decisions: int
         keeper = train_agent(name, settings, decisions, validation, suggest(name, trial), behind)
         return None if keeper.stopped else keeper.least
 
+    unit = f"{decisions:,} decisions", "change against greedy on validation"
     made_of = asdict(settings) | {"num_decisions": decisions}
     first = {key: value for key, value in HYPERPARAMETERS[name].items() if key not in FIXED}
-    return run_study(name, Path(folder) / "tuning" / name, made_of, first, run, num_trials, settings.seed)
+    return run_study(name, Path(folder) / "tuning" / name, made_of, first, run, num_trials, settings.seed, unit)

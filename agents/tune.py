@@ -114,7 +114,8 @@ def tune(
         agent.learn(steps, callback=keeper)
         return None if keeper.stopped else keeper.best_gap
 
-    return run_study(name, folder / name, made_of, HYPERPARAMETERS[name], run, num_trials, seed)
+    unit = f"{num_placements:,} placements", "validation gap"
+    return run_study(name, folder / name, made_of, HYPERPARAMETERS[name], run, num_trials, seed, unit)
 
 
 def run_study(
@@ -125,6 +126,7 @@ def run_study(
     run: Callable[[optuna.Trial, Callable[[float], bool]], float | None],
     num_trials: int,
     seed: int,
+    unit: tuple[str, str],
 ) -> optuna.Study:
     """Run trials until a study has ``num_trials``, and print the best one's hyperparameters.
 
@@ -137,6 +139,7 @@ def run_study(
             argument, which it calls with the value of each check, said to stop.
         num_trials: including those that are done already.
         seed: of the proposals.
+        unit: what a trial may use and what its value is, for people.
 
     Raises:
         ValueError: the folder has a study of something else.
@@ -171,10 +174,9 @@ def run_study(
     study.optimize(value, n_trials=max(num_trials - len(ended), 0))
     complete = study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))
     stopped = study.get_trials(states=(optuna.trial.TrialState.PRUNED,))
-    budget = next(f"{made_of[key]:,} {key[4:]}" for key in ("num_placements", "num_decisions") if key in made_of)
     print(
-        f"{name}, {budget} a trial, {len(complete)} trials complete and {len(stopped)} stopped: "
-        f"validation gap {study.best_value:.2%} in the best, trial {study.best_trial.number + 1}; "
+        f"{name}, {unit[0]} a trial, {len(complete)} trials complete and {len(stopped)} stopped: "
+        f"{unit[1]} {study.best_value:.2%} in the best, trial {study.best_trial.number + 1}; "
         f"{complete[0].value:.2%} in the first, with what `python -m agents` had when the study began"
     )
     print(", ".join(f"{key}={value:g}" for key, value in study.best_params.items()))
