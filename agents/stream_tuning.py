@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""``python -m agents reinforce-streams --tune N``: hyperparameters of an agent, chosen on validation streams."""
-=======
 """``python -m agents reinforce-streams --tune N``: hyperparameters, chosen on validation streams."""
->>>>>>> wt-h7
 
 from __future__ import annotations
 
