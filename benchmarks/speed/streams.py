@@ -133,7 +133,7 @@ def _label_row(effort: Effort, seed: int) -> Row:
     count = labelled(1)
     futures = f"{TRIALS.num_futures} futures of {TRIALS.num_jobs} jobs"
     what = f"labelled states, {scenario.num_locations} locations, {futures}, queue-price as base, 2 threads"
-    targets = (Target("one_thread_per_s", LABELS_PER_S), Target("ratio", SPEED_UP))
+    targets = (Target("on_one_thread", LABELS_PER_S), Target("ratio", SPEED_UP))
     row = two_threads_row(what, "states", count, lambda: labelled(2), lambda: labelled(1), (), effort)
-    figures = {"one_thread_per_s": row.reference_rate_per_s, **row.figures}
+    figures = {"on_one_thread": row.reference_rate_per_s, **row.figures}
     return row._replace(figures=figures, targets=targets)

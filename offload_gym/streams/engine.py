@@ -109,6 +109,7 @@ def _wait_for_radio(world, system, d, link, q, bits, is_input):
     entry.bits, entry.path_s = bits / world.servers[k - 1].rate_ratio, path_s(world, k, bits)
     if radio.first == NONE:
         radio.first = radio.last = link
+        system.clock[0].to_begin = 1
         return
     before = radio.last
     if links[before].since_s == now_s and _comes_before(system, link, before):
@@ -182,6 +183,7 @@ def _sent(world, system, d, records):
         records.sends[radio.first].finish_s = clock.now_s
     radio.first = link.after
     radio.busy = False
+    clock.to_begin = 1
     radio.due_s = np.inf
     clock.num_busy -= 1
     clock.num_sending -= 1
@@ -392,9 +394,11 @@ def advance_here(world, system, until_s, records):
             continue
         if clock.now_s >= until_s:
             break
-        for d in range(len(system.radios)):
-            if not system.radios[d].busy and system.radios[d].first != NONE:
-                _transmit(world, system, d, records)
+        if clock.to_begin > 0:
+            clock.to_begin = 0
+            for d in range(len(system.radios)):
+                if not system.radios[d].busy and system.radios[d].first != NONE:
+                    _transmit(world, system, d, records)
         if clock.num_events > 0 and system.event_s[0] <= clock.now_s:
             continue
         if clock.num_ready > 0:

@@ -161,15 +161,21 @@ def copy_outlook(source, target):
 
 
 @kernel
-def follow(plan, world, system, outlook, first, last, values):
-    """Play the jobs ``first``, ..., ``last - 1``, then let all be done."""
+def follow(plan, world, system, outlook, first, placed, last, values):
+    """Play the jobs ``first``, ..., ``last - 1``, of which the first one has arrived, then let all be done.
+
+    The outlook is that of the first job, of which ``placed`` tasks are placed, all of them where it is dropped.
+    """
     world, system, outlook, plan = lent(world), lent(system), lent(outlook), lent(plan)
-    for j in range(first, last + 1):  # one call of ``advance_here``, as its body stands in its place
-        advance_here(world, system, world.jobs[j].arrival_s if j < last else np.inf, None)
-        if j < last:
+    for j in range(first, last + 1):  # one call of each rule, as its body stands in its place
+        if j > first:
+            advance_here(world, system, world.jobs[j].arrival_s if j < last else np.inf, None)
+            if j == last:
+                break
             look(world, system, world.jobs[j].device, outlook)
-            decide_from(plan, world, system, outlook, j, 0, values)
-            admit_here(world, system, j, outlook.decision)
+            placed = 0
+        decide_from(plan, world, system, outlook, j, placed, values)
+        admit_here(world, system, j, outlook.decision)
 
 
 @inlined
@@ -274,13 +280,12 @@ def plan_task(sampler, start, plan, effort, now, future, step, room):
             if room.in_play[c]:
                 copy_system(now.system, system, n, of_job, step.oldest, j + 1)
                 copy_outlook(now.outlook, outlook)
+                placed = i + 1
                 if c == len(outlook.options):
-                    outlook.decision[0] = DROPPED
+                    outlook.decision[0], placed = DROPPED, world.jobs[j].num_tasks
                 else:
                     put(world, system, outlook, j, i, c)
-                    decide_from(plan, world, system, outlook, j, i + 1, room.values)
-                admit(world, system, j, outlook.decision)
-                follow(plan, world, system, outlook, j + 1, last, room.values)
+                follow(plan, world, system, outlook, j, placed, last, room.values)
                 table[f, c] = cost_of(world, system, step.oldest, last, step.objective)
                 room.counts[c] += 1
         f += 1

@@ -28,6 +28,7 @@ CLOCK = np.dtype(
         ("slot", np.int64),  # of now, kept while a radio has something to send
         ("num_sending", np.int64),  # devices that send, not counting those in an outage
         ("num_busy", np.int64),  # devices with a transmission begun
+        ("to_begin", np.int64),  # 1 where an idle radio may have something to send, else 0
         ("num_events", np.int64),  # in the heap
         ("num_ready", np.int64),  # tasks that became ready at this moment and have no core yet
         ("num_in_system", np.int64),  # jobs that have arrived and are not complete
@@ -199,7 +200,7 @@ def begin(world, system):
     """Empty all queues: time 0."""
     clock = system.clock[0]
     clock.now_s = clock.share_s = clock.in_system_js = clock.energy_j = 0.0
-    clock.slot = clock.num_sending = clock.num_busy = clock.num_events = clock.num_ready = 0
+    clock.slot = clock.num_sending = clock.num_busy = clock.to_begin = clock.num_events = clock.num_ready = 0
     clock.num_in_system = clock.num_late = clock.num_arrived = 0
     num_devices, width = len(system.radios), system.core_free_s.shape[1]
     for p in range(len(system.core_free_s)):
