@@ -15,7 +15,8 @@ from offload_gym.layers import Layers
 from offload_gym.networks.policy import ROLL_OUT, NetworkPolicy
 from offload_gym.networks.policy_file import Network, metadata_of
 from offload_gym.observation import row_size, state_size
-from offload_gym.streams import networks as stream_networks
+from offload_gym.streams.networks import metadata_of as stream_metadata_of
+from offload_gym.streams.networks import num_outputs
 from offload_gym.streams.observing import size_of
 from offload_gym.streams.policies import PlanPolicy
 
@@ -154,5 +155,5 @@ def _export_stream(policy: PlanPolicy, path: str | Path) -> None:
         raise ValueError(f"the policy {policy.name} is a rule; only a network can be exported")
     model = _Model()
     scores = model.run("observation", "layers", network.layers, True, network.activation.capitalize())
-    result: list[str | int] = ["B", stream_networks.num_outputs(network)]
-    model.write(path, scores, size_of(network.num_locations), result, stream_networks.metadata_of(network))
+    result: list[str | int] = ["B", num_outputs(network)]
+    model.write(path, scores, size_of(network.num_locations), result, stream_metadata_of(network))
