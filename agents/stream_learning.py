@@ -37,6 +37,7 @@ from offload_gym.streams.policies import (
     load_stream_policy,
     make_stream_policy,
 )
+from offload_gym.streams.responses import stream_costs
 from offload_gym.streams.sampling import sample_streams
 
 _say = partial(print, flush=True)
@@ -166,9 +167,8 @@ class Validation:
         self.greedy = self.total(make_stream_policy("greedy", settings.scenario, settings.objective))
 
     def total(self, policy: StreamPolicy) -> float:
-        """Sum of responses, or number of late jobs."""
-        outcome = play(self.streams, policy)
-        return float(outcome.late.sum() if self.objective == "late" else outcome.response_s.sum())
+        """What the objective counts of all streams."""
+        return float(stream_costs(self.streams, play(self.streams, policy), self.objective).sum())
 
     def change(self, policy: StreamPolicy) -> float:
         """How much less than greedy's, as a share: -0.2 is a fifth less."""

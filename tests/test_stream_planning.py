@@ -9,13 +9,14 @@ import offload_gym
 from offload_gym.random_numbers import stream
 from offload_gym.streams.beliefs import draw_future_jobs, new_belief, observe_jobs
 from offload_gym.streams.labels import label_streams, load_stream_labels, save_stream_labels
+from offload_gym.streams.networks import OBJECTIVES
 from offload_gym.streams.observing import size_of
 from offload_gym.streams.parameters import stream_parameters
 from offload_gym.streams.planner import ASKED, Effort, Played, plan_streams
 from offload_gym.streams.playing import room_for_futures
 from offload_gym.streams.policies import FOR_LATE, NAMES, NETWORKS, PlannerPolicy, make_stream_policy
 from offload_gym.streams.rates import draw_future_rates
-from offload_gym.streams.responses import outcome_of
+from offload_gym.streams.responses import outcome_of, stream_costs
 from offload_gym.streams.streams import Streams
 from offload_gym.streams.system import new_system
 
@@ -80,13 +81,15 @@ def test_planning_gains_on_what_it_plans_with():
     assert gained < 0.95
 
 
-def test_costs_are_those_of_the_futures():
+@pytest.mark.parametrize("objective", ["response", "cost", "late"])
+def test_costs_are_those_of_the_futures(objective):
     """Against the model itself: each choice of a job, then all later jobs of each future on the device."""
-    scenario = offload_gym.make_scenario("stream", num_jobs=6, arrivals_per_s=8.0)
+    fields = {"num_jobs": 6, "arrivals_per_s": 8.0, "energy_weight_s_per_j": 2.0, "deadline_factor": (1.5, 4.0)}
+    scenario = offload_gym.make_scenario("stream", **fields)
     streams, local = offload_gym.sample_streams(scenario, 1, 6), make_stream_policy("local", scenario)
     effort, key = Effort(num_futures=3, num_jobs=5, round_size=3, sure=np.inf), np.uint64(77)
     asked = np.zeros(1, dtype=ASKED)
-    asked["key"], asked["share"] = key, 1.0
+    asked["key"], asked["share"], asked["objective"] = key, 1.0, OBJECTIVES.index(objective)
     out = Played(
         np.zeros((1, 6, 1), dtype=np.int64),
         np.zeros((1, 6)),
@@ -102,13 +105,16 @@ def test_costs_are_those_of_the_futures():
     count = plan_streams(tuple(parameters), streams.arrays, systems, spare.arrays, policies, effort, asked, tuple(out))
     assert count == 6
     for j in range(6):
-        costs = np.array([costs_in_future(scenario, streams, parameters, effort, key, j, f) for f in range(3)])
+        costs = np.array(
+            [costs_in_future(scenario, streams, parameters, effort, (key, j, f), objective) for f in range(3)]
+        )
         best = costs.sum(axis=0).argmin()
         np.testing.assert_allclose(out.costs[j], (costs - costs[:, [best]]).mean(axis=0), atol=1e-9)
 
 
-def costs_in_future(scenario, streams, parameters, effort, key, j, f):
-    """What each location of job j costs in future f, if all other jobs are on the device."""
+def costs_in_future(scenario, streams, parameters, effort, which, objective):
+    """What each location of a job costs in a future, if all other jobs are on the device."""
+    key, j, f = which
     future = room_for_futures(streams, scenario, effort.num_jobs)
     batch, given = future.batch, streams.batch
     batch.common[:], batch.devices[:], batch.servers[:] = given.common, given.devices, given.servers
@@ -135,7 +141,8 @@ def costs_in_future(scenario, streams, parameters, effort, key, j, f):
     for k in range(3):
         decisions = np.zeros((1, last, 1), dtype=np.int64)
         decisions[0, j] = k
-        totals.append(outcome_of(alone, decisions).response_s.sum())
+        jobs = 1 if objective != "late" else alone.num_jobs  # a share of them
+        totals.append(jobs * stream_costs(alone, outcome_of(alone, decisions), objective)[0])
     return totals
 
 
@@ -162,6 +169,12 @@ def test_bad_input_is_one_sentence():
         make_stream_policy("best")
     with pytest.raises(ValueError, match="objective is 'speed'; it must be one of response, late, cost"):
         make_stream_policy("greedy", objective="speed")
+    with pytest.raises(ValueError, match="num_edges is 0; the policy 'edge' needs an edge server"):
+        make_stream_policy("edge", {"name": "stream", "num_edges": 0})
+    rule = make_stream_policy("greedy")
+    planner = PlannerPolicy(offload_gym.make_scenario("stream"), rule, EFFORT, "response", 1)
+    with pytest.raises(ValueError, match="share is 1.5; it must be from 0 to 1"):
+        label_streams(planner, rule, 1, 1, share=1.5)
     with pytest.raises(ValueError, match="policy is 3; it must be one of make_stream_policy, or have decide"):
         offload_gym.play(streams, 3)
     with pytest.raises(ValueError, match="streams is 'stream'; it must be Streams"):

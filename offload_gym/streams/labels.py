@@ -11,6 +11,7 @@ from numpy.random import SeedSequence
 from numpy.typing import NDArray
 
 from offload_gym.array_checks import check_count
+from offload_gym.checks import checked_number
 from offload_gym.files import replacing
 from offload_gym.seeds import as_seed_sequence
 from offload_gym.solvers.parallel import for_each_chunk
@@ -60,6 +61,8 @@ def label_streams(
         ValueError: an argument is out of its bounds.
     """
     check_count("num_streams", num_streams)
+    for name, value in (("share", share), ("explore", explore)):
+        checked_number(name, value, "from 0 to 1", lambda given: 0 <= given <= 1)
     of_streams, of_plans = as_seed_sequence(seed).spawn(2)
     streams = sample_streams(planner.scenario, num_streams, of_streams)
     key = np.random.default_rng(of_plans).integers(1 << 64, dtype=np.uint64)

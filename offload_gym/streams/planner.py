@@ -76,7 +76,7 @@ class Step(NamedTuple):
     task: int
     num_choices: int  # locations, and dropping the job where that is allowed
     oldest: int  # the first job that may not be complete
-    objective: int  # RESPONSE or LATE
+    objective: int  # RESPONSE, LATE_SHARE or COST
 
 
 class Played(NamedTuple):
@@ -103,7 +103,7 @@ ASKED = np.dtype(
     ],
     align=True,
 )
-RESPONSE, LATE_SHARE = range(2)
+RESPONSE, LATE_SHARE, COST = range(3)  # as in ``offload_gym.streams.networks.OBJECTIVES``
 
 
 @kernel
@@ -196,14 +196,15 @@ def copy_present(world, future, first, j, slot):
 
 @inlined
 def cost_of(world, system, first, last, objective):
-    """What the jobs ``first``, ..., ``last - 1`` cost: the sum of their responses, or how many are late."""
-    total = 0.0
+    """What the jobs ``first``, ..., ``last - 1`` cost: their responses, also with their energy, or how many are late."""
+    total, second_j = 0.0, world.common[0].energy_weight_s_per_j if objective == COST else 0.0
     for j in range(first, last):
-        response_s = system.fates[j].done_s - world.jobs[j].arrival_s
-        if objective == 0:
-            total += response_s
-        else:
+        fate = system.fates[j]
+        response_s = fate.done_s - world.jobs[j].arrival_s
+        if objective == LATE_SHARE:
             total += 1.0 if response_s > world.jobs[j].deadline_s else 0.0
+        else:
+            total += response_s + second_j * fate.energy_j
     return total
 
 

@@ -233,7 +233,9 @@ def planning_call(
     given, effort = tuple(parameters), planner.effort
     policies = tuple(planner.base.plan), tuple(behaviour.plan)
     request = np.zeros(1, dtype=ASKED)
-    request["objective"], request["can_drop"] = OBJECTIVES.index(planner.objective), planner.scenario.can_drop
+    request["objective"] = OBJECTIVES.index(planner.objective)
+    # Elsewhere a dropped job has no cost that could be compared.
+    request["can_drop"] = planner.scenario.can_drop and planner.objective == "late"
     for name, value in asked.items():
         request[name] = value
 

@@ -302,6 +302,8 @@ def make_stream_policy(
         raise ValueError(f"objective is {quoted(objective)}; it must be one of {', '.join(OBJECTIVES)}")
     if not isinstance(name, str) or name not in NAMES:
         raise ValueError(f"policy is {quoted(name)}; the policies of streams are {', '.join(NAMES)}")
+    if name == "edge" and scenario.num_edges == 0:
+        raise ValueError("num_edges is 0; the policy 'edge' needs an edge server")
     if name in FOR_LATE and objective != "late":
         raise ValueError(f"objective is {quoted(objective)}; for {name} it must be 'late'")
     row, drop_factor = _tuned(name, scenario, objective), math.inf
