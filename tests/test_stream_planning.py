@@ -173,7 +173,7 @@ def test_bad_input_is_one_sentence():
         make_stream_policy("edge", {"name": "stream", "num_edges": 0})
     rule = make_stream_policy("greedy")
     planner = PlannerPolicy(offload_gym.make_scenario("stream"), rule, EFFORT, "response", 1)
-    with pytest.raises(ValueError, match="share is 1.5; it must be from 0 to 1"):
+    with pytest.raises(ValueError, match=r"share is 1\.5; it must be from 0 to 1"):
         label_streams(planner, rule, 1, 1, share=1.5)
     with pytest.raises(ValueError, match="policy is 3; it must be one of make_stream_policy, or have decide"):
         offload_gym.play(streams, 3)

@@ -196,7 +196,7 @@ def copy_present(world, future, first, j, slot):
 
 @inlined
 def cost_of(world, system, first, last, objective):
-    """What the jobs ``first``, ..., ``last - 1`` cost: their responses, also with their energy, or how many are late."""
+    """What the jobs ``first``, ..., ``last - 1`` cost: their responses, with energy or not, or how many are late."""
     total, second_j = 0.0, world.common[0].energy_weight_s_per_j if objective == COST else 0.0
     for j in range(first, last):
         fate = system.fates[j]
