@@ -197,7 +197,7 @@ def copy_present(world, future, first, j, slot):
 @inlined
 def cost_of(world, system, first, last, objective):
     """What the jobs ``first``, ..., ``last - 1`` cost: their responses, with energy or not, or how many are late."""
-    total, second_j = 0.0, world.common[0].energy_weight_s_per_j if objective == COST else 0.0
+    total, second_j = 0.0, world.common[0].energy_weight_s_per_j * (objective == COST)
     for j in range(first, last):
         fate = system.fates[j]
         response_s = fate.done_s - world.jobs[j].arrival_s
