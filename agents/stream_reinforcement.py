@@ -2,30 +2,22 @@
 
 Plain PPO explodes on queues (QGym, arXiv 2410.06170): a policy that fills a queue meets costs that grow with the
 episode, and how many jobs come decides more about a return than the decisions do. "ppo-plain" is that agent; what the
-others have instead is below. The figures are mean responses against greedy's on validation streams, the best of a
-training and the worst after its first tenth, each in one run of 100,000 to 200,000 decisions at 6 jobs/s with some
-hyperparameters. A second seed may well move them by one or two points. Plain PPO: best +21 %, worst +199 % with large
-updates; with those below and 300,000 decisions best -6.8 %, where all that stands below came to -15.6 %.
+others have instead, and can be switched off in ``HYPERPARAMETERS``:
 
 - Observations are standardised by their mean and deviation where greedy plays, which the result has folded into its
-  first layer. This matters most: best -7.9 %, without it +11.2 %.
+  first layer. This matters most: without it the agents stayed worse than greedy.
 - A decision earns, when it is made, minus what it adds to the foreseen response of its job (``foreseen_costs``),
-  instead of minus what all jobs cost until the next decision. This is for stability: of PPO worst +41 % instead of
-  +194 %, of DQN -6 % instead of +786 %. It is not better at its best: -7.9 instead of -11.6 % with 24 large updates,
-  -13.4 instead of -13.7 % with 98 small ones, -8.5 instead of -14.6 % with a discount of 0.99, -12.1 instead of -12.3 %
-  of DQN, -13.5 instead of -14.1 % with all else that stands here.
+  instead of minus what all jobs cost until the next decision. This is for stability; with all else as it was, the best
+  network of a training was not better for it.
 - What greedy earns on the same stream is subtracted. How hard a stream is falls out of that, most of which is luck of
   the arrivals; the best policy stays the same, as greedy's cost depends on nothing that the agent does (Mao et al.,
-  "Variance reduction for reinforcement learning in input-driven environments", ICLR 2019). PPO is quicker so: -12 %
-  after 20,000 decisions instead of 130,000, from where a rate of 2e-3 threw it back to +3 %.
-- Later rewards are discounted by 0.95 a decision. Where costs are foreseen, -12.6 % instead of -8.5 % with 0.99.
-- Updates are small and many, at a low rate that falls: -13.5 % after 100,000 decisions, and hardly ever back.
-- "ppo-cloned" starts from a trained network; its critic learns first, with the actor as it was. It gains 0.1 to 0.3
-  points on a student; from a clone of greedy it came to -5.1 % alone, less than from nothing.
+  "Variance reduction for reinforcement learning in input-driven environments", ICLR 2019).
+- Later rewards are discounted by 0.95 a decision.
+- Updates are small and many, at a low rate that falls.
+- "ppo-cloned" starts from a trained network; its critic learns first, with the actor as it was.
 
-Dividing rewards by 20 times greedy's mean instead of the mean itself made no clear difference (-11.0 and -14.5 %). For
-late jobs none of this is enough yet: after 100,000 decisions PPO and DQN were 30 and 45 % worse than greedy, which
-drops what will be late. The policy that is best on validation streams is kept; what it started from is among them.
+For late jobs none of this is enough yet: there the agents end behind greedy, which drops what will be late. The policy
+that is best on validation streams is kept; what it started from is among them.
 """
 
 from __future__ import annotations
