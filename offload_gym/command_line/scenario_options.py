@@ -68,10 +68,17 @@ def _noise(text: str) -> float | str:
 
 def chosen_scenario(options: argparse.Namespace) -> Scenario:
     """The scenario that the options say; ValueError where a value is out of its bounds."""
+    own = {name: getattr(options, name) for name in ("num_tasks", "max_tasks", "num_edges")}
+    return made_scenario(given_fields(options, own))
+
+
+def given_fields(options: argparse.Namespace, own: Mapping[str, Any], wanted: Sequence[str] = KINDS) -> dict[str, Any]:
+    """The fields of a scenario: those of its file or preset, and over these ``own`` and the trace, where given.
+
+    ``wanted`` is as in ``scenario_fields``.
+    """
     changes = {
-        "num_tasks": options.num_tasks,
-        "max_tasks": options.max_tasks,
-        "num_edges": options.num_edges,
+        **own,
         "radio": None if options.trace is None else "trace",
         "trace_path": options.trace,
         "downlink_trace_path": options.downlink_trace,
@@ -82,8 +89,9 @@ def chosen_scenario(options: argparse.Namespace) -> Scenario:
     }
     given: dict[str, Any] = {"name": options.scenario}
     if options.scenario.endswith(".json"):
-        given = scenario_fields(parse_json(read_text(options.scenario), options.scenario), options.scenario)
-    return made_scenario(given | {name: value for name, value in changes.items() if value is not None})
+        data = parse_json(read_text(options.scenario), options.scenario)
+        given = scenario_fields(data, options.scenario, wanted)
+    return given | {name: value for name, value in changes.items() if value is not None}
 
 
 def made_scenario(given: Mapping[str, Any]) -> Scenario:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
-from offload_gym.command_line.scenario_options import add_trace_options, made_scenario, scenario_fields
-from offload_gym.command_line.text_files import parse_json, read_text
+from offload_gym.command_line.scenario_options import add_trace_options, given_fields, made_scenario
 from offload_gym.scenario import Scenario
 from offload_gym.streams.networks import OBJECTIVES
 
@@ -44,24 +42,13 @@ def add_stream_options(parser: argparse.ArgumentParser) -> None:
 
 def chosen_streams(options: argparse.Namespace) -> list[Scenario]:
     """The scenarios that the options say, one for each rate; ValueError where a value is out of its bounds."""
-    changes = {
+    own = {
         "num_devices": options.num_devices,
         "num_jobs": options.num_jobs,
         "arrivals": None if options.arrivals is None else "trace",
         "arrivals_path": options.arrivals,
-        "radio": None if options.trace is None else "trace",
-        "trace_path": options.trace,
-        "downlink_trace_path": options.downlink_trace,
-        "trace_column": options.trace_column,
-        "downlink_trace_column": options.downlink_trace_column,
-        "trace_unit": options.trace_unit,
-        "trace_step_s": options.trace_step,
     }
-    given: dict[str, Any] = {"name": options.scenario}
-    if options.scenario.endswith(".json"):
-        given = scenario_fields(parse_json(read_text(options.scenario), options.scenario), options.scenario, WANTED)
-        given = {"name": PRESETS[0], **given}
-    given |= {name: value for name, value in changes.items() if value is not None}
+    given = {"name": PRESETS[0], **given_fields(options, own, WANTED)}
     if options.arrivals_per_s:
         return [made_scenario(given | {"arrivals_per_s": rate}) for rate in options.arrivals_per_s]
     # The recorded rate, where arrivals are recorded.
