@@ -28,7 +28,7 @@ from offload_gym.streams.outlook import Outlook, look, new_outlook, put, weigh
 from offload_gym.streams.parameters import StreamParameters
 from offload_gym.streams.rates import draw_future_rates
 from offload_gym.streams.streams import StreamBatch
-from offload_gym.streams.system import DROPPED, System, World, begin, system_of, world_of
+from offload_gym.streams.system import DROPPED, System, World, begin, read_fates, system_of, world_of
 
 MARGIN_S = 5.0  # of a future, beyond its arrivals
 
@@ -373,8 +373,5 @@ def plan_streams(parameters, arrays, systems, spare, policies, effort, asked, ou
                 out.decisions[row, j, i] = outlook.decision[i] if outlook.decision[0] != DROPPED else DROPPED
             admit(world, system, j, outlook.decision)
         advance(world, system, np.inf, None)
-        for j in range(len(world.jobs)):
-            fate = system.fates[j]
-            out.response_s[row, j] = fate.done_s - world.jobs[j].arrival_s if fate.exits_left == 0 else np.inf
-            out.energy_j[row, j] = fate.energy_j
+        read_fates(world, system, out.response_s[row], out.energy_j[row])
     return num_labels

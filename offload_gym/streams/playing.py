@@ -38,7 +38,16 @@ from offload_gym.streams.planner import ASKED, MARGIN_S, Played, plan_streams
 from offload_gym.streams.policies import PlannerPolicy, StreamPolicy, check_fits
 from offload_gym.streams.responses import CHUNK, Outcome, check_completion
 from offload_gym.streams.streams import PARENT, StreamBatch, Streams, check_streams
-from offload_gym.streams.system import DROPPED, System, begin, new_system, system_of, system_shapes, world_of
+from offload_gym.streams.system import (
+    DROPPED,
+    System,
+    begin,
+    new_system,
+    read_fates,
+    system_of,
+    system_shapes,
+    world_of,
+)
 
 LEAST_BPS = 1e-3  # expected of a radio of which only an outage was seen
 
@@ -152,10 +161,7 @@ def finish_kernel(arrays, systems, response_s, energy_j):
     for b in range(len(streams.jobs)):
         world, system = lent(world_of(streams, b)), lent(system_of(systems, b))
         advance(world, system, np.inf, None)
-        for j in range(len(world.jobs)):
-            fate = system.fates[j]
-            response_s[b, j] = fate.done_s - world.jobs[j].arrival_s if fate.exits_left == 0 else np.inf
-            energy_j[b, j] = fate.energy_j
+        read_fates(world, system, response_s[b], energy_j[b])
 
 
 def room_for_jobs(streams: Streams) -> Batch:

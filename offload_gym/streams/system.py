@@ -232,6 +232,15 @@ def remember(radio, now_s):
 
 
 @inlined
+def read_fates(world, system, response_s, energy_j):
+    """Fill the responses and energies of all jobs (J,), once all is done; what never completes is infinite."""
+    for j in range(len(world.jobs)):
+        fate = system.fates[j]
+        response_s[j] = fate.done_s - world.jobs[j].arrival_s if fate.exits_left == 0 else np.inf
+        energy_j[j] = fate.energy_j
+
+
+@inlined
 def push(system, time_s, event):
     """Put an event into the heap."""
     clock, event_s, events = system.clock[0], system.event_s, system.events
