@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import gymnasium as gym
 import numpy as np
@@ -97,34 +97,37 @@ class ShowProgress(BaseCallback):
         self._bar.close()
 
 
-class KeepBest(ShowProgress):
-    """Shows progress, and keeps the policy that is best on validation instances, as imitation training does too.
+GAP = "validation gap"
+Kept = TypeVar("Kept")
+
+
+class KeepBest(ShowProgress, Generic[Kept]):
+    """Shows progress, and keeps the policy that is best on validation, as imitation training does too.
 
     Args:
         total: steps of the training.
         description: shown beside the progress bar.
-        scenario: what the agent learns.
-        validation: instances that it does not learn from.
-        stop: called with the gap of each check but those at start and end; training ends where it returns true.
+        measure: what the agent has become, and how it does on validation, where less is better.
+        what: what is measured, for the progress bar.
+        stop: called with what each check measured but those at start and end; training ends where it returns true.
     """
 
     def __init__(
         self,
         total: int,
         description: str,
-        scenario: Scenario,
-        validation: Demonstrations,
+        measure: Callable[[BaseAlgorithm], tuple[Kept, float]],
+        what: str,
         stop: Callable[[float], bool] | None = None,
     ) -> None:
         super().__init__(total, description)
         self.stopped = False
-        self._stop = stop
-        self.best_gap = math.inf
-        self.best: Network | None = None
-        self._scenario, self._validation = scenario, validation
+        self.least = math.inf
+        self.best: Kept | None = None
+        self.curve: list[tuple[float, float]] = []  # seconds of training, what was measured
+        self._measure, self._what, self._stop = measure, what, stop
         self._every = max(total // CHECKS, 1)
         self._next = self._every
-        self.curve: list[tuple[float, float]] = []  # seconds of training, validation gap
         self._start = time.perf_counter()
 
     def _on_training_start(self) -> None:
@@ -132,23 +135,35 @@ class KeepBest(ShowProgress):
 
     def _on_step(self) -> bool:
         super()._on_step()
-        if self.num_timesteps >= self._next:
-            self._next += self._every
-            self._check()
-            self.stopped = self._stop is not None and self._stop(self.curve[-1][1])
+        self._check_in_time()
         return not self.stopped
 
     def _on_training_end(self) -> None:
         self._check()
         super()._on_training_end()
 
+    def _check_in_time(self) -> None:
+        if self.num_timesteps >= self._next:
+            self._next += self._every
+            self._check()
+            self.stopped = self._stop is not None and self._stop(self.curve[-1][1])
+
     def _check(self) -> None:
-        network = to_runtime(self.model, self._scenario)
-        gap = mean_gap(network, self._validation)
-        self.curve.append((time.perf_counter() - self._start, gap))
-        self._bar.set_postfix_str(f"validation gap {gap:.2%}")
-        if gap < self.best_gap:
-            self.best_gap, self.best = gap, network
+        kept, value = self._measure(self.model)
+        self.curve.append((time.perf_counter() - self._start, value))
+        self._bar.set_postfix_str(f"{self._what} {value:.2%}")
+        if value < self.least:
+            self.least, self.best = value, kept
+
+
+def gap_on(scenario: Scenario, validation: Demonstrations) -> Callable[[BaseAlgorithm], tuple[Network, float]]:
+    """What ``KeepBest`` measures of agents of epochs: the network, and its mean gap on validation instances."""
+
+    def measure(agent: BaseAlgorithm) -> tuple[Network, float]:
+        network = to_runtime(agent, scenario)
+        return network, mean_gap(network, validation)
+
+    return measure
 
 
 def make_agent(
@@ -273,7 +288,7 @@ def train_agent(
         clone(agent, labels, seed)
     cloning_s = time.perf_counter() - start
     steps = num_placements // placements_a_step(name, scenario)
-    keeper = KeepBest(steps, name, scenario, validation)
+    keeper = KeepBest(steps, name, gap_on(scenario, validation), GAP)
     agent.learn(steps, callback=keeper)
     assert keeper.best is not None  # the last check comes at the end of training
     curve = tuple((round(cloning_s + seconds, 1), round(float(gap), 5)) for seconds, gap in keeper.curve)

@@ -22,7 +22,6 @@ that is best on validation streams is kept; what it started from is among them.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -35,7 +34,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import nn
 
 from agents.networks import linear_layers, one_thread
-from agents.reinforcement import ShowProgress
+from agents.reinforcement import KeepBest, ShowProgress
 from agents.stream_learning import StreamSettings, Validation
 from agents.stream_rewards import folded, standardisation, training_environments, unfolded
 from offload_gym.array_checks import check_count
@@ -87,7 +86,6 @@ HYPERPARAMETERS: dict[str, dict[str, float]] = {
     },
 }
 CRITIC = (64, 64)
-CHECKS = 20  # on validation streams during a training
 
 
 def actor(agent: BaseAlgorithm) -> nn.Sequential:
@@ -116,8 +114,8 @@ def as_policy(agent: BaseAlgorithm, settings: StreamSettings) -> PlanPolicy:
     return network_policy(network)
 
 
-class KeepBest(ShowProgress):
-    """Shows progress, and keeps the policy that is best on validation streams, as policy iteration does, too.
+class KeepBestOnStreams(KeepBest[StreamNetwork]):
+    """Shows progress, and keeps the network that is best on validation streams; checks stand between updates.
 
     Args:
         total: decisions of the training.
@@ -125,7 +123,7 @@ class KeepBest(ShowProgress):
         settings: what the agent learns.
         validation: streams that it does not learn from.
         critic_alone: share of the training in which PPO's actor stays as it is.
-        stop: called with the change of each check but those at start and end; training ends where it returns true.
+        stop: as in ``KeepBest``.
     """
 
     def __init__(
@@ -137,42 +135,22 @@ class KeepBest(ShowProgress):
         critic_alone: float = 0.0,
         stop: Callable[[float], bool] | None = None,
     ) -> None:
-        super().__init__(total, description)
-        self.least = math.inf
-        self.best: StreamNetwork | None = None
-        self.curve: list[tuple[int, float]] = []  # decisions, change against greedy
-        self.stopped = False
-        self._settings, self._validation, self._stop = settings, validation, stop
-        self._alone = critic_alone * total
-        self._every = max(total // CHECKS, 1)
-        self._next = self._every
+        def measure(agent: BaseAlgorithm) -> tuple[StreamNetwork, float]:
+            policy = as_policy(agent, settings)
+            assert policy.network is not None
+            return policy.network, validation.change(policy)
 
-    def _on_training_start(self) -> None:
-        self._check()  # PPO may leave a cloned policy worse than it was
+        super().__init__(total, description, measure, "over greedy", stop)
+        self._alone = critic_alone * total
 
     def _on_rollout_start(self) -> None:
-        if self.num_timesteps >= self._next:  # here, as between updates the policy is the same
-            self._next = self.num_timesteps + self._every
-            self._check()
-            self.stopped = self._stop is not None and self._stop(self.curve[-1][1])
+        self._check_in_time()  # here, as between updates the policy is the same
         if isinstance(self.model, PPO):
             actor(self.model).requires_grad_(self.num_timesteps >= self._alone)
 
     def _on_step(self) -> bool:
-        super()._on_step()
+        ShowProgress._on_step(self)
         return not self.stopped
-
-    def _on_training_end(self) -> None:
-        self._check()
-        super()._on_training_end()
-
-    def _check(self) -> None:
-        policy = as_policy(self.model, self._settings)
-        change = self._validation.change(policy)
-        self.curve.append((self.num_timesteps, change))
-        self._bar.set_postfix_str(f"{change:+.2%} against greedy")
-        if change < self.least:
-            self.least, self.best = change, policy.network
 
 
 def make_agent(
@@ -278,7 +256,7 @@ def train_agent(
     validation: Validation,
     hyperparameters: Mapping[str, float] | None = None,
     stop: Callable[[float], bool] | None = None,
-) -> KeepBest:
+) -> KeepBestOnStreams:
     """Train an agent until it has made so many decisions (PPO: rounded up to whole updates).
 
     Args:
@@ -295,7 +273,7 @@ def train_agent(
     """
     agent = make_agent(name, settings, validation, hyperparameters)
     alone = (HYPERPARAMETERS[name] | dict(hyperparameters or {})).get("critic_alone", 0.0)
-    keeper = KeepBest(decisions, name, settings, validation, alone, stop)
+    keeper = KeepBestOnStreams(decisions, name, settings, validation, alone, stop)
     agent.learn(decisions, callback=keeper)
     return keeper
 

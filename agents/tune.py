@@ -18,7 +18,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from agents.networks import one_thread
-from agents.reinforcement import CLONED, HYPERPARAMETERS, KeepBest, make_agent, placements_a_step
+from agents.reinforcement import CLONED, GAP, HYPERPARAMETERS, KeepBest, gap_on, make_agent, placements_a_step
 from offload_gym.demonstrations import generate_demonstrations
 from offload_gym.files import keep_settings
 from offload_gym.scenario import Scenario
@@ -110,9 +110,10 @@ def tune(
     def run(trial: optuna.Trial, behind: Callable[[float], bool]) -> float | None:
         agent = make_agent(name, scenario, objective, seed, observation_noise, suggest(name, trial))
         steps = num_placements // placements_a_step(name, scenario)
-        keeper = KeepBest(steps, f"trial {trial.number + 1} of {num_trials}", scenario, validation, behind)
+        measure = gap_on(scenario, validation)
+        keeper = KeepBest(steps, f"trial {trial.number + 1} of {num_trials}", measure, GAP, behind)
         agent.learn(steps, callback=keeper)
-        return None if keeper.stopped else keeper.best_gap
+        return None if keeper.stopped else keeper.least
 
     unit = f"{num_placements:,} placements", "validation gap"
     return run_study(name, folder / name, made_of, HYPERPARAMETERS[name], run, num_trials, seed, unit)

@@ -18,10 +18,12 @@ from agents.cell import train_shared_policy
 from agents.imitation import fit, latency_loss, make_samples, mean_gap, soft_labels, teacher_loss
 from agents.networks import TaskNetwork, from_runtime, num_parameters, save_policy, to_runtime
 from agents.reinforcement import (
+    GAP,
     HYPERPARAMETERS,
     RL_AGENTS,
     KeepBest,
     RelativeReward,
+    gap_on,
     make_agent,
     placements_a_step,
     train_agent,
@@ -408,7 +410,7 @@ def test_every_hyperparameter_is_looked_for(name):
 def test_a_check_can_end_the_training():
     scenario = make_scenario(num_tasks=3)
     validation = generate_demonstrations(scenario, 50, seed=1)
-    keeper = KeepBest(8192, "", scenario, validation, stop=lambda gap: True)
+    keeper = KeepBest(8192, "", gap_on(scenario, validation), GAP, stop=lambda gap: True)
     agent = make_agent("dqn-sequential", scenario, "makespan", seed=0).learn(8192, callback=keeper)
     assert keeper.stopped
     assert agent.num_timesteps < 1000

@@ -13,7 +13,7 @@ from offload_gym.lending import lent
 from offload_gym.solvers.parallel import for_each_chunk
 from offload_gym.streams.engine import RECORD, SEND, Records, admit_here, advance_here
 from offload_gym.streams.streams import StreamBatch, Streams, check_streams
-from offload_gym.streams.system import DROPPED, System, begin, new_system, system_of, world_of
+from offload_gym.streams.system import DROPPED, System, begin, new_system, read_fates, system_of, world_of
 
 CHUNK = 16  # streams that a thread takes at a time
 
@@ -51,10 +51,7 @@ def run_streams(arrays, systems, decisions, first, response_s, energy_j, records
             advance_here(world, system, world.jobs[j].arrival_s if j < num_jobs else np.inf, record)
             if j < num_jobs:
                 admit_here(world, system, j, decisions[b, j])
-        for j in range(num_jobs):
-            fate = system.fates[j]
-            response_s[row, j] = fate.done_s - world.jobs[j].arrival_s if fate.exits_left == 0 else np.nan
-            energy_j[row, j] = fate.energy_j
+        read_fates(world, system, response_s[row], energy_j[row])
 
 
 def check_stream_decisions(streams: Streams, decisions: ArrayLike) -> NDArray[np.int64]:
