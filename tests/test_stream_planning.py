@@ -141,8 +141,11 @@ def costs_in_future(scenario, streams, parameters, effort, which, objective):
     for k in range(3):
         decisions = np.zeros((1, last, 1), dtype=np.int64)
         decisions[0, j] = k
-        jobs = 1 if objective != "late" else alone.num_jobs  # a share of them
-        totals.append(jobs * stream_costs(alone, outcome_of(alone, decisions), objective)[0])
+        outcome = outcome_of(alone, decisions)
+        cost = stream_costs(alone, outcome, objective)[0]
+        if objective == "late":  # how many, and a little for responses
+            cost = alone.num_jobs * cost + 0.01 * outcome.response_s.sum()
+        totals.append(cost)
     return totals
 
 

@@ -20,7 +20,7 @@ from offload_gym.lending import lent
 from offload_gym.scenario import Scenario
 from offload_gym.streams.engine import admit_here, advance_here
 from offload_gym.streams.observing import observe
-from offload_gym.streams.outlook import FORESEEN, OPTION, Outlook, look, put, weigh
+from offload_gym.streams.outlook import AHEAD, FORESEEN, OPTION, PRICE, Outlook, look, put, weigh
 from offload_gym.streams.parameters import StreamParameters, StreamSizes, empty_stream_batch, stream_parameters
 from offload_gym.streams.sampling import draw_stream
 from offload_gym.streams.streams import SHARED, StreamBatch, Streams
@@ -77,6 +77,8 @@ def _outlook_of(outlooks, b):
         outlooks.foreseen[b],
         outlooks.core_free_s[b],
         outlooks.options[b],
+        outlooks.prices[b],
+        outlooks.ahead[b],
         outlooks.finish_s[b],
         outlooks.decision[b],
     )
@@ -284,6 +286,8 @@ def _room(
         "foreseen": np.zeros((num_envs, 1), dtype=FORESEEN),
         "core_free_s": np.zeros((num_envs, k, systems.core_free_s.shape[2])),
         "options": np.zeros((num_envs, k), dtype=OPTION),
+        "prices": np.zeros((num_envs, k), dtype=PRICE),
+        "ahead": np.zeros((num_envs, n, k), dtype=AHEAD),
         "finish_s": np.zeros((num_envs, n)),
         "decision": np.zeros((num_envs, n), dtype=np.int64),
     }

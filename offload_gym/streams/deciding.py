@@ -11,17 +11,18 @@ from offload_gym.compilation import inlined, kernel
 from offload_gym.layers import AT, INPUTS, LANES, OUTPUTS, run_layer
 from offload_gym.lending import lent
 from offload_gym.streams.engine import admit_here, advance_here
+from offload_gym.streams.lookahead import look_ahead
 from offload_gym.streams.observing import OF_LOCATION, OF_STREAM, observe
 from offload_gym.streams.outlook import look, new_outlook, put, weigh
 from offload_gym.streams.streams import StreamBatch
-from offload_gym.streams.system import DROPPED, System, begin, system_of, world_of
+from offload_gym.streams.system import DROPPED, System, begin, read_fates, system_of, world_of
 
 RULE, NETWORK = range(2)
 #: What a rule adds up for each location, each with a weight for the device, the edge servers and the cloud server. The
 #: location with the least sum is chosen.
 TERMS = (
     "constant",
-    "completion",  # seconds until the result is on the device
+    "completion",  # seconds until the task's result is on the device
     "send",  # seconds of the radio
     "send_queue",  # these times the seconds that the radio has to send already
     "run",  # seconds of a core
@@ -34,9 +35,10 @@ TERMS = (
     "run_radio",  # these times the seconds that the radio has to send already
     "run_jobs",  # these times the jobs in the system, in tens
     "late",  # how likely the job is to be late, from 0 to 1: a half where its completion is expected at the deadline
+    "job",  # seconds until the job is complete, with what follows the task placed best, and what that costs
 )
 CONSTANT, COMPLETION, SEND, SEND_QUEUE, RUN, RUN_QUEUE, WAIT = range(7)
-SEND_SEND, SEND_DEVICE, SEND_JOBS, RUN_RUN, RUN_RADIO, RUN_JOBS, LATE = range(7, len(TERMS))
+SEND_SEND, SEND_DEVICE, SEND_JOBS, RUN_RUN, RUN_RADIO, RUN_JOBS, LATE, JOB = range(7, len(TERMS))
 CLASSES = ("device", "edge", "cloud", "dropped")  # dropping a job has a constant alone, infinite where it is not done
 DROPPING = len(CLASSES) - 1
 SURE = 25.0  # a job that is expected a tenth of the deadline too late is late with the odds of exp(2.5) to 1
@@ -93,6 +95,25 @@ def run_network(plan, values, num_locations):
 
 
 @inlined
+def _set_prices(plan, system, outlook):
+    """What a second of the radio and of a core costs at each location, as a rule sees it."""
+    now_s, jobs, num_locations = outlook.foreseen[0].now_s, 0.1 * system.clock[0].num_in_system, len(outlook.options)
+    radio_s = max(outlook.foreseen[0].radio_s - now_s, 0.0)
+    device_s = max(outlook.options[0].core_free_s - now_s, 0.0)
+    for k in range(num_locations):
+        price, weights = outlook.prices[k], plan.weights[class_of(k, num_locations)]
+        price.send = (
+            weights[SEND] + weights[SEND_QUEUE] * radio_s + weights[SEND_DEVICE] * device_s + weights[SEND_JOBS] * jobs
+        )
+        price.run = (
+            weights[RUN]
+            + weights[RUN_QUEUE] * max(outlook.options[k].core_free_s - now_s, 0.0)
+            + weights[RUN_RADIO] * radio_s
+            + weights[RUN_JOBS] * jobs
+        )
+
+
+@inlined
 def choose(plan, world, system, outlook, j, i, values):
     """The location of task i of job j, whose options are weighed, or DROPPED."""
     num_locations, now_s = len(outlook.options), outlook.foreseen[0].now_s
@@ -105,36 +126,26 @@ def choose(plan, world, system, outlook, j, i, values):
             if -values[scores + k] < least:
                 best, least = k, -values[scores + k]
         return best if best < num_locations else DROPPED
-    soonest_s, jobs = np.inf, 0.1 * system.clock[0].num_in_system
     radio_s = max(outlook.foreseen[0].radio_s - now_s, 0.0)
-    deadline_s = world.jobs[j].deadline_s
-    device_s = max(outlook.options[0].core_free_s - now_s, 0.0)
+    soonest_s, deadline_s = np.inf, world.jobs[j].deadline_s
+    _set_prices(plan, system, outlook)
+    # What a second counts by itself, and for its share of the time until the deadline.
+    second = max(plan.weights[0, JOB] + plan.weights[0, LATE] / deadline_s, 0.0)
+    look_ahead(world, outlook, j, i, second if second > 0.0 else 1.0)
     for k in range(num_locations):
-        option, weights = outlook.options[k], plan.weights[class_of(k, num_locations)]
-        send_price = (
-            weights[SEND]
-            + weights[SEND_QUEUE] * radio_s
-            + weights[SEND_SEND] * option.send_s
-            + weights[SEND_DEVICE] * device_s
-            + weights[SEND_JOBS] * jobs
-        )
-        run_price = (
-            weights[RUN]
-            + weights[RUN_QUEUE] * max(option.core_free_s - now_s, 0.0)
-            + weights[RUN_RUN] * option.run_s
-            + weights[RUN_RADIO] * radio_s
-            + weights[RUN_JOBS] * jobs
-        )
+        option, price, weights = outlook.options[k], outlook.prices[k], plan.weights[class_of(k, num_locations)]
         value = (
             weights[CONSTANT]
             + weights[COMPLETION] * option.completion_s
-            + send_price * option.send_s
-            + run_price * option.run_s
+            + (price.send + weights[SEND_SEND] * option.send_s) * option.send_s
+            + (price.run + weights[RUN_RUN] * option.run_s) * option.run_s
             + weights[WAIT] * ((radio_s if k > 0 else 0.0) + option.core_wait_s)
         )
+        if weights[JOB] != 0.0:
+            value += weights[JOB] * option.job_s + option.rest_price
         if weights[LATE] > 0.0 and deadline_s < np.inf:
-            value += weights[LATE] / (1.0 + np.exp(-SURE * (option.completion_s / deadline_s - 1.0)))
-        soonest_s = min(soonest_s, option.completion_s)
+            value += weights[LATE] / (1.0 + np.exp(-SURE * (option.job_s / deadline_s - 1.0)))
+        soonest_s = min(soonest_s, option.job_s)
         if value < least:
             best, least = k, value
     # A job is dropped as a whole, or not at all.
@@ -185,7 +196,4 @@ def play_kernel(arrays, systems, plan, first, decisions, response_s, energy_j):
             for i in range(n):
                 decisions[row, j, i] = outlook.decision[i] if outlook.decision[0] != DROPPED else DROPPED
             admit_here(world, system, j, outlook.decision)
-        for j in range(num_jobs):
-            fate = system.fates[j]
-            response_s[row, j] = fate.done_s - world.jobs[j].arrival_s if fate.exits_left == 0 else np.inf
-            energy_j[row, j] = fate.energy_j
+        read_fates(world, system, response_s[row], energy_j[row])

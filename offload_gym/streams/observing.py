@@ -8,7 +8,8 @@ import numpy as np
 
 from offload_gym.compilation import inlined
 from offload_gym.instances import INPUT, WORKLOAD
-from offload_gym.streams.engine import run_s
+from offload_gym.streams.engine import is_exit, run_s
+from offload_gym.streams.lookahead import look_ahead_free
 from offload_gym.streams.system import recent_gap
 
 LONGEST_S = 100.0  # longer times look like this one
@@ -16,11 +17,11 @@ HIGH = 10.0  # its root, the bound of every number of an observation; the low bo
 REFERENCE_CYCLES, REFERENCE_BITS = 1e9, 1e6
 #: What ``observe`` writes of each location, one location after the other: name, unit and meaning.
 LOCATION_COLUMNS = (
-    ("completion", "s", "until the task's result is on the device, if it is placed there"),
-    ("run", "s", "that the task takes on a core there"),
+    ("completion", "s", "until the job is complete, if the task is placed there and what follows it best"),
+    ("run", "s", "on a core there, of the task and of what then runs there after it"),
     ("core_free", "s", "until a core there is free"),
     ("core_work", "s", "of work that a core there has still to do, on average over its cores"),
-    ("send", "s", "that the radio sends the task's data"),
+    ("send", "s", "that the radio sends, of the task's data and of what is then sent after it"),
     ("path", "s", "of the wired path there, and of the way back of the result"),
     ("speed", "s", "that a core there takes for 1e9 cycles"),
 )
@@ -42,7 +43,7 @@ STREAM_COLUMNS = (
 OF_LOCATION, OF_STREAM = len(LOCATION_COLUMNS), len(STREAM_COLUMNS)
 #: What the numbers are. Where one of them changes its meaning or its place, this goes up: networks that were trained
 #: before are refused.
-OBSERVATION_VERSION = 1
+OBSERVATION_VERSION = 2
 
 
 def size_of(num_locations: int) -> int:
@@ -63,6 +64,8 @@ def observe(world, system, outlook, j, i, x):
     now_s, radio = foreseen.now_s, system.radios[job.device]
     num_locations, width = outlook.core_free_s.shape
     at = 0
+    if not is_exit(world, j, i):
+        look_ahead_free(world, outlook, j, i)
     for k in range(num_locations):
         option, first_s, work_s, cores = outlook.options[k], np.inf, 0.0, 0
         for c in range(width):
@@ -71,12 +74,12 @@ def observe(world, system, outlook, j, i, x):
                 first_s = min(first_s, free_s)
                 work_s += max(free_s - now_s, 0.0)
                 cores += 1
-        x[at] = scaled(option.completion_s)
-        x[at + 1] = scaled(option.run_s)
+        x[at] = scaled(option.job_s)
+        x[at + 1] = scaled(option.job_run_s)
         x[at + 2] = scaled(max(first_s - now_s, 0.0))
         # Where all cores wait for data that never come, as no rate was seen yet, none counts.
         x[at + 3] = scaled(work_s / cores) if cores > 0 else HIGH
-        x[at + 4] = scaled(option.send_s)
+        x[at + 4] = scaled(option.job_send_s)
         x[at + 5] = scaled(option.path_s + option.return_s)
         x[at + 6] = scaled(run_s(world, job.device, k, REFERENCE_CYCLES))
         at += OF_LOCATION

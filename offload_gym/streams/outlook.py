@@ -43,6 +43,23 @@ OPTION = np.dtype(
         ("run_s", np.float64),
         ("return_s", np.float64),
         ("completion_s", np.float64),  # from now until its result is on the device
+        # Of the job, with what follows the task placed best: from ``offload_gym.streams.lookahead`` if anything does.
+        ("job_s", np.float64),  # from now until its result is on the device
+        ("job_send_s", np.float64),  # the task's data and what is sent after it
+        ("job_run_s", np.float64),  # the task and what runs at the same location after it
+        ("rest_price", np.float64),  # of what is sent and run after it
+    ]
+)
+#: What a second costs at a location beside the time that it takes, as a rule sees it.
+PRICE = np.dtype([("send", np.float64), ("run", np.float64)])
+#: What a task that is not placed yet would meet at a location, if all before it is placed best.
+AHEAD = np.dtype(
+    [
+        ("finish_s", np.float64),  # since time 0
+        ("value", np.float64),  # of the time since now, and of what is sent and run for it
+        ("price", np.float64),  # of what is sent and run for it
+        ("send_s", np.float64),
+        ("run_s", np.float64),  # at the location that is looked from
     ]
 )
 
@@ -53,6 +70,8 @@ class Outlook(NamedTuple):
     foreseen: NDArray[np.void]  # (1,) of the dtype FORESEEN
     core_free_s: NDArray[np.float64]  # (K, most cores), infinite where there is no core
     options: NDArray[np.void]  # (K,) of the dtype OPTION, of the next task
+    prices: NDArray[np.void]  # (K,) of the dtype PRICE
+    ahead: NDArray[np.void]  # (n, K) of the dtype AHEAD
     finish_s: NDArray[np.float64]  # (n,) of the tasks that were placed
     decision: NDArray[np.int64]  # (n,) where they were placed
 
@@ -64,6 +83,8 @@ def new_outlook(num_locations, num_cores, num_tasks):
         np.zeros(1, dtype=FORESEEN),
         np.empty((num_locations, num_cores)),
         np.zeros(num_locations, dtype=OPTION),
+        np.zeros(num_locations, dtype=PRICE),
+        np.zeros((num_tasks, num_locations), dtype=AHEAD),
         np.empty(num_tasks),
         np.zeros(num_tasks, dtype=np.int64),
     )
@@ -122,9 +143,37 @@ def look(world, system, d, outlook):
         task = system.tasks[q]
         cores_s = free_s[task.location]
         core = earliest_core(cores_s, cores_at(world, d, task.location))
-        ready_s = max(task.ready_s, now_s)
+        # A task that waits for others of its job counts as if it were ready: it leaves its core to those that are ready
+        # earlier, so that they would wait too long for it at the moment at which it is expected.
+        j, i = q // world.tasks.shape[1], q % world.tasks.shape[1]
+        ready_s = max(task.ready_s, now_s) if is_entry(world, j, i) else now_s
         cores_s[core] = max(ready_s, cores_s[core]) + task.run_s
         q = task.after
+
+
+@inlined
+def sending_s(world, foreseen, k, bits):
+    """Seconds of the radio for what goes to server ``k``."""
+    return bits / (foreseen.uplink_bps * world.servers[k - 1].rate_ratio) if bits > 0.0 else 0.0
+
+
+@inlined
+def returning_s(world, foreseen, k, bits):
+    """Seconds of the way back from server ``k``."""
+    down_s = bits / (foreseen.downlink_bps * world.servers[k - 1].rate_ratio) if bits > 0.0 else 0.0
+    return path_s(world, k, bits) + down_s
+
+
+@inlined
+def moving_s(world, foreseen, source, k, bits):
+    """Seconds from location ``source``, where bits are, to ``k``, but for those of the radio."""
+    if source == k:
+        return 0.0
+    if source == 0:
+        return path_s(world, k, bits)
+    if k == 0:
+        return returning_s(world, foreseen, source, bits)
+    return path_s(world, source, bits) + path_s(world, k, bits)
 
 
 @inlined
@@ -136,24 +185,17 @@ def _data_at(world, outlook, j, i, k):
         if k == 0:
             return radio_s, 0.0, now_s
         bits = world.tasks[j, i, INPUT]
-        send_s = bits / (foreseen.uplink_bps * world.servers[k - 1].rate_ratio) if bits > 0.0 else 0.0
-        return radio_s + send_s, send_s, radio_s + send_s + path_s(world, k, bits)
+        sent_s = sending_s(world, foreseen, k, bits)
+        return radio_s + sent_s, sent_s, radio_s + sent_s + path_s(world, k, bits)
     ready_s, sent_s, graph = now_s, 0.0, job.graph
     for e in range(world.graph_start[graph, i, 0], world.graph_start[graph, i + 1, 0]):
         parent, bits = world.graph_edges[graph, e, PARENT], world.edge_bits[j, e]
         source, there_s = outlook.decision[parent], outlook.finish_s[parent]
         if source == 0 and k > 0:
-            send_s = bits / (foreseen.uplink_bps * world.servers[k - 1].rate_ratio) if bits > 0.0 else 0.0
-            sent_s += send_s
-            radio_s = max(radio_s, there_s) + send_s
-            there_s = radio_s + path_s(world, k, bits)
-        elif source > 0 and k != source:
-            there_s += path_s(world, source, bits)
-            if k > 0:
-                there_s += path_s(world, k, bits)
-            elif bits > 0.0:
-                there_s += bits / (foreseen.downlink_bps * world.servers[source - 1].rate_ratio)
-        ready_s = max(ready_s, there_s)
+            radio_s = max(radio_s, there_s) + sending_s(world, foreseen, k, bits)
+            sent_s += sending_s(world, foreseen, k, bits)
+            there_s = radio_s
+        ready_s = max(ready_s, there_s + moving_s(world, foreseen, source, k, bits))
     return radio_s, sent_s, ready_s
 
 
@@ -177,11 +219,10 @@ def weigh(world, outlook, j, i):
         option.run_s = run_s(world, d, k, world.tasks[j, i, WORKLOAD])
         option.return_s = 0.0
         if leaf and k > 0:
-            bits = world.tasks[j, i, OUTPUT]
-            option.return_s = path_s(world, k, bits)
-            if bits > 0.0:
-                option.return_s += bits / (foreseen.downlink_bps * world.servers[k - 1].rate_ratio)
+            option.return_s = returning_s(world, foreseen, k, world.tasks[j, i, OUTPUT])
         option.completion_s = option.ready_s + option.core_wait_s + option.run_s + option.return_s
+        option.job_s, option.job_send_s, option.job_run_s = option.completion_s, option.send_s, option.run_s
+        option.rest_price = 0.0
 
 
 @inlined

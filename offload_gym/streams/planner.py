@@ -31,6 +31,8 @@ from offload_gym.streams.streams import StreamBatch
 from offload_gym.streams.system import DROPPED, System, World, begin, read_fates, system_of, world_of
 
 MARGIN_S = 5.0  # of a future, beyond its arrivals
+# What a second of a response counts beside late jobs: where as many are late either way, the shorter queues are better.
+LATE_PER_S = 0.01
 
 
 class Effort(NamedTuple):
@@ -196,13 +198,17 @@ def copy_present(world, future, first, j, slot):
 
 @inlined
 def cost_of(world, system, first, last, objective):
-    """What the jobs ``first``, ..., ``last - 1`` cost: their responses, with energy or not, or how many are late."""
+    """What the jobs ``first``, ..., ``last - 1`` cost: their responses, with energy or not, or how many are late.
+
+    Where late jobs count, so do the responses of jobs that are not dropped, a little (LATE_PER_S).
+    """
     total, second_j = 0.0, world.common[0].energy_weight_s_per_j * (objective == COST)
     for j in range(first, last):
         fate = system.fates[j]
         response_s = fate.done_s - world.jobs[j].arrival_s
         if objective == LATE_SHARE:
             total += 1.0 if response_s > world.jobs[j].deadline_s else 0.0
+            total += LATE_PER_S * response_s if response_s < np.inf else 0.0
         else:
             total += response_s + second_j * fate.energy_j
     return total

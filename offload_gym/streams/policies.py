@@ -25,6 +25,7 @@ from offload_gym.streams.deciding import (
     COMPLETION,
     CONSTANT,
     DROPPING,
+    JOB,
     LATE,
     RULE,
     RUN,
@@ -168,7 +169,7 @@ class _Function(NamedTuple):
 
 
 def rule_plan(name: str, numbers: NDArray[np.float64], drop_factor: float = math.inf) -> Plan:
-    """The plan of a rule.
+    """The plan of a rule, which places a task with what follows it in its job placed best.
 
     Args:
         name: one of
@@ -187,9 +188,10 @@ def rule_plan(name: str, numbers: NDArray[np.float64], drop_factor: float = math
         numbers: as many as ``RULE_SIZES`` says.
         drop_factor: see ``Plan``; infinite: jobs may not be dropped.
     """
-    weights = greedy_weights()
+    weights = np.zeros((len(CLASSES), len(TERMS)))
+    weights[:DROPPING, JOB], weights[DROPPING, CONSTANT] = 1.0, math.inf
     if name == "max-weight":
-        weights[:DROPPING, COMPLETION] = numbers[0]
+        weights[:DROPPING, JOB] = numbers[0]
         weights[SERVERS, SEND_QUEUE] = weights[:DROPPING, RUN_QUEUE] = 1.0
     elif name == "price":
         weights[SERVERS, SEND], weights[0, RUN], weights[1, RUN] = numbers
@@ -198,7 +200,7 @@ def rule_plan(name: str, numbers: NDArray[np.float64], drop_factor: float = math
         weights[0, [RUN, RUN_QUEUE, RUN_RADIO, RUN_RUN, RUN_JOBS]] = numbers[5:10]
         weights[1, [RUN, RUN_QUEUE]] = numbers[10:12]
     if name == "late-price":
-        weights[:DROPPING, LATE], weights[:DROPPING, COMPLETION] = 1.0, numbers[12]
+        weights[:DROPPING, LATE], weights[:DROPPING, JOB] = 1.0, numbers[12]
         weights[DROPPING, CONSTANT] = 1.0 if drop_factor < math.inf else math.inf
     return as_rule(weights, drop_factor)
 
