@@ -1,9 +1,10 @@
 """Learning to plan on streams: policy iteration with roll-outs, a teacher, and a student distilled from it.
 
-Round by round, streams are played by the policy so far; at some of its moments roll-outs over sampled futures with
-that same policy as base say what each choice costs; and a network learns to choose what costs least on average. It is
-the policy of the next round, as long as that gains on validation streams. The first policy is a tuned rule. (Deep
-controlled learning, Temizöz, Imdahl, Dijkman, Lamghari-Idrissi and van Jaarsveld, arXiv 2011.15122.)
+Round by round, streams are played by the newest policy; at some of its moments roll-outs over sampled futures with the
+best policy so far as base say what each choice costs; and a network learns to choose what costs least on average. The
+first policy is a tuned rule. (Deep controlled learning, Temizöz, Imdahl, Dijkman, Lamghari-Idrissi and van Jaarsveld,
+arXiv 2011.15122.) A network that is worse than the policy it learned from is played all the same: where it goes wrong
+is what the next one has to learn (Ross, Gordon and Bagnell, AISTATS 2011).
 """
 
 from __future__ import annotations
@@ -183,33 +184,31 @@ def iterate(
     names = [name for name in ("greedy", *RULE_SIZES) if settings.objective == "late" or name not in FOR_LATE]
     rules += [make_stream_policy(name, settings.scenario, settings.objective) for name in names]
     policy = min((rule for rule in rules if isinstance(rule, PlanPolicy)), key=validation.change)
-    best, least = policy, validation.change(policy)
-    rounds: list[StreamLabels] = []
+    best, newest, least = policy, policy, validation.change(policy)
+    rounds: list[tuple[StreamLabels, bool]] = []  # and whether a network was the base
     report(f"{policy.name}: {least:+.2%} against greedy on validation")
     effort = Effort(settings.num_futures, settings.future_jobs, 4, 3.0)
     for number in range(settings.rounds):
         path = folder / f"labels-{number}.npz"
         if not path.exists():
-            planner = PlannerPolicy(settings.scenario, policy, effort, settings.objective, settings.seed)
+            planner = PlannerPolicy(settings.scenario, best, effort, settings.objective, settings.seed)
             seed = seed_for("training", settings.seed, number)
             size, share, explore = settings.streams_a_round, settings.share, settings.explore
-            save_stream_labels(path, label_streams(planner, policy, size, seed, share, explore))
-        rounds.append(load_stream_labels(path))
-        # What a rule's roll-outs found is worth less than what a network's did.
-        recent = joined(rounds[_first(settings, number) :])
-        policy = as_policy(fit_network(recent, settings.base, settings, seed=number), f"round {number + 1}", settings)
-        change = validation.change(policy)
-        report(f"round {number + 1}: {len(rounds[-1].costs):,} labels, {change:+.2%} against greedy on validation")
+            save_stream_labels(path, label_streams(planner, newest, size, seed, share, explore))
+        rounds.append((load_stream_labels(path), best.network is not None))
+        recent = _recent(rounds, settings.memory)
+        newest = as_policy(fit_network(recent, settings.base, settings, seed=number), f"round {number + 1}", settings)
+        change = validation.change(newest)
+        report(f"round {number + 1}: {len(rounds[-1][0].costs):,} labels, {change:+.2%} against greedy on validation")
         if change < least:
-            best, least = policy, change
-        policy = best
-    return joined(rounds[_first(settings, len(rounds) - 1) :])
+            best, least = newest, change
+    return _recent(rounds, settings.memory)
 
 
-def _first(settings: StreamSettings, number: int) -> int:
-    """The first round whose labels are learned from after a round."""
-    from_rule = 1 if settings.start is None else 0
-    return max(number + 1 - settings.memory, min(from_rule, number))
+def _recent(rounds: Sequence[tuple[StreamLabels, bool]], memory: int) -> StreamLabels:
+    """The labels of the last rounds; what a rule's roll-outs found is left out where there are those of a network."""
+    by_network = [labels for labels, of_network in rounds if of_network]
+    return joined((by_network or [labels for labels, _ in rounds])[-memory:])
 
 
 def learn(folder: str | Path, settings: StreamSettings, report: Callable[[str], None] = _say) -> dict[str, Path]:

@@ -7,7 +7,7 @@ from random_streams import random_stream
 
 import offload_gym
 from offload_gym.lending import lent
-from offload_gym.streams.engine import admit, advance
+from offload_gym.streams.engine import admit, advance, is_exit
 from offload_gym.streams.lookahead import look_ahead
 from offload_gym.streams.outlook import FORESEEN, OPTION, look, new_outlook, put, weigh
 from offload_gym.streams.policies import PlanPolicy, rule_plan
@@ -33,7 +33,8 @@ def looked(arrays, systems, decisions, prices, second, foreseen, cores_s, option
             for k in range(num_locations):
                 outlook.prices[k].send, outlook.prices[k].run = prices[k, 0], prices[k, 1]
             foreseen[j, i], cores_s[j, i], finish_s[j, i] = outlook.foreseen[0], outlook.core_free_s, outlook.finish_s
-            look_ahead(world, outlook, j, i, second)
+            if not is_exit(world, j, i):
+                look_ahead(world, outlook, j, i, second)
             options[j, i] = outlook.options
             put(world, system, outlook, j, i, decisions[j, i])
         admit(world, system, j, decisions[j])

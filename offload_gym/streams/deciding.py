@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from offload_gym.compilation import inlined, kernel
 from offload_gym.layers import AT, INPUTS, LANES, OUTPUTS, run_layer
 from offload_gym.lending import lent
-from offload_gym.streams.engine import admit_here, advance_here
+from offload_gym.streams.engine import admit_here, advance_here, is_exit
 from offload_gym.streams.lookahead import look_ahead
 from offload_gym.streams.observing import OF_LOCATION, OF_STREAM, observe
 from offload_gym.streams.outlook import likely_late, look, new_outlook, put, weigh
@@ -130,7 +130,8 @@ def choose(plan, world, system, outlook, j, i, values):
     _set_prices(plan, system, outlook)
     # What a second counts by itself, and for its share of the time until the deadline.
     second = max(plan.weights[0, JOB] + plan.weights[0, LATE] / deadline_s, 0.0)
-    look_ahead(world, outlook, j, i, second if second > 0.0 else 1.0)
+    if not is_exit(world, j, i):
+        look_ahead(world, outlook, j, i, second if second > 0.0 else 1.0)
     for k in range(num_locations):
         option, price, weights = outlook.options[k], outlook.prices[k], plan.weights[class_of(k, num_locations)]
         value = (

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from offload_gym.compilation import inlined
+from offload_gym.compilation import inlined, kernel
 from offload_gym.instances import INPUT, OUTPUT, WORKLOAD
+from offload_gym.lending import lent
 from offload_gym.streams.engine import is_entry, is_exit, path_s, run_s
 from offload_gym.streams.outlook import moving_s, returning_s, sending_s
 from offload_gym.streams.streams import PARENT
@@ -22,15 +23,15 @@ from offload_gym.streams.streams import PARENT
 SHARE_THAT_WAITS = 0.25
 
 
-@inlined
+@kernel
 def look_ahead(world, outlook, j, i, second):
-    """Fill what the options of task i of job j, which are weighed, say of the job, if other tasks follow it.
+    """Fill what the options of task i of job j, which are weighed and which other tasks follow, say of the job.
 
     A second until the job is complete counts ``second``, and what is sent and run costs ``outlook.prices``.
     """
-    if not is_exit(world, j, i):
-        for k in range(len(outlook.options)):
-            _follow(world, outlook, j, i, k, second)
+    world, outlook = lent(world), lent(outlook)
+    for k in range(len(outlook.options)):
+        _follow(world, outlook, j, i, k, second)
 
 
 @inlined
