@@ -1,9 +1,9 @@
 """Kernels written in C99, from their Python source, so that a C program computes what a kernel computes.
 
-What a kernel may do: arithmetic, comparisons, ``min``, ``max``, ``len``, roots, loops over ranges, conditions, and
-calls of other kernels; it reads and writes numbers, fields of records, and arrays of known shape. What each name is
-follows from the arguments of the first call. Anything else is refused, so that an edit of a kernel is either in its C
-form, or seen.
+What a kernel may do: arithmetic, comparisons, ``min``, ``max``, ``len``, roots, exponentials, loops over ranges,
+conditions, and calls of other kernels; it reads and writes numbers, fields of records, and arrays of known shape. What
+each name is follows from the arguments of the first call. Anything else is refused, so that an edit of a kernel is
+either in its C form, or seen.
 """
 
 from __future__ import annotations
@@ -278,8 +278,8 @@ class _Function:
                 return self.truth(isinstance(operator, ast.And), [self.inner(part) for part in values])
             case ast.IfExp(test=test, body=body, orelse=rest):
                 return self.choice(self.inner(test), self.inner(body), self.inner(rest))
-            case ast.Call(func=ast.Attribute(value=ast.Name(id="math"), attr="sqrt"), args=[argument]):
-                return _Value(f"sqrt({self.value(argument).code})", "double")
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="math"), attr="sqrt" | "exp" as name), args=[argument]):
+                return _Value(f"{name}({self.value(argument).code})", "double")
             case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]):
                 return self.call(node, name, [self.value(argument) for argument in arguments])
         self.refuse(node)

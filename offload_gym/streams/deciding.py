@@ -13,7 +13,7 @@ from offload_gym.lending import lent
 from offload_gym.streams.engine import admit_here, advance_here
 from offload_gym.streams.lookahead import look_ahead
 from offload_gym.streams.observing import OF_LOCATION, OF_STREAM, observe
-from offload_gym.streams.outlook import look, new_outlook, put, weigh
+from offload_gym.streams.outlook import likely_late, look, new_outlook, put, weigh
 from offload_gym.streams.streams import StreamBatch
 from offload_gym.streams.system import DROPPED, System, begin, read_fates, system_of, world_of
 
@@ -41,7 +41,6 @@ CONSTANT, COMPLETION, SEND, SEND_QUEUE, RUN, RUN_QUEUE, WAIT = range(7)
 SEND_SEND, SEND_DEVICE, SEND_JOBS, RUN_RUN, RUN_RADIO, RUN_JOBS, LATE, JOB = range(7, len(TERMS))
 CLASSES = ("device", "edge", "cloud", "dropped")  # dropping a job has a constant alone, infinite where it is not done
 DROPPING = len(CLASSES) - 1
-SURE = 25.0  # a job that is expected a tenth of the deadline too late is late with the odds of exp(2.5) to 1
 
 
 class Plan(NamedTuple):
@@ -143,8 +142,8 @@ def choose(plan, world, system, outlook, j, i, values):
         )
         if weights[JOB] != 0.0:
             value += weights[JOB] * option.job_s + option.rest_price
-        if weights[LATE] > 0.0 and deadline_s < np.inf:
-            value += weights[LATE] / (1.0 + np.exp(-SURE * (option.job_s / deadline_s - 1.0)))
+        if weights[LATE] > 0.0:
+            value += weights[LATE] * likely_late(option.job_s, deadline_s)
         soonest_s = min(soonest_s, option.job_s)
         if value < least:
             best, least = k, value

@@ -9,7 +9,8 @@ import numpy as np
 from offload_gym.compilation import inlined
 from offload_gym.instances import INPUT, WORKLOAD
 from offload_gym.streams.engine import is_exit, run_s
-from offload_gym.streams.lookahead import look_ahead_free
+from offload_gym.streams.lookahead import look_ahead_for_all
+from offload_gym.streams.outlook import likely_late
 from offload_gym.streams.system import recent_gap
 
 LONGEST_S = 100.0  # longer times look like this one
@@ -24,6 +25,7 @@ LOCATION_COLUMNS = (
     ("send", "s", "that the radio sends, of the task's data and of what is then sent after it"),
     ("path", "s", "of the wired path there, and of the way back of the result"),
     ("speed", "s", "that a core there takes for 1e9 cycles"),
+    ("late", "0 to 1", "how likely the job is to be late then: a half where it is complete at its deadline; no root"),
 )
 #: What it writes after that.
 STREAM_COLUMNS = (
@@ -65,7 +67,7 @@ def observe(world, system, outlook, j, i, x):
     num_locations, width = outlook.core_free_s.shape
     at = 0
     if not is_exit(world, j, i):
-        look_ahead_free(world, outlook, j, i)
+        look_ahead_for_all(world, system, outlook, j, i)
     for k in range(num_locations):
         option, first_s, work_s, cores = outlook.options[k], np.inf, 0.0, 0
         for c in range(width):
@@ -82,6 +84,7 @@ def observe(world, system, outlook, j, i, x):
         x[at + 4] = scaled(option.job_send_s)
         x[at + 5] = scaled(option.path_s + option.return_s)
         x[at + 6] = scaled(run_s(world, job.device, k, REFERENCE_CYCLES))
+        x[at + 7] = likely_late(option.job_s, job.deadline_s)
         at += OF_LOCATION
     left_cycles, left_bits = 0.0, 0.0
     for t in range(i + 1, job.num_tasks):

@@ -6,6 +6,7 @@ that send now, and no further job is expected to arrive. In an outage the radio 
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,8 @@ from offload_gym.streams.engine import cores_at, earliest_core, is_entry, is_exi
 from offload_gym.streams.streams import PARENT
 from offload_gym.streams.system import NONE
 
+LARGEST_EXPONENT = 100.0  # beyond it nothing differs from 0
+SURE = 25.0  # a job that is expected a tenth of the deadline too late is late with the odds of exp(2.5) to 1
 #: What is foreseen beside the cores.
 FORESEEN = np.dtype(
     [
@@ -223,6 +226,14 @@ def weigh(world, outlook, j, i):
         option.completion_s = option.ready_s + option.core_wait_s + option.run_s + option.return_s
         option.job_s, option.job_send_s, option.job_run_s = option.completion_s, option.send_s, option.run_s
         option.rest_price = 0.0
+
+
+@inlined
+def likely_late(completion_s, deadline_s):
+    """How likely a job is to be late, from 0 to 1: a half where its completion is expected at its deadline."""
+    if deadline_s == np.inf:
+        return 0.0
+    return 1.0 / (1.0 + math.exp(min(-SURE * (completion_s / deadline_s - 1.0), LARGEST_EXPONENT)))
 
 
 @inlined
