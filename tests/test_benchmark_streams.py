@@ -12,6 +12,7 @@ from benchmarks.streams.analysis import ratio_interval, share_of_gain
 from benchmarks.streams.capacity import capacity
 from benchmarks.streams.comparing import Asked, compare_streams, points_of
 from benchmarks.streams.contenders import contenders
+from benchmarks.streams.plots import response_against_load
 from benchmarks.streams.timing import _call_of, _play, decide_us
 from offload_gym import make_scenario
 from offload_gym.streams.playing import play
@@ -157,6 +158,18 @@ def test_a_sweep_over_load(tmp_path, monkeypatch, capsys):
     assert [row["at"] for row in rows] == ["0.5", "0.5", "1", "1"]
     assert (tmp_path / "response_against_load-stream.png").exists()
     assert "capacity of stream" in capsys.readouterr().out
+
+
+def test_who_played_fewer_streams_has_no_line(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("benchmarks.streams.plots._save", lambda figure, _: drawn.append(figure))
+    rows = [
+        {"policy": name, "num_streams": count, "load": 0.5, "objective": "response", "scenario": "stream",
+         "response_mean_s": 1.0}
+        for name, count in (("greedy", 3), ("planner", 1))
+    ]  # fmt: skip
+    response_against_load(tmp_path / "load.png", rows)
+    assert [line.get_label() for line in drawn[0].axes[0].get_lines()] == ["greedy"]
 
 
 def test_points_of_the_other_sweeps(tmp_path):

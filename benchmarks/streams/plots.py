@@ -32,18 +32,21 @@ def _save(figure: Figure, path: Path) -> None:
 
 
 def response_against_load(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """What a sweep over load found: mean response, or the late share, of each policy against the share of capacity."""
+    """What a sweep over load found: mean response, or the late share, of each policy against the share of capacity.
+
+    A policy that played fewer streams than others, as the planner does, has no line: its mean is one of other streams.
+    """
     figure, axes = _axes()
     late = rows[0]["objective"] == "late"
-    names, most = list(dict.fromkeys(row["policy"] for row in rows)), max(row["num_streams"] for row in rows)
+    most = max(row["num_streams"] for row in rows)
+    names = list(dict.fromkeys(row["policy"] for row in rows if row["num_streams"] == most))
     for index, name in enumerate(names):
         own = [row for row in rows if row["policy"] == name]
         values = [100 * row["late_share"] if late else row["response_mean_s"] for row in own]
         axes.plot(
             [row["load"] for row in own],
             values,
-            # The planner takes long and plays fewer of them.
-            label=name if own[0]["num_streams"] == most else f"{name} ({own[0]['num_streams']} streams)",
+            label=name,
             color=f"C{index % 10}",
             linestyle=LINES[index // 10 % len(LINES)],
             marker=STYLES[family(name)][1],
