@@ -24,6 +24,7 @@ from offload_gym.array_checks import check_count
 from offload_gym.command_line.exit_codes import exit_code_of
 from offload_gym.command_line.scenario_options import add_scenario_options, chosen_scenario
 from offload_gym.command_line.stream_options import add_stream_options, chosen_streams
+from offload_gym.streams.policies import NAMES as STREAM_POLICIES
 
 POLICIES_JSON, FRONT_JSON, AGENTS = Path("results/policies.json"), Path("results/front.json"), Path("results/agents")
 STREAMS_JSON = Path("results/streams.json")
@@ -199,6 +200,8 @@ def _cell(commands: Any) -> None:
 
 def _streams(commands: Any) -> None:
     def run(options: argparse.Namespace) -> None:
+        if options.sweep == "load" and options.arrivals_per_s:
+            raise ValueError("--arrivals-per-s is given; --sweep load chooses the rates itself, so leave it out")
         asked = Asked(
             options.objective,
             options.policies,
@@ -212,11 +215,23 @@ def _streams(commands: Any) -> None:
 
     summary = "compare policies on fresh streams of jobs: response, late share, energy, decision delay"
     defaults = Asked()
-    counts = {name: getattr(defaults, name) for name in ("num_streams", "num_planned", "num_hindsight")}
-    parser = _command(commands, run, "streams", summary, **counts)
+    parser = _command(commands, run, "streams", summary)
+    for name, what in (
+        ("num_streams", "streams that each policy plays"),
+        ("num_planned", "streams that the planner plays, the first of these, as it takes long"),
+        ("num_hindsight", "streams that are also decided in hindsight, the first of these; 0: none"),
+    ):
+        flag, default = f"--{name.replace('_', '-')}", getattr(defaults, name)
+        parser.add_argument(flag, type=int, default=default, help=f"{what} (default: %(default)s)")
     add_stream_options(parser)
     parser.add_argument("--agents", type=_folder, metavar="DIR", help="folder of trained policies of streams")
-    parser.add_argument("--policies", nargs="+", default=[], metavar="NAME", help="these alone, and greedy")
+    parser.add_argument(
+        "--policies",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help=f"these alone, and greedy: {', '.join(STREAM_POLICIES)}",
+    )
     parser.add_argument(
         "--sweep",
         choices=SWEEPS,
@@ -224,7 +239,9 @@ def _streams(commands: Any) -> None:
         "radio, correlations from second to second, constant rates, and those of --trace",
     )
     parser.add_argument("--json", metavar="FILE", help="write the rows as a JSON list")
-    parser.add_argument("--plots", metavar="DIR", help="write the plots as PNG files")
+    parser.add_argument(
+        "--plots", metavar="DIR", help="write the plots as PNG files; of sweeps, that over load has one"
+    )
 
 
 def _speed(commands: Any) -> None:

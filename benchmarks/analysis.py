@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,18 @@ def front(rows: Sequence[dict[str, Any]]) -> list[str]:
             kept.append(row["policy"])
             best = row["gap_mean"]
     return kept
+
+
+def check_place(name: str, path: str | Path) -> None:
+    """ValueError where no file can be written into a folder; it need not be there. Said before much is computed."""
+    place = Path(path)
+    while not place.exists():
+        place = place.parent
+    try:
+        with TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise ValueError(f"{name} is {path}, but {place} takes no files: {error.strerror or error}") from None
 
 
 def write_json(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:

@@ -45,6 +45,11 @@ def load_arrivals(path: str | os.PathLike[str]) -> NDArray[np.float64]:
     return _loaded(os.fspath(path), modified_ns)
 
 
+def recorded_gap_s(table: NDArray[np.float64]) -> float:
+    """Seconds between recorded arrivals, on average; ``table`` is what ``load_arrivals`` returns."""
+    return float(table[-1, 0] - table[0, 0]) / (len(table) - 1)
+
+
 @lru_cache(maxsize=16)
 def _loaded(path: str, _modified_ns: int) -> NDArray[np.float64]:
     source = f"the file of arrivals {path}"

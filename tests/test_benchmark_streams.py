@@ -12,6 +12,7 @@ from benchmarks.streams.analysis import ratio_interval, share_of_gain
 from benchmarks.streams.capacity import capacity
 from benchmarks.streams.comparing import Asked, compare_streams, points_of
 from benchmarks.streams.contenders import contenders
+from benchmarks.streams.plots import response_against_load
 from benchmarks.streams.timing import _call_of, _play, decide_us
 from offload_gym import make_scenario
 from offload_gym.streams.playing import play
@@ -159,6 +160,18 @@ def test_a_sweep_over_load(tmp_path, monkeypatch, capsys):
     assert "capacity of stream" in capsys.readouterr().out
 
 
+def test_who_played_fewer_streams_has_no_line(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("benchmarks.streams.plots._save", lambda figure, _: drawn.append(figure))
+    rows = [
+        {"policy": name, "num_streams": count, "load": 0.5, "objective": "response", "scenario": "stream",
+         "response_mean_s": 1.0}
+        for name, count in (("greedy", 3), ("planner", 1))
+    ]  # fmt: skip
+    response_against_load(tmp_path / "load.png", rows)
+    assert [line.get_label() for line in drawn[0].axes[0].get_lines()] == ["greedy"]
+
+
 def test_points_of_the_other_sweeps(tmp_path):
     points = points_of("burst", SMALL, 0)
     assert [scenario.burst_ratio for _, scenario, _ in points] == [1.0, 2.0, 5.0, 10.0, 20.0]
@@ -171,6 +184,15 @@ def test_points_of_the_other_sweeps(tmp_path):
     assert points[-1][1].radio == "constant"
 
 
+def test_a_sweep_says_who_played_fewer_streams(monkeypatch, capsys):
+    monkeypatch.setattr("benchmarks.streams.comparing.CORRELATIONS", (0.5,))
+    asked = Asked(policies=("price", "planner"), num_streams=3, num_planned=1, num_hindsight=0)
+    compare_streams([make_scenario("stream", num_jobs=5)], asked, "radio")
+    out = " ".join(capsys.readouterr().out.split())
+    assert "3 streams at each point. The first line is greedy's mean response in seconds." in out
+    assert "planner: the first 1 alone, against greedy on these." in out
+
+
 def test_recorded_arrivals(tmp_path):
     path = tmp_path / "arrivals.csv"
     path.write_text("arrival_s\n" + "\n".join(map(str, np.cumsum([0.1, 0.3] * 20))))
@@ -178,13 +200,18 @@ def test_recorded_arrivals(tmp_path):
     assert main([*command, "--arrivals", str(path), "--json", str(tmp_path / "rows.json")]) == 0
     (row,) = json.loads((tmp_path / "rows.json").read_text())
     assert row["hindsight_share"] is None
+    assert row["arrivals_per_s"] == pytest.approx(39 / 7.9)  # 39 gaps, 20 of 0.3 s and 19 of 0.1 s
 
 
 def test_networks_that_are_not_there_are_left_out(tmp_path, capsys):
+    assert contenders(SMALL, "response", ("price",), tmp_path)[1] == [f"no trained policies in {tmp_path}"]
     (tmp_path / "broken.safetensors").write_text("no network")
-    listed = contenders(SMALL, "response", ("price",), tmp_path)
+    listed, left_out = contenders(SMALL, "response", ("price",), tmp_path)
     assert [one.name for one in listed] == ["greedy", "price"]
-    assert "left out broken.safetensors" in capsys.readouterr().out
+    assert [line.split(":")[0] for line in left_out] == ["left out broken.safetensors"]
+    # Once, in however many scenarios.
+    compare_streams([SMALL, SMALL], Asked(policies=("greedy",), folder=tmp_path, num_streams=1, num_hindsight=0))
+    assert capsys.readouterr().out.count("left out broken.safetensors") == 1
     with pytest.raises(ValueError, match="policy is 'nobody'"):
         contenders(SMALL, "response", ("nobody",))
 
@@ -192,7 +219,43 @@ def test_networks_that_are_not_there_are_left_out(tmp_path, capsys):
 def test_bad_numbers_are_refused(tmp_path, capsys):
     for given in (["--num-streams", "0"], ["--num-planned", "0"], ["--num-hindsight", "-1"], ["--seed", "-1"]):
         assert main(["streams", *given]) == 2
-    assert main(["streams", "--json", str(tmp_path)]) == 2
     lines = capsys.readouterr().err.splitlines()
-    names = ["num_streams", "num_planned", "num_hindsight", "seed", "json_path"]
+    names = ["num_streams", "num_planned", "num_hindsight", "seed"]
     assert [line.split(" is ")[0] for line in lines] == [f"error: {name}" for name in names]
+
+
+def test_what_cannot_be_compared_or_written_is_said_before_anything_is_played(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("benchmarks.streams.comparing.play", lambda *_: pytest.fail("played"))
+    file = tmp_path / "arrivals.csv"
+    file.write_text("arrival_s\n0\n1\n")
+    for given, said in (
+        (["--json", str(tmp_path)], f"json_path is {tmp_path}, a folder; it must be a file"),
+        (["--json", f"{file}/rows.json"], f"json_path is {file}, but {file} takes no files: Not a directory"),
+        (["--plots", f"{file}/new/plots"], f"plots is {file}/new/plots, but {file} takes no files: Not a directory"),
+        (["--objective", "late"], "objective is 'late', but the jobs of stream have no deadlines"),
+        (["--sweep", "load", "--arrivals-per-s", "6"], "--arrivals-per-s is given; --sweep load chooses the rates"),
+        (["--sweep", "burst", "--arrivals", str(file)], "sweep is 'burst', which needs arrivals at random"),
+    ):
+        assert main(["streams", "--num-streams", "2", *given]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"error: {said}")
+
+
+def test_no_late_job_under_greedy(tmp_path, capsys):
+    # At 0.1 jobs/s nobody waits, so that no change over greedy can be said and there is nothing to draw.
+    scenario = make_scenario("stream_deadlines", num_jobs=10, arrivals_per_s=0.1)
+    rows = compare_streams(
+        [scenario], Asked("late", ("greedy",), num_streams=2, num_hindsight=0), plots=str(tmp_path / "plots")
+    )
+    assert (rows[0]["late_share"], rows[0]["change"]) == (0.0, None)
+    assert [path.name for path in (tmp_path / "plots").iterdir()] == ["queue_lengths-stream_deadlines-0.1.png"]
+    assert capsys.readouterr().err == ""
+
+
+def test_tables_are_whole_on_a_narrow_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    asked = Asked(policies=("local", "queue-price"), num_streams=2, num_hindsight=1)
+    compare_streams([make_scenario("stream", num_jobs=100, arrivals_per_s=1000.0)], asked)
+    out = capsys.readouterr().out
+    assert "parameters" in out
+    assert "…" not in out

@@ -31,6 +31,28 @@ def row(policy, gap, us, **changes):
 ROWS = [row("greedy", 0.11, 2.6), row("student", 0.01, 5.5), row("slow", 0.3, 40.0), row("exact", 0.0, 19.6)]
 
 
+def stream_row(policy, change, **changes):
+    values = {
+        "policy": policy, "scenario": "stream", "arrivals_per_s": 6.0, "num_devices": 1, "objective": "response",
+        "response_mean_s": 0.5, "response_p95_s": 1.5, "response_p99_s": 2.5, "late_share": 0.0, "change": change,
+        "change_low": change, "change_high": change, "hindsight_share": None, "decide_us_p50": 2.5, "num_parameters": 0,
+        "energy_mean_j": 0.1, "shipped": policy == "student", "sweep": None, "num_streams": 400,
+    }  # fmt: skip
+    return values | changes
+
+
+STREAM_ROWS = [
+    stream_row("local", 40.0),
+    stream_row("greedy", 0.0, hindsight_share=0.0),
+    stream_row("queue-price", -0.15, hindsight_share=0.6, change_low=-0.16, change_high=-0.14),
+    stream_row("planner", -0.17, hindsight_share=0.7, num_streams=40, decide_us_p50=500.0),
+    stream_row("student", -0.2, decide_us_p50=3.0, num_parameters=2419),
+    # Nothing is late under greedy, so that no change over it can be said.
+    stream_row("greedy", None, objective="late", change_low=None, change_high=None),
+    stream_row("student", None, objective="late", change_low=None, change_high=None, late_share=0.01),
+]
+
+
 def small_agent(path, curve=CURVE, scenario_fields=None):
     network = to_runtime(TaskNetwork("joint", make_scenario().cores, (4,), (4,)))
     said = {"scenario": "default", "trained_tasks": (8, 8), "scenario_fields": scenario_fields}
@@ -39,12 +61,14 @@ def small_agent(path, curve=CURVE, scenario_fields=None):
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """A report of two comparisons and one learning curve."""
+    """A report of two comparisons, one learning curve, and two comparisons of streams."""
     folder = tmp_path_factory.mktemp("report")
     (folder / "rows.json").write_text(json.dumps([*ROWS, row("greedy", 0.12, 3.0, num_tasks=12)]))
+    (folder / "streams.json").write_text(json.dumps(STREAM_ROWS))
     (folder / "agents").mkdir()
     small_agent(folder / "agents/dqn-sequential.safetensors")
     files = ["--policies", str(folder / "rows.json"), "--agents", str(folder / "agents"), "--seed", str(SEED)]
+    files += ["--streams", str(folder / "streams.json")]
     assert main(["report", str(folder / "out"), *files]) == 0
     return folder / "out/index.html"
 
@@ -70,17 +94,7 @@ def test_the_page_needs_nothing_else(written):
     assert data["curves"][0]["beside"] == [{"policy": "greedy", "gap": 0.11}]
 
 
-def stream_row(policy, change, **changes):
-    values = {
-        "policy": policy, "scenario": "stream", "arrivals_per_s": 6.0, "num_devices": 1, "objective": "response",
-        "response_mean_s": 0.5, "response_p95_s": 1.5, "response_p99_s": 2.5, "late_share": 0.0, "change": change,
-        "change_low": change, "change_high": change, "hindsight_share": None, "decide_us_p50": 2.5, "num_parameters": 0,
-        "energy_mean_j": 0.1, "shipped": policy == "student", "sweep": None,
-    }  # fmt: skip
-    return values | changes
-
-
-def test_streams_come_onto_the_page(tmp_path):
+def test_streams_come_onto_the_page(tmp_path, capsys):
     path = tmp_path / "streams.json"
     rows = [stream_row("greedy", 0.0), stream_row("student", -0.2), stream_row("greedy", 0.0, arrivals_per_s=8.0)]
     path.write_text(json.dumps([*rows, stream_row("greedy", 0.0, sweep="load")]))
@@ -88,8 +102,15 @@ def test_streams_come_onto_the_page(tmp_path):
     assert (first["title"], second["title"]) == ("stream, 6 jobs/s, response", "stream, 8 jobs/s, response")
     assert [row["policy"] for row in first["rows"]] == ["greedy", "student (shipped)"]
     assert "hindsight_share" not in first["rows"][0]  # it was not computed
+    assert capsys.readouterr().out == f"left out 1 of 4 rows of {path}: they are of a sweep\n"
     out = write_report(tmp_path, [], None, SEED, [path])
     assert data_of(out.read_text(encoding="utf-8"))["streams"][0] == json.loads(json.dumps(first))
+
+
+def test_streams_of_unlike_scenarios_are_not_mixed(tmp_path):
+    path = tmp_path / "streams.json"
+    path.write_text(json.dumps([stream_row("greedy", 0.0, scenario_digest=digest) for digest in ("a", "b", "a")]))
+    assert [len(comparison["rows"]) for comparison in read_streams(path)] == [2, 1]
 
 
 @pytest.mark.parametrize(
@@ -385,6 +406,45 @@ def test_comparison_columns_and_policies_are_chosen(browser, written):
         "chooser.dispatchEvent(new Event('change'))"
     )
     assert texts(browser, "#table tbody th") == ["greedy"]
+    assert browser.get_log("browser") == []
+
+
+@pytest.mark.browser
+def test_streams_are_drawn_and_sorted(browser, written):
+    from selenium.webdriver import ActionChains
+
+    shown(browser, written)
+    assert texts(browser, "#streams h3") == ["stream, 6 jobs/s, response", "stream, 6 jobs/s, late"]
+    assert not wait(browser, "#streams .missing").is_displayed()
+    # What is much worse than greedy is in the table alone; where nothing has a change, there is no chart.
+    assert len(browser.find_elements("css selector", "#streams figure")) == 1
+    wait(browser, "#streams figure > svg")
+    assert len(texts(browser, "#streams figure .point")) == 4
+    assert texts(browser, "#streams .legend li") == ["heuristic or search", "student"]
+    assert {"greedy", "queue-price", "planner", "student (shipped)"} <= {*texts(browser, "#streams figure text")}
+    point = wait(browser, '#streams .point[aria-label^="queue-price"]')
+    browser.execute_script("arguments[0].scrollIntoView({behavior: 'instant', block: 'center'})", point)
+    ActionChains(browser).move_to_element(point).perform()
+    assert wait(browser, "#tooltip").text.splitlines() == ["queue-price", "change -15.0 %", "decision 2.5 µs"]
+
+    first, second = browser.find_elements("css selector", "#streams table")
+    names = "return [...arguments[0].querySelectorAll('tbody th')].map((one) => one.textContent)"
+    click = "arguments[0].querySelectorAll('thead button')[arguments[1]].click()"
+    assert browser.execute_script(names, first) == ["student (shipped)", "planner", "queue-price", "greedy", "local"]
+    heads = texts(browser, "#streams table:first-of-type thead th")[:10]
+    assert heads[:3] == ["policy", "change %", "streams"]
+    browser.execute_script(click, first, 2)
+    assert browser.execute_script(names, first)[0] == "planner"  # the fewest streams
+    cells = "return [...arguments[0].rows[1].cells].map((one) => one.textContent)"
+    expected = ["planner", "-17.0 [-17.0, -17.0]", "40", "0.500", "1.500", "2.500", "0.0", "0.100", "70", "500.0", ""]
+    assert browser.execute_script(cells, first) == expected
+    browser.execute_script(click, first, heads.index("of hindsight %"))
+    browser.execute_script(click, first, heads.index("of hindsight %"))
+    # Falling; what is not known counts as the largest.
+    order = ["student (shipped)", "local", "planner", "queue-price", "greedy"]
+    assert sorted(browser.execute_script(names, first)[:2]) == sorted(order[:2])
+    assert browser.execute_script(names, first)[2:] == order[2:]
+    assert browser.execute_script(names, second) == ["greedy", "student (shipped)"]
     assert browser.get_log("browser") == []
 
 

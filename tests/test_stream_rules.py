@@ -12,7 +12,7 @@ from agents.evolution import minimise
 from agents.stream_rules import tune_rules, write_rules
 from offload_gym import make_scenario
 from offload_gym.streams.playing import play
-from offload_gym.streams.policies import RULE_SIZES, PlanPolicy, make_stream_policy, rule_plan, tuned_rules
+from offload_gym.streams.policies import RULE_SIZES, PlanPolicy, make_stream_policy, mean_rate, rule_plan, tuned_rules
 from offload_gym.streams.responses import Outcome, stream_costs
 from offload_gym.streams.streams import Streams
 
@@ -100,6 +100,16 @@ def test_the_numbers_of_the_nearest_rate_are_taken():
     for rate, nearest in ((1.0, 2.0), (7.1, 8.0), (40.0, 12.0)):
         plan = make_stream_policy("price", make_scenario("stream", arrivals_per_s=rate)).plan
         np.testing.assert_array_equal(plan.weights, rule_plan("price", np.array(rows[nearest]["numbers"])).weights)
+
+
+def test_where_arrivals_are_recorded_their_rate_counts(tmp_path):
+    path = tmp_path / "arrivals.csv"
+    path.write_text("arrival_s\n3.0\n3.05\n3.2\n3.3\n")  # 3 gaps in 0.3 s: 10 jobs/s
+    recorded = make_scenario("stream", arrivals="trace", arrivals_path=str(path), arrivals_per_s=None)
+    assert mean_rate(recorded) == pytest.approx(10.0)
+    as_fast = make_scenario("stream", arrivals_per_s=10.0)
+    numbers = [make_stream_policy("queue-price", scenario).plan.weights for scenario in (recorded, as_fast)]
+    np.testing.assert_array_equal(*numbers)
 
 
 def test_all_tuned_rules_can_be_made_and_stand_in_order():

@@ -87,10 +87,10 @@ const COLUMNS = [
 ];
 
 const STREAM_COLUMNS = [
-  ["change %", "change", 100, 1], ["mean s", "response_mean_s", 1, 3], ["p95 s", "response_p95_s", 1, 3],
-  ["p99 s", "response_p99_s", 1, 3], ["late %", "late_share", 100, 1], ["energy J", "energy_mean_j", 1, 3],
-  ["of hindsight %", "hindsight_share", 100, 0], ["p50 µs", "decide_us_p50", 1, 1],
-  ["parameters", "num_parameters", 1, 0],
+  ["change %", "change", 100, 1], ["streams", "num_streams", 1, 0], ["mean s", "response_mean_s", 1, 3],
+  ["p95 s", "response_p95_s", 1, 3], ["p99 s", "response_p99_s", 1, 3], ["late %", "late_share", 100, 1],
+  ["energy J", "energy_mean_j", 1, 3], ["of hindsight %", "hindsight_share", 100, 0],
+  ["p50 µs", "decide_us_p50", 1, 1], ["parameters", "num_parameters", 1, 0],
 ];
 const MUCH_WORSE = 0.2; // than greedy: such policies would leave no room for the others
 
@@ -101,7 +101,12 @@ function drawStreams(section, comparisons, families) {
     const figure = html("figure");
     const region = html("div", { class: "scroll", role: "region", "aria-label": title, tabindex: 0 });
     section.append(html("h3", {}, title), figure, region);
+    drawTable(region, { title, rows }, STREAM_COLUMNS);
     const shown = rows.filter(({ change }) => change < MUCH_WORSE);
+    if (!shown.length) { // where greedy has no late job, nothing has a change
+      figure.remove();
+      continue;
+    }
     const at = (row) => ({ x: row.decide_us_p50, y: 100 * row.change });
     const label = (row) => `${row.policy}\nchange ${percent(row.change, 1)}\ndecision ${row.decide_us_p50.toFixed(1)} µs`;
     const series = families
@@ -119,7 +124,6 @@ function drawStreams(section, comparisons, families) {
       captions: shown.map((row) => ({ ...at(row), text: row.policy })),
       series,
     });
-    drawTable(region, { title, rows }, STREAM_COLUMNS);
   }
 }
 

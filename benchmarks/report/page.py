@@ -31,6 +31,7 @@ FURTHER = ("num_instances", "gap_mean_low", "gap_mean_high", "optimal_share", *W
 STREAM_TEXTS = ("policy", "scenario", "objective")
 STREAM_NUMBERS = ("arrivals_per_s", "num_devices", "late_share", "decide_us_p50", "num_parameters")
 STREAM_FURTHER = (
+    "num_streams",
     "response_mean_s",
     "response_p95_s",
     "response_p99_s",
@@ -104,20 +105,27 @@ def _read_rows(path: Path, wanted: str) -> list[dict[str, Any]]:
 
 
 def read_streams(path: Path) -> list[dict[str, Any]]:
-    """The rows of ``benchmarks streams`` in a file, one comparison for each scenario in it; sweeps are left out.
+    """The rows of ``benchmarks streams`` in a file, one comparison for each scenario in it.
+
+    The page has no room for sweeps: they are left out, which is said.
 
     Raises:
         ValueError: the file cannot be read, or holds something else.
     """
     wanted = "it must hold the rows that `python -m benchmarks streams --json` writes"
-    together: dict[str, list[dict[str, Any]]] = {}
-    for number, row in enumerate(_read_rows(path, wanted)):
+    together: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    rows = _read_rows(path, wanted)
+    num_swept = sum(row.get("sweep") is not None for row in rows)
+    if num_swept:
+        print(f"left out {num_swept} of {len(rows)} rows of {path}: they are of a sweep")
+    for number, row in enumerate(rows):
         if row.get("sweep") is not None:
             continue
         for name in (*STREAM_TEXTS, *STREAM_NUMBERS):
             if name not in row:
                 raise ValueError(f"{path} has no {name} in row {number}; {wanted}")
         shown_as, names = shown_name(row), (*STREAM_TEXTS, *STREAM_NUMBERS, *STREAM_FURTHER)
+        digest = str(row.get(DIGEST))
         row = {name: row[name] for name in names if row.get(name) is not None}
         for name, value in row.items():
             fits = isinstance(value, str) if name in STREAM_TEXTS else _is_finite(value)
@@ -126,8 +134,8 @@ def read_streams(path: Path) -> list[dict[str, Any]]:
         devices = f", {row['num_devices']} devices" if row["num_devices"] > 1 else ""
         title = f"{row['scenario']}, {row['arrivals_per_s']:.3g} jobs/s{devices}, {row['objective']}"
         shown = row | {"policy": shown_as, "family": [*STYLES].index(family(row["policy"]))}
-        together.setdefault(title, []).append(shown)
-    return [{"title": title, "rows": rows} for title, rows in together.items()]
+        together.setdefault((title, digest), []).append(shown)
+    return [{"title": title, "rows": rows} for (title, _), rows in together.items()]
 
 
 def read_comparisons(path: Path) -> list[dict[str, Any]]:

@@ -142,7 +142,7 @@ def print_rows(rows: Sequence[dict[str, Any]], heading: str = "") -> None:
         table.add_column(header, justify="left" if header == "policy" else "right", no_wrap=True)
     for row in sorted(rows, key=lambda row: -np.inf if row["change"] is None else -row["change"]):
         table.add_row(*cells(row))
-    Console(width=max(Console().width, 165)).print(table)
+    _print_whole(table)
 
 
 def print_sweep(rows: Sequence[dict[str, Any]], sweep: str) -> None:
@@ -151,9 +151,14 @@ def print_sweep(rows: Sequence[dict[str, Any]], sweep: str) -> None:
     names = list(dict.fromkeys(row["policy"] for row in rows))
     by = {(row["policy"], row["at"]): row for row in rows}
     late = rows[0]["objective"] == "late"
+    most = max(row["num_streams"] for row in rows)
+    caption = f"{most} streams at each point. The first line is greedy's "
+    caption += "late share in %." if late else "mean response in seconds."
+    for row in {row["policy"]: row for row in rows if row["num_streams"] < most}.values():
+        caption += f" {row['policy']}: the first {row['num_streams']} alone, against greedy on these."
     table = Table(
         title=f"{rows[0]['scenario']}, {rows[0]['objective']}: change over greedy in %, by {sweep}",
-        caption=f"The first line is greedy's {'late share in %' if late else 'mean response in seconds'}.",
+        caption=caption,
         box=box.SIMPLE_HEAD,
     )
     table.add_column("policy", no_wrap=True)
@@ -167,4 +172,10 @@ def print_sweep(rows: Sequence[dict[str, Any]], sweep: str) -> None:
         if name != "greedy":
             changes = [by[name, point]["change"] if (name, point) in by else None for point in points]
             table.add_row(name, *("" if change is None else f"{100 * change:+.1f}" for change in changes))
-    Console(width=max(Console().width, 120)).print(table)
+    _print_whole(table)
+
+
+def _print_whole(table: Table) -> None:
+    """Print a table with all of its columns, also where the terminal is narrower."""
+    wide = Console(width=1000)
+    Console(width=max(Console().width, wide.measure(table).maximum)).print(table)

@@ -7,7 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.analysis import write_json
+import numpy as np
+
+from benchmarks.analysis import check_place, write_json
 from benchmarks.streams.analysis import Played, References, print_rows, print_sweep, row_of
 from benchmarks.streams.capacity import capacity
 from benchmarks.streams.contenders import REFERENCE, Contender, contenders
@@ -70,22 +72,21 @@ def compare_streams(
         check_count(name, getattr(asked, name))
     checked_count("num_hindsight", asked.num_hindsight, 0)
     check_seed(asked.seed)
-    if json_path is not None and Path(json_path).is_dir():
-        raise ValueError(f"json_path is {json_path}, a folder; it must be a file")
-    if plots is not None and Path(plots).is_file():
-        raise ValueError(f"plots is {plots}, a file; it must be a folder")
+    _check_outputs(json_path, plots)
     rows: list[dict[str, Any]] = []
+    said: set[str] = set()
     for scenario in scenarios:
         points = [("", scenario, None)] if sweep is None else points_of(sweep, scenario, asked.seed)
         swept = []
         for at, varied, load in with_progress(points, f"{scenario.name}: {sweep}", "point") if sweep else points:
-            found, queues = _compare(varied, asked)
+            found, queues = _compare(varied, asked, said)
             swept += [row | {"sweep": sweep, "at": at, "load": load} for row in found]
             if sweep is None:
                 print_rows(found)
                 if plots is not None:
                     end = f"{varied.name}-{found[0]['arrivals_per_s']:.3g}"
-                    change_against_delay(Path(plots) / f"change_against_delay-{end}.png", found)
+                    if any(row["change"] is not None for row in found):
+                        change_against_delay(Path(plots) / f"change_against_delay-{end}.png", found)
                     queue_lengths(Path(plots) / f"queue_lengths-{end}.png", *queues)
         if sweep is not None:
             print_sweep(swept, sweep)
@@ -94,7 +95,20 @@ def compare_streams(
         rows += swept
     if json_path is not None:
         write_json(json_path, rows)
+    for what, path in (("rows", json_path), ("plots", None if sweep in ("burst", "radio") else plots)):
+        if path is not None:
+            print(f"{what}: {path}")
     return rows
+
+
+def _check_outputs(json_path: str | None, plots: str | None) -> None:
+    """ValueError where the rows or the pictures cannot be written, which else were known after all was played."""
+    if json_path is not None:
+        if Path(json_path).is_dir():
+            raise ValueError(f"json_path is {json_path}, a folder; it must be a file")
+        check_place("json_path", Path(json_path).parent)
+    if plots is not None:
+        check_place("plots", plots)
 
 
 def points_of(sweep: str, scenario: Scenario, seed: int) -> list[tuple[str, Scenario, float | None]]:
@@ -105,6 +119,8 @@ def points_of(sweep: str, scenario: Scenario, seed: int) -> list[tuple[str, Scen
         return [(f"{load:g}", replace(scenario, arrivals_per_s=load * most), load) for load in LOADS]
     named: list[tuple[str, dict[str, Any]]] = []
     if sweep == "burst":
+        if scenario.arrivals == "trace":
+            raise ValueError(f"sweep is 'burst', which needs arrivals at random; {scenario.arrivals_path} records them")
         named = [(f"x{ratio:g}", {"arrivals": "bursty", "burst_ratio": ratio}) for ratio in BURST_RATIOS]
     else:
         # Without the trace that the scenario may have.
@@ -115,10 +131,18 @@ def points_of(sweep: str, scenario: Scenario, seed: int) -> list[tuple[str, Scen
     return [(at, replace(scenario, **changes), None) for at, changes in named]
 
 
-def _compare(scenario: Scenario, asked: Asked) -> tuple[list[dict[str, Any]], tuple[Streams, dict[str, Outcome]]]:
-    """The rows of one scenario, and what is drawn of its queues."""
+def _compare(
+    scenario: Scenario, asked: Asked, said: set[str]
+) -> tuple[list[dict[str, Any]], tuple[Streams, dict[str, Outcome]]]:
+    """The rows of one scenario, and what is drawn of its queues. What is left out is printed and kept in ``said``."""
     streams = sample_streams(scenario, asked.num_streams, seed_for("test", asked.seed))
-    listed = contenders(scenario, asked.objective, asked.policies, asked.folder, asked.seed)
+    if asked.objective == "late" and not np.isfinite(streams.batch.jobs["deadline_s"]).any():
+        raise ValueError(f"objective is 'late', but the jobs of {scenario.label} have no deadlines")
+    listed, left_out = contenders(scenario, asked.objective, asked.policies, asked.folder, asked.seed)
+    for line in left_out:
+        if line not in said:
+            print(line)
+            said.add(line)
     played = [_played(one, streams, asked) for one in with_progress(listed, scenario.name, "policy")]
     by_name = {one.name: one for one in played}
     greedy = by_name[REFERENCE].costs

@@ -25,8 +25,8 @@ class Contender(NamedTuple):
 
 def contenders(
     scenario: Scenario, objective: str, names: Sequence[str] = (), folder: Path | None = None, seed: int = 0
-) -> list[Contender]:
-    """The policies that can decide streams of the scenario; says which were left out, and why.
+) -> tuple[list[Contender], list[str]]:
+    """The policies that can decide streams of the scenario, and which were left out, and why.
 
     Args:
         scenario: what the streams are drawn from.
@@ -55,11 +55,12 @@ def contenders(
             left_out.append(f"left out {name}: {error}")
             continue
         listed.append(Contender(name, policy, bool(policy.num_parameters)))
-    for path in sorted(folder.glob(f"*{SUFFIX}")) if folder is not None else ():
+    paths = sorted(folder.glob(f"*{SUFFIX}")) if folder is not None else []
+    if folder is not None and not paths:
+        left_out.append(f"no trained policies in {folder}")
+    for path in paths:
         try:
             listed.append(Contender(path.name.removesuffix(SUFFIX), offload_gym.load_stream_policy(path)))
         except ValueError as error:
             left_out.append(f"left out {path.name}: {error}")
-    for line in left_out:
-        print(line)
-    return listed
+    return listed, left_out

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from offload_gym.arrivals import ARRIVALS, SIZES, load_arrivals
+from offload_gym.arrivals import ARRIVALS, SIZES, load_arrivals, recorded_gap_s
 from offload_gym.checks import quoted
 from offload_gym.compilation import kernel
 from offload_gym.random_numbers import stream
@@ -191,7 +191,7 @@ def _recorded_arrivals(scenario: Scenario) -> tuple[NDArray[np.float64], float]:
                     f"{scenario.arrivals_path} has a column {name!r}, but the scenario has {many}; it must have "
                     "num_tasks=1 and no applications"
                 )
-    mean_s = (table[-1, 0] - table[0, 0]) / (len(table) - 1)
+    mean_s = recorded_gap_s(table)
     table[:, 0] = np.append(mean_s, np.diff(table[:, 0])) / mean_s
     return table, 1.0 / mean_s
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from offload_gym.arrivals import load_arrivals, recorded_gap_s
 from offload_gym.checks import quoted
 from offload_gym.instances import Instances
 from offload_gym.layers import packed
@@ -241,10 +242,11 @@ def tuned_rules() -> list[dict[str, Any]]:
 
 
 def mean_rate(scenario: Scenario) -> float:
-    """Arrivals a second at a device; the geometric mean where the scenario draws it, 1 where a recording says it."""
+    """Arrivals a second at a device; the geometric mean where it is drawn, else, where recorded, the mean there."""
     rate = scenario.arrivals_per_s
     if rate is None:
-        return 1.0
+        assert scenario.arrivals_path is not None  # as the scenario was checked
+        return 1.0 / recorded_gap_s(load_arrivals(scenario.arrivals_path))
     return math.sqrt(rate[0] * rate[1]) if isinstance(rate, tuple) else float(rate)
 
 
@@ -261,7 +263,10 @@ def _tuned(name: str, scenario: Scenario, objective: str) -> dict[str, Any] | No
 def _shipped(name: str, scenario: Scenario, objective: str) -> PlanPolicy:
     """A network that the package ships: that of the scenario's preset, or of the preset "stream"."""
     preset = scenario.name if scenario.name in SHIPPED_PRESETS else SHIPPED_PRESETS[0]
-    policy = load_stream_policy(files("offload_gym") / "weights" / f"{preset}-{name}.safetensors")
+    path = files("offload_gym") / "weights" / f"{preset}-{name}.safetensors"
+    if not path.is_file():
+        raise ValueError(f"the package ships no {name} for {preset}")
+    policy = load_stream_policy(path)
     policy.name = name
     trained_for = policy.network.objective if policy.network else objective
     if objective != trained_for:
