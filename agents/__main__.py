@@ -3,7 +3,8 @@
 ``python -m agents label`` labels instances alone; ``record`` makes a Minari data set of episodes and ``clone`` learns
 from one; ``distillation`` studies what students gain from a teacher, and ``ablation`` what each part of the method
 does; ``tune`` looks for hyperparameters of reinforcement learning, ``tune-rules`` for the numbers of rules of streams;
-``learn-streams`` trains teacher and students of streams, ``reinforce-streams`` reinforcement learning's agents.
+``learn-streams`` trains teacher and students of streams, ``reinforce-streams`` reinforcement learning's agents, and
+``stream-ablation`` measures what each part of learning on streams is worth.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 
 from agents.job_options import add_job_options, chosen_backend
@@ -39,6 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         "tune-rules": _tune_rules,
         "learn-streams": _learn_streams,
         "reinforce-streams": _reinforce_streams,
+        "stream-ablation": _stream_ablation,
     }
     run, rest = (named[arguments[0]], arguments[1:]) if arguments[:1] and arguments[0] in named else (_train, arguments)
     return exit_code_of(
@@ -58,8 +60,8 @@ def _train(arguments: list[str]) -> None:
         epilog="`python -m agents label` labels instances alone, as many as you like, and `python -m agents "
         "distillation` and `ablation` study the method; `record` and `clone` make and learn from Minari data "
         "sets; `tune` looks for hyperparameters of reinforcement learning, `tune-rules` for the numbers of rules of "
-        "streams; `learn-streams` trains teacher and students of streams, `reinforce-streams` PPO and DQN: see their "
-        "--help.",
+        "streams; `learn-streams` trains teacher and students of streams, `reinforce-streams` PPO and DQN, and "
+        "`stream-ablation` measures what the parts of that learning are worth: see their --help.",
         allow_abbrev=False,
     )
     parser.add_argument("--output", default="results/agents", help="folder of the results (default: %(default)s)")
@@ -221,7 +223,8 @@ def _tune_rules(arguments: list[str]) -> None:
 
 
 def _learn_streams(arguments: list[str]) -> None:
-    from agents.stream_learning import StreamSettings, learn
+    from agents.learning_options import add_learning_options, learning_settings
+    from agents.stream_learning import learn
 
     parser = argparse.ArgumentParser(
         prog="python -m agents learn-streams",
@@ -230,36 +233,30 @@ def _learn_streams(arguments: list[str]) -> None:
         allow_abbrev=False,
     )
     parser.add_argument("--output", default="results/streams", help="folder of the results (default: %(default)s)")
-    add_stream_options(parser)
-    parser.add_argument(
-        "--rate-range",
-        type=float,
-        nargs=2,
-        metavar=("LOW", "HIGH"),
-        help="draw the arrivals a second of each stream between these, instead of one rate",
-    )
-    parser.add_argument("--start", metavar="FILE", help="policy file of streams to begin with (default: the best rule)")
-    defaults = {field.name: field.default for field in fields(StreamSettings)}
-    for name, text in (
-        ("memory", "rounds whose labels a network learns from"),
-        ("rounds", "rounds of policy iteration"),
-        ("streams_a_round", "streams that are played and labelled in a round"),
-        ("num_futures", "sampled futures of a label, at most"),
-        ("future_jobs", "jobs of a future"),
-        ("num_validation", "validation streams"),
-        ("passes", "passes over the labels"),
-        ("seed", "seed of streams and weights; test streams never share it"),
-    ):
-        flag = f"--{name.replace('_', '-')}"
-        parser.add_argument(flag, type=int, default=defaults[name], help=f"{text} (default: %(default)s)")
-    for name, text in (("share", "share of the tasks that is labelled"), ("explore", "share of random choices")):
-        parser.add_argument(f"--{name}", type=float, default=defaults[name], help=f"{text} (default: %(default)s)")
+    add_learning_options(parser)
     options = parser.parse_args(arguments)
-    (scenario,) = chosen_streams(options)
-    if options.rate_range is not None:
-        scenario = replace(scenario, arrivals_per_s=tuple(options.rate_range))
-    settings = {name: getattr(options, name) for name in defaults if hasattr(options, name)}
-    learn(options.output, StreamSettings(**settings | {"scenario": scenario}))
+    learn(options.output, learning_settings(options))
+
+
+def _stream_ablation(arguments: list[str]) -> None:
+    from agents.learning_options import add_learning_options, learning_settings
+    from agents.stream_ablation import ablate
+
+    parser = argparse.ArgumentParser(
+        prog="python -m agents stream-ablation",
+        description="Train networks that decide streams from other labels each: of hindsight and of planning, on other "
+        "states, after one round and more, and from a teacher or not; and print a table of what they gain over greedy "
+        "on test streams. Labels and results are kept: interrupt it and start it again.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--output", default="results/stream_ablation", help="folder of the results (default: %(default)s)"
+    )
+    add_learning_options(parser, rounds=3, streams_a_round=400)
+    for name, default, text in (("seeds", 3, "networks of each kind"), ("test", 400, "test streams")):
+        parser.add_argument(f"--num-{name}", type=int, default=default, help=f"{text} (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    ablate(options.output, learning_settings(options), options.num_seeds, options.num_test)
 
 
 def _reinforce_streams(arguments: list[str]) -> None:

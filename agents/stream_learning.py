@@ -14,10 +14,11 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.random import SeedSequence
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -158,13 +159,18 @@ def fit_network(
     return network.cpu()
 
 
-class Validation:
-    """Fresh streams on which policies are compared."""
+class FreshStreams:
+    """Streams on which policies are compared with greedy.
 
-    def __init__(self, settings: StreamSettings) -> None:
+    Args:
+        settings: scenario and objective.
+        num_streams: how many.
+        seed: of the streams, one that nothing is learned from.
+    """
+
+    def __init__(self, settings: StreamSettings, num_streams: int, seed: SeedSequence) -> None:
         self.objective = settings.objective
-        seed = seed_for("validation", settings.seed)
-        self.streams = sample_streams(settings.scenario, settings.num_validation, seed)
+        self.streams = sample_streams(settings.scenario, num_streams, seed)
         self.greedy = self.total(make_stream_policy("greedy", settings.scenario, settings.objective))
 
     def total(self, policy: StreamPolicy) -> float:
@@ -176,39 +182,68 @@ class Validation:
         return self.total(policy) / self.greedy - 1.0
 
 
-def iterate(
-    folder: Path, settings: StreamSettings, validation: Validation, report: Callable[[str], None] = _say
-) -> StreamLabels:
-    """Policy iteration; returns the labels of its last rounds. The labels of a round are kept in the folder."""
+class Validation(FreshStreams):
+    """Fresh streams on which the best of several policies is chosen."""
+
+    def __init__(self, settings: StreamSettings) -> None:
+        super().__init__(settings, settings.num_validation, seed_for("validation", settings.seed))
+
+
+def first_policy(settings: StreamSettings, validation: Validation) -> PlanPolicy:
+    """What policy iteration begins with: the best rule, or the policy that the settings name, whichever is better."""
     rules: list[Any] = [] if settings.start is None else [load_stream_policy(settings.start)]
     names = [name for name in ("greedy", *RULE_SIZES) if settings.objective == "late" or name not in FOR_LATE]
     rules += [make_stream_policy(name, settings.scenario, settings.objective) for name in names]
-    policy = min((rule for rule in rules if isinstance(rule, PlanPolicy)), key=validation.change)
-    best, newest, least = policy, policy, validation.change(policy)
-    rounds: list[tuple[StreamLabels, bool]] = []  # and whether a network was the base
-    report(f"{policy.name}: {least:+.2%} against greedy on validation")
+    return min((rule for rule in rules if isinstance(rule, PlanPolicy)), key=validation.change)
+
+
+def planned_labels(settings: StreamSettings, base: PlanPolicy, behaviour: PlanPolicy, number: int) -> StreamLabels:
+    """Labels of fresh streams, those of a round: ``behaviour`` plays them, and ``base`` decides in sampled futures."""
     effort = Effort(settings.num_futures, settings.future_jobs, 4, 3.0)
+    planner = PlannerPolicy(settings.scenario, base, effort, settings.objective, settings.seed)
+    seed = seed_for("training", settings.seed, number)
+    return label_streams(planner, behaviour, settings.streams_a_round, seed, settings.share, settings.explore)
+
+
+def kept_labels(path: Path, make: Callable[[], StreamLabels]) -> StreamLabels:
+    """The labels of a file, which are made where it is not there."""
+    if not path.exists():
+        save_stream_labels(path, make())
+    return load_stream_labels(path)
+
+
+class Round(NamedTuple):
+    """What a round of policy iteration found."""
+
+    labels: StreamLabels
+    by_network: bool  # whether a network decided in the futures, not a rule
+
+
+def recent(rounds: Sequence[Round], memory: int) -> StreamLabels:
+    """The labels of the last rounds; what a rule's roll-outs found is left out where there are those of a network."""
+    by_network = [found.labels for found in rounds if found.by_network]
+    return joined((by_network or [found.labels for found in rounds])[-memory:])
+
+
+def iterate(
+    folder: Path, settings: StreamSettings, validation: Validation, report: Callable[[str], None] = _say
+) -> list[Round]:
+    """Policy iteration; returns its rounds, the labels of which are kept in the folder."""
+    best = newest = first_policy(settings, validation)
+    least = validation.change(best)
+    rounds: list[Round] = []
+    report(f"{best.name}: {least:+.2%} against greedy on validation")
     for number in range(settings.rounds):
-        path = folder / f"labels-{number}.npz"
-        if not path.exists():
-            planner = PlannerPolicy(settings.scenario, best, effort, settings.objective, settings.seed)
-            seed = seed_for("training", settings.seed, number)
-            size, share, explore = settings.streams_a_round, settings.share, settings.explore
-            save_stream_labels(path, label_streams(planner, newest, size, seed, share, explore))
-        rounds.append((load_stream_labels(path), best.network is not None))
-        recent = _recent(rounds, settings.memory)
-        newest = as_policy(fit_network(recent, settings.base, settings, seed=number), f"round {number + 1}", settings)
+        make = partial(planned_labels, settings, best, newest, number)
+        labels = kept_labels(folder / f"labels-{number}.npz", make)
+        rounds.append(Round(labels, best.network is not None))
+        module = fit_network(recent(rounds, settings.memory), settings.base, settings, seed=number)
+        newest = as_policy(module, f"round {number + 1}", settings)
         change = validation.change(newest)
-        report(f"round {number + 1}: {len(rounds[-1][0].costs):,} labels, {change:+.2%} against greedy on validation")
+        report(f"round {number + 1}: {len(labels.costs):,} labels, {change:+.2%} against greedy on validation")
         if change < least:
             best, least = newest, change
-    return _recent(rounds, settings.memory)
-
-
-def _recent(rounds: Sequence[tuple[StreamLabels, bool]], memory: int) -> StreamLabels:
-    """The labels of the last rounds; what a rule's roll-outs found is left out where there are those of a network."""
-    by_network = [labels for labels, of_network in rounds if of_network]
-    return joined((by_network or [labels for labels, _ in rounds])[-memory:])
+    return rounds
 
 
 def learn(folder: str | Path, settings: StreamSettings, report: Callable[[str], None] = _say) -> dict[str, Path]:
@@ -221,7 +256,7 @@ def learn(folder: str | Path, settings: StreamSettings, report: Callable[[str], 
     folder.mkdir(parents=True, exist_ok=True)
     keep_settings(folder / "settings.json", asdict(settings), "*.npz", "*.safetensors")
     validation = Validation(settings)
-    labels = iterate(folder, settings, validation, report)
+    labels = recent(iterate(folder, settings, validation, report), settings.memory)
     teacher = fit_network(labels, settings.teacher, settings, seed=100)
     modules = {"teacher": teacher}
     for name, hidden in (("student", settings.student), ("small-student", settings.small_student)):

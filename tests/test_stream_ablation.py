@@ -1,0 +1,137 @@
+"""What parts of learning on streams are worth: each arm learns from what it says, and a run goes on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import offload_gym
+from agents.__main__ import main
+from agents.stream_ablation import FILE, ablate, make_arms
+from agents.stream_learning import (
+    FreshStreams,
+    StreamSettings,
+    Validation,
+    as_policy,
+    first_policy,
+    fit_network,
+    planned_labels,
+)
+from offload_gym.seeds import seed_for
+from offload_gym.streams.hindsight import hindsight
+from offload_gym.streams.labels import load_stream_labels
+from offload_gym.streams.policies import make_stream_policy
+
+JOBS, STREAMS = 12, 4
+SETTINGS = StreamSettings(
+    offload_gym.make_scenario("stream", num_jobs=JOBS),
+    rounds=3,
+    streams_a_round=STREAMS,
+    num_futures=2,
+    future_jobs=6,
+    num_validation=6,
+    passes=1,
+    base=(6,),
+    teacher=(8,),
+    student=(5,),
+    small_student=(3,),
+)
+FILES = ["0", "1", "2", "hindsight", "own", "unexplored"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder, validation = tmp_path_factory.mktemp("arms"), Validation(SETTINGS)
+    arms = make_arms(folder, SETTINGS, validation, first_policy(SETTINGS, validation), lambda line: None)
+    assert sorted(path.stem.removeprefix("labels-") for path in folder.glob("*.npz")) == FILES
+    return {arm.name: arm for arm in arms}, {name: load_stream_labels(folder / f"labels-{name}.npz") for name in FILES}
+
+
+def test_arms_learn_from_what_they_say(made):
+    arms, files = made
+    rounds = [files[name] for name in "012"]
+    base, last = (6,), np.concatenate([rounds[1].costs, rounds[2].costs])
+    wanted = {
+        "hindsight": (files["hindsight"].costs, base, 0.0),
+        "planner, states of the rule": (files["unexplored"].costs, base, 0.0),
+        "planner, states of the rule with random choices": (rounds[0].costs, base, 0.0),
+        "planner, own states": (files["own"].costs, base, 0.0),
+        "planner, both of these": (np.concatenate([rounds[0].costs, files["own"].costs]), base, 0.0),
+        # As in policy iteration: what the roll-outs of the rule found is left out once there is something else.
+        "2 rounds": (rounds[1].costs, base, 0.0),
+        "3 rounds": (last, base, 0.0),
+        "teacher": (last, (8,), 0.0),
+    }
+    for name, hidden in (("student", (5,)), ("small student", (3,))):
+        wanted |= {
+            f"{name}, from labels": (last, hidden, 0.0),
+            f"{name}, half from the teacher": (last, hidden, 0.5),
+            f"{name}, from the teacher alone": (last, hidden, 1.0),
+        }
+    assert list(arms) == list(wanted)
+    for name, (costs, hidden, alpha) in wanted.items():
+        np.testing.assert_array_equal(arms[name].labels.costs, costs, err_msg=name)
+        assert (tuple(arms[name].hidden), arms[name].alpha) == (hidden, alpha)
+
+
+def test_labels_are_made_as_they_say(made):
+    _, files = made
+    # hindsight: all jobs of streams of training are labelled, and what was decided costs nothing
+    streams = offload_gym.sample_streams(SETTINGS.scenario, STREAMS, seed_for("training", SETTINGS.seed, 0))
+    decided = hindsight(streams).reshape(-1, 1)
+    np.testing.assert_array_equal(files["hindsight"].costs, decided != np.arange(3))
+    # states of the rule: the same tasks of the same streams, and the same states until the first random choice
+    rule = first_policy(SETTINGS, Validation(SETTINGS))
+    assert_same(files["0"], planned_labels(SETTINGS, rule, rule, 0))
+    assert_same(files["unexplored"], planned_labels(replace(SETTINGS, explore=0.0), rule, rule, 0))
+    assert len(files["unexplored"].costs) == len(files["0"].costs)
+    assert (files["unexplored"].observations[0] == files["0"].observations[0]).all()
+    assert (files["unexplored"].observations != files["0"].observations).any()
+    # own states: those of the network that learned from the rule's, which the rule's roll-outs label
+    network = as_policy(fit_network(files["0"], SETTINGS.base, SETTINGS, seed=0), "network", SETTINGS)
+    assert_same(files["own"], planned_labels(SETTINGS, rule, network, 1))
+
+
+def assert_same(labels, others):
+    for made, other in zip(labels, others, strict=True):
+        np.testing.assert_array_equal(made, other)
+
+
+def test_test_streams_are_neither_of_training_nor_of_validation():
+    """The purpose of a seed is the first number of its spawn key, before all further ones."""
+    keys = {purpose: seed_for(purpose, SETTINGS.seed).spawn_key[0] for purpose in ("test", "training", "validation")}
+    assert len(set(keys.values())) == 3
+    test = FreshStreams(SETTINGS, 5, seed_for("test", SETTINGS.seed))
+    assert not np.isin(test.streams.arrival_s, Validation(SETTINGS).streams.arrival_s).any()
+    assert test.change(make_stream_policy("greedy", SETTINGS.scenario)) == 0.0
+
+
+def test_the_command_runs_and_goes_on(tmp_path, capsys):
+    arguments = ["stream-ablation", "--output", str(tmp_path), "--num-jobs", str(JOBS), "--streams-a-round", "3"]
+    arguments += ["--num-futures", "2", "--future-jobs", "6", "--num-validation", "5", "--passes", "1", "--rounds", "2"]
+    arguments += ["--num-test", "5", "--num-seeds"]
+    assert main([*arguments, "1"]) == 0
+    shown = capsys.readouterr().out
+    rows = json.loads((tmp_path / FILE).read_text(encoding="utf-8"))
+    assert [row["seed"] for row in rows] == [None, *[0] * 13]
+    assert all(row["arm"] in shown for row in rows)
+    # (33 + 1) * 14 + (14 + 1) * 3 = 521
+    assert {row["parameters"] for row in rows if row["arm"].startswith("small student")} == {521}
+    # One more network of each kind: the others are as they were.
+    assert main([*arguments, "2"]) == 0
+    more = json.loads((tmp_path / FILE).read_text(encoding="utf-8"))
+    assert more[:14] == rows
+    assert [row["seed"] for row in more[14:]] == [1] * 13
+    assert main([*arguments[:-3], "--num-test", "6"]) == 2
+    assert "num_test is 6, but the results" in capsys.readouterr().err
+
+
+def test_bad_input_is_one_sentence(tmp_path):
+    with pytest.raises(ValueError, match="num_seeds is 0; it must be a whole number, at least 1"):
+        ablate(tmp_path, SETTINGS, num_seeds=0)
+    costly = StreamSettings(SETTINGS.scenario, "cost")
+    with pytest.raises(ValueError, match=r"objective is 'cost'; hindsight, .*, knows response and late alone"):
+        ablate(tmp_path, costly)
