@@ -78,7 +78,7 @@ def make_arms(
     rounds = iterate(folder, settings, validation, report)
     arms += [
         Arm("planner, states of the rule", visited, base),
-        Arm("planner, states of the rule with random choices", rounds[0].labels, base),
+        Arm("planner, states of the rule, some choices random", rounds[0].labels, base),
     ]
 
     def own_labels() -> StreamLabels:
@@ -86,9 +86,12 @@ def make_arms(
         return planned_labels(settings, rule, network, 1)
 
     own = kept_labels(folder / "labels-own.npz", own_labels)
+    # On the streams of the own states: what is gained by more labels alone.
+    more = kept_labels(folder / "labels-more.npz", lambda: planned_labels(settings, rule, rule, 1))
     arms += [
         Arm("planner, own states", own, base),
-        Arm("planner, both of these", joined([rounds[0].labels, own]), base),
+        Arm("planner, states of the rule and own states", joined([rounds[0].labels, own]), base),
+        Arm("planner, states of the rule, twice the streams", joined([rounds[0].labels, more]), base),
     ]
     arms += [Arm(f"{number} rounds", recent(rounds[:number], settings.memory), base) for number in range(2, len(rounds) + 1)]
     last = recent(rounds, settings.memory)
@@ -169,7 +172,8 @@ def ablate(
         )
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    _print(results, settings, num_test)
+    order = [rule.name, *(arm.name for arm in arms)]
+    _print(sorted(results, key=lambda row: order.index(row["arm"])), settings, num_test)
     return results
 
 

@@ -22,7 +22,7 @@ from agents.stream_learning import (
 )
 from offload_gym.seeds import seed_for
 from offload_gym.streams.hindsight import hindsight
-from offload_gym.streams.labels import load_stream_labels
+from offload_gym.streams.labels import joined, load_stream_labels
 from offload_gym.streams.policies import make_stream_policy
 
 JOBS, STREAMS = 12, 4
@@ -39,7 +39,7 @@ SETTINGS = StreamSettings(
     student=(5,),
     small_student=(3,),
 )
-FILES = ["0", "1", "2", "hindsight", "own", "unexplored"]
+FILES = ["0", "1", "2", "hindsight", "more", "own", "unexplored"]
 
 
 @pytest.fixture(scope="module")
@@ -53,13 +53,14 @@ def made(tmp_path_factory):
 def test_arms_learn_from_what_they_say(made):
     arms, files = made
     rounds = [files[name] for name in "012"]
-    base, last = (6,), np.concatenate([rounds[1].costs, rounds[2].costs])
+    base, last = (6,), joined(rounds[1:]).costs
     wanted = {
         "hindsight": (files["hindsight"].costs, base, 0.0),
         "planner, states of the rule": (files["unexplored"].costs, base, 0.0),
-        "planner, states of the rule with random choices": (rounds[0].costs, base, 0.0),
+        "planner, states of the rule, some choices random": (rounds[0].costs, base, 0.0),
         "planner, own states": (files["own"].costs, base, 0.0),
-        "planner, both of these": (np.concatenate([rounds[0].costs, files["own"].costs]), base, 0.0),
+        "planner, states of the rule and own states": (joined([rounds[0], files["own"]]).costs, base, 0.0),
+        "planner, states of the rule, twice the streams": (joined([rounds[0], files["more"]]).costs, base, 0.0),
         # As in policy iteration: what the roll-outs of the rule found is left out once there is something else.
         "2 rounds": (rounds[1].costs, base, 0.0),
         "3 rounds": (last, base, 0.0),
@@ -93,6 +94,7 @@ def test_labels_are_made_as_they_say(made):
     # own states: those of the network that learned from the rule's, which the rule's roll-outs label
     network = as_policy(fit_network(files["0"], SETTINGS.base, SETTINGS, seed=0), "network", SETTINGS)
     assert_same(files["own"], planned_labels(SETTINGS, rule, network, 1))
+    assert_same(files["more"], planned_labels(SETTINGS, rule, rule, 1))
 
 
 def assert_same(labels, others):
@@ -116,15 +118,15 @@ def test_the_command_runs_and_goes_on(tmp_path, capsys):
     assert main([*arguments, "1"]) == 0
     shown = capsys.readouterr().out
     rows = json.loads((tmp_path / FILE).read_text(encoding="utf-8"))
-    assert [row["seed"] for row in rows] == [None, *[0] * 13]
+    assert [row["seed"] for row in rows] == [None, *[0] * 14]
     assert all(row["arm"] in shown for row in rows)
     # (33 + 1) * 14 + (14 + 1) * 3 = 521
     assert {row["parameters"] for row in rows if row["arm"].startswith("small student")} == {521}
     # One more network of each kind: the others are as they were.
     assert main([*arguments, "2"]) == 0
     more = json.loads((tmp_path / FILE).read_text(encoding="utf-8"))
-    assert more[:14] == rows
-    assert [row["seed"] for row in more[14:]] == [1] * 13
+    assert more[:15] == rows
+    assert [row["seed"] for row in more[15:]] == [1] * 14
     assert main([*arguments[:-3], "--num-test", "6"]) == 2
     assert "num_test is 6, but the results" in capsys.readouterr().err
 
