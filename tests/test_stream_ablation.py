@@ -23,6 +23,7 @@ from agents.stream_learning import (
 from offload_gym.seeds import seed_for
 from offload_gym.streams.hindsight import hindsight
 from offload_gym.streams.labels import joined, load_stream_labels
+from offload_gym.streams.observing import size_of
 from offload_gym.streams.policies import make_stream_policy
 
 JOBS, STREAMS = 12, 4
@@ -120,8 +121,10 @@ def test_the_command_runs_and_goes_on(tmp_path, capsys):
     rows = json.loads((tmp_path / FILE).read_text(encoding="utf-8"))
     assert [row["seed"] for row in rows] == [None, *[0] * 14]
     assert all(row["arm"] in shown for row in rows)
-    # (33 + 1) * 14 + (14 + 1) * 3 = 521
-    assert {row["parameters"] for row in rows if row["arm"].startswith("small student")} == {521}
+    inputs = size_of(3)
+    assert {row["parameters"] for row in rows if row["arm"].startswith("small student")} == {
+        (inputs + 1) * 14 + (14 + 1) * 3
+    }
     # One more network of each kind: the others are as they were.
     assert main([*arguments, "2"]) == 0
     more = json.loads((tmp_path / FILE).read_text(encoding="utf-8"))
