@@ -93,7 +93,9 @@ def make_arms(
         Arm("planner, states of the rule and own states", joined([rounds[0].labels, own]), base),
         Arm("planner, states of the rule, twice the streams", joined([rounds[0].labels, more]), base),
     ]
-    arms += [Arm(f"{number} rounds", recent(rounds[:number], settings.memory), base) for number in range(2, len(rounds) + 1)]
+    arms += [
+        Arm(f"{number} rounds", recent(rounds[:number], settings.memory), base) for number in range(2, len(rounds) + 1)
+    ]
     last = recent(rounds, settings.memory)
     arms.append(Arm(TEACHER, last, settings.teacher))
     for name, hidden in (("student", settings.student), ("small student", settings.small_student)):

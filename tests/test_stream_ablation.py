@@ -26,7 +26,7 @@ from offload_gym.streams.labels import joined, load_stream_labels
 from offload_gym.streams.observing import size_of
 from offload_gym.streams.policies import make_stream_policy
 
-JOBS, STREAMS = 12, 4
+JOBS, STREAMS, RULE = 12, 4, "queue-price"
 SETTINGS = StreamSettings(
     offload_gym.make_scenario("stream", num_jobs=JOBS),
     rounds=3,
@@ -43,12 +43,20 @@ SETTINGS = StreamSettings(
 FILES = ["0", "1", "2", "hindsight", "more", "own", "unexplored"]
 
 
+class Gaining(Validation):
+    """As if each network were better than the one before, and the queue price the best rule."""
+
+    def change(self, policy):
+        return -float(policy.name.split()[-1]) if policy.name.startswith("round") else -0.5 * (policy.name == RULE)
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    folder, validation = tmp_path_factory.mktemp("arms"), Validation(SETTINGS)
+    folder, validation = tmp_path_factory.mktemp("arms"), Gaining(SETTINGS)
     arms = make_arms(folder, SETTINGS, validation, first_policy(SETTINGS, validation), lambda line: None)
     assert sorted(path.stem.removeprefix("labels-") for path in folder.glob("*.npz")) == FILES
-    return {arm.name: arm for arm in arms}, {name: load_stream_labels(folder / f"labels-{name}.npz") for name in FILES}
+    files = {name: load_stream_labels(folder / f"labels-{name}.npz") for name in FILES}
+    return {arm.name: arm for arm in arms}, files
 
 
 def test_arms_learn_from_what_they_say(made):
@@ -86,7 +94,7 @@ def test_labels_are_made_as_they_say(made):
     decided = hindsight(streams).reshape(-1, 1)
     np.testing.assert_array_equal(files["hindsight"].costs, decided != np.arange(3))
     # states of the rule: the same tasks of the same streams, and the same states until the first random choice
-    rule = first_policy(SETTINGS, Validation(SETTINGS))
+    rule = make_stream_policy(RULE, SETTINGS.scenario)
     assert_same(files["0"], planned_labels(SETTINGS, rule, rule, 0))
     assert_same(files["unexplored"], planned_labels(replace(SETTINGS, explore=0.0), rule, rule, 0))
     assert len(files["unexplored"].costs) == len(files["0"].costs)
@@ -96,6 +104,10 @@ def test_labels_are_made_as_they_say(made):
     network = as_policy(fit_network(files["0"], SETTINGS.base, SETTINGS, seed=0), "network", SETTINGS)
     assert_same(files["own"], planned_labels(SETTINGS, rule, network, 1))
     assert_same(files["more"], planned_labels(SETTINGS, rule, rule, 1))
+    # the second round: the same network plays the futures, too
+    assert_same(files["1"], planned_labels(SETTINGS, network, network, 1))
+    np.testing.assert_array_equal(files["1"].observations, files["own"].observations)
+    assert (files["1"].costs != files["own"].costs).any()
 
 
 def assert_same(labels, others):
