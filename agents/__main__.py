@@ -19,7 +19,7 @@ from agents.job_options import add_job_options, chosen_backend
 from offload_gym.array_checks import check_count
 from offload_gym.command_line.exit_codes import exit_code_of
 from offload_gym.command_line.scenario_options import add_scenario_options, chosen_scenario
-from offload_gym.command_line.stream_options import add_stream_options, chosen_streams
+from offload_gym.command_line.stream_options import add_stream_options, chosen_stream, chosen_streams
 from offload_gym.delay import COMPLETION_OBJECTIVES
 from offload_gym.policies import POLICY_NAMES
 from offload_gym.seeds import seed_for
@@ -292,7 +292,7 @@ def _reinforce_streams(arguments: list[str]) -> None:
     )
     parser.add_argument("--seed", type=int, default=1, help="test streams never share it (default: %(default)s)")
     options = parser.parse_args(arguments)
-    (scenario,) = chosen_streams(options)
+    scenario = chosen_stream(options)
     settings = StreamSettings(scenario, options.objective, options.seed, start=options.start)
     if options.tune is None:
         reinforce(options.output, settings, options.decisions, options.agents)

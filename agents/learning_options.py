@@ -6,7 +6,7 @@ import argparse
 from dataclasses import fields, replace
 
 from agents.stream_learning import StreamSettings
-from offload_gym.command_line.stream_options import add_stream_options, chosen_streams
+from offload_gym.command_line.stream_options import add_stream_options, chosen_stream
 
 
 def add_learning_options(parser: argparse.ArgumentParser, **changed: int) -> None:
@@ -39,7 +39,7 @@ def add_learning_options(parser: argparse.ArgumentParser, **changed: int) -> Non
 
 def learning_settings(options: argparse.Namespace) -> StreamSettings:
     """What the options say."""
-    (scenario,) = chosen_streams(options)
+    scenario = chosen_stream(options)
     if options.rate_range is not None:
         scenario = replace(scenario, arrivals_per_s=tuple(options.rate_range))
     names = [field.name for field in fields(StreamSettings) if hasattr(options, field.name)]

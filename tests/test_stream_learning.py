@@ -93,3 +93,10 @@ def test_validation_compares_with_greedy():
     outputs = settings().scenario.num_locations
     untrained = as_policy(new_network(size_of(3), (4,), outputs, seed=1), "untrained", settings())
     assert validation.change(untrained) > 0.0
+
+
+def test_one_rate_is_learned(tmp_path, capsys):
+    from agents.__main__ import main
+
+    assert main(["learn-streams", "--arrivals-per-s", "6", "8", "--output", str(tmp_path)]) != 0
+    assert "arrivals_per_s is [6.0, 8.0]; this command takes one rate" in capsys.readouterr().err

@@ -53,3 +53,11 @@ def chosen_streams(options: argparse.Namespace) -> list[Scenario]:
         return [made_scenario(given | {"arrivals_per_s": rate}) for rate in options.arrivals_per_s]
     # The recorded rate, where arrivals are recorded.
     return [made_scenario(given if options.arrivals is None else {"arrivals_per_s": None, **given})]
+
+
+def chosen_stream(options: argparse.Namespace) -> Scenario:
+    """The scenario that the options say, for commands that take one rate."""
+    scenarios = chosen_streams(options)
+    if len(scenarios) > 1:
+        raise ValueError(f"arrivals_per_s is {options.arrivals_per_s}; this command takes one rate")
+    return scenarios[0]
