@@ -103,7 +103,7 @@ def regret_loss(scores: Tensor, costs: Tensor) -> Tensor:
 
     Args:
         scores: (B, choices) logits.
-        costs: (B, choices) cost over that of the best choice; what is not allowed costs as much as the worst choice.
+        costs: (B, choices) cost over that of the best choice; what is not allowed costs twice the worst choice.
     """
     chosen = torch.softmax(scores, dim=1)
     return (chosen * costs).sum(dim=1).mean() + 0.05 * nn.functional.cross_entropy(scores, costs.argmin(dim=1))

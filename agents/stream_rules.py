@@ -30,6 +30,7 @@ from offload_gym.streams.networks import OBJECTIVES
 from offload_gym.streams.playing import play
 from offload_gym.streams.policies import (
     FOR_LATE,
+    OF_SEVERAL_TASKS,
     RULE_SIZES,
     RULES_FILE,
     MomentPolicy,
@@ -45,10 +46,8 @@ from offload_gym.streams.streams import Streams
 
 PACKAGED = Path(offload_gym.__file__).parent / "weights" / RULES_FILE
 DROPPERS = ("greedy", "shortest-queue")  # without numbers but for when to drop
-OF_SEVERAL_TASKS = ("exact", "heft")  # these, too; they are greedy where jobs have one task
 DROP_FACTORS = (0.6, 0.7, 0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2, 1.4, 1.7)
 TUNABLE = (*RULE_SIZES, *DROPPERS, *OF_SEVERAL_TASKS)
-FOR_EACH_NUMBER = 70  # proposals, at most
 KEY = ("scenario", "arrivals_per_s", "objective", "policy")
 
 
@@ -69,7 +68,7 @@ def tune_rules(
         objective: one of ``OBJECTIVES``.
         policies: some of ``TUNABLE``; all where none is given.
         num_streams: validation streams of each scenario.
-        num_evaluations: how many proposals are played for each rule; fewer for rules of few numbers.
+        num_evaluations: how many proposals are played for each rule.
         seed: of the streams and the proposals.
         path: the file whose rows for the same scenario, rate, objective and policy are replaced; None: none.
 

@@ -131,7 +131,7 @@ def test_what_follows_is_placed_as_in_plain_python(second):
         systems = new_system(streams)
         cores_s, finish_s = np.zeros((*shape, *systems.core_free_s.shape[1:])), np.zeros((*shape, streams.num_tasks))
         cores_s = cores_s[:, :, :num_locations]
-        prices = rng.uniform(0.0, 2.0, (num_locations, 2))
+        prices = rng.uniform(-1.0, 2.0, (num_locations, 2))
         known = foreseen, cores_s, options, finish_s
         looked(streams.arrays, tuple(systems), decisions[0], prices, second, *known)
         for j, i in zip(*np.nonzero(streams.present[0]), strict=True):

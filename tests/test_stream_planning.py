@@ -186,3 +186,41 @@ def test_bad_input_is_one_sentence():
     decisions[0, 3] = 7
     with pytest.raises(ValueError, match=r"decisions\[0, 3, 0\] is 7; it must be a location from 0 to 2"):
         offload_gym.response_times(streams, decisions)
+
+
+def with_outage(streams, until_s):
+    """The same streams with no rate until a moment."""
+    up_bps, down_bps = streams.batch.uplink_bps.copy(), streams.batch.downlink_bps.copy()
+    slots = int(until_s / streams.batch.common["slot_s"][0])
+    up_bps[:, :, :slots] = down_bps[:, :, :slots] = 0.0
+    return Streams.from_batch(streams.batch._replace(uplink_bps=up_bps, downlink_bps=down_bps))
+
+
+def test_no_job_is_dropped_where_the_first_rates_are_an_outage(tmp_path):
+    """Where data wait for the radio and no rate was seen yet, it is free nobody knows when."""
+    trace = tmp_path / "trace.csv"
+    trace.write_text("mbps\n" + "0\n0\n0\n9\n" * 30)
+    scenario = offload_gym.make_scenario("stream", radio="trace", trace_path=str(trace), num_jobs=30)
+    rule = make_stream_policy("queue-price", scenario)
+    planner = PlannerPolicy(scenario, rule, EFFORT, "response", 1)
+    labels = label_streams(planner, rule, 20, 3, share=0.3, explore=0.3)
+    assert np.isfinite(labels.costs).all()
+    streams = with_outage(offload_gym.sample_streams(offload_gym.make_scenario("stream", num_jobs=40), 5, 1), 2.0)
+    for name in ("greedy", "price", "queue-price", "max-weight", "shortest-queue"):
+        assert offload_gym.play(streams, make_stream_policy(name)).decisions.min() == 0
+
+
+def test_the_planner_sends_nothing_into_an_outage_that_may_last_for_ever():
+    scenario = offload_gym.make_scenario("stream", radio="constant", num_jobs=4, arrivals_per_s=4.0)
+    streams = with_outage(offload_gym.sample_streams(scenario, 20, 1), 30.0)
+    planner = PlannerPolicy(scenario, make_stream_policy("local", scenario), EFFORT, "response", 1)
+    assert (offload_gym.play(streams, planner).decisions == 0).all()
+
+
+def test_a_dropped_job_without_a_deadline_is_late():
+    streams = offload_gym.sample_streams("stream", 1, 1)
+    decisions = np.zeros((1, streams.num_jobs, 1), dtype=np.int64)
+    decisions[0, ::2] = -1
+    late = outcome_of(streams, decisions).late
+    assert late[0, ::2].all()
+    assert not late[0, 1::2].any()

@@ -9,10 +9,9 @@ from typing import Any, NamedTuple
 import offload_gym
 from benchmarks.contenders import SUFFIX
 from offload_gym.scenario import Scenario
-from offload_gym.streams.policies import FOR_LATE, NAMES, make_stream_policy
+from offload_gym.streams.policies import FOR_LATE, NAMES, OF_SEVERAL_TASKS, make_stream_policy
 
 REFERENCE = "greedy"
-OF_SEVERAL_TASKS = ("exact", "heft")  # greedy, where jobs have one task
 
 
 class Contender(NamedTuple):

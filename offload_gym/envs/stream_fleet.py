@@ -22,6 +22,7 @@ from offload_gym.streams.engine import admit_here, advance_here
 from offload_gym.streams.observing import observe
 from offload_gym.streams.outlook import AHEAD, FORESEEN, OPTION, PRICE, Outlook, look, put, weigh
 from offload_gym.streams.parameters import StreamParameters, StreamSizes, empty_stream_batch, stream_parameters
+from offload_gym.streams.responses import late_jobs
 from offload_gym.streams.sampling import draw_stream
 from offload_gym.streams.streams import SHARED, StreamBatch, Streams
 from offload_gym.streams.system import DROPPED, System, begin, new_system, system_of, world_of
@@ -230,7 +231,7 @@ class StreamFleet:
         """Fill what the infos say of episodes that are over."""
         jobs, fates = self.batch.jobs[rows], self.systems.fates[rows]
         response_s = fates["done_s"] - jobs["arrival_s"]
-        results["late_share"][rows] = (response_s > jobs["deadline_s"]).mean(axis=1)
+        results["late_share"][rows] = late_jobs(response_s, jobs["deadline_s"]).mean(axis=1)
         results["energy_j"][rows] = self.systems.clock["energy_j"][rows, 0]
         response_s.sort(axis=1)  # dropped jobs come last
         served = (response_s < np.inf).sum(axis=1)

@@ -12,7 +12,7 @@ from offload_gym.layers import AT, INPUTS, LANES, OUTPUTS, run_layer
 from offload_gym.lending import lent
 from offload_gym.streams.engine import admit_here, advance_here, is_exit
 from offload_gym.streams.lookahead import look_ahead
-from offload_gym.streams.observing import OF_LOCATION, OF_STREAM, observe
+from offload_gym.streams.observing import LONGEST_S, OF_LOCATION, OF_STREAM, observe
 from offload_gym.streams.outlook import likely_late, look, new_outlook, put, weigh
 from offload_gym.streams.streams import StreamBatch
 from offload_gym.streams.system import DROPPED, System, begin, read_fates, system_of, world_of
@@ -94,11 +94,17 @@ def run_network(plan, values, num_locations):
 
 
 @inlined
+def _until(free_s, now_s):
+    """Seconds until something is free; in an outage from the beginning on nobody knows when, and it is long."""
+    return min(max(free_s - now_s, 0.0), LONGEST_S)
+
+
+@inlined
 def _set_prices(plan, system, outlook):
     """What a second of the radio and of a core costs at each location, as a rule sees it."""
     now_s, jobs, num_locations = outlook.foreseen[0].now_s, 0.1 * system.clock[0].num_in_system, len(outlook.options)
-    radio_s = max(outlook.foreseen[0].radio_s - now_s, 0.0)
-    device_s = max(outlook.options[0].core_free_s - now_s, 0.0)
+    radio_s = _until(outlook.foreseen[0].radio_s, now_s)
+    device_s = _until(outlook.options[0].core_free_s, now_s)
     for k in range(num_locations):
         price, weights = outlook.prices[k], plan.weights[class_of(k, num_locations)]
         price.send = (
@@ -106,10 +112,23 @@ def _set_prices(plan, system, outlook):
         )
         price.run = (
             weights[RUN]
-            + weights[RUN_QUEUE] * max(outlook.options[k].core_free_s - now_s, 0.0)
+            + weights[RUN_QUEUE] * _until(outlook.options[k].core_free_s, now_s)
             + weights[RUN_RADIO] * radio_s
             + weights[RUN_JOBS] * jobs
         )
+
+
+@inlined
+def _soonest_s(world, outlook, j):
+    """From now until job j, whose first task is weighed, can be complete."""
+    soonest_s = np.inf
+    if not is_exit(world, j, 0):
+        for k in range(len(outlook.prices)):
+            outlook.prices[k].send = outlook.prices[k].run = 0.0
+        look_ahead(world, outlook, j, 0, 1.0)
+    for k in range(len(outlook.options)):
+        soonest_s = min(soonest_s, outlook.options[k].job_s)
+    return soonest_s
 
 
 @inlined
@@ -125,13 +144,16 @@ def choose(plan, world, system, outlook, j, i, values):
             if -values[scores + k] < least:
                 best, least = k, -values[scores + k]
         return best if best < num_locations else DROPPED
-    radio_s = max(outlook.foreseen[0].radio_s - now_s, 0.0)
-    soonest_s, deadline_s = np.inf, world.jobs[j].deadline_s
+    deadline_s = world.jobs[j].deadline_s
+    # A job is dropped as a whole, or not at all.
+    if i == 0 and _soonest_s(world, outlook, j) > plan.drop_factor * deadline_s:
+        return DROPPED
+    radio_s = _until(outlook.foreseen[0].radio_s, now_s)
     _set_prices(plan, system, outlook)
     # What a second counts by itself, and for its share of the time until the deadline.
-    second = max(plan.weights[0, JOB] + plan.weights[0, LATE] / deadline_s, 0.0)
-    if not is_exit(world, j, i):
-        look_ahead(world, outlook, j, i, second if second > 0.0 else 1.0)
+    second = plan.weights[0, JOB] + plan.weights[0, LATE] / deadline_s
+    if second > 0.0 and not is_exit(world, j, i):
+        look_ahead(world, outlook, j, i, second)
     for k in range(num_locations):
         option, price, weights = outlook.options[k], outlook.prices[k], plan.weights[class_of(k, num_locations)]
         value = (
@@ -145,13 +167,9 @@ def choose(plan, world, system, outlook, j, i, values):
             value += weights[JOB] * option.job_s + option.rest_price
         if weights[LATE] > 0.0:
             value += weights[LATE] * likely_late(option.job_s, deadline_s)
-        soonest_s = min(soonest_s, option.job_s)
         if value < least:
             best, least = k, value
-    # A job is dropped as a whole, or not at all.
-    if i == 0 and (soonest_s > plan.drop_factor * deadline_s or least >= plan.weights[DROPPING, CONSTANT]):
-        return DROPPED
-    return best
+    return DROPPED if i == 0 and plan.weights[DROPPING, CONSTANT] <= least < np.inf else best
 
 
 @inlined

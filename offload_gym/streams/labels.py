@@ -15,7 +15,7 @@ from offload_gym.checks import checked_number
 from offload_gym.files import replacing
 from offload_gym.seeds import as_seed_sequence
 from offload_gym.solvers.parallel import for_each_chunk
-from offload_gym.streams.observing import size_of
+from offload_gym.streams.observing import OBSERVATION_VERSION, size_of
 from offload_gym.streams.planner import Played
 from offload_gym.streams.playing import planning_call
 from offload_gym.streams.policies import PlannerPolicy, PlanPolicy
@@ -104,20 +104,26 @@ def joined(parts: list[StreamLabels]) -> StreamLabels:
 def save_stream_labels(path: str | Path, labels: StreamLabels) -> None:
     """Write labels to an ``.npz`` file; an existing file is replaced once the new one is whole."""
     with replacing(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **labels._asdict())
+        np.savez(file, observation_version=OBSERVATION_VERSION, **labels._asdict())
 
 
 def load_stream_labels(path: str | Path) -> StreamLabels:
     """The labels of a file of ``save_stream_labels``.
 
     Raises:
-        ValueError: the file does not hold labels of streams.
+        ValueError: the file does not hold labels of streams, or of an observation that is not this package's.
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
+            version = int(arrays["observation_version"])
             labels = StreamLabels(*(arrays[name] for name in StreamLabels._fields))
     except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
         raise ValueError(f"{path} does not hold labels of streams: {error}") from None
+    if version != OBSERVATION_VERSION:
+        raise ValueError(
+            f"{path} has labels for version {version} of the observation of streams; this package has version "
+            f"{OBSERVATION_VERSION}, and they must be made anew"
+        )
     if not len(labels.observations) == len(labels.costs) == len(labels.errors):
         raise ValueError(f"{path} has {len(labels.observations)} observations for {len(labels.costs)} costs")
     return labels

@@ -2,9 +2,11 @@
 
 A task that does not see what follows leaves the device too late: at the next task there is more to send, or another
 one saves a way. So the tasks after it are looked at, in their order: each at each location, with the best of the
-locations for each of its parents, and with the queues as they are foreseen. For a chain this is the shortest path
-through its cuts, and exact as far as queues are foreseen; where tasks join, each parent is looked at alone and the
-latest one counts, as in the optimistic cost table of PEFT (Arabnejad and Barbosa, IEEE TPDS 25(3), 2014).
+locations for each of its parents, and with the queues as they are foreseen. For a chain without prices this is the
+shortest path through its cuts, and exact as far as queues are foreseen; a price may make a way best that comes later to
+a core that both would wait for. Where tasks join, each parent is looked at alone and the one that costs most counts, as
+in the optimistic cost table of PEFT (Arabnejad and Barbosa, IEEE TPDS 25(3), 2014); what is sent and run is that of its
+path.
 """
 
 from __future__ import annotations
@@ -36,7 +38,10 @@ def look_ahead(world, outlook, j, i, second):
 
 @inlined
 def look_ahead_for_all(world, system, outlook, j, i):
-    """Fill the same, where seconds of the radio and of cores cost what the other jobs in the system lose by them."""
+    """Fill the same, where seconds of the radio and of cores cost what the other jobs in the system lose by them.
+
+    With several devices all jobs count, though those of other devices wait for servers and the spectrum alone.
+    """
     share_waits = SHARE_THAT_WAITS * system.clock[0].num_in_system
     for k in range(len(outlook.prices)):
         cores = world.devices[world.jobs[j].device].cores if k == 0 else world.servers[k - 1].cores
@@ -84,7 +89,7 @@ def _reach(world, outlook, j, i, k, t, there, second):
     """Fill what task ``t``, which is not placed yet, meets at location ``there`` if task i is at ``k``."""
     foreseen, task, graph = outlook.foreseen[0], outlook.ahead[t, there], world.jobs[j].graph
     now_s, radio_s, price = foreseen.now_s, outlook.options[k].radio_free_s, outlook.prices[there]
-    task.finish_s, task.value, task.price, task.send_s, task.run_s = now_s, 0.0, 0.0, 0.0, 0.0
+    task.finish_s, task.value, task.price, task.send_s, task.run_s = now_s, -np.inf, 0.0, 0.0, 0.0
     if is_entry(world, j, t):
         if there > 0:
             sent_s = sending_s(world, foreseen, there, world.tasks[j, t, INPUT])

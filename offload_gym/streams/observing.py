@@ -18,14 +18,19 @@ HIGH = 10.0  # its root, the bound of every number of an observation; the low bo
 REFERENCE_CYCLES, REFERENCE_BITS = 1e9, 1e6
 #: What ``observe`` writes of each location, one location after the other: name, unit and meaning.
 LOCATION_COLUMNS = (
-    ("completion", "s", "until the job is complete, if the task is placed there and what follows it best"),
-    ("run", "s", "on a core there, of the task and of what then runs there after it"),
+    (
+        "completion",
+        "s",
+        "until the task's result is on the device, if it is placed there; where others follow it, until the job is "
+        "complete, with these placed best at prices that stand for the jobs that wait",
+    ),
+    ("run", "s", "on a core there, of the task and of what then runs there after it on the way to the last result"),
     ("core_free", "s", "until a core there is free"),
     ("core_work", "s", "of work that a core there has still to do, on average over its cores"),
-    ("send", "s", "that the radio sends, of the task's data and of what is then sent after it"),
+    ("send", "s", "that the radio sends, of the task's data and of what is then sent on the way to the last result"),
     ("path", "s", "of the wired path there, and of the way back of the result"),
     ("speed", "s", "that a core there takes for 1e9 cycles"),
-    ("late", "0 to 1", "how likely the job is to be late then: a half where it is complete at its deadline; no root"),
+    ("late", "0 to 1", "how likely that completion is too late: a half where it is at the job's deadline; no root"),
 )
 #: What it writes after that.
 STREAM_COLUMNS = (

@@ -28,11 +28,12 @@ from offload_gym.streams.outlook import Outlook, look, new_outlook, put, weigh
 from offload_gym.streams.parameters import StreamParameters
 from offload_gym.streams.rates import draw_future_rates
 from offload_gym.streams.streams import StreamBatch
-from offload_gym.streams.system import DROPPED, System, World, begin, read_fates, system_of, world_of
+from offload_gym.streams.system import DROPPED, System, World, begin, read_fates, response_of, system_of, world_of
 
 MARGIN_S = 5.0  # of a future, beyond its arrivals
 # What a second of a response counts beside late jobs: where as many are late either way, the shorter queues are better.
 LATE_PER_S = 0.01
+NEVER_S = 1e5  # what a job counts that never completes in a future, as the last slot's outage holds for ever
 
 
 class Effort(NamedTuple):
@@ -204,13 +205,12 @@ def cost_of(world, system, first, last, objective):
     """
     total, second_j = 0.0, world.common[0].energy_weight_s_per_j * (objective == COST)
     for j in range(first, last):
-        fate = system.fates[j]
-        response_s = fate.done_s - world.jobs[j].arrival_s
+        response_s = response_of(world, system, j)
         if objective == LATE_SHARE:
-            total += 1.0 if response_s > world.jobs[j].deadline_s else 0.0
+            total += 1.0 if response_s > world.jobs[j].deadline_s or response_s == np.inf else 0.0
             total += LATE_PER_S * response_s if response_s < np.inf else 0.0
         else:
-            total += response_s + second_j * fate.energy_j
+            total += min(response_s, NEVER_S) + second_j * system.fates[j].energy_j
     return total
 
 

@@ -36,7 +36,7 @@ from offload_gym.streams.outlook import look, new_outlook
 from offload_gym.streams.parameters import stream_parameters
 from offload_gym.streams.planner import ASKED, MARGIN_S, Played, plan_streams
 from offload_gym.streams.policies import PlannerPolicy, StreamPolicy, check_fits
-from offload_gym.streams.responses import CHUNK, Outcome, check_completion
+from offload_gym.streams.responses import CHUNK, Outcome, check_completion, late_jobs
 from offload_gym.streams.streams import PARENT, StreamBatch, Streams, check_streams
 from offload_gym.streams.system import (
     DROPPED,
@@ -89,7 +89,7 @@ def play(streams: Streams, policy: StreamPolicy | Any, num_threads: int | None =
         raise ValueError(f"policy is {quoted(policy)}; it must be one of make_stream_policy, or have decide(instances)")
     decisions[~streams.present & (decisions[:, :, :1] != DROPPED)] = 0
     check_completion(streams, response_s, decisions[:, :, 0] == DROPPED)
-    return Outcome(decisions, response_s, response_s > streams.deadline_s, energy_j)
+    return Outcome(decisions, response_s, late_jobs(response_s, streams.deadline_s), energy_j)
 
 
 @kernel

@@ -49,6 +49,7 @@ from offload_gym.streams.planner import Effort
 #: Numbers that each tuned rule has; ``rule_plan`` says what they are.
 RULE_SIZES = {"price": 3, "queue-price": 12, "late-price": 13, "max-weight": 1}
 FOR_LATE = ("late-price",)  # rules for the objective "late" alone
+OF_SEVERAL_TASKS = ("exact", "heft")  # they are greedy where jobs have one task
 #: Networks that the package ships, and the presets for which there are networks of their own.
 NETWORKS = ("teacher", "student", "small-student")
 SHIPPED_PRESETS = ("stream", "stream_deadlines", "stream_applications")

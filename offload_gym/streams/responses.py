@@ -95,6 +95,12 @@ def check_completion(streams: Streams, response_s: NDArray[np.float64], dropped:
         )
 
 
+def late_jobs(response_s: NDArray[np.float64], deadline_s: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which jobs are late: after their deadline, or dropped, whose response is infinite."""
+    late: NDArray[np.bool_] = (response_s > deadline_s) | np.isinf(response_s)
+    return late
+
+
 def outcome_of(streams: Streams, decisions: ArrayLike) -> Outcome:
     """What becomes of all jobs for decisions that are given.
 
@@ -117,7 +123,7 @@ def outcome_of(streams: Streams, decisions: ArrayLike) -> Outcome:
     check_completion(streams, response_s, dropped)
     shown = np.where(streams.present, checked, 0)
     shown[dropped] = DROPPED
-    return Outcome(shown, response_s, response_s > streams.deadline_s, energy_j)
+    return Outcome(shown, response_s, late_jobs(response_s, streams.deadline_s), energy_j)
 
 
 def response_times(streams: Streams, decisions: ArrayLike) -> NDArray[np.float64]:

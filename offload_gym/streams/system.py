@@ -232,12 +232,18 @@ def remember(radio, now_s):
 
 
 @inlined
+def response_of(world, system, j):
+    """The response of job j, once all is done; infinite where it was dropped or never completes."""
+    fate = system.fates[j]
+    return fate.done_s - world.jobs[j].arrival_s if fate.exits_left == 0 else np.inf
+
+
+@inlined
 def read_fates(world, system, response_s, energy_j):
     """Fill the responses and energies of all jobs (J,), once all is done; what never completes is infinite."""
     for j in range(len(world.jobs)):
-        fate = system.fates[j]
-        response_s[j] = fate.done_s - world.jobs[j].arrival_s if fate.exits_left == 0 else np.inf
-        energy_j[j] = fate.energy_j
+        response_s[j] = response_of(world, system, j)
+        energy_j[j] = system.fates[j].energy_j
 
 
 @inlined
