@@ -52,7 +52,7 @@ class StreamSettings:
     scenario: Scenario = field(default_factory=lambda: make_scenario("stream"))
     objective: str = "response"
     seed: int = 1
-    rounds: int = 6  # of policy iteration, at most
+    rounds: int = 6  # of policy iteration
     memory: int = 5  # rounds whose labels a network learns from
     start: str | None = None  # policy file to begin with; None: the best rule
     streams_a_round: int = 800

@@ -27,7 +27,7 @@ def add_stream_options(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="RATE",
-        help="jobs a second at each device; several are done one after another (default: the preset's)",
+        help="jobs a second at each device; some commands take several, one after another (default: the preset's)",
     )
     parser.add_argument("--num-devices", type=int, metavar="M", help="devices in a stream (default: the preset's)")
     parser.add_argument("--num-jobs", type=int, metavar="J", help="jobs in a stream (default: the preset's)")
