@@ -354,10 +354,7 @@ def test_columns_say_where_the_fields_are():
     for number, column in zip(vector, columns, strict=True):
         assert fields[column.field][column.index] == number
     assert columns[OF_LOCATION].name == "completion[1]"
-    assert (
-        columns[OF_LOCATION].meaning
-        == "location 1: until the job is complete, if the task is placed there and what follows it best"
-    )
+    assert columns[OF_LOCATION].meaning.startswith("location 1: until the task's result is on the device, if it is")
     lines = column_table().splitlines()
     assert len(lines) == 2 + OF_LOCATION + OF_STREAM
     assert all(line in (StreamEnv.__doc__ or "") for line in lines)
