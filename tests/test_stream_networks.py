@@ -2,6 +2,7 @@
 
 import os
 import pickle
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -188,3 +189,31 @@ def test_agents_of_stable_baselines3_decide_as_they_predict(kind):
     observations, decisions, *_ = played_states(streams, network_plan(network))
     predicted, _ = agent.predict(observations.reshape(-1, observations.shape[2]), deterministic=True)
     assert (np.where(predicted == 3, DROPPED, predicted) == decisions.ravel()).mean() > 0.999
+
+
+SHIPPED = (
+    ("stream", "response", 8.0, "price"),
+    ("stream_deadlines", "late", 8.0, "late-price"),
+    ("stream_applications", "response", 23.0, "exact"),
+)
+
+
+@pytest.mark.parametrize(("preset", "objective", "rate_per_s", "opponent"), SHIPPED)
+def test_shipped_networks_are_better_than_a_strong_opponent(preset, objective, rate_per_s, opponent):
+    scenario = offload_gym.make_scenario(preset, arrivals_per_s=rate_per_s)
+    streams = offload_gym.sample_streams(scenario, 60, seed=4)
+
+    def cost(name):
+        played = offload_gym.play(streams, make_stream_policy(name, scenario, objective))
+        return played.late.mean() if objective == "late" else played.response_s.mean()
+
+    for name in NETWORKS:
+        assert cost(name) < 0.96 * cost(opponent)
+
+
+def test_the_sizes_of_the_shipped_networks_are_those_of_their_readme():
+    readme = (files("offload_gym") / "weights" / "README.md").read_text(encoding="utf-8")
+    for preset, objective, *_ in SHIPPED:
+        scenario = offload_gym.make_scenario(preset)
+        sizes = [f"{make_stream_policy(name, scenario, objective).num_parameters:,}" for name in NETWORKS]
+        assert f"| `{preset}` | {', '.join(sizes)} |" in readme
