@@ -146,7 +146,7 @@ def _compare(
     played = [_played(one, streams, asked) for one in with_progress(listed, scenario.name, "policy")]
     by_name = {one.name: one for one in played}
     greedy = by_name[REFERENCE].costs
-    references = _references(streams[: asked.num_hindsight], scenario, asked) if asked.num_hindsight else None
+    references = _references(streams[: asked.num_hindsight], played, scenario, asked) if asked.num_hindsight else None
     rows = [row_of(one, greedy, references, scenario, asked.objective) for one in played]
     shown = [REFERENCE, *[name for name in DRAWN if name in by_name][-2:]]
     return rows, (streams, {name: by_name[name].outcome for name in shown})
@@ -161,11 +161,19 @@ def _played(contender: Contender, streams: Streams, asked: Asked) -> Played:
     return Played(contender.name, contender.shipped, policy.num_parameters, outcome, costs, time_us)
 
 
-def _references(streams: Streams, scenario: Scenario, asked: Asked) -> References | None:
-    """What hindsight reaches, and the bound where it holds; None for an objective that hindsight does not know."""
+def _references(streams: Streams, played: Sequence[Played], scenario: Scenario, asked: Asked) -> References | None:
+    """What hindsight reaches, and the bound where it holds; None for an objective that hindsight does not know.
+
+    It searches from where it gets furthest with jobs of one task, and from the best that a policy decided.
+    """
     if asked.objective == "cost":
         return None
-    can_drop = scenario.can_drop and asked.objective == "late"
-    decided = hindsight(streams, objective=asked.objective, can_drop=can_drop)
-    costs = stream_costs(streams, outcome_of(streams, decided), asked.objective)
-    return References(costs, lower_bound(streams) if asked.objective == "response" else None)
+    size, can_drop = len(streams), scenario.can_drop and asked.objective == "late"
+    able = [one for one in played if len(one.costs) >= size]
+    best = np.argmin([one.costs[:size] for one in able], axis=0)
+    decisions = np.array([able[of].outcome.decisions[b] for b, of in enumerate(best)])
+    costs = []
+    for start in (None, decisions):
+        decided = hindsight(streams, start, objective=asked.objective, can_drop=can_drop)
+        costs.append(stream_costs(streams, outcome_of(streams, decided), asked.objective))
+    return References(np.minimum(*costs), lower_bound(streams) if asked.objective == "response" else None)
