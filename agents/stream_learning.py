@@ -261,10 +261,13 @@ def learn(folder: str | Path, settings: StreamSettings, report: Callable[[str], 
     modules = {"teacher": teacher}
     for name, hidden in (("student", settings.student), ("small-student", settings.small_student)):
         modules[name] = fit_network(labels, hidden, settings, seed=101, teacher=teacher)
-    paths = {}
+    paths, began = {}, first_policy(settings, validation)
     for name, module in modules.items():
         policy = as_policy(module, name, settings)
-        report(f"{name}: {policy.num_parameters:,} parameters, {validation.change(policy):+.2%} against greedy")
+        change = validation.change(policy)
+        report(f"{name}: {policy.num_parameters:,} parameters, {change:+.2%} against greedy")
+        if change > validation.change(began):
+            report(f"{name} is worse than {began.name}, which the first round was made with: make more labels")
         assert policy.network is not None
         paths[name] = folder / f"{name}.safetensors"
         save_stream_policy(paths[name], policy.network)

@@ -294,7 +294,7 @@ def make_stream_policy(
             - "heft", "exact": HEFT, and the best decision for the job alone, for jobs of several tasks;
             - "planner": roll-outs over futures drawn from the scenario;
             - "teacher", "student", "small-student": trained networks that the package ships for the presets "stream",
-              "stream_deadlines" and "stream_applications"; the first one's serve all other scenarios.
+              "stream_deadlines" and "stream_applications"; the first one's serve all others with three locations.
         scenario: for which rules were tuned, and from which the planner draws futures; where the rule was not tuned for
             it, the numbers of the most similar scenario are taken. Where it lets jobs be dropped, the policies drop
             those that they do not expect to be in time.
