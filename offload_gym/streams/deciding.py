@@ -146,7 +146,7 @@ def choose(plan, world, system, outlook, j, i, values):
         return best if best < num_locations else DROPPED
     deadline_s = world.jobs[j].deadline_s
     # A job is dropped as a whole, or not at all.
-    if i == 0 and _soonest_s(world, outlook, j) > plan.drop_factor * deadline_s:
+    if i == 0 and plan.drop_factor < np.inf and _soonest_s(world, outlook, j) > plan.drop_factor * deadline_s:
         return DROPPED
     radio_s = _until(outlook.foreseen[0].radio_s, now_s)
     _set_prices(plan, system, outlook)
