@@ -75,7 +75,7 @@ def make_arms(
     arms = [Arm("hindsight", seen, base)]
     unexplored = replace(settings, explore=0.0)
     visited = kept_labels(folder / "labels-unexplored.npz", lambda: planned_labels(unexplored, rule, rule, 0))
-    rounds = iterate(folder, settings, validation, report)
+    rounds = iterate(folder, settings, validation, rule, report)
     arms += [
         Arm("planner, states of the rule", visited, base),
         Arm("planner, states of the rule, some choices random", rounds[0].labels, base),

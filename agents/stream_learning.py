@@ -226,10 +226,14 @@ def recent(rounds: Sequence[Round], memory: int) -> StreamLabels:
 
 
 def iterate(
-    folder: Path, settings: StreamSettings, validation: Validation, report: Callable[[str], None] = _say
+    folder: Path,
+    settings: StreamSettings,
+    validation: Validation,
+    began: PlanPolicy,
+    report: Callable[[str], None] = _say,
 ) -> list[Round]:
-    """Policy iteration; returns its rounds, the labels of which are kept in the folder."""
-    best = newest = first_policy(settings, validation)
+    """Policy iteration from the policy ``began``; returns its rounds, the labels of which are kept in the folder."""
+    best = newest = began
     least = validation.change(best)
     rounds: list[Round] = []
     report(f"{best.name}: {least:+.2%} against greedy on validation")
@@ -256,17 +260,18 @@ def learn(folder: str | Path, settings: StreamSettings, report: Callable[[str], 
     folder.mkdir(parents=True, exist_ok=True)
     keep_settings(folder / "settings.json", asdict(settings), "*.npz", "*.safetensors")
     validation = Validation(settings)
-    labels = recent(iterate(folder, settings, validation, report), settings.memory)
+    began = first_policy(settings, validation)
+    labels = recent(iterate(folder, settings, validation, began, report), settings.memory)
     teacher = fit_network(labels, settings.teacher, settings, seed=100)
     modules = {"teacher": teacher}
     for name, hidden in (("student", settings.student), ("small-student", settings.small_student)):
         modules[name] = fit_network(labels, hidden, settings, seed=101, teacher=teacher)
-    paths, began = {}, first_policy(settings, validation)
+    paths, enough = {}, validation.change(began)
     for name, module in modules.items():
         policy = as_policy(module, name, settings)
         change = validation.change(policy)
         report(f"{name}: {policy.num_parameters:,} parameters, {change:+.2%} against greedy")
-        if change > validation.change(began):
+        if change > enough:
             report(f"{name} is worse than {began.name}, which the first round was made with: make more labels")
         assert policy.network is not None
         paths[name] = folder / f"{name}.safetensors"

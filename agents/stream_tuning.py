@@ -10,7 +10,7 @@ import optuna
 
 from agents.stream_learning import StreamSettings, Validation
 from agents.stream_reinforcement import HYPERPARAMETERS, train_agent
-from agents.tune import run_study
+from agents.tune import run_study, suggest_for_dqn
 from offload_gym.array_checks import check_count
 
 # What trials leave as it is.
@@ -21,14 +21,7 @@ def suggest(name: str, trial: optuna.Trial) -> dict[str, float]:
     """Hyperparameters of one trial, of the names that ``HYPERPARAMETERS`` has for the agent."""
     chosen: dict[str, float] = {"gamma": trial.suggest_categorical("gamma", [0.9, 0.95, 0.98, 0.99])}
     if name == "dqn":
-        return chosen | {
-            "learning_rate": trial.suggest_float("learning_rate", 1e-4, 3e-3, log=True),
-            "batch_size": trial.suggest_categorical("batch_size", [128, 256, 512]),
-            "gradient_steps": trial.suggest_categorical("gradient_steps", [4, 8, 16]),
-            "buffer_size": trial.suggest_categorical("buffer_size", [30_000, 100_000, 300_000]),
-            "target_update": trial.suggest_categorical("target_update", [500, 1_000, 4_000, 16_000]),
-            "explored": trial.suggest_float("explored", 0.1, 0.6),
-        }
+        return chosen | suggest_for_dqn(trial)
     return chosen | {
         "learning_rate": trial.suggest_float("learning_rate", 1e-4, 3e-3, log=True),
         "decisions": trial.suggest_categorical("decisions", [2048, 4096, 8192, 16384]),

@@ -31,6 +31,18 @@ WARM_UP_TRIALS = 5  # run to the end before any is stopped
 WARM_UP_CHECKS = 5
 
 
+def suggest_for_dqn(trial: optuna.Trial) -> dict[str, float]:
+    """Hyperparameters of DQN and its relatives for one trial."""
+    return {
+        "learning_rate": trial.suggest_float("learning_rate", 1e-4, 3e-3, log=True),
+        "batch_size": trial.suggest_categorical("batch_size", [128, 256, 512]),
+        "gradient_steps": trial.suggest_categorical("gradient_steps", [4, 8, 16]),
+        "buffer_size": trial.suggest_categorical("buffer_size", [30_000, 100_000, 300_000]),
+        "target_update": trial.suggest_categorical("target_update", [500, 1_000, 4_000, 16_000]),
+        "explored": trial.suggest_float("explored", 0.1, 0.6),
+    }
+
+
 def suggest(name: str, trial: optuna.Trial) -> dict[str, float]:
     """Hyperparameters of one trial, of the names that ``HYPERPARAMETERS`` has for the agent."""
     if name.startswith("ppo"):
@@ -42,14 +54,7 @@ def suggest(name: str, trial: optuna.Trial) -> dict[str, float]:
             "gae_lambda": trial.suggest_float("gae_lambda", 0.8, 1.0),
             "entropy": trial.suggest_categorical("entropy", [0.0, 1e-4, 1e-3]),
         }
-    chosen: dict[str, float] = {
-        "learning_rate": trial.suggest_float("learning_rate", 1e-4, 3e-3, log=True),
-        "batch_size": trial.suggest_categorical("batch_size", [128, 256, 512]),
-        "gradient_steps": trial.suggest_categorical("gradient_steps", [4, 8, 16]),
-        "buffer_size": trial.suggest_categorical("buffer_size", [30_000, 100_000, 300_000]),
-        "target_update": trial.suggest_categorical("target_update", [500, 1_000, 4_000, 16_000]),
-        "explored": trial.suggest_float("explored", 0.1, 0.6),
-    }
+    chosen = suggest_for_dqn(trial)
     if name.startswith("qrdqn"):
         chosen["quantiles"] = trial.suggest_categorical("quantiles", [10, 25, 50])
     return chosen

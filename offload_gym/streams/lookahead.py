@@ -20,8 +20,7 @@ from offload_gym.streams.engine import is_entry, is_exit, path_s, run_s
 from offload_gym.streams.outlook import moving_s, returning_s, sending_s
 from offload_gym.streams.streams import PARENT
 
-# Of the jobs in the system, those that wait while another one takes the radio, or all cores of a place. Rules whose
-# prices are this share of the jobs do best with a quarter to a half of them, from light to heavy load.
+# Of the jobs in the system, those that are taken to wait while another one has the radio, or all cores of a place.
 SHARE_THAT_WAITS = 0.25
 
 
