@@ -51,7 +51,6 @@ class StreamSettings:
     """What is learned, from how much, and for how long."""
 
     scenario: Scenario = field(default_factory=lambda: make_scenario("stream"))
-    also: tuple[Scenario, ...] = ()  # further scenarios that the same networks learn to decide
     objective: str = "response"
     seed: int = 1
     rounds: int = 6  # of policy iteration
@@ -73,6 +72,7 @@ class StreamSettings:
     alpha: float = 0.5  # weight of the teacher's scores in a student's loss, beside the labels
     temperature: float = 1.0
     device: str = "cpu"
+    also: tuple[Scenario, ...] = ()  # further scenarios that the same networks learn to decide
 
 
 def new_network(inputs: int, hidden: Sequence[int], outputs: int, seed: int) -> nn.Sequential:
