@@ -266,8 +266,8 @@ def begin_courses(settings: StreamSettings) -> list[Course]:
     for number, scenario in enumerate(settings.also):
         # Other streams than those of the first scenario, not the same devices and jobs under other rates.
         seed = settings.seed + SEEDS_APART * (number + 1)
-        own = {"scenario": scenario, "seed": seed, "streams_a_round": settings.also_streams_a_round}
-        courses.append(begin_course(replace(settings, also=(), **own), f"also-{number}-labels"))
+        own = replace(settings, also=(), scenario=scenario, seed=seed, streams_a_round=settings.also_streams_a_round)
+        courses.append(begin_course(own, f"also-{number}-labels"))
     return courses
 
 
