@@ -41,6 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
         "tune": _tune,
         "tune-rules": _tune_rules,
         "tune-shares": _tune_shares,
+        "learn-cells": _learn_cells,
         "learn-streams": _learn_streams,
         "reinforce-streams": _reinforce_streams,
         "stream-ablation": _stream_ablation,
@@ -241,6 +242,48 @@ def _tune_shares(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     path = PACKAGED if options.write else None
     tune_shares(make_scenario(options.scenario), options.num_cells, options.seed, path=path)
+
+
+def _learn_cells(arguments: list[str]) -> None:
+    from agents.cell_learning import NETWORKS, CellSettings, learn
+
+    defaults = {one.name: one.default for one in fields(CellSettings)}
+    parser = argparse.ArgumentParser(
+        prog="python -m agents learn-cells",
+        description="Learn to decide for one device of a cell, told how many devices there are and the mean of their "
+        "uplink rates: a teacher that sees the others, and students that do not.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--output", default="results/cells", help="folder of the results (default: %(default)s)")
+    parser.add_argument(
+        "--only", nargs="+", choices=NETWORKS, default=(), metavar="NAME", help=f"train these: {', '.join(NETWORKS)}"
+    )
+    counts = {
+        "seed": "of cells and weights; test cells never share it",
+        "steps": "of learning, each with fresh cells",
+        "devices_a_step": "devices whose choices are tried in a step, of cells of each size",
+        "num_validation": "validation cells",
+    }
+    for name, text in counts.items():
+        flag = f"--{name.replace('_', '-')}"
+        parser.add_argument(flag, type=int, default=defaults[name], help=f"{text} (default: %(default)s)")
+    rates = {
+        "learning_rate": "of weight matrices, at first",
+        "first_noise": "Gumbel noise in the choices at first; 1: drawn as they score, 0: the best",
+        "last_noise": "Gumbel noise at last",
+    }
+    for name, text in rates.items():
+        flag = f"--{name.replace('_', '-')}"
+        parser.add_argument(flag, type=float, default=defaults[name], help=f"{text} (default: %(default)s)")
+    sizes = defaults["sizes"]
+    parser.add_argument("--sizes", type=int, nargs="+", default=sizes, help=f"devices of the cells (default: {sizes})")
+    options = parser.parse_args(arguments)
+    for name in ("steps", "devices_a_step", "num_validation"):
+        check_count(name, getattr(options, name))
+    for size in options.sizes:
+        check_count("sizes", size)
+    chosen = {name: getattr(options, name) for name in (*counts, *rates)}
+    learn(options.output, CellSettings(sizes=tuple(options.sizes), **chosen), options.only)
 
 
 def _learn_streams(arguments: list[str]) -> None:

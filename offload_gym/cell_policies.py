@@ -27,7 +27,7 @@ from offload_gym.scenario import Scenario, as_scenario
 
 SHARED = ("greedy", "student", "exact")  # policies of a device alone that have a tuned share
 #: The names that ``make_cell_policy`` takes.
-CELL_POLICY_NAMES = tuple(f"{name}-share" for name in SHARED)
+CELL_POLICY_NAMES = (*(f"{name}-share" for name in SHARED), "cell-student")
 SHARES_FILE = "cell_shares.json"
 
 
@@ -102,9 +102,11 @@ class CellNetworkPolicy:
     def __init__(self, network: CellNetwork) -> None:
         check_cell_network(network)
         self.network, self.name = network, ""
-        self.num_parameters = network.num_parameters
+        self.num_parameters, self._share = network.num_parameters, float(network.share)
         code = objective_code(network.objective)
-        self._plan = make_plan(network.cores, False, network.encoder, network.head, False, code, NOT_TRIED, COMPANY)
+        self._plan, self._weights = make_plan(
+            network.cores, False, network.encoder, network.head, False, code, NOT_TRIED, COMPANY
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return CellNetworkPolicy, (self.network,), {"name": self.name}
@@ -120,9 +122,12 @@ class CellNetworkPolicy:
         num_devices, mean_uplink_bps = report
         if not (num_devices >= 1 and 0.0 < mean_uplink_bps < np.inf):
             _check_report(report)
-        told = np.array(((num_devices, mean_uplink_bps, self.network.share),), np.float64)
+        told = float(num_devices), float(mean_uplink_bps), self._share
         decisions = np.empty((len(tasks), instances.num_tasks), INTEGER)
-        if not decide_in_cell(tasks, locations, backlog_s, radio_backlog_s, counts, told, self._plan, None, decisions):
+        fits = decide_in_cell(
+            tasks, locations, backlog_s, radio_backlog_s, counts, told, self._plan, self._weights, decisions
+        )
+        if not fits:
             cores = sorted({tuple(int(count) for count in row) for row in instances.cores})
             raise ValueError(
                 f"this policy is for locations with {self.network.cores} cores; the instances have locations with "

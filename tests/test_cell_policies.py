@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 
@@ -5,15 +7,18 @@ from agents.cell_shares import tune_shares
 from offload_gym.cell import cell_latency
 from offload_gym.cell_policies import (
     CELL_POLICY_NAMES,
+    CellNetworkPolicy,
     Report,
     SharePolicy,
+    load_cell_policy,
     make_cell_policy,
     report_of,
     tuned_shares,
     with_slowdown,
 )
 from offload_gym.envs.cell import sample_cell
-from offload_gym.policies import make_policy
+from offload_gym.networks.cell_network import CellNetwork, save_cell_policy
+from offload_gym.policies import WEIGHTS, load_policy, make_policy
 
 pytestmark = pytest.mark.filterwarnings("ignore:the policy .*student was trained on")
 
@@ -77,3 +82,68 @@ def test_what_does_not_fit_is_refused():
         SharePolicy(make_policy("greedy"), -1.0)
     with pytest.raises(ValueError, match=r"slowdown is 0\.5; it must be at least 1"):
         with_slowdown(cell, 0.5)
+
+
+@pytest.fixture(scope="module")
+def student():
+    return make_cell_policy("cell-student")
+
+
+@pytest.mark.parametrize("num_devices", [2, 8, 32])
+def test_the_shipped_network_is_better_than_any_tuned_share(student, num_devices):
+    cells = [sample_cell("default", num_devices, seed=seed) for seed in range(240 // num_devices)]
+
+    def mean_s(policy):
+        return np.mean([cell_latency(cell, policy.decide(cell, report_of(cell))) for cell in cells])
+
+    tuned_s = min(mean_s(make_cell_policy(f"{name}-share", num_devices)) for name in ("greedy", "student", "exact"))
+    assert mean_s(student) < 0.98 * tuned_s
+
+
+def test_a_device_decides_by_itself(student):
+    cell = sample_cell("default", 5, seed=9)
+    report = report_of(cell)
+    together = student.decide(cell, report)
+    for d in range(5):
+        np.testing.assert_array_equal(student.decide(cell[d : d + 1], report), together[d : d + 1])
+    assert student.name == "cell-student"
+    assert (student.decide(cell, Report(1, report.mean_uplink_bps)) > 0).sum() > (together > 0).sum()
+
+
+def test_a_network_of_cells_is_written_and_read(student, tmp_path):
+    path = tmp_path / "copy.safetensors"
+    save_cell_policy(path, student.network)
+    assert path.read_bytes() == (WEIGHTS / "default-cell-student.safetensors").read_bytes()
+    read = load_cell_policy(path)
+    assert (read.name, read.num_parameters) == ("copy", student.num_parameters)
+    cell = sample_cell("default", 3, seed=0)
+    again = pickle.loads(pickle.dumps(read))
+    for policy in (read, again):
+        np.testing.assert_array_equal(policy.decide(cell, report_of(cell)), student.decide(cell, report_of(cell)))
+    with pytest.raises(
+        ValueError, match=r"is a policy file of cells; offload_gym.cell_policies.load_cell_policy reads"
+    ):
+        load_policy(path)
+    with pytest.raises(ValueError, match=r"is a policy file; offload_gym\.load_policy reads it"):
+        load_cell_policy(WEIGHTS / "default-student.safetensors")
+
+
+def test_a_network_that_does_not_fit_is_refused(student, tmp_path):
+    network = student.network
+    for changes, message in (
+        ({"head": network.head[:-1]}, "the head has 24 outputs; it must have 3"),
+        ({"encoder": ()}, "the network has no encoder or no head"),
+        ({"cores": (1,)}, r"cores is \(1,\); it must have two locations or more"),
+        ({"objective": "cost"}, "objective is 'cost'; it must be one of makespan, mean"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            CellNetworkPolicy(network._replace(**changes))
+    with pytest.raises(ValueError, match="network is a str; it must be a CellNetwork"):
+        save_cell_policy(tmp_path / "any.safetensors", "network")
+    assert isinstance(network, CellNetwork)
+    with pytest.raises(ValueError, match=r"this policy is for locations with \(1, 2, 8\) cores"):
+        student.decide(sample_cell("multi_edge", 2), Report(2, 1e7))
+    with pytest.raises(ValueError, match="num_devices is 0"):
+        student.decide(sample_cell("default", 2), Report(0, 1e7))
+    with pytest.raises(ValueError, match="scenario is 'vision'; the package ships no network of cells for it"):
+        make_cell_policy("cell-student", scenario="vision")

@@ -16,6 +16,8 @@ from offload_gym.delay import SEND
 from offload_gym.instances import UPLINK
 from offload_gym.lending import lent
 from offload_gym.networks.independent_kernel import (
+    Ends,
+    SoFar,
     allocate,
     choose_all,
     encode_tasks,
@@ -29,6 +31,7 @@ from offload_gym.networks.independent_kernel import (
 COMPANY = 5  # numbers that a network reads of a device's company
 MANY_DEVICES = 32.0  # what logarithms of numbers of devices are divided by
 USUAL_UPLINK_BPS = 20e6  # what rates are divided by before their logarithm is taken
+NOTHING = SoFar(0.0, 0.0, 0.0, Ends(0.0, 0.0), 0.0)
 
 
 @inlined
@@ -57,14 +60,57 @@ def write_company(num_devices, mean_uplink_bps, own_uplink_bps, per_s, out, at):
     out[at + np.uint64(4)] = math.log(per_s)
 
 
+@inlined
+def _begin(b, arrays, told, plan, layout, memory, best):
+    """Everything up to the first choice for instance ``b``; returns whether it fits, and what is ``SoFar`` then."""
+    tasks, locations, backlog_s, radio_backlog_s = arrays
+    location = lent(locations[b])
+    if not fill_times(lent(tasks[b]), location, lent(backlog_s[b]), plan, memory):
+        return False, NOTHING
+    slowdown = slowdown_of(told[0], told[2])
+    for i in range(memory.num_tasks):
+        for k in range(1, plan.num_locations):
+            memory.times[i, k, SEND] *= slowdown
+    so_far, per_s = start_scaled(radio_backlog_s[b], best, plan, memory)
+    encode_tasks(plan, memory)
+    write_company(told[0], told[1], mean_uplink(location), per_s, memory.values, layout.further_at)
+    return True, so_far
+
+
 @kernel
-def decide_in_cell(tasks, locations, backlog_s, radio_backlog_s, task_counts, report, network, training, decisions):
+def decide_in_cell(tasks, locations, backlog_s, radio_backlog_s, task_counts, report, plan, weights, decisions):
     """Fill ``decisions`` (B, n); returns whether all instances have the cores that the network knows.
 
-    ``report`` (B, 3) or, for all instances, (1, 3): the number of devices, the mean of their uplink rates, and the
-    share of the slowdown. ``network`` is what ``make_plan`` returned. ``training`` is None or what is added to the
-    scores (B, n, K), and further numbers that the network reads of each instance (B, any).
+    ``report`` is three numbers: how many devices there are, the mean of their uplink rates, and the share of the
+    slowdown. ``plan`` and ``weights`` are what ``make_plan`` returned.
     """
+    n = tasks.shape[1]
+    plan = unpack_plan(plan, weights)
+    if plan.num_locations != locations.shape[1]:
+        return False
+    layout = lay_out(n, plan)
+    arrays = allocate(n, layout, plan)
+    for b in range(len(tasks)):
+        memory, best = new_memory(task_counts[b], layout, arrays), lent(decisions[b])
+        given = tasks, locations, backlog_s, radio_backlog_s
+        fits, so_far = _begin(b, given, report, plan, layout, memory, best)
+        if not fits:
+            return False
+        choose_all(best, so_far, plan, memory, None)
+        for i in range(memory.num_tasks):
+            best[i] = memory.decision[i]
+    return True
+
+
+@kernel
+def decide_in_training(instances, reports, network, leanings, further, decisions):
+    """As ``decide_in_cell``, for devices of several cells.
+
+    ``instances`` are the first five arrays, ``reports`` (B, 3) those of each instance, ``network`` what ``make_plan``
+    returned, ``leanings`` (B, n, K) are added to the scores, and ``further`` (B, any) are numbers that the network
+    reads behind those of the company.
+    """
+    tasks, locations, backlog_s, radio_backlog_s, task_counts = instances
     n = tasks.shape[1]
     plan = unpack_plan(network[0], network[1])
     if plan.num_locations != locations.shape[1]:
@@ -72,25 +118,14 @@ def decide_in_cell(tasks, locations, backlog_s, radio_backlog_s, task_counts, re
     layout = lay_out(n, plan)
     arrays = allocate(n, layout, plan)
     for b in range(len(tasks)):
-        memory = new_memory(task_counts[b], layout, arrays)
-        location, told = lent(locations[b]), lent(report[b if len(report) > 1 else 0])
-        if not fill_times(lent(tasks[b]), location, lent(backlog_s[b]), plan, memory):
+        memory, best = new_memory(task_counts[b], layout, arrays), lent(decisions[b])
+        given = tasks, locations, backlog_s, radio_backlog_s
+        fits, so_far = _begin(b, given, reports[b], plan, layout, memory, best)
+        if not fits:
             return False
-        slowdown = slowdown_of(told[0], told[2])
-        for i in range(memory.num_tasks):
-            for k in range(1, plan.num_locations):
-                memory.times[i, k, SEND] *= slowdown
-        best = lent(decisions[b])
-        start, per_s = start_scaled(radio_backlog_s[b], best, plan, memory)
-        encode_tasks(plan, memory)
-        write_company(told[0], told[1], mean_uplink(location), per_s, memory.values, layout.further_at)
-        if training is None:
-            choose_all(best, start, plan, memory, None)
-        else:
-            leaning, more = training
-            for f in range(more.shape[1]):
-                memory.values[np.uint64(layout.further_at + COMPANY + f)] = more[b, f]
-            choose_all(best, start, plan, memory, leaning[b])
+        for f in range(further.shape[1]):
+            memory.values[np.uint64(layout.further_at + COMPANY + f)] = further[b, f]
+        choose_all(best, so_far, plan, memory, leanings[b])
         for i in range(memory.num_tasks):
             best[i] = memory.decision[i]
     return True
