@@ -31,9 +31,9 @@ from agents.networks import TaskNetwork, linear_layers, num_parameters, one_thre
 from offload_gym.cell_policies import make_cell_policy, report_of
 from offload_gym.envs.cell import sample_cell
 from offload_gym.networks.cell_kernel import COMPANY
-from offload_gym.networks.cell_network import CellNetwork, save_cell_policy
+from offload_gym.networks.cell_network import CellNetwork, load_cell_network, save_cell_policy
 from offload_gym.networks.independent_kernel import NOT_TRIED, make_plan
-from offload_gym.networks.policy_file import load_network
+from offload_gym.networks.policy_file import Network, load_network
 from offload_gym.policies import WEIGHTS, preset_of
 from offload_gym.progress import progress_bar
 from offload_gym.scenario import Scenario, described, make_scenario
@@ -55,6 +55,7 @@ class CellSettings:
 
     scenario: Scenario = field(default_factory=make_scenario)
     seed: int = 1
+    start: str | None = None  # policy file of cells to begin with; None: the shipped student of a device alone
     sizes: tuple[int, ...] = (1, 2, 4, 8, 16, 32)  # numbers of devices of the cells
     share: float = 0.7  # of the slowdown in what networks see
     steps: int = 700
@@ -86,19 +87,25 @@ def packed_network(network: TaskNetwork, privileged: bool) -> Packed:
 
 
 def new_network(settings: CellSettings, privileged: bool, seed: int) -> TaskNetwork:
-    """A network that decides as the shipped student does with its share: more units than it has do nothing yet."""
+    """A network that decides as the one that it begins with: more inputs and units than that one has do nothing yet."""
     torch.manual_seed(seed)
     encoder = settings.teacher_encoder if privileged else settings.encoder
     head = settings.teacher_head if privileged else settings.head
     further = COMPANY + (PRIVILEGED if privileged else 0)
     scenario = settings.scenario
-    shipped = load_network(WEIGHTS / f"{preset_of(scenario)}-student.safetensors")
-    network = TaskNetwork("sequential", shipped.cores, encoder, head, roll_outs=False, further=further)
+    began: Network | CellNetwork
+    if settings.start is None:
+        began = load_network(WEIGHTS / f"{preset_of(scenario)}-student.safetensors")
+    else:
+        began = load_cell_network(settings.start)
+    network = TaskNetwork("sequential", began.cores, encoder, head, roll_outs=False, further=further)
     layers = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
-    given = shipped.encoder + shipped.head
-    if len(layers) != len(given):
-        raise ValueError(f"encoder and head have {len(layers)} layers; they must have {len(given)}, as the student has")
-    code, was = encoder[-1], len(shipped.encoder[-1][1])
+    given = began.encoder + began.head
+    if len(layers) != len(given) or any(
+        len(bias) > layer.out_features for layer, (_, bias) in zip(layers, given, strict=True)
+    ):
+        raise ValueError("the network to begin with has more layers or larger ones than the one to be trained")
+    code, was = encoder[-1], len(began.encoder[-1][1])
     with torch.no_grad():
         for layer, (weight, bias) in zip(layers, given, strict=True):
             outputs, inputs = weight.shape

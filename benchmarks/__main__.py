@@ -17,7 +17,7 @@ from benchmarks.large_n import compare_large_n
 from benchmarks.policies import MAX_NODES, Outputs, compare
 from benchmarks.report.page import NAME, write_report
 from benchmarks.speed.command import GROUPS, measure_speed
-from benchmarks.static_cells import compare_static_cells
+from benchmarks.static_cells import NUM_DEVICES, compare_static_cells
 from benchmarks.streams.comparing import SWEEPS, Asked, compare_streams
 from benchmarks.tune_beam import tune_beam
 from offload_gym.array_checks import check_count
@@ -191,10 +191,30 @@ def _information(commands: Any) -> None:
 
 def _cells(commands: Any) -> None:
     def run(options: argparse.Namespace) -> None:
-        compare_static_cells(options.num_cells, options.seed, options.num_decisions, json_path=options.json)
+        compare_static_cells(
+            options.num_cells,
+            options.seed,
+            options.num_decisions,
+            options.num_devices,
+            json_path=options.json,
+            networks=options.networks,
+        )
 
     summary = "compare policies of devices that share a cell's uplink and servers, and train PPO for them"
-    parser = _command(commands, run, "cells", summary, num_cells=200, num_decisions=100_000)
+    parser = _command(commands, run, "cells", summary, num_cells=200)
+    parser.add_argument(
+        "--num-decisions",
+        type=int,
+        default=100_000,
+        help="that each PPO agent is trained for, 0: without PPO (default: %(default)s)",
+    )
+    sizes = " ".join(map(str, NUM_DEVICES))
+    parser.add_argument(
+        "--num-devices", type=int, nargs="+", default=NUM_DEVICES, metavar="M", help=f"sizes (default: {sizes})"
+    )
+    parser.add_argument(
+        "--networks", nargs="+", default=[], metavar="FILE", help="policy files of cells that take part, too"
+    )
     parser.add_argument("--json", metavar="FILE", help="write the rows as a JSON list")
 
 

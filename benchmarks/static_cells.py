@@ -18,7 +18,15 @@ from benchmarks.analysis import bootstrap_interval, write_json
 from benchmarks.measurement import time_calls
 from offload_gym.array_checks import check_count
 from offload_gym.cell import cell_latency
-from offload_gym.cell_policies import CELL_POLICY_NAMES, SHARED, CellPolicy, Report, make_cell_policy, report_of
+from offload_gym.cell_policies import (
+    CELL_POLICY_NAMES,
+    SHARED,
+    CellPolicy,
+    Report,
+    load_cell_policy,
+    make_cell_policy,
+    report_of,
+)
 from offload_gym.delay import latency
 from offload_gym.envs.cell import sample_cell
 from offload_gym.instances import Instances
@@ -49,29 +57,35 @@ def compare_static_cells(
     num_devices: Sequence[int] = NUM_DEVICES,
     scenario: Scenario | None = None,
     json_path: str | None = None,
+    networks: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """Compare policies on fresh cells of several sizes, print a table and return its rows.
 
     Args:
         num_cells: test cells of each size up to ``FULL_SIZE`` devices; of larger ones as many devices.
         seed: of the test cells and of the training.
-        num_decisions: epochs times devices that each PPO agent is trained for; 0: none is.
+        num_decisions: epochs times devices that each PPO agent is trained for, in cells of up to ``FULL_SIZE`` devices;
+            0: none is trained.
         num_devices: sizes of cells.
         scenario: what cells are drawn from; "default" where not given.
         json_path: where to write the rows.
+        networks: policy files of cells that take part, too.
     """
     check_count("num_cells", num_cells)
     if num_decisions != 0:
         check_count("num_decisions", num_decisions)
+    for m in num_devices:
+        check_count("num_devices", m)
     check_seed(seed)
     if json_path is not None and Path(json_path).is_dir():
         raise ValueError(f"json_path is {json_path}, a folder; it must be a file")
     scenario = make_scenario() if scenario is None else scenario
+    trained = {policy.name: policy.decide for policy in map(load_cell_policy, networks)}
     rows = []
     for m in with_progress(num_devices, "cells", "size"):
         count = max(num_cells * FULL_SIZE // max(m, FULL_SIZE), 1)
         cells = [sample_cell(scenario, m, seed_for("test", seed, m, c)) for c in range(count)]
-        deciding = _policies(scenario, m, seed, num_decisions)
+        deciding = _policies(scenario, m, seed, num_decisions) | trained
         with warnings.catch_warnings():
             # A crowded uplink is slower than any in the training of the student, which is what is compared.
             warnings.filterwarnings("ignore", "the policy .*student was trained on", UserWarning)
@@ -101,7 +115,7 @@ def _policies(scenario: Scenario, m: int, seed: int, num_decisions: int) -> dict
     """What decides for a device of a cell, by name."""
     alone: dict[str, Policy] = {name: make_policy(name) for name in ALONE}
     for name, shared in (("ppo, own reward", False), ("ppo, shared reward", True)):
-        if num_decisions and (m > 1 or not shared):
+        if num_decisions and m <= FULL_SIZE and (m > 1 or not shared):
             alone[name] = train_shared_policy(scenario, m, num_decisions=num_decisions, seed=seed, shared_reward=shared)
     of_cells: dict[str, CellPolicy] = {name: make_cell_policy(name, None, scenario) for name in CELL_POLICY_NAMES}
     if m > 1:
