@@ -275,7 +275,7 @@ def _learn_cells(arguments: list[str]) -> None:
     for name, text in rates.items():
         flag = f"--{name.replace('_', '-')}"
         parser.add_argument(flag, type=float, default=defaults[name], help=f"{text} (default: %(default)s)")
-    parser.add_argument("--start", metavar="FILE", help="policy file of cells that students begin with")
+    parser.add_argument("--start", metavar="FILE", help="policy file of cells that networks begin with")
     sizes = defaults["sizes"]
     parser.add_argument("--sizes", type=int, nargs="+", default=sizes, help=f"devices of the cells (default: {sizes})")
     options = parser.parse_args(arguments)

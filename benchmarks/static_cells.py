@@ -39,6 +39,7 @@ from offload_gym.solvers.best_response import best_response, coordinated
 NUM_DEVICES = (1, 2, 4, 8, 32)
 FULL_SIZE = 8  # devices; of larger cells there are as many devices as there would be then
 ALONE = ("local", "cloud", "greedy", "student")
+MOST_TRAINED = 8  # devices of cells that PPO is trained for
 COORDINATED, EQUILIBRIUM, BOUND = "coordinated", "equilibrium", "lower bound"
 NUM_TIMED = 500
 
@@ -64,8 +65,8 @@ def compare_static_cells(
     Args:
         num_cells: test cells of each size up to ``FULL_SIZE`` devices; of larger ones as many devices.
         seed: of the test cells and of the training.
-        num_decisions: epochs times devices that each PPO agent is trained for, in cells of up to ``FULL_SIZE`` devices;
-            0: none is trained.
+        num_decisions: epochs times devices that each PPO agent is trained for, in cells of up to ``MOST_TRAINED``
+            devices; 0: none is trained.
         num_devices: sizes of cells.
         scenario: what cells are drawn from; "default" where not given.
         json_path: where to write the rows.
@@ -115,7 +116,7 @@ def _policies(scenario: Scenario, m: int, seed: int, num_decisions: int) -> dict
     """What decides for a device of a cell, by name."""
     alone: dict[str, Policy] = {name: make_policy(name) for name in ALONE}
     for name, shared in (("ppo, own reward", False), ("ppo, shared reward", True)):
-        if num_decisions and m <= FULL_SIZE and (m > 1 or not shared):
+        if num_decisions and m <= MOST_TRAINED and (m > 1 or not shared):
             alone[name] = train_shared_policy(scenario, m, num_decisions=num_decisions, seed=seed, shared_reward=shared)
     of_cells: dict[str, CellPolicy] = {name: make_cell_policy(name, None, scenario) for name in CELL_POLICY_NAMES}
     if m > 1:
