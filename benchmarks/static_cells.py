@@ -63,7 +63,8 @@ def compare_static_cells(
     """Compare policies on fresh cells of several sizes, print a table and return its rows.
 
     Args:
-        num_cells: test cells of each size up to ``FULL_SIZE`` devices; of larger ones as many devices.
+        num_cells: test cells of each size up to ``FULL_SIZE`` devices; of larger ones, as many
+            devices in all.
         seed: of the test cells and of the training.
         num_decisions: epochs times devices that each PPO agent is trained for, in cells of up to ``MOST_TRAINED``
             devices; 0: none is trained.
