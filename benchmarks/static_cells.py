@@ -87,7 +87,10 @@ def compare_static_cells(
     for m in with_progress(num_devices, "cells", "size"):
         count = max(num_cells * FULL_SIZE // max(m, FULL_SIZE), 1)
         cells = [sample_cell(scenario, m, seed_for("test", seed, m, c)) for c in range(count)]
-        deciding = _policies(scenario, m, seed, num_decisions) | trained
+        deciding = _policies(scenario, m, seed, num_decisions)
+        if taken := deciding.keys() & trained.keys():
+            raise ValueError(f"networks has a file {min(taken)}.safetensors, but {min(taken)} is another policy's name")
+        deciding |= trained
         with warnings.catch_warnings():
             # A crowded uplink is slower than any in the training of the student, which is what is compared.
             warnings.filterwarnings("ignore", "the policy .*student was trained on", UserWarning)
