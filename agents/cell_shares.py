@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,11 @@ from rich.table import Table
 
 from offload_gym.array_checks import check_count
 from offload_gym.cell import cell_latency
-from offload_gym.cell_policies import SHARED, SHARES_FILE, tuned_shares, with_slowdown
+from offload_gym.cell_policies import SHARED, SHARES_FILE, shared_policy, tuned_shares, with_slowdown
 from offload_gym.envs.cell import sample_cell
 from offload_gym.files import replacing
 from offload_gym.instances import Instances
-from offload_gym.policies import Policy, make_policy, preset_of
+from offload_gym.policies import Policy
 from offload_gym.scenario import Scenario, make_scenario
 from offload_gym.seeds import check_seed, seed_for
 
@@ -64,20 +63,17 @@ def tune_shares(
     check_seed(seed)
     scenario = make_scenario() if scenario is None else scenario
     cells = {m: validation_cells(scenario, m, num_cells, seed) for m in sizes}
-    policies = {name: make_policy(name, preset=preset_of(scenario)) for name in SHARED}
+    policies = {name: shared_policy(name, scenario) for name in SHARED}
     rows, table = [], _table(num_cells)
-    with warnings.catch_warnings():
-        # That the uplink is slower than in the training of the student is what is asked for.
-        warnings.filterwarnings("ignore", "the policy student was trained on", UserWarning)
-        for name, policy in policies.items():
-            for form, divided in FORMS.items():
-                found = _tuned(policy, cells, divided)
-                table.add_row(name, form, *(f"{share:g}: {over:+.1%}" for _, share, over in found))
-                if form == next(iter(FORMS)):
-                    rows += [
-                        {"scenario": scenario.name, "policy": name, "num_devices": m, "share": share}
-                        for m, share, _ in found
-                    ]
+    for name, policy in policies.items():
+        for form, divided in FORMS.items():
+            found = _tuned(policy, cells, divided)
+            table.add_row(name, form, *(f"{share:g}: {over:+.1%}" for _, share, over in found))
+            if form == next(iter(FORMS)):
+                rows += [
+                    {"scenario": scenario.name, "policy": name, "num_devices": m, "share": share}
+                    for m, share, _ in found
+                ]
     Console(width=max(Console().width, 150)).print(table)
     if path is not None:
         _write(path, rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -91,10 +90,7 @@ def compare_static_cells(
         if taken := deciding.keys() & trained.keys():
             raise ValueError(f"networks has a file {min(taken)}.safetensors, but {min(taken)} is another policy's name")
         deciding |= trained
-        with warnings.catch_warnings():
-            # A crowded uplink is slower than any in the training of the student, which is what is compared.
-            warnings.filterwarnings("ignore", "the policy .*student was trained on", UserWarning)
-            outcomes = {name: _outcome(decide, cells) for name, decide in deciding.items()}
+        outcomes = {name: _outcome(decide, cells) for name, decide in deciding.items()}
         references, settled, num_rounds = _references(scenario, cells)
         outcomes |= references
         least_s = outcomes[COORDINATED].latency_s.mean(axis=1)
@@ -151,21 +147,19 @@ def _references(scenario: Scenario, cells: list[Instances]) -> tuple[dict[str, O
     names = (EQUILIBRIUM, "coordinated, two starts", COORDINATED, BOUND)
     found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in names}
     exact, responses = make_policy("exact"), []
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "the policy .*student was trained on", UserWarning)
-        for cell in cells:
-            starts = starts_of(cell, scenario)
-            selfish = best_response(cell, starts[0])
-            responses.append(selfish)
-            two = coordinated(cell, [starts[0], selfish.decisions])
-            decided = {
-                EQUILIBRIUM: selfish.decisions,
-                names[1]: two,
-                COORDINATED: coordinated(cell, [two, *starts[1:]]),
-            }
-            for name, decisions in decided.items():
-                found[name].append(cell_latency(cell, decisions))
-            found[BOUND].append(latency(cell, exact.decide(cell)))
+    for cell in cells:
+        starts = starts_of(cell, scenario)
+        selfish = best_response(cell, starts[0])
+        responses.append(selfish)
+        two = coordinated(cell, [starts[0], selfish.decisions])
+        decided = {
+            EQUILIBRIUM: selfish.decisions,
+            names[1]: two,
+            COORDINATED: coordinated(cell, [two, *starts[1:]]),
+        }
+        for name, decisions in decided.items():
+            found[name].append(cell_latency(cell, decisions))
+        found[BOUND].append(latency(cell, exact.decide(cell)))
     outcomes = {name: Outcome(np.array(of_cells_s)) for name, of_cells_s in found.items()}
     return outcomes, float(np.mean([r.settled for r in responses])), max(r.num_rounds for r in responses)
 

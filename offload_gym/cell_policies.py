@@ -21,6 +21,8 @@ from offload_gym.instances import INTEGER, UPLINK, Instances, check_instances
 from offload_gym.networks.cell_kernel import COMPANY, decide_in_cell, slowdown_of
 from offload_gym.networks.cell_network import CellNetwork, check_cell_network, load_cell_network
 from offload_gym.networks.independent_kernel import NOT_TRIED, make_plan
+from offload_gym.networks.policy import NetworkPolicy
+from offload_gym.networks.trained_range import TrainedRange
 from offload_gym.observation import check_independent
 from offload_gym.policies import WEIGHTS, Policy, make_policy, preset_of
 from offload_gym.scenario import Scenario, as_scenario
@@ -143,6 +145,14 @@ def tuned_shares() -> list[dict[str, Any]]:
     return rows
 
 
+def shared_policy(name: str, scenario: Scenario) -> Policy:
+    """One of ``SHARED`` for devices that know of their company: a crowded uplink is nothing to warn of."""
+    policy = make_policy(name, preset=preset_of(scenario))
+    if isinstance(policy, NetworkPolicy):
+        return NetworkPolicy(policy.network._replace(trained_range=TrainedRange()))
+    return policy
+
+
 def _tuned_share(base: str, preset: str, num_devices: int | None) -> float:
     """The share for cells of that size where one was tuned, else the one for all sizes."""
     found = {
@@ -180,8 +190,7 @@ def make_cell_policy(name: str, num_devices: int | None = None, scenario: str | 
         policy.name = name
         return policy
     base = name.removesuffix("-share")
-    decides = make_policy(base, preset=preset_of(as_scenario(scenario)))
-    return SharePolicy(decides, _tuned_share(base, preset, num_devices), name)
+    return SharePolicy(shared_policy(base, as_scenario(scenario)), _tuned_share(base, preset, num_devices), name)
 
 
 def load_cell_policy(path: str | Path | Traversable) -> CellNetworkPolicy:

@@ -20,8 +20,6 @@ from offload_gym.envs.cell import sample_cell
 from offload_gym.networks.cell_network import CellNetwork, save_cell_policy
 from offload_gym.policies import WEIGHTS, load_policy, make_policy
 
-pytestmark = pytest.mark.filterwarnings("ignore:the policy .*student was trained on")
-
 
 def test_a_report_says_how_many_and_how_fast(hand_fields):
     cell = sample_cell("default", 3, seed=1)
