@@ -2,7 +2,8 @@
 
 ``python -m agents label`` labels instances alone; ``record`` makes a Minari data set of episodes and ``clone`` learns
 from one; ``distillation`` studies what students gain from a teacher, and ``ablation`` what each part of the method
-does; ``tune`` looks for hyperparameters of reinforcement learning, ``tune-rules`` for the numbers of rules of streams;
+does; ``tune`` looks for hyperparameters of reinforcement learning, ``tune-rules`` for the numbers of rules of streams,
+``tune-shares`` for those of policies in a cell; ``learn-cells`` trains networks for the devices of cells;
 ``learn-streams`` trains teacher and students of streams, ``reinforce-streams`` reinforcement learning's agents, and
 ``stream-ablation`` measures what each part of learning on streams is worth.
 """
@@ -21,7 +22,8 @@ from offload_gym.command_line.exit_codes import exit_code_of
 from offload_gym.command_line.scenario_options import add_scenario_options, chosen_scenario
 from offload_gym.command_line.stream_options import add_stream_options, chosen_stream, chosen_streams
 from offload_gym.delay import COMPLETION_OBJECTIVES
-from offload_gym.policies import POLICY_NAMES
+from offload_gym.policies import POLICY_NAMES, SHIPPED_PRESETS
+from offload_gym.scenario import make_scenario
 from offload_gym.seeds import seed_for
 from offload_gym.shards import generate_shards
 from offload_gym.solvers.parallel import num_cores
@@ -38,6 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
         "clone": _clone,
         "tune": _tune,
         "tune-rules": _tune_rules,
+        "tune-shares": _tune_shares,
+        "learn-cells": _learn_cells,
         "learn-streams": _learn_streams,
         "reinforce-streams": _reinforce_streams,
         "stream-ablation": _stream_ablation,
@@ -220,6 +224,67 @@ def _tune_rules(arguments: list[str]) -> None:
         seed=options.seed,
         path=PACKAGED if options.write else None,
     )
+
+
+def _tune_shares(arguments: list[str]) -> None:
+    from agents.cell_shares import PACKAGED, tune_shares
+
+    parser = argparse.ArgumentParser(
+        prog="python -m agents tune-shares",
+        description="Choose on validation cells by how much greedy, student and exact divide their uplink in a cell, "
+        "and print it.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--scenario", choices=SHIPPED_PRESETS, default="default", help="default: %(default)s")
+    parser.add_argument("--num-cells", type=int, default=400, help="validation cells (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="test cells never share it (default: %(default)s)")
+    parser.add_argument("--write", action="store_true", help=f"put them into {PACKAGED.name} of the package")
+    options = parser.parse_args(arguments)
+    path = PACKAGED if options.write else None
+    tune_shares(make_scenario(options.scenario), options.num_cells, options.seed, path=path)
+
+
+def _learn_cells(arguments: list[str]) -> None:
+    from agents.cell_learning import NETWORKS, CellSettings, learn
+
+    defaults = {one.name: one.default for one in fields(CellSettings)}
+    parser = argparse.ArgumentParser(
+        prog="python -m agents learn-cells",
+        description="Learn to decide for one device of a cell, told how many devices there are and the mean of their "
+        "uplink rates: a teacher that sees the others, and students that do not.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--output", default="results/cells", help="folder of the results (default: %(default)s)")
+    parser.add_argument(
+        "--only", nargs="+", choices=NETWORKS, default=(), metavar="NAME", help=f"train these: {', '.join(NETWORKS)}"
+    )
+    counts = {
+        "seed": "of cells and weights; test cells never share it",
+        "steps": "of learning, each with fresh cells",
+        "devices_a_step": "devices whose choices are tried in a step, of cells of each size",
+        "num_validation": "validation cells",
+    }
+    for name, text in counts.items():
+        flag = f"--{name.replace('_', '-')}"
+        parser.add_argument(flag, type=int, default=defaults[name], help=f"{text} (default: %(default)s)")
+    rates = {
+        "learning_rate": "of weight matrices, at first",
+        "first_noise": "Gumbel noise in the choices at first; 1: drawn as they score, 0: the best",
+        "last_noise": "Gumbel noise at last",
+    }
+    for name, text in rates.items():
+        flag = f"--{name.replace('_', '-')}"
+        parser.add_argument(flag, type=float, default=defaults[name], help=f"{text} (default: %(default)s)")
+    parser.add_argument("--start", metavar="FILE", help="policy file of cells that networks begin with")
+    sizes = defaults["sizes"]
+    parser.add_argument("--sizes", type=int, nargs="+", default=sizes, help=f"devices of the cells (default: {sizes})")
+    options = parser.parse_args(arguments)
+    for name in ("steps", "devices_a_step", "num_validation"):
+        check_count(name, getattr(options, name))
+    for size in options.sizes:
+        check_count("sizes", size)
+    chosen = {name: getattr(options, name) for name in ("start", *counts, *rates)}
+    learn(options.output, CellSettings(sizes=tuple(options.sizes), **chosen), options.only)
 
 
 def _learn_streams(arguments: list[str]) -> None:

@@ -60,6 +60,7 @@ class TaskNetwork(nn.Module):
         head: sizes of the head's hidden layers.
         dependent: whether rows and states are those for dependent tasks.
         roll_outs: whether the head reads the roll-outs in the state.
+        further: numbers that the head reads behind the state, which then end with them and hold no roll-outs.
 
     Raises:
         ValueError: roll_outs is False for dependent tasks, whose state ends with something else.
@@ -73,6 +74,7 @@ class TaskNetwork(nn.Module):
         head: Sequence[int],
         dependent: bool = False,
         roll_outs: bool = True,
+        further: int = 0,
     ) -> None:
         super().__init__()
         if dependent and not roll_outs:
@@ -84,7 +86,7 @@ class TaskNetwork(nn.Module):
         num_locations = len(self.cores)
         features = row_size(num_locations, dependent) - 1
         sums = 2 if form == "joint" else 1
-        self._state = state_size(sum(self.cores), num_locations, dependent, roll_outs)
+        self._state = state_size(sum(self.cores), num_locations, dependent, roll_outs) + further
         inputs = sums * encoder[-1] + features + self._state
         # Without biases an encoding grows with the times in its row and with nothing else. All times of an epoch are
         # divided by one scale, so the sums stay as they are for graphs of many times as many tasks as in training.

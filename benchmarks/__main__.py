@@ -11,13 +11,13 @@ from typing import Any
 from agents.job_options import add_job_options, chosen_backend
 from benchmarks.applications import compare_applications, compare_large_graphs
 from benchmarks.carry_over import compare_carry_over
-from benchmarks.cell import compare_cell
 from benchmarks.front import compare_sizes
 from benchmarks.information import compare_information
 from benchmarks.large_n import compare_large_n
 from benchmarks.policies import MAX_NODES, Outputs, compare
 from benchmarks.report.page import NAME, write_report
 from benchmarks.speed.command import GROUPS, measure_speed
+from benchmarks.static_cells import NUM_DEVICES, compare_static_cells
 from benchmarks.streams.comparing import SWEEPS, Asked, compare_streams
 from benchmarks.tune_beam import tune_beam
 from offload_gym.array_checks import check_count
@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         _large_n,
         _carry_over,
         _information,
-        _cell,
+        _cells,
         _streams,
         _speed,
         _report,
@@ -189,12 +189,32 @@ def _information(commands: Any) -> None:
     _command(commands, run, "information", summary, agents="results/agents", num_instances=2000)
 
 
-def _cell(commands: Any) -> None:
+def _cells(commands: Any) -> None:
     def run(options: argparse.Namespace) -> None:
-        compare_cell(options.num_cells, options.seed, options.num_decisions, json_path=options.json)
+        compare_static_cells(
+            options.num_cells,
+            options.seed,
+            options.num_decisions,
+            options.num_devices,
+            json_path=options.json,
+            networks=options.networks,
+        )
 
     summary = "compare policies of devices that share a cell's uplink and servers, and train PPO for them"
-    parser = _command(commands, run, "cell", summary, num_cells=200, num_decisions=100_000)
+    parser = _command(commands, run, "cells", summary, num_cells=200)
+    parser.add_argument(
+        "--num-decisions",
+        type=int,
+        default=100_000,
+        help="that each PPO agent is trained for, 0: without PPO (default: %(default)s)",
+    )
+    sizes = " ".join(map(str, NUM_DEVICES))
+    parser.add_argument(
+        "--num-devices", type=int, nargs="+", default=NUM_DEVICES, metavar="M", help=f"sizes (default: {sizes})"
+    )
+    parser.add_argument(
+        "--networks", nargs="+", default=[], metavar="FILE", help="policy files of cells that take part, too"
+    )
     parser.add_argument("--json", metavar="FILE", help="write the rows as a JSON list")
 
 

@@ -20,8 +20,13 @@ from offload_gym.layers import Layers
 
 # What the metadata call the format of the files that this package writes.
 POLICY, STREAM_POLICY = "offload_gym.policy/1", "offload_gym.stream_policy/1"
+CELL_POLICY = "offload_gym.cell_policy/1"
 #: By format: what such a file is called, and what reads it.
-_KINDS = {POLICY: ("a policy file", "load_policy"), STREAM_POLICY: ("a policy file of streams", "load_stream_policy")}
+_KINDS = {
+    POLICY: ("a policy file", "load_policy"),
+    STREAM_POLICY: ("a policy file of streams", "load_stream_policy"),
+    CELL_POLICY: ("a policy file of cells", "cell_policies.load_cell_policy"),
+}
 ACTIVATIONS = ("relu", "tanh")
 MAX_HEADER_BYTES = 1_000_000
 

@@ -9,7 +9,7 @@ from offload_gym.cell import cell_latency
 from offload_gym.delay import latency
 from offload_gym.envs.cell import sample_cell
 from offload_gym.policies import make_policy
-from offload_gym.solvers.best_response import best_response
+from offload_gym.solvers.best_response import alternative_latency, best_response, coordinated
 
 SCENARIO = {"name": "default", "num_tasks": 4}
 
@@ -81,3 +81,31 @@ def test_rounds_are_limited():
         best_response(cell, start, max_rounds=0)
     with pytest.raises(ValueError, match="objective is 'cost'"):
         best_response(cell, start, "cost")
+
+
+@pytest.mark.parametrize("objective", ["makespan", "mean"])
+def test_alternatives_of_one_device_are_tried_with_the_others_as_they_are(objective):
+    cell = sample_cell(SCENARIO, 3, seed=4)
+    rng = np.random.default_rng(0)
+    decisions, alternatives = rng.integers(0, 3, (3, 4)), rng.integers(0, 3, (3, 5, 4))
+    given = decisions.copy()
+    found = alternative_latency(cell, decisions, alternatives, objective)
+    np.testing.assert_array_equal(decisions, given)
+    for d, a in itertools.product(range(3), range(5)):
+        tried = decisions.copy()
+        tried[d] = alternatives[d, a]
+        assert found[d, a] == pytest.approx(cell_latency(cell, tried, objective).mean())
+    with pytest.raises(ValueError, match=r"alternatives has the shape \(3, 4\); it must be \(m, A, n\)"):
+        alternative_latency(cell, decisions, decisions)
+
+
+def test_more_starts_are_never_worse():
+    cell = sample_cell("default", 4, seed=3)
+    starts = [make_policy(name).decide(cell) for name in ("greedy", "local", "cloud")]
+    single_s = [cell_latency(cell, coordinated(cell, [start])).mean() for start in starts]
+    reached = best_response(cell, starts[0], together=True).decisions
+    np.testing.assert_array_equal(coordinated(cell, starts[:1]), reached)
+    assert len({round(value_s, 9) for value_s in single_s}) > 1
+    assert cell_latency(cell, coordinated(cell, starts)).mean() == min(single_s)
+    with pytest.raises(ValueError, match="starts is empty"):
+        coordinated(cell, [])

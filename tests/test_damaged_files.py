@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import offload_gym as og
+from offload_gym.cell_policies import load_cell_policy
 from offload_gym.command_line import main
 from offload_gym.command_line.instances_csv import write_csv
 from offload_gym.command_line.instances_json import fields_of
@@ -110,15 +111,18 @@ def test_demonstrations_of_more_than_memory(tmp_path):
         og.load_demonstrations(path)
 
 
-def test_policies(tmp_path):
-    data = (Path(og.__file__).parent / "weights" / "default-small-student.safetensors").read_bytes()
+@pytest.mark.parametrize(
+    ("name", "load_policy"), [("small-student", og.load_policy), ("cell-student", load_cell_policy)]
+)
+def test_policies(name, load_policy, tmp_path):
+    data = (Path(og.__file__).parent / "weights" / f"default-{name}.safetensors").read_bytes()
     header = data[8 : 8 + struct.unpack("<Q", data[:8])[0]]
-    outcomes(tmp_path / "a.safetensors", data[: len(header) + 100], og.load_policy)
+    outcomes(tmp_path / "a.safetensors", data[: len(header) + 100], load_policy)
 
     def load(path):  # a damaged header of the right length, before whole weights
         bad = path.read_bytes()
         path.write_bytes(struct.pack("<Q", len(bad)) + bad + data[8 + len(header) :])
-        return og.load_policy(path)
+        return load_policy(path)
 
     outcomes(tmp_path / "b.safetensors", header, load)
 

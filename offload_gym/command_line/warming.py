@@ -16,6 +16,7 @@ from typing import IO, Any
 import numpy as np
 
 from offload_gym.cell import cell_latency
+from offload_gym.cell_policies import make_cell_policy, report_of
 from offload_gym.compilation import is_kept, kernel_folders
 from offload_gym.delay import MAKESPAN, Problem, Start, completion_times, latency, schedule
 from offload_gym.demonstrations import label
@@ -30,7 +31,7 @@ from offload_gym.observation import epoch_observations, row_size, state_size
 from offload_gym.policies import make_policy
 from offload_gym.sampling import sample_instances
 from offload_gym.scenario import make_scenario
-from offload_gym.solvers.best_response import best_response
+from offload_gym.solvers.best_response import alternative_latency, best_response
 from offload_gym.solvers.exact import exact_kernel, solve
 from offload_gym.solvers.look_ahead import look_ahead
 from offload_gym.solvers.parallel import num_cores
@@ -141,6 +142,8 @@ def _cells() -> None:
     decisions = np.zeros((len(cell), cell.num_tasks), np.int64)
     cell_latency(cell, decisions)
     best_response(cell, decisions)
+    alternative_latency(cell, decisions, decisions[:, None])
+    make_cell_policy("cell-student").decide(cell, report_of(cell))
     observe_cell(cell)
     look_ahead(example(), 1.0, 1.0)
 

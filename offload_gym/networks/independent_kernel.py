@@ -51,6 +51,7 @@ class Plan(NamedTuple):
     code: int  # numbers in an encoding
     encoder_layers: int
     head_layers: int
+    further: int  # numbers that the head reads behind the state
     core_at: NDArray[np.int64]  # (K + 1,) the cores of location k are core_at[k], ..., core_at[k + 1] - 1
     layers: NDArray[np.int64]  # (3 L,) of each: where its weights begin, its padded inputs, its padded outputs
     weights: NDArray[np.float32]
@@ -67,6 +68,7 @@ def make_plan(
     keep_best: bool,
     objective: int,
     roll_outs: int,
+    further: int = 0,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """A network as two arrays, what ``decide_independent`` takes: the integers of a ``Plan`` and padded weights.
 
@@ -75,7 +77,7 @@ def make_plan(
     """
     code = len(encoder[-1][1]) if encoder else 0
     layers, weights = packed((*encoder, *head))
-    numbers = [len(cores), joint, keep_best, roll_outs, objective, code, len(encoder), len(head)]
+    numbers = [len(cores), joint, keep_best, roll_outs, objective, code, len(encoder), len(head), further]
     return np.array([*numbers, *itertools.accumulate(cores, initial=0), *layers.ravel()], dtype=np.int64), weights
 
 
@@ -92,6 +94,7 @@ def unpack_plan(numbers, weights):
         numbers[5],
         numbers[6],
         numbers[7],
+        numbers[8],
         lent(numbers[CORE_AT:layers_at]),
         lent(numbers[layers_at:]),
         lent(weights),
@@ -108,14 +111,15 @@ class Layout(NamedTuple):
     row_at: int  # the row in the input of the head
     state_at: int
     options_at: int  # in the state: (3, K) completion, makespan and mean; the last two where roll-outs are shown
+    further_at: int  # behind the state
     scratch: int  # two layers of the same size
 
 
 class Memory(NamedTuple):
     """What the phases fill for one instance of up to n tasks; C cores at K locations.
 
-    A location is the ascending times at which its cores are free. Times are in seconds until ``_start`` divides them by
-    the scale.
+    A location is the ascending times at which its cores are free. Times are in seconds until ``start_scaled`` divides
+    them by the scale.
     """
 
     num_tasks: int  # of the instance
@@ -151,7 +155,7 @@ class SoFar(NamedTuple):
 
 
 @inlined
-def _lay_out(n, plan):
+def lay_out(n, plan):
     """The ``Layout`` for n tasks. Where rows and inputs are padded there are zeros for good."""
     num_locations = plan.num_locations
     features = 1 + 4 * (num_locations - 1)
@@ -161,14 +165,16 @@ def _lay_out(n, plan):
     row_at = head + (2 if plan.is_joint else 1) * plan.code
     state_at = row_at + features if plan.encoder_layers > 0 or plan.head_layers == 0 else head + n * (1 + features)
     total_cores = plan.core_at[num_locations]
-    scratch = state_at + state_size(total_cores, num_locations, False, plan.roll_outs == SHOWN) + CHAINS
+    further_at = state_at + state_size(total_cores, num_locations, False, plan.roll_outs == SHOWN)
+    scratch = further_at + plan.further + CHAINS
     # Vectors that lie across two cache lines are slow.
     scratch = -(-scratch // LANES) * LANES
-    return Layout(features, row, later, head, row_at, state_at, state_at + BEFORE_CORES + total_cores, scratch)
+    options_at = state_at + BEFORE_CORES + total_cores
+    return Layout(features, row, later, head, row_at, state_at, options_at, further_at, scratch)
 
 
 @inlined
-def _allocate(n, layout, plan):
+def allocate(n, layout, plan):
     """The arrays of a ``Memory``: few, since it takes as long to make a small one as a large one."""
     widest = 0  # inputs or outputs of a layer
     for layer in range(plan.encoder_layers + plan.head_layers):
@@ -180,8 +186,8 @@ def _allocate(n, layout, plan):
 
 
 @inlined
-def _new_memory(num_tasks, layout, arrays):
-    """The ``Memory`` of an instance of ``num_tasks`` tasks in the arrays of ``_allocate``, which the caller keeps."""
+def new_memory(num_tasks, layout, arrays):
+    """The ``Memory`` of an instance of ``num_tasks`` tasks in the arrays of ``allocate``, which the caller keeps."""
     values, times, free_s, choices, options_s = arrays
     free_s, choices, options_s = lent(free_s), lent(choices), lent(options_s)
     return Memory(
@@ -252,7 +258,7 @@ def _complete(times, first, count, core_at, radio_s, free_s, decision):
 
 
 @inlined
-def _open(task, location, backlog_s, plan, memory):
+def fill_times(task, location, backlog_s, plan, memory):
     """Fill the stage times of one instance and the times at which its cores are free.
 
     Returns whether its locations have the cores that the network knows.
@@ -278,10 +284,10 @@ def _open(task, location, backlog_s, plan, memory):
 
 
 @inlined
-def _start(radio_s, best, plan, memory):
+def start_scaled(radio_s, best, plan, memory):
     """Fill ``best`` with greedy earliest completion, and divide all times by its makespan, the scale.
 
-    Returns what is ``SoFar`` before the first task.
+    Returns what is ``SoFar`` before the first task, and one over the scale.
     """
     times, core_s, free_s, count = memory.times, memory.core_s, memory.free_s, memory.num_tasks
     for i in range(count, len(best)):
@@ -297,11 +303,12 @@ def _start(radio_s, best, plan, memory):
         core_s[c] *= per_s
         free_s[c] = core_s[c]
     greedy = Ends(makespan_s * per_s, total_s * per_s)
-    return SoFar(radio_s * per_s, 0.0, 0.0, greedy, value_of(plan.objective, greedy.largest_s, greedy.total_s))
+    best_value = value_of(plan.objective, greedy.largest_s, greedy.total_s)
+    return SoFar(radio_s * per_s, 0.0, 0.0, greedy, best_value), per_s
 
 
 @inlined
-def _encode(plan, memory):
+def encode_tasks(plan, memory):
     """Fill the task rows and the sums of the encodings from each task on."""
     layout, values, times, code = memory.layout, memory.values, memory.times, plan.code
     count = memory.num_tasks
@@ -455,10 +462,11 @@ def _extend(i, k, so_far, greedy, best_value, plan, memory):
 
 
 @inlined
-def _choose(best, so_far, plan, memory):
+def choose_all(best, so_far, plan, memory, leaning):
     """Fill ``Memory.decision`` with the choices of the network, and keep the best schedule that is tried in ``best``.
 
-    Returns what is ``SoFar`` then. In the joint form no task is placed.
+    ``leaning`` is None or (n, K), what is added to the scores. Returns what is ``SoFar`` then. In the joint form no
+    task is placed.
     """
     scores = np.uint64(0)
     for i in range(memory.num_tasks):
@@ -473,6 +481,9 @@ def _choose(best, so_far, plan, memory):
                 best_value = _try_choices(i, soonest_k, best, so_far, plan, memory)
         if plan.head_layers > 0:
             scores = _score(i, scores, plan, memory)
+            if leaning is not None:
+                for k in range(plan.num_locations):
+                    memory.values[scores + np.uint64(k)] += leaning[i, k]
             k = _highest(memory.values, scores, plan.num_locations)
         else:
             k = _lowest(value_of(plan.objective, memory.largest_s, memory.totals_s))
@@ -542,18 +553,18 @@ def decide_independent(tasks, locations, backlog_s, radio_backlog_s, task_counts
     plan = unpack_plan(plan, weights)
     if plan.num_locations != locations.shape[1]:
         return False
-    layout = _lay_out(n, plan)
-    arrays = _allocate(n, layout, plan)
+    layout = lay_out(n, plan)
+    arrays = allocate(n, layout, plan)
     for b in range(len(tasks)):
         # Made here, so that the memory is needed, and not freed, as long as there may be a next instance.
-        memory = _new_memory(task_counts[b], layout, arrays)
-        if not _open(lent(tasks[b]), lent(locations[b]), lent(backlog_s[b]), plan, memory):
+        memory = new_memory(task_counts[b], layout, arrays)
+        if not fill_times(lent(tasks[b]), lent(locations[b]), lent(backlog_s[b]), plan, memory):
             return False
         best = lent(decisions[b])
-        start = _start(radio_backlog_s[b], best, plan, memory)
+        start, _ = start_scaled(radio_backlog_s[b], best, plan, memory)
         if plan.head_layers > 0:
-            _encode(plan, memory)
-        so_far = _choose(best, start, plan, memory)
+            encode_tasks(plan, memory)
+        so_far = choose_all(best, start, plan, memory, None)
         _commit(best, so_far, plan, memory)
         if search is not None:
             times, own = memory.times[: memory.num_tasks], memory.decision[: memory.num_tasks]

@@ -8,13 +8,14 @@ the order of arrival give no potential function that would make an equilibrium c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from offload_gym.array_checks import check_count
-from offload_gym.cell import as_cell, cell_objective, evaluate_cell, new_scratch
+from offload_gym.cell import as_cell, cell_latency, cell_objective, evaluate_cell, new_scratch
 from offload_gym.checks import check_flag
 from offload_gym.compilation import kernel
 from offload_gym.delay import accumulate, check_decisions, outcome
@@ -100,6 +101,47 @@ def _respond_in_turn(cell, decisions, together, objective, max_rounds):
     return max_rounds, False
 
 
+@kernel
+def _try_alternatives(cell, decisions, alternatives, objective, values_s):
+    """Fill ``values_s`` (m, A) with the sum of all latencies where one device decides otherwise."""
+    scratch, completion_s = new_scratch(cell), np.empty(decisions.shape)
+    m = len(decisions)
+    for d in range(m):
+        own = decisions[d].copy()
+        for a in range(alternatives.shape[1]):
+            decisions[d] = alternatives[d, a]
+            values_s[d, a] = _value(cell, decisions, 0, m, objective, scratch, completion_s)
+        decisions[d] = own
+
+
+def alternative_latency(
+    instances: Instances, decisions: ArrayLike, alternatives: ArrayLike, objective: str = "makespan"
+) -> NDArray[np.float64]:
+    """What all devices have of it where one of them decides otherwise and the others do not.
+
+    Args:
+        instances: m instances, one a device, as ``offload_gym.cell`` takes them.
+        decisions: (m, n) of all devices.
+        alternatives: (m, A, n) what each device could decide instead.
+        objective: "makespan" or "mean", of each device.
+
+    Returns:
+        (m, A) seconds, the mean of all devices' latencies.
+
+    Raises:
+        ValueError: the instances are no cell, or decisions do not fit.
+    """
+    code, cell = cell_objective(objective), as_cell(instances)
+    kept = check_decisions(instances, decisions).copy()
+    tried = np.asarray(alternatives)
+    if tried.ndim != 3:
+        raise ValueError(f"alternatives has the shape {tried.shape}; it must be (m, A, n), with m and n of the cell")
+    checked = [check_decisions(instances, tried[:, a]) for a in range(tried.shape[1])]
+    values_s = np.empty(tried.shape[:2])
+    _try_alternatives(cell, kept, np.stack(checked, axis=1), code, values_s)
+    return values_s / len(instances)
+
+
 def best_response(
     instances: Instances,
     decisions: ArrayLike,
@@ -131,3 +173,26 @@ def best_response(
     reached = check_decisions(instances, decisions).copy()
     num_rounds, settled = _respond_in_turn(cell, reached, bool(together), code, max_rounds)
     return Responses(reached, settled, num_rounds)
+
+
+def coordinated(
+    instances: Instances, starts: Sequence[ArrayLike], objective: str = "makespan", max_rounds: int = MAX_ROUNDS
+) -> NDArray[np.int64]:
+    """The decisions with the least mean latency that local search finds from several starts; not proven optimal.
+
+    Args:
+        instances: m instances, one a device, as ``offload_gym.cell`` takes them.
+        starts: decisions (m, n) to begin with, at least one.
+        objective: "makespan" or "mean", of each device.
+        max_rounds: of each search.
+
+    Returns:
+        (m, n) the location of each task.
+
+    Raises:
+        ValueError: as ``best_response``; or there is no start.
+    """
+    if not starts:
+        raise ValueError("starts is empty; there must be at least one")
+    reached = [best_response(instances, start, objective, True, max_rounds).decisions for start in starts]
+    return min(reached, key=lambda decisions: float(cell_latency(instances, decisions, objective).mean()))
