@@ -6,7 +6,7 @@ import argparse
 from dataclasses import fields, replace
 
 from agents.stream_learning import StreamSettings
-from offload_gym.command_line.stream_options import add_stream_options, chosen_stream
+from offload_gym.command_line.stream_options import add_stream_options, chosen_stream, scenario_named
 
 
 def add_learning_options(parser: argparse.ArgumentParser, **changed: int) -> None:
@@ -18,6 +18,14 @@ def add_learning_options(parser: argparse.ArgumentParser, **changed: int) -> Non
         nargs=2,
         metavar=("LOW", "HIGH"),
         help="draw the arrivals a second of each stream between these, instead of one rate",
+    )
+    parser.add_argument(
+        "--also",
+        nargs="+",
+        default=[],
+        metavar="NAME|JSON",
+        help="further scenarios that the same networks learn to decide, as --scenario; the other options but "
+        "--objective do not change them",
     )
     parser.add_argument("--start", metavar="FILE", help="policy file of streams to begin with (default: the best rule)")
     defaults = {field.name: field.default for field in fields(StreamSettings)} | changed
@@ -42,5 +50,13 @@ def learning_settings(options: argparse.Namespace) -> StreamSettings:
     scenario = chosen_stream(options)
     if options.rate_range is not None:
         scenario = replace(scenario, arrivals_per_s=tuple(options.rate_range))
+    also = tuple(scenario_named(name) for name in options.also)
+    for name, other in zip(options.also, also, strict=True):
+        if (other.num_locations, other.can_drop) != (scenario.num_locations, scenario.can_drop):
+            raise ValueError(
+                f"also has {name} with num_edges={other.num_edges} and can_drop={other.can_drop}; for one network they "
+                f"must be {scenario.num_edges} and {scenario.can_drop}, as those of --scenario"
+            )
     names = [field.name for field in fields(StreamSettings) if hasattr(options, field.name)]
-    return StreamSettings(**{name: getattr(options, name) for name in names} | {"scenario": scenario})
+    given = {name: getattr(options, name) for name in names}
+    return StreamSettings(**given | {"scenario": scenario, "also": also})

@@ -21,11 +21,11 @@ from rich.console import Console
 from rich.table import Table
 
 from agents.stream_learning import (
+    Course,
     FreshStreams,
     StreamSettings,
-    Validation,
     as_policy,
-    first_policy,
+    begin_course,
     fit_network,
     iterate,
     kept_labels,
@@ -40,7 +40,6 @@ from offload_gym.seeds import seed_for
 from offload_gym.streams.cloning import decided_labels
 from offload_gym.streams.hindsight import OBJECTIVES, hindsight
 from offload_gym.streams.labels import StreamLabels, joined
-from offload_gym.streams.policies import PlanPolicy
 from offload_gym.streams.sampling import sample_streams
 
 _say = partial(print, flush=True)
@@ -66,16 +65,15 @@ def hindsight_labels(settings: StreamSettings) -> StreamLabels:
     return decided_labels(streams, decisions, scenario.can_drop)
 
 
-def make_arms(
-    folder: Path, settings: StreamSettings, validation: Validation, rule: PlanPolicy, report: Callable[[str], None]
-) -> list[Arm]:
+def make_arms(folder: Path, settings: StreamSettings, course: Course, report: Callable[[str], None]) -> list[Arm]:
     """What is compared; labels that are in the folder are not made anew."""
-    base = settings.base
+    base, rule = settings.base, course.best
     seen = kept_labels(folder / "labels-hindsight.npz", lambda: hindsight_labels(settings))
     arms = [Arm("hindsight", seen, base)]
     unexplored = replace(settings, explore=0.0)
     visited = kept_labels(folder / "labels-unexplored.npz", lambda: planned_labels(unexplored, rule, rule, 0))
-    rounds = iterate(folder, settings, validation, rule, report)
+    iterate(folder, [course], settings, report)
+    rounds = course.rounds
     arms += [
         Arm("planner, states of the rule", visited, base),
         Arm("planner, states of the rule, some choices random", rounds[0].labels, base),
@@ -142,9 +140,9 @@ def ablate(
     path = folder / FILE
     folder.mkdir(parents=True, exist_ok=True)
     keep_settings(folder / "settings.json", asdict(settings) | {"num_test": num_test}, "*.npz", FILE)
-    validation = Validation(settings)
-    rule = first_policy(settings, validation)
-    arms = make_arms(folder, settings, validation, rule, report)
+    course = begin_course(settings)
+    rule = course.best
+    arms = make_arms(folder, settings, course, report)
     test = FreshStreams(settings, num_test, seed_for("test", settings.seed))
     results: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     if not results:

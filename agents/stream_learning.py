@@ -10,7 +10,7 @@ is what the next one has to learn (Ross, Gordon and Bagnell, AISTATS 2011).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -43,6 +43,7 @@ from offload_gym.streams.responses import stream_costs
 from offload_gym.streams.sampling import sample_streams
 
 _say = partial(print, flush=True)
+SEEDS_APART = 1_000_003  # of two scenarios' streams
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,13 @@ class StreamSettings:
     """What is learned, from how much, and for how long."""
 
     scenario: Scenario = field(default_factory=lambda: make_scenario("stream"))
+    also: tuple[Scenario, ...] = ()  # further scenarios that the same networks learn to decide
     objective: str = "response"
     seed: int = 1
     rounds: int = 6  # of policy iteration
     memory: int = 5  # rounds whose labels a network learns from
     start: str | None = None  # policy file to begin with; None: the best rule
-    streams_a_round: int = 800
+    streams_a_round: int = 800  # of each scenario
     share: float = 0.4  # of the tasks that are labelled
     explore: float = 0.1  # share of the tasks that are placed at random
     num_futures: int = 16
@@ -225,33 +227,79 @@ def recent(rounds: Sequence[Round], memory: int) -> StreamLabels:
     return joined((by_network or [found.labels for found in rounds])[-memory:])
 
 
+@dataclass
+class Course:
+    """Policy iteration on the streams of one scenario, as far as it has come."""
+
+    settings: StreamSettings  # of this scenario alone
+    files: str  # what the files of its labels begin with
+    validation: Validation
+    best: PlanPolicy  # decides in the futures
+    least: float  # its change against greedy
+    rounds: list[Round] = field(default_factory=list)
+
+    def label(self, number: int, newest: PlanPolicy | None, folder: Path) -> None:
+        """Play streams with the newest policy, or the best one where there is none yet, and keep their labels."""
+        make = partial(planned_labels, self.settings, self.best, newest or self.best, number)
+        labels = kept_labels(folder / f"{self.files}-{number}.npz", make)
+        self.rounds.append(Round(labels, self.best.network is not None))
+
+    def judge(self, policy: PlanPolicy) -> float:
+        """The change of a policy against greedy; if it is the best so far, it decides in the next futures."""
+        change = self.validation.change(policy)
+        if change < self.least:
+            self.best, self.least = policy, change
+        return change
+
+
+def begin_course(settings: StreamSettings, files: str = "labels") -> Course:
+    """The course of the settings' first scenario, before its first round."""
+    validation = Validation(settings)
+    began = first_policy(settings, validation)
+    return Course(settings, files, validation, began, validation.change(began))
+
+
+def begin_courses(settings: StreamSettings) -> list[Course]:
+    """The courses of all scenarios of the settings."""
+    courses = [begin_course(replace(settings, also=()))]
+    for number, scenario in enumerate(settings.also):
+        # Other streams than those of the first scenario, not the same devices and jobs under other rates.
+        seed = settings.seed + SEEDS_APART * (number + 1)
+        courses.append(begin_course(replace(settings, scenario=scenario, also=(), seed=seed), f"also-{number}-labels"))
+    return courses
+
+
+def lessons(courses: Sequence[Course], memory: int) -> StreamLabels:
+    """The labels that networks learn from; each scenario's count alike, whatever choices cost there."""
+    found = [recent(course.rounds, memory) for course in courses]
+    if len(found) == 1:
+        return found[0]
+    return joined([labels._replace(costs=finite_costs(labels)) for labels in found])
+
+
 def iterate(
-    folder: Path,
-    settings: StreamSettings,
-    validation: Validation,
-    began: PlanPolicy,
-    report: Callable[[str], None] = _say,
-) -> list[Round]:
-    """Policy iteration from the policy ``began``; returns its rounds, the labels of which are kept in the folder."""
-    best = newest = began
-    least = validation.change(best)
-    rounds: list[Round] = []
-    report(f"{best.name}: {least:+.2%} against greedy on validation")
+    folder: Path, courses: Sequence[Course], settings: StreamSettings, report: Callable[[str], None] = _say
+) -> None:
+    """Policy iteration on all courses with one network; the labels are kept in the folder."""
+    for course in courses:
+        report(f"{course.best.name}: {course.least:+.2%} against greedy on validation")
+    newest = None
     for number in range(settings.rounds):
-        make = partial(planned_labels, settings, best, newest, number)
-        labels = kept_labels(folder / f"labels-{number}.npz", make)
-        rounds.append(Round(labels, best.network is not None))
-        module = fit_network(recent(rounds, settings.memory), settings.base, settings, seed=number)
-        newest = as_policy(module, f"round {number + 1}", settings)
-        change = validation.change(newest)
-        report(f"round {number + 1}: {len(labels.costs):,} labels, {change:+.2%} against greedy on validation")
-        if change < least:
-            best, least = newest, change
-    return rounds
+        for course in courses:
+            course.label(number, newest, folder)
+        labels = lessons(courses, settings.memory)
+        newest = as_policy(fit_network(labels, settings.base, settings, seed=number), f"round {number + 1}", settings)
+        changes = [course.judge(newest) for course in courses]
+        made = sum(len(course.rounds[-1].labels.costs) for course in courses)
+        report(f"round {number + 1}: {made:,} labels, {_listed(changes)} against greedy on validation")
+
+
+def _listed(changes: Sequence[float]) -> str:
+    return ", ".join(f"{change:+.2%}" for change in changes)
 
 
 def learn(folder: str | Path, settings: StreamSettings, report: Callable[[str], None] = _say) -> dict[str, Path]:
-    """Teacher and students of a scenario; labels that are in the folder are not made anew.
+    """Teacher and students of a scenario, or of several; labels that are in the folder are not made anew.
 
     Returns:
         The policy files by name.
@@ -259,20 +307,22 @@ def learn(folder: str | Path, settings: StreamSettings, report: Callable[[str], 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     keep_settings(folder / "settings.json", asdict(settings), "*.npz", "*.safetensors")
-    validation = Validation(settings)
-    began = first_policy(settings, validation)
-    labels = recent(iterate(folder, settings, validation, began, report), settings.memory)
+    courses = begin_courses(settings)
+    began = [(course.best.name, course.least) for course in courses]
+    iterate(folder, courses, settings, report)
+    labels = lessons(courses, settings.memory)
     teacher = fit_network(labels, settings.teacher, settings, seed=100)
     modules = {"teacher": teacher}
     for name, hidden in (("student", settings.student), ("small-student", settings.small_student)):
         modules[name] = fit_network(labels, hidden, settings, seed=101, teacher=teacher)
-    paths, enough = {}, validation.change(began)
+    paths = {}
     for name, module in modules.items():
         policy = as_policy(module, name, settings)
-        change = validation.change(policy)
-        report(f"{name}: {policy.num_parameters:,} parameters, {change:+.2%} against greedy")
-        if change > enough:
-            report(f"{name} is worse than {began.name}, which the first round was made with: make more labels")
+        changes = [course.validation.change(policy) for course in courses]
+        report(f"{name}: {policy.num_parameters:,} parameters, {_listed(changes)} against greedy")
+        for change, (first, enough) in zip(changes, began, strict=True):
+            if change > enough:
+                report(f"{name} is worse than {first}, which the first round was made with: make more labels")
         assert policy.network is not None
         paths[name] = folder / f"{name}.safetensors"
         save_stream_policy(paths[name], policy.network)

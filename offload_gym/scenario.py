@@ -117,6 +117,10 @@ class Scenario:
         deadline_factor: deadline of a job over its best response in an empty system at the rates of its arrival (see
             ``offload_gym.streams.jobs.alone_s``); None: none has a deadline but where it is recorded.
         can_drop: whether a job may be dropped at its arrival.
+        outage_share: share of the time in which the radio of a device has no rate at all, from 0 to below 1: outages
+            begin and end from slot to slot with a constant probability (Gilbert, "Capacity of a burst-noise channel",
+            1960), whatever the rate. This and the next: radio "random" alone; a recording has its own.
+        outage_s: mean length of an outage, at least ``slot_s``, and so long that between two a slot fits.
 
     Raises:
         ValueError: the preset or a field is unknown, or a value is out of its bounds; one sentence.
@@ -180,6 +184,8 @@ class Scenario:
     slot_s: float = 0.25
     deadline_factor: PositiveRange | None = None
     can_drop: bool = False
+    outage_share: float = 0.0
+    outage_s: float = 2.0
 
     def __init__(self, /, name: str = "default", **changes: Any) -> None:
         if not isinstance(name, str) or name not in PRESETS:
@@ -350,6 +356,7 @@ def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
         kept["deadline_factor"] = _checked_range("deadline_factor", given["deadline_factor"])
     check_flag("can_drop", given["can_drop"])
     kept["can_drop"] = bool(given["can_drop"])
+    kept |= _checked_outages(given)
     kept["task_types"] = _checked_task_types(given["task_types"])
     kept["applications"] = _checked_applications(given["applications"])
     if not isinstance(given["random_graph"], bool):
@@ -357,6 +364,22 @@ def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
     if given["random_graph"] and kept["applications"]:
         raise ValueError("random_graph is True; with applications it must be False")
     return kept
+
+
+def _checked_outages(given: Mapping[str, Any]) -> dict[str, Any]:
+    share = checked_number(
+        "outage_share", given["outage_share"], "at least 0 and below 1", lambda value: 0 <= value < 1
+    )
+    if share == 0.0:
+        least_s, bound = math.ulp(0.0), "finite and above 0"
+    elif given["radio"] == "random":
+        # An outage takes a slot at least, and so does what is between two of them.
+        least_s = given["slot_s"] * max(1.0, share / (1.0 - share))
+        bound = f"finite and at least {least_s:g}"
+    else:
+        raise ValueError(f"outage_share is {share:g}; with radio={given['radio']!r} it must be 0")
+    outage_s = checked_number("outage_s", given["outage_s"], bound, lambda value: least_s <= value < math.inf)
+    return {"outage_share": share, "outage_s": outage_s}
 
 
 def _checked_range(name: str, value: Any) -> Range:

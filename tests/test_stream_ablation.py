@@ -12,6 +12,7 @@ import offload_gym
 from agents.__main__ import main
 from agents.stream_ablation import FILE, ablate, make_arms
 from agents.stream_learning import (
+    Course,
     FreshStreams,
     StreamSettings,
     Validation,
@@ -53,7 +54,9 @@ class Gaining(Validation):
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     folder, validation = tmp_path_factory.mktemp("arms"), Gaining(SETTINGS)
-    arms = make_arms(folder, SETTINGS, validation, first_policy(SETTINGS, validation), lambda line: None)
+    rule = first_policy(SETTINGS, validation)
+    course = Course(SETTINGS, "labels", validation, rule, validation.change(rule))
+    arms = make_arms(folder, SETTINGS, course, lambda line: None)
     assert sorted(path.stem.removeprefix("labels-") for path in folder.glob("*.npz")) == FILES
     files = {name: load_stream_labels(folder / f"labels-{name}.npz") for name in FILES}
     return {arm.name: arm for arm in arms}, files

@@ -194,6 +194,43 @@ def test_a_constant_rate_stays():
         assert all(np.array_equal(a, b) for a, b in zip(batch, future, strict=True))
 
 
+def test_an_outage_goes_on_with_its_probability_and_ends_at_a_rate_that_follows_the_one_before_it():
+    parameters, batch = drawn(1, outage_share=0.2, outage_s=1.0)
+    batch.uplink_bps[:, :, 3] = 40e6
+    batch.uplink_bps[:, :, 4:] = 0.0
+    batch.downlink_bps[:] = 2.0 * batch.uplink_bps
+    rates = []
+    for start in range(4000):
+        future = copied(batch)
+        draw_future_rates(parameters, np.uint64(start), future, 0, 5, 8)
+        rates.append(future.uplink_bps[0, 0, 6:9])
+        np.testing.assert_array_equal(future.downlink_bps[0, 0, 6:8], 2.0 * future.uplink_bps[0, 0, 6:8])
+    rates = np.array(rates)
+    # THEN slot 6 is out with 1 - 0.25 / 1; slot 7 is not, as the slots after it have its rate
+    assert (rates[:, 0] == 0).mean() == pytest.approx(0.75, abs=0.03)
+    assert (rates[:, 1] > 0).all()
+    np.testing.assert_array_equal(rates[:, 1], rates[:, 2])
+    # AND the rate of slot 6 follows that of slot 3, three slots before
+    up = rates[rates[:, 0] > 0, 0]
+    latent = np.vectorize(NORMAL.inv_cdf)(np.log(up / 4e6) / np.log(20))
+    first = NORMAL.inv_cdf(math.log(10) / math.log(20))
+    correlation = 0.95 ** (6 * 0.25 * 3)
+    assert latent.mean() == pytest.approx(correlation * first, abs=0.06)
+    assert latent.std() == pytest.approx(math.sqrt(1 - correlation**2), rel=0.1)
+
+
+def test_in_an_outage_before_which_there_was_no_rate_the_next_one_may_be_any():
+    parameters, batch = drawn(1, outage_share=0.2, outage_s=1.0)
+    batch.uplink_bps[:] = batch.downlink_bps[:] = 0.0
+    rates = []
+    for start in range(2000):
+        draw_future_rates(parameters, np.uint64(start), batch, 0, 2, 5)
+        rates.append(batch.uplink_bps[0, 0, 4])
+    latent = np.vectorize(NORMAL.inv_cdf)(np.log(np.array(rates) / 4e6) / np.log(20))
+    assert latent.mean() == pytest.approx(0, abs=0.08)
+    assert latent.std() == pytest.approx(1, rel=0.06)
+
+
 def test_the_rates_of_a_recording_go_on_from_a_like_place(tmp_path):
     # GIVEN a recording in which each rate is followed by its own half, but for outages, which last for two seconds
     recorded = [mbps for rate in range(1, 101) for mbps in (rate, rate / 2, 0, 0)]

@@ -6,8 +6,19 @@ import numpy as np
 import pytest
 
 import offload_gym
-from agents.stream_learning import StreamSettings, Validation, as_policy, finite_costs, fit_network, learn, new_network
-from offload_gym.streams.labels import StreamLabels
+from agents.stream_learning import (
+    Round,
+    StreamSettings,
+    Validation,
+    as_policy,
+    begin_courses,
+    finite_costs,
+    fit_network,
+    learn,
+    lessons,
+    new_network,
+)
+from offload_gym.streams.labels import StreamLabels, load_stream_labels
 from offload_gym.streams.observing import size_of
 
 TINY = {"num_jobs": 20}
@@ -85,6 +96,36 @@ def test_it_writes_policies_and_goes_on_with_the_labels_that_are_there(tmp_path)
     np.testing.assert_array_equal(decided, offload_gym.play(streams, again).decisions)
     with pytest.raises(ValueError, match="rounds"):
         learn(tmp_path, settings(rounds=3), said.append)
+
+
+def test_two_scenarios_teach_one_network(tmp_path):
+    """Each has labels, futures and a best policy of its own; choices of both count alike, whatever they cost."""
+    slow = offload_gym.make_scenario("stream", uplink_bps=(1e5, 2e6), outage_share=0.1, **TINY)
+    both, said = settings(also=(slow,), rounds=1), []
+    paths = learn(tmp_path, both, said.append)
+    own, other = (load_stream_labels(tmp_path / name) for name in ("labels-0.npz", "also-0-labels-0.npz"))
+    courses = begin_courses(both)
+    assert [course.settings.scenario for course in courses] == [both.scenario, slow]
+    assert not np.isin(courses[0].validation.streams.arrival_s, courses[1].validation.streams.arrival_s).any()
+    for course, labels in zip(courses, (own, other), strict=True):
+        course.rounds.append(Round(labels, False))
+    learned = lessons(courses, 5)
+    np.testing.assert_array_equal(learned.observations, np.concatenate([own.observations, other.observations]))
+    assert learned.costs[: len(own.costs)].mean() == pytest.approx(1, rel=1e-5)
+    assert learned.costs[len(own.costs) :].mean() == pytest.approx(1, rel=1e-5)
+    assert sum("%, " in line for line in said) == 4  # the round and three networks, on both
+    network = offload_gym.load_stream_policy(paths["student"]).network
+    assert network is not None
+    assert network.scenario == "stream"
+
+
+def test_what_one_network_cannot_decide_is_refused(tmp_path, capsys):
+    from agents.__main__ import main
+
+    assert main(["learn-streams", "--also", "stream_deadlines", "--output", str(tmp_path)]) != 0
+    assert "also has stream_deadlines with num_edges=1 and can_drop=True; for one network they must be 1 and False" in (
+        capsys.readouterr().err
+    )
 
 
 def test_validation_compares_with_greedy():

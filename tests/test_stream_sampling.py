@@ -352,6 +352,26 @@ def test_recorded_data_of_others():
     assert 8819 / once.arrival_s[0, -1] == pytest.approx(6, rel=1e-3)
 
 
+def test_outages_take_their_share_of_the_slots_and_leave_all_other_rates_as_they_were():
+    changes = {"name": "stream", "num_jobs": 200, "num_devices": 2}
+    streams = sample_streams({**changes, "outage_share": 0.1, "outage_s": 1.5}, 300, seed=1)
+    without = sample_streams(changes, 300, seed=1)
+    out = streams.batch.uplink_bps == 0
+    for name in ("uplink_bps", "downlink_bps"):
+        given = getattr(streams.batch, name)
+        np.testing.assert_array_equal(given == 0, out)
+        np.testing.assert_array_equal(given[~out], getattr(without.batch, name)[~out])
+    # the last slot holds for ever after
+    assert not out[:, :, -1].any()
+    # a slot of 0.25 s is followed by another of the outage with 5/6, and an outage begins with 1/6 / 9 of those before
+    before, after = out[:, :, :-2], out[:, :, 1:-1]
+    assert out[:, :, 0].mean() == pytest.approx(0.1, abs=0.04)  # 600 of them, two standard deviations are 0.025
+    assert out[:, :, :-1].mean() == pytest.approx(0.1, abs=0.01)
+    assert after[before].mean() == pytest.approx(5 / 6, abs=0.01)
+    assert after[~before].mean() == pytest.approx(1 / 54, abs=0.002)
+    assert (out[:, 0] != out[:, 1]).any()
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
@@ -374,6 +394,11 @@ def test_recorded_data_of_others():
         ({"can_drop": 1}, "can_drop is 1; it must be True or False"),
         ({"radio": ["trace"]}, r"radio is \['trace'\]; it must be 'constant', 'random' or 'trace'"),
         ({"radio": "constant", "trace_path": "a"}, "trace_path is 'a'; with radio='constant' it must be None"),
+        ({"outage_share": 1}, "outage_share is 1; it must be at least 0 and below 1"),
+        ({"outage_s": 0}, "outage_s is 0; it must be finite and above 0"),
+        ({"outage_share": 0.1, "radio": "constant"}, "outage_share is 0.1; with radio='constant' it must be 0"),
+        ({"outage_share": 0.1, "outage_s": 0.2}, "outage_s is 0.2; it must be finite and at least 0.25"),
+        ({"outage_share": 0.8, "outage_s": 0.9}, "outage_s is 0.9; it must be finite and at least 1"),
     ],
 )
 def test_bad_fields(changes, sentence):

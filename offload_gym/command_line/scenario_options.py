@@ -87,11 +87,15 @@ def given_fields(options: argparse.Namespace, own: Mapping[str, Any], wanted: Se
         "trace_unit": options.trace_unit,
         "trace_step_s": options.trace_step,
     }
-    given: dict[str, Any] = {"name": options.scenario}
-    if options.scenario.endswith(".json"):
-        data = parse_json(read_text(options.scenario), options.scenario)
-        given = scenario_fields(data, options.scenario, wanted)
+    given = named_fields(options.scenario, wanted)
     return given | {name: value for name, value in changes.items() if value is not None}
+
+
+def named_fields(name: str, wanted: Sequence[str] = KINDS) -> dict[str, Any]:
+    """The fields that a JSON file says, or the preset of that name; ``wanted`` is as in ``scenario_fields``."""
+    if name.endswith(".json"):
+        return scenario_fields(parse_json(read_text(name), name), name, wanted)
+    return {"name": name}
 
 
 def made_scenario(given: Mapping[str, Any]) -> Scenario:

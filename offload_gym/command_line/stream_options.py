@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from offload_gym.command_line.scenario_options import add_trace_options, given_fields, made_scenario
+from offload_gym.command_line.scenario_options import add_trace_options, given_fields, made_scenario, named_fields
 from offload_gym.scenario import Scenario
 from offload_gym.streams.networks import OBJECTIVES
 
@@ -38,6 +38,11 @@ def add_stream_options(parser: argparse.ArgumentParser) -> None:
     )
     add_trace_options(parser)
     parser.add_argument("--objective", choices=OBJECTIVES, default="response", help="default: %(default)s")
+
+
+def scenario_named(name: str) -> Scenario:
+    """The scenario of streams that a JSON file says, or the preset of that name."""
+    return made_scenario({"name": PRESETS[0], **named_fields(name, WANTED)})
 
 
 def chosen_streams(options: argparse.Namespace) -> list[Scenario]:

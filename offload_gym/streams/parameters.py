@@ -34,6 +34,9 @@ PROCESS = np.dtype(
         ("least_bps", np.float64),
         ("log_span", np.float64),  # logarithm of the highest uplink rate over the least
         ("slot_correlation", np.float64),
+        ("outage_share", np.float64),
+        ("outage_begins", np.float64),  # probability that after a slot with a rate comes one without
+        ("outage_ends", np.float64),
         ("fewest_tasks", np.int64),
         ("num_machine_uniforms", np.int64),
         ("num_job_uniforms", np.int64),
@@ -116,8 +119,9 @@ def stream_parameters(scenario: Scenario) -> tuple[StreamParameters, StreamSizes
     n, num_edges = scenario.most_tasks, applications.parent.shape[1]
     lowest, highest = scenario.deadline_factor or (0.0, 0.0)
     process = np.zeros(1, dtype=PROCESS)
+    outage_ends = min(1.0, scenario.slot_s / scenario.outage_s)
     given: dict[str, Any] = {
-        **{name: getattr(scenario, name) for name in ("burst_ratio", "burst_s", "calm_s", "jitter")},
+        **{name: getattr(scenario, name) for name in ("burst_ratio", "burst_s", "calm_s", "jitter", "outage_share")},
         "arrivals": ARRIVALS.index(scenario.arrivals),
         "rate_low_per_s": low,
         "rate_high_per_s": high,
@@ -127,6 +131,8 @@ def stream_parameters(scenario: Scenario) -> tuple[StreamParameters, StreamSizes
         "least_bps": scenario.uplink_bps[0],
         "log_span": math.log(scenario.uplink_bps[1] / scenario.uplink_bps[0]),
         "slot_correlation": scenario.correlation ** (scenario.slot_s / scenario.epoch_s),
+        "outage_begins": outage_ends * scenario.outage_share / (1.0 - scenario.outage_share),
+        "outage_ends": outage_ends,
         "fewest_tasks": scenario.num_tasks,
         "num_machine_uniforms": num_machine_uniforms(scenario),
         "num_job_uniforms": UNIFORMS_A_TASK * n + 2 + num_edges,

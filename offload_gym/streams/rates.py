@@ -6,7 +6,7 @@ import math
 
 from offload_gym.compilation import kernel
 from offload_gym.lending import lent
-from offload_gym.random_numbers import fill_normal, uniform
+from offload_gym.random_numbers import fill_normal, stream, uniform
 from offload_gym.sampling import gaussian_cdf
 from offload_gym.streams.parameters import CONSTANT, RANDOM, RATES, numbers_of_device
 
@@ -31,7 +31,8 @@ def draw_rates(parameters, start, downlink_ratio, uplink_bps, downlink_bps):
         fill_normal(start, 0, uplink_bps)
         latent = uplink_bps[0]
         uplink_bps[0] = rate_of(process, latent)
-        go_on(process, latent, uplink_bps[1:])
+        go_on(process, latent, process.slot_correlation, uplink_bps[1:])
+        cut_outages(process, start, uniform(stream(start, 1, 1), 0) < process.outage_share, uplink_bps)
     else:
         first = int(uniform(start, 0) * len(parameters.recorded_bps))
         play_recording(parameters.recorded_bps, first, downlink_ratio, uplink_bps, downlink_bps)
@@ -41,13 +42,35 @@ def draw_rates(parameters, start, downlink_ratio, uplink_bps, downlink_bps):
 
 
 @kernel
-def go_on(process, latent, uplink_bps):
-    """Fill rates that follow a latent number, in the place of the standard normal innovations that stand there."""
-    correlation = process.slot_correlation
-    rest = math.sqrt(1.0 - correlation**2)
+def go_on(process, latent, correlation, uplink_bps):
+    """Fill rates that follow a latent number, in the place of the standard normal innovations that stand there.
+
+    ``correlation`` is that of the first of them with the latent number.
+    """
     for s in range(len(uplink_bps)):
-        latent = correlation * latent + rest * uplink_bps[s]
+        latent = correlation * latent + math.sqrt(1.0 - correlation**2) * uplink_bps[s]
         uplink_bps[s] = rate_of(process, latent)
+        correlation = process.slot_correlation
+
+
+@kernel
+def cut_outages(process, start, out, uplink_bps):
+    """Take the rates from slots in an outage, but for the last one, as its rate holds for ever after.
+
+    Args:
+        process: of the dtype ``PROCESS``.
+        start: 64 bits, from which the random numbers follow; not those of the rates.
+        out: whether the slot before was in an outage.
+        uplink_bps: (slots,).
+    """
+    if process.outage_begins == 0.0:
+        return
+    chances = stream(start, 1, 0)
+    for s in range(len(uplink_bps) - 1):
+        chance = uniform(chances, s)
+        out = chance >= process.outage_ends if out else chance < process.outage_begins
+        if out:
+            uplink_bps[s] = 0.0
 
 
 @kernel
@@ -96,8 +119,8 @@ def latent_of(share):
 def draw_future_rates(parameters, start, batch, b, from_slot, to_slot):
     """Fill the rates of stream ``b`` after a slot with what they may be, given the rates of that slot.
 
-    A random radio goes on from the rate of the slot, a constant one stays, and a recording is played from a random one
-    of the places with about that uplink rate.
+    A random radio goes on from the rate of the slot, in an outage from the last one before it; a constant one stays;
+    a recording is played from a random one of the places with about that uplink rate.
 
     Args:
         parameters: ``StreamParameters`` of the scenario.
@@ -115,8 +138,9 @@ def draw_future_rates(parameters, start, batch, b, from_slot, to_slot):
         if from_slot + 1 < to_slot:
             rates = numbers_of_device(start, d, RATES)
             ratio = _downlink_ratio(parameters.ranges[0].downlink_ratio, uplink_bps, downlink_bps, from_slot)
-            now_bps, later = uplink_bps[from_slot], slice(from_slot + 1, to_slot)
-            _draw_later(parameters, rates, now_bps, ratio, uplink_bps[later], downlink_bps[later])
+            until = uplink_bps[: from_slot + 1]
+            later = slice(from_slot + 1, to_slot)
+            _draw_later(parameters, rates, until, ratio, uplink_bps[later], downlink_bps[later])
             uplink_bps[to_slot:] = uplink_bps[to_slot - 1]
             downlink_bps[to_slot:] = downlink_bps[to_slot - 1]
 
@@ -131,20 +155,39 @@ def _downlink_ratio(bounds, uplink_bps, downlink_bps, slot):
 
 
 @kernel
-def _draw_later(parameters, start, now_bps, downlink_ratio, uplink_bps, downlink_bps):
-    """Fill the rates of one device in later slots."""
-    process = parameters.process[0]
-    if process.radio == CONSTANT or (process.radio == RANDOM and process.log_span == 0.0):
+def _draw_later(parameters, start, until_bps, downlink_ratio, uplink_bps, downlink_bps):
+    """Fill the rates of one device in later slots, given its uplink rates ``until_bps`` to the present slot."""
+    process, now_bps = parameters.process[0], until_bps[-1]
+    if process.radio == CONSTANT:
         uplink_bps[:] = now_bps
     elif process.radio == RANDOM:
-        fill_normal(start, 0, uplink_bps)
-        go_on(process, latent_of(math.log(now_bps / process.least_bps) / process.log_span), uplink_bps)
+        _go_on_from(process, start, until_bps, uplink_bps)
+        cut_outages(process, start, now_bps == 0.0, uplink_bps)
     else:
         place = _place_like(parameters.recorded_bps, parameters.recorded_order, now_bps, uniform(start, 0))
         play_recording(parameters.recorded_bps, place + 1, downlink_ratio, uplink_bps, downlink_bps)
         return
     for s in range(len(uplink_bps)):
         downlink_bps[s] = uplink_bps[s] * downlink_ratio
+
+
+@kernel
+def _go_on_from(process, start, until_bps, uplink_bps):
+    """Fill rates that follow the last one that was seen, which an outage leaves as it would have been."""
+    if process.log_span == 0.0:
+        uplink_bps[:] = process.least_bps
+        return
+    last = len(until_bps) - 1
+    while last > 0 and until_bps[last] == 0.0:
+        last -= 1
+    fill_normal(start, 0, uplink_bps)
+    correlation = process.slot_correlation ** (len(until_bps) - last)
+    latent = 0.0
+    if until_bps[last] == 0.0:  # none was seen yet
+        correlation = 0.0
+    else:
+        latent = latent_of(math.log(until_bps[last] / process.least_bps) / process.log_span)
+    go_on(process, latent, correlation, uplink_bps)
 
 
 @kernel
