@@ -73,6 +73,7 @@ class StreamSettings:
     alpha: float = 0.5  # weight of the teacher's scores in a student's loss, beside the labels
     temperature: float = 1.0
     device: str = "cpu"
+    also: tuple[Scenario, ...] = ()  # further scenarios that the same networks learn to decide
 
 
 def new_network(inputs: int, hidden: Sequence[int], outputs: int, seed: int) -> nn.Sequential:

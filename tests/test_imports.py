@@ -16,7 +16,7 @@ OPTIONAL = {"torch", "stable_baselines3", "pandas"}  # nowhere in offload_gym, b
 # What reads a torch model, for those who have one.
 ALLOWED = {f"offload_gym/applications/{name}.py": {"torch"} for name in ("operations", "tracing")}
 # What offload_gym/interop/NAME.py adapts to, where NAME is not its library.
-ADAPTED = {"parquet": "pyarrow", "sb3": "stable_baselines3"}
+ADAPTED = {"parquet": "pyarrow", "pettingzoo_streams": "pettingzoo", "sb3": "stable_baselines3"}
 
 
 def imported_packages(tree: ast.AST) -> set[str]:
@@ -84,10 +84,11 @@ def test_an_adapter_says_which_extra_it_needs():
         if not adapted_libraries(path):
             continue
         name = Path(path).stem
+        extra = name.removesuffix("_streams")  # of the same library
         (library,) = adapted_libraries(path)
         program = f"import sys; sys.modules[{library!r}] = None; import offload_gym.interop.{name}"
         result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
-        assert f"pip install 'offload-gym[{name}]'" in result.stderr, path
+        assert f"pip install 'offload-gym[{extra}]'" in result.stderr, path
 
 
 def run_at_import(tree: ast.Module) -> ast.Module:

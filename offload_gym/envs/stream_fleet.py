@@ -192,7 +192,7 @@ class StreamFleet:
         self.objective = checked_objective(scenario, objective)
         js, late, joule = STREAM_OBJECTIVES[self.objective]
         joule = scenario.energy_weight_s_per_j if joule is None else joule
-        rules = np.array([(js, late, joule, scenario.can_drop)], dtype=RULES)
+        self.rules = np.array([(js, late, joule, scenario.can_drop)], dtype=RULES)
         self.num_actions = scenario.num_locations + scenario.can_drop
         self._all = (0, num_envs)
         parameters, sizes = stream_parameters(scenario)
@@ -207,7 +207,7 @@ class StreamFleet:
         self.progress = np.zeros(num_envs, dtype=PROGRESS)
         # Of the same arrays; copies of a fleet keep that, as copying and pickling make one copy of each array.
         queues, views = tuple(self.systems), tuple(self._outlooks)
-        self._arguments = tuple(parameters), rules, tuple(self.batch), queues, views, self.progress
+        self._arguments = tuple(parameters), self.rules, tuple(self.batch), queues, views, self.progress
 
     def step(
         self,
@@ -233,16 +233,7 @@ class StreamFleet:
         response_s = fates["done_s"] - jobs["arrival_s"]
         results["late_share"][rows] = late_jobs(response_s, jobs["deadline_s"]).mean(axis=1)
         results["energy_j"][rows] = self.systems.clock["energy_j"][rows, 0]
-        response_s.sort(axis=1)  # dropped jobs come last
-        served = (response_s < np.inf).sum(axis=1)
-        last, of_row = np.maximum(served - 1, 0), np.arange(len(rows))
-        at = QUANTILE * last
-        below = at.astype(np.int64)
-        low_s, high_s = response_s[of_row, below], response_s[of_row, np.minimum(below + 1, last)]
-        with np.errstate(invalid="ignore"):
-            p95_s = np.where(served > 0, low_s + (at - below) * (high_s - low_s), np.nan)
-            results["response_mean_s"][rows] = response_s.sum(axis=1, where=response_s < np.inf) / served
-        results["response_p95_s"][rows] = p95_s
+        results["response_mean_s"][rows], results["response_p95_s"][rows] = mean_and_quantile(response_s)
 
     def seed(self, b: int, key: np.uint64) -> None:
         """Let environment ``b`` draw from ``key``, when it begins its next episode."""
@@ -258,6 +249,19 @@ class StreamFleet:
         masks = np.ones((len(self.progress), self.num_actions), dtype=np.bool_)
         masks[:, self.batch.servers.shape[1] + 1 :] = (self.progress["task"] == 0)[:, None]
         return masks
+
+
+def mean_and_quantile(response_s: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and ``QUANTILE`` of the finite responses in each row of (R, J), which it sorts; NaN where there is none."""
+    response_s.sort(axis=1)  # what is infinite comes last
+    served = (response_s < np.inf).sum(axis=1)
+    last, of_row = np.maximum(served - 1, 0), np.arange(len(response_s))
+    at = QUANTILE * last
+    below = at.astype(np.int64)
+    low_s, high_s = response_s[of_row, below], response_s[of_row, np.minimum(below + 1, last)]
+    with np.errstate(invalid="ignore"):
+        quantile_s = np.where(served > 0, low_s + (at - below) * (high_s - low_s), np.nan)
+        return response_s.sum(axis=1, where=response_s < np.inf) / served, quantile_s
 
 
 def checked_objective(scenario: Scenario, objective: str | None) -> str:
