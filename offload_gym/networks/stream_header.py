@@ -43,7 +43,6 @@ _FILLED = {
     "system": {"clock": "", "radios": "system.radios[0] = state->radio;"},
     "clock": {
         "now_s": "system.clock[0].now_s = state->now_s;",
-        "num_in_system": "system.clock[0].num_in_system = state->num_in_system;",
     },
     "outlook": {"foreseen": "", "core_free_s": "outlook.core_free_s = state->core_free_s;", "options": ""},
     "foreseen": {
@@ -53,6 +52,10 @@ _FILLED = {
         "downlink_bps": "outlook.foreseen[0].downlink_bps = state->downlink_bps;",
         "done_s": "outlook.foreseen[0].done_s = state->now_s;",
         "outage": "outlook.foreseen[0].outage = state->outage;",
+        "num_in_system": "outlook.foreseen[0].num_in_system = state->num_in_system;",
+        "num_devices": "outlook.foreseen[0].num_devices = state->num_devices;",
+        "num_others": "outlook.foreseen[0].num_others = state->num_others;",
+        "report_age_s": "outlook.foreseen[0].report_age_s = state->report_age_s;",
     },
 }
 _IN_STATE = ("server", "radio")  # structs of the state itself: those that use the header fill them
@@ -228,7 +231,10 @@ typedef struct {
     double uplink_bps, downlink_bps; /* that the radio is expected to have; in an outage the last ones before it */
     int outage;                      /* whether the uplink is in an outage */
     double radio_free_s;             /* when the radio has sent all that waits */
-    int num_in_system;               /* jobs that arrived before and are not complete */
+    int num_in_system;               /* jobs of this device that arrived before and are not complete */
+    int num_devices;                 /* that share the servers and the spectrum, this one included */
+    int num_others;                  /* of them, others that were sending at the last report on the servers */
+    double report_age_s;             /* since that report; 0 where news are always fresh */
     offload_gym_radio radio;         /* all 0 at first; offload_gym_arrived changes it */
     /* When each core of each location is free; INFINITY where it has no such core. Location 0 is the device, the
      * servers follow, the cloud last. What this device has decided before counts, though it may be on its way. */

@@ -18,7 +18,20 @@ from offload_gym.compilation import inlined, kernel
 from offload_gym.instances import INPUT, OUTPUT, WORKLOAD
 from offload_gym.lending import lent
 from offload_gym.streams.streams import CHILD, OUTGOING
-from offload_gym.streams.system import ARRIVE, COMPLETE, DROPPED, FINISH, LATE, NONE, NUM_EVENTS, pop, push, remember
+from offload_gym.streams.system import (
+    ARRIVE,
+    COMPLETE,
+    DROPPED,
+    FINISH,
+    LATE,
+    NONE,
+    NUM_EVENTS,
+    pop,
+    push,
+    remember,
+    report,
+    unlink,
+)
 
 #: What happened to a task; where it has no core (its job was dropped, or it is padding) all times are NaN.
 RECORD = np.dtype(
@@ -220,15 +233,8 @@ def _become_ready(world, system, q):
     clock, task, ready = system.clock[0], system.tasks[q], system.ready
     task.ready_s = clock.now_s
     task.waits_for = 0
-    radio = system.radios[world.jobs[task.job].device]
-    if task.before == NONE:
-        radio.first_pending = task.after
-    else:
-        system.tasks[task.before].after = task.after
-    if task.after == NONE:
-        radio.last_pending = task.before
-    else:
-        system.tasks[task.after].before = task.before
+    if task.location == 0 or world.common[0].report_s == 0.0:
+        unlink(system.radios[world.jobs[task.job].device], system.tasks, task)
     at = clock.num_ready
     clock.num_ready += 1
     while at > 0 and ready[at - 1] > q:
@@ -334,6 +340,7 @@ def _happen(world, system):
         _datum(world, system, subject)
     elif kind == COMPLETE:
         system.clock[0].num_in_system -= 1
+        system.radios[world.jobs[subject].device].num_in_system -= 1
     elif kind == FINISH:
         _hand_on(world, system, subject)
     else:
@@ -370,10 +377,13 @@ def _pass_time(world, system, until_s, records):
     to_s = min(min(next_s, until_s), min(sent_s, end_s))
     if to_s == np.inf:
         return False
+    to_s = min(to_s, clock.next_report_s)
     clock.in_system_js += clock.num_in_system * (to_s - clock.now_s)
     if clock.num_sending > 0:
         clock.share_s = share_s if sent_s <= to_s else clock.share_s + (to_s - clock.now_s) / clock.num_sending
     clock.now_s = to_s
+    if clock.next_report_s <= to_s:
+        report(world, system)
     if sent_s <= to_s:
         for d in range(len(radios)):
             if radios[d].due_s <= share_s:
@@ -435,6 +445,7 @@ def admit_here(world, system, j, decision):
         clock.num_late += 1
         return
     clock.num_in_system += 1
+    radio.num_in_system += 1
     if job.deadline_s < np.inf:
         push(system, job.arrival_s + job.deadline_s, j * NUM_EVENTS + LATE)
     for i in range(job.num_tasks):

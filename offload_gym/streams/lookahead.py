@@ -36,12 +36,9 @@ def look_ahead(world, outlook, j, i, second):
 
 
 @inlined
-def look_ahead_for_all(world, system, outlook, j, i):
-    """Fill the same, where seconds of the radio and of cores cost what the other jobs in the system lose by them.
-
-    With several devices all jobs count, though those of other devices wait for servers and the spectrum alone.
-    """
-    share_waits = SHARE_THAT_WAITS * system.clock[0].num_in_system
+def look_ahead_for_all(world, outlook, j, i):
+    """Fill the same, where seconds of the radio and of cores cost what the other jobs of the device lose by them."""
+    share_waits = SHARE_THAT_WAITS * outlook.foreseen[0].num_in_system
     for k in range(len(outlook.prices)):
         cores = world.devices[world.jobs[j].device].cores if k == 0 else world.servers[k - 1].cores
         outlook.prices[k].send, outlook.prices[k].run = share_waits, share_waits / cores

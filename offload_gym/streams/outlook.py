@@ -1,7 +1,9 @@
 """What a device can foresee when a job arrives: its queues, the servers', and what a task would meet at each location.
 
 Nothing of the future is used: the radio is expected to go on at the rate of the current slot, shared with the devices
-that send now, and no further job is expected to arrive. In an outage the radio is expected to go on at its last rate.
+that sent at the last report, and no further job is expected to arrive. In an outage the radio is expected to go on at
+its last rate. Servers are seen as they were at the last report, and behind that are the tasks that the device has sent
+since.
 """
 
 from __future__ import annotations
@@ -29,6 +31,10 @@ FORESEEN = np.dtype(
         ("downlink_bps", np.float64),
         ("done_s", np.float64),  # latest completion of the tasks of the job that were placed
         ("outage", np.bool_),
+        ("num_in_system", np.int64),  # jobs of the device that have arrived and are not complete
+        ("num_devices", np.int64),
+        ("num_others", np.int64),  # other devices that were sending at the last report
+        ("report_age_s", np.float64),
     ],
     align=True,
 )
@@ -106,8 +112,15 @@ def _expected_rates(world, system, d, foreseen):
     while down_bps == 0.0 and slot > 0:
         slot -= 1
         down_bps = world.downlink_bps[d, slot]
-    others = clock.num_sending - (1 if system.radios[d].due_s < np.inf else 0)
-    foreseen.uplink_bps, foreseen.downlink_bps = up_bps / (others + 1), down_bps
+    told, radio = system.reports[0], system.radios[d]
+    foreseen.report_age_s = 0.0
+    if world.common[0].report_s > 0.0:
+        foreseen.report_age_s = clock.now_s - told.time_s
+        foreseen.num_others = told.num_sending - (1 if radio.in_report else 0)
+    else:
+        foreseen.num_others = clock.num_sending - (1 if radio.due_s < np.inf else 0)
+    foreseen.num_in_system, foreseen.num_devices = radio.num_in_system, len(world.devices)
+    foreseen.uplink_bps, foreseen.downlink_bps = up_bps / (foreseen.num_others + 1), down_bps
 
 
 @inlined
@@ -137,19 +150,24 @@ def look(world, system, d, outlook):
     foreseen.now_s = foreseen.done_s = now_s
     _expected_rates(world, system, d, foreseen)
     _expected_sent(world, system, d, foreseen)
+    fresh = world.common[0].report_s == 0.0
     for k in range(len(free_s)):
         place = place_of(world, d, k)
         for c in range(free_s.shape[1]):
-            free_s[k, c] = system.core_free_s[place, c]
+            known = k == 0 or fresh
+            free_s[k, c] = system.core_free_s[place, c] if known else system.reported_free_s[k - 1, c]
     q = system.radios[d].first_pending
     while q != NONE:
         task = system.tasks[q]
         cores_s = free_s[task.location]
         core = earliest_core(cores_s, cores_at(world, d, task.location))
         # A task that waits for others of its job counts as if it were ready: it leaves its core to those that are ready
-        # earlier, so that they would wait too long for it at the moment at which it is expected.
+        # earlier, so that they would wait too long for it at the moment at which it is expected. So does one of which
+        # the device has not been told that it is ready; but when its own data are there it knows.
         j, i = q // world.tasks.shape[1], q % world.tasks.shape[1]
-        ready_s = max(task.ready_s, now_s) if is_entry(world, j, i) else now_s
+        ready_s = now_s
+        if is_entry(world, j, i):
+            ready_s = task.ready_s if task.waits_for == 0 else max(task.ready_s, now_s)
         cores_s[core] = max(ready_s, cores_s[core]) + task.run_s
         q = task.after
 

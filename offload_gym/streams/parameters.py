@@ -140,7 +140,7 @@ def stream_parameters(scenario: Scenario) -> tuple[StreamParameters, StreamSizes
     for name, value in given.items():
         process[name] = value
     common = np.zeros(1, dtype=COMMON)
-    for name in ("slot_s", *PRICE_FIELDS):
+    for name in ("slot_s", "report_s", *PRICE_FIELDS):
         common[name] = getattr(scenario, name)
     pairs = list(zip(applications.start, applications.parent, strict=True))
     edgeless = (np.zeros(n + 1, dtype=np.int64), np.zeros(0, dtype=np.int64))

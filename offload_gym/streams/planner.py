@@ -136,6 +136,8 @@ def copy_system(source, target, n, of_job, first, last):
     """Copy a system whose unfinished jobs are among ``first``, ..., ``last - 1``."""
     target.clock[0] = source.clock[0]
     copy_cores(source.core_free_s, target.core_free_s)
+    target.reports[0] = source.reports[0]
+    copy_cores(source.reported_free_s, target.reported_free_s)
     for d in range(len(source.radios)):
         target.radios[d] = source.radios[d]
     for q in range(first * n, last * n):

@@ -44,8 +44,9 @@ def state_of(world, system):
         q = radio.first_pending
         while q != NONE:
             task, fate = system.tasks[q], system.fates[q // n]
-            total += _number(6, q, task.location * 1.0) + _number(7, q, task.waits_for * 1.0)
-            total += _number(fate.exits_left, -1 - q, max(fate.done_s, now_s))
+            if task.waits_for > 0:
+                total += _number(6, q, task.location * 1.0) + _number(7, q, task.waits_for * 1.0)
+                total += _number(fate.exits_left, -1 - q, max(fate.done_s, now_s))
             q = task.after
     for p in range(len(system.core_free_s)):
         for c in range(system.core_free_s.shape[1]):

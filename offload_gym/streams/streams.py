@@ -45,6 +45,7 @@ SERVER = np.dtype(
 COMMON = np.dtype(
     [
         ("slot_s", np.float64),
+        ("report_s", np.float64),  # seconds from one report on the servers to the next; 0: they are always fresh
         ("kappa", np.float64),
         ("transmit_w", np.float64),
         ("energy_weight_s_per_j", np.float64),
@@ -116,6 +117,9 @@ class Streams:
             finite, >= 0. This and the next two are 0 where not given.
         transmit_w: (B,) power of a device's radio while it sends, watts, finite, >= 0.
         energy_weight_s_per_j: (B,) seconds of response that a joule is worth in the objective "cost", finite, >= 0.
+        report_s: (B,) or one number: seconds from one report to the devices on how the servers stand and how many
+            devices send to the next, finite, >= 0; 0: they always know. It changes what policies see, not what
+            happens.
 
     Raises:
         ValueError: one sentence with the field, its index, the value and the bound.
@@ -147,6 +151,7 @@ class Streams:
         kappa: ArrayLike | None = None,
         transmit_w: ArrayLike | None = None,
         energy_weight_s_per_j: ArrayLike | None = None,
+        report_s: ArrayLike = 0.0,
     ) -> None:
         tasks = _stacked(TASK_FIELDS, (input_bits, output_bits, workload_cycles), ("B", "J", "n"))
         size, num_jobs, n = tasks.shape[:3]
@@ -177,8 +182,9 @@ class Streams:
         uplink = _field("uplink_bps", uplink_bps, (*per_device, "slots"), NOT_NEGATIVE)
         downlink = _field("downlink_bps", downlink_bps, uplink.shape, NOT_NEGATIVE)
         common = np.zeros(size, dtype=COMMON)
-        slots = numbers("slot_s", slot_s)
-        common["slot_s"] = _field("slot_s", np.full(size, slots) if slots.ndim == 0 else slots, (size,), POSITIVE)
+        for name, value, bound in (("slot_s", slot_s, POSITIVE), ("report_s", report_s, NOT_NEGATIVE)):
+            given = numbers(name, value)
+            common[name] = _field(name, np.full(size, given) if given.ndim == 0 else given, (size,), bound)
         for name, value in zip(PRICE_FIELDS, (kappa, transmit_w, energy_weight_s_per_j), strict=True):
             common[name] = _field(name, value, (size,), NOT_NEGATIVE, 0.0)
         graphs = as_graphs([(start[0], parent[0])], n)

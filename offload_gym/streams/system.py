@@ -36,6 +36,15 @@ CLOCK = np.dtype(
         ("num_late", np.int64),  # jobs that became late, or were dropped
         ("num_arrived", np.int64),  # jobs that were admitted or dropped
         ("energy_j", np.float64),  # spent so far
+        ("next_report_s", np.float64),  # infinite where reports are always fresh
+    ]
+)
+#: What the devices were told last of the rest of the world, as it was before all that happened at that moment.
+REPORT = np.dtype(
+    [
+        ("number", np.int64),  # 0: of the beginning
+        ("time_s", np.float64),
+        ("num_sending", np.int64),  # devices that were sending
     ]
 )
 #: The radio of a device, and what the device remembers.
@@ -48,9 +57,12 @@ RADIO = np.dtype(
         ("left_bits", np.float64),  # in an outage: what is left of it, over the rate ratio
         ("air_s", np.float64),  # how long it was being sent before ``since_s``
         ("since_s", np.float64),  # when it was begun, or went on
-        # Tasks of the device that are decided and not ready, in the order in which they were decided.
+        ("in_report", np.bool_),  # whether the device is among those that were sending
+        # Tasks of the device that were decided and of which what it is told does not hold that they are ready, in the
+        # order in which they were decided.
         ("first_pending", np.int64),
         ("last_pending", np.int64),
+        ("num_in_system", np.int64),  # jobs of the device that have arrived and are not complete
         ("num_jobs", np.int64),  # that arrived at the device
         ("last_arrival_s", np.float64),
         ("gap_s", np.float64),  # between its last arrivals: a mean that forgets, see ``recent_gap``
@@ -120,6 +132,8 @@ class System(NamedTuple):
 
     clock: NDArray[np.void]  # (1,) of the dtype CLOCK
     core_free_s: NDArray[np.float64]  # (m + S, most cores); infinite where there is no core
+    reports: NDArray[np.void]  # (1,) of the dtype REPORT
+    reported_free_s: NDArray[np.float64]  # (S, most cores) the servers' ``core_free_s`` at the last report
     radios: NDArray[np.void]  # (m,) of the dtype RADIO
     tasks: NDArray[np.void]  # (J * n,) of the dtype TASK
     links: NDArray[np.void]  # (J * (n + E),) of the dtype LINK
@@ -152,6 +166,8 @@ def system_shapes(batch: StreamBatch) -> list[tuple[tuple[int, ...], np.dtype]]:
     return [
         ((1,), CLOCK),
         ((places, width), real),
+        ((1,), REPORT),
+        ((batch.servers.shape[1], width), real),
         ((num_devices,), RADIO),
         ((num_jobs * n,), TASK),
         ((num_jobs * of_job,), LINK),
@@ -185,6 +201,8 @@ def system_of(systems, b):
     return System(
         systems.clock[b],
         systems.core_free_s[b],
+        systems.reports[b],
+        systems.reported_free_s[b],
         systems.radios[b],
         systems.tasks[b],
         systems.links[b],
@@ -210,10 +228,46 @@ def begin(world, system):
     for d in range(num_devices):
         radio = system.radios[d]
         radio.first = radio.last = radio.first_pending = radio.last_pending = NONE
-        radio.num_jobs = 0
+        radio.num_jobs = radio.num_in_system = 0
         radio.last_arrival_s = radio.gap_s = 0.0
         radio.busy = False
         radio.due_s = np.inf
+    system.reports[0].number = -1
+    report(world, system)
+
+
+@inlined
+def report(world, system):
+    """Tell the devices how the servers stand, and how many devices send; say when they are told next."""
+    clock, told, radios = system.clock[0], system.reports[0], system.radios
+    told.number += 1
+    told.time_s, told.num_sending = clock.now_s, clock.num_sending
+    every_s, num_devices = world.common[0].report_s, len(radios)
+    clock.next_report_s = (told.number + 1) * every_s if every_s > 0.0 else np.inf
+    for k in range(len(system.reported_free_s)):
+        for c in range(system.reported_free_s.shape[1]):
+            system.reported_free_s[k, c] = system.core_free_s[num_devices + k, c]
+    for d in range(num_devices):
+        radios[d].in_report = radios[d].due_s < np.inf
+        q = radios[d].first_pending
+        while q != NONE:
+            task = system.tasks[q]
+            q = task.after
+            if task.waits_for == 0:
+                unlink(radios[d], system.tasks, task)
+
+
+@inlined
+def unlink(radio, tasks, task):
+    """Take a task out of the pending ones of its device."""
+    if task.before == NONE:
+        radio.first_pending = task.after
+    else:
+        tasks[task.before].after = task.after
+    if task.after == NONE:
+        radio.last_pending = task.before
+    else:
+        tasks[task.after].before = task.before
 
 
 @inlined
