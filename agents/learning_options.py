@@ -33,6 +33,7 @@ def add_learning_options(parser: argparse.ArgumentParser, **changed: int) -> Non
         ("memory", "rounds whose labels a network learns from"),
         ("rounds", "rounds of policy iteration"),
         ("streams_a_round", "streams that are played and labelled in a round"),
+        ("also_streams_a_round", "the same of each scenario of --also"),
         ("num_futures", "sampled futures of a label, at most"),
         ("future_jobs", "jobs of a future"),
         ("num_validation", "validation streams"),

@@ -57,7 +57,7 @@ class StreamSettings:
     rounds: int = 6  # of policy iteration
     memory: int = 5  # rounds whose labels a network learns from
     start: str | None = None  # policy file to begin with; None: the best rule
-    streams_a_round: int = 800  # of each scenario
+    streams_a_round: int = 800
     share: float = 0.4  # of the tasks that are labelled
     explore: float = 0.1  # share of the tasks that are placed at random
     num_futures: int = 16
@@ -74,6 +74,7 @@ class StreamSettings:
     temperature: float = 1.0
     device: str = "cpu"
     also: tuple[Scenario, ...] = ()  # further scenarios that the same networks learn to decide
+    also_streams_a_round: int = 400  # of each of them
 
 
 def new_network(inputs: int, hidden: Sequence[int], outputs: int, seed: int) -> nn.Sequential:
@@ -266,7 +267,8 @@ def begin_courses(settings: StreamSettings) -> list[Course]:
     for number, scenario in enumerate(settings.also):
         # Other streams than those of the first scenario, not the same devices and jobs under other rates.
         seed = settings.seed + SEEDS_APART * (number + 1)
-        courses.append(begin_course(replace(settings, scenario=scenario, also=(), seed=seed), f"also-{number}-labels"))
+        own = replace(settings, also=(), scenario=scenario, seed=seed, streams_a_round=settings.also_streams_a_round)
+        courses.append(begin_course(own, f"also-{number}-labels"))
     return courses
 
 
