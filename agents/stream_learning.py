@@ -51,7 +51,6 @@ class StreamSettings:
     """What is learned, from how much, and for how long."""
 
     scenario: Scenario = field(default_factory=lambda: make_scenario("stream"))
-    also: tuple[Scenario, ...] = ()  # further scenarios that the same networks learn to decide
     objective: str = "response"
     seed: int = 1
     rounds: int = 6  # of policy iteration

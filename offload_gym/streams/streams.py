@@ -182,9 +182,8 @@ class Streams:
         uplink = _field("uplink_bps", uplink_bps, (*per_device, "slots"), NOT_NEGATIVE)
         downlink = _field("downlink_bps", downlink_bps, uplink.shape, NOT_NEGATIVE)
         common = np.zeros(size, dtype=COMMON)
-        for name, value, bound in (("slot_s", slot_s, POSITIVE), ("report_s", report_s, NOT_NEGATIVE)):
-            given = numbers(name, value)
-            common[name] = _field(name, np.full(size, given) if given.ndim == 0 else given, (size,), bound)
+        common["slot_s"] = _of_each("slot_s", slot_s, size, POSITIVE)
+        common["report_s"] = _of_each("report_s", report_s, size, NOT_NEGATIVE)
         for name, value in zip(PRICE_FIELDS, (kappa, transmit_w, energy_weight_s_per_j), strict=True):
             common[name] = _field(name, value, (size,), NOT_NEGATIVE, 0.0)
         graphs = as_graphs([(start[0], parent[0])], n)
@@ -299,6 +298,12 @@ def _field(
     _check_shape(name, array, shape)
     require(name, array, bound[0](array), bound[1])
     return array.copy()
+
+
+def _of_each(name: str, given: ArrayLike, size: int, bound: Bound) -> NDArray[np.float64]:
+    """A field (B,), or one number for all."""
+    array = numbers(name, given)
+    return _field(name, np.full(size, array) if array.ndim == 0 else array, (size,), bound)
 
 
 def _check_shape(name: str, array: NDArray, shape: tuple[int | str, ...]) -> None:
