@@ -21,7 +21,7 @@ from offload_gym.streams.observing import observe, size_of
 from offload_gym.streams.outlook import FORESEEN, OPTION, weigh
 from offload_gym.streams.policies import PlanPolicy
 from offload_gym.streams.streams import DEVICE, JOB, SERVER
-from offload_gym.streams.system import CLOCK, RADIO, remember
+from offload_gym.streams.system import RADIO, remember
 
 #: Where the header finds what the kernels read: by struct and field, the statement that fills it from the state. What
 #: is not here, kernels may not read.
@@ -40,10 +40,7 @@ _FILLED = {
         "deadline_s": "world.jobs[0].deadline_s = state->deadline_s;",
     },
     "device": {"hz": "world.devices[0].hz = state->device_hz;"},
-    "system": {"clock": "", "radios": "system.radios[0] = state->radio;"},
-    "clock": {
-        "now_s": "system.clock[0].now_s = state->now_s;",
-    },
+    "system": {"radios": "system.radios[0] = state->radio;"},
     "outlook": {"foreseen": "", "core_free_s": "outlook.core_free_s = state->core_free_s;", "options": ""},
     "foreseen": {
         "now_s": "outlook.foreseen[0].now_s = state->now_s;",
@@ -106,7 +103,6 @@ def _observed(num_locations: int, max_cores: int) -> tuple[Translator, dict[str,
         "device": record_of("device", DEVICE),
         "server": record_of("server", SERVER),
         "radio": record_of("radio", RADIO, constant=False),
-        "clock": record_of("clock", CLOCK),
         "foreseen": record_of("foreseen", FORESEEN),
         "option": record_of("option", OPTION, constant=False),
     }
@@ -118,7 +114,7 @@ def _observed(num_locations: int, max_cores: int) -> tuple[Translator, dict[str,
             "devices": Array(records["device"], one),
             "servers": Array(records["server"], (num_locations - 1,), elsewhere=True),
         },
-        "system": {"clock": Array(records["clock"], one), "radios": Array(records["radio"], one)},
+        "system": {"radios": Array(records["radio"], one)},
         "outlook": {
             "foreseen": Array(records["foreseen"], one),
             "core_free_s": Array("double", (num_locations, max_cores), elsewhere=True),
