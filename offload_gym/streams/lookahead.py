@@ -89,7 +89,7 @@ def _reach(world, outlook, j, i, k, t, there, second):
     if is_entry(world, j, t):
         if there > 0:
             sent_s = sending_s(world, foreseen, there, world.tasks[j, t, INPUT])
-            task.finish_s = radio_s + sent_s + path_s(world, there, world.tasks[j, t, INPUT])
+            task.finish_s = radio_s + sent_s + path_s(world, foreseen.site, there, world.tasks[j, t, INPUT])
             task.send_s, task.price = sent_s, price.send * sent_s
         task.value = second * (task.finish_s - now_s) + task.price
     for e in range(world.graph_start[graph, t, 0], world.graph_start[graph, t + 1, 0]):

@@ -16,9 +16,18 @@ from numpy.typing import NDArray
 
 from offload_gym.compilation import inlined, kernel
 from offload_gym.instances import INPUT, OUTPUT, WORKLOAD
-from offload_gym.streams.engine import cores_at, earliest_core, is_entry, is_exit, path_s, place_of, run_s, slot_at
-from offload_gym.streams.streams import PARENT
-from offload_gym.streams.system import NONE
+from offload_gym.streams.engine import (
+    cores_at,
+    earliest_core,
+    is_entry,
+    is_exit,
+    path_s,
+    place_of,
+    run_s,
+    site_in,
+    slot_at,
+)
+from offload_gym.streams.streams import NONE, PARENT
 
 LARGEST_EXPONENT = 100.0  # beyond it nothing differs from 0
 SURE = 25.0  # a job that is expected a tenth of the deadline too late is late with the odds of exp(2.5) to 1
@@ -35,6 +44,7 @@ FORESEEN = np.dtype(
         ("num_devices", np.int64),
         ("num_others", np.int64),  # other devices that were sending at the last report
         ("report_age_s", np.float64),
+        ("site", np.int64),  # that the device is attached to
     ],
     align=True,
 )
@@ -104,6 +114,8 @@ def _expected_rates(world, system, d, foreseen):
     """Fill the rates that device ``d`` expects."""
     clock = system.clock[0]
     slot = slot_at(world, clock.now_s)
+    radio, at = system.radios[d], site_in(world, d, slot)
+    site, foreseen.site = system.sites[at], at
     up_bps, down_bps = world.uplink_bps[d, slot], world.downlink_bps[d, slot]
     foreseen.outage = up_bps == 0.0
     while up_bps == 0.0 and slot > 0:
@@ -112,13 +124,12 @@ def _expected_rates(world, system, d, foreseen):
     while down_bps == 0.0 and slot > 0:
         slot -= 1
         down_bps = world.downlink_bps[d, slot]
-    told, radio = system.reports[0], system.radios[d]
     foreseen.report_age_s = 0.0
     if world.common[0].report_s > 0.0:
-        foreseen.report_age_s = clock.now_s - told.time_s
-        foreseen.num_others = told.num_sending - (1 if radio.in_report else 0)
+        foreseen.report_age_s = clock.now_s - system.reports[0].time_s
+        foreseen.num_others = site.told_sending - (1 if radio.in_report and radio.told_site == at else 0)
     else:
-        foreseen.num_others = clock.num_sending - (1 if radio.due_s < np.inf else 0)
+        foreseen.num_others = site.num_sending - (1 if radio.due_s < np.inf else 0)
     foreseen.num_in_system, foreseen.num_devices = radio.num_in_system, len(world.devices)
     foreseen.uplink_bps, foreseen.downlink_bps = up_bps / (foreseen.num_others + 1), down_bps
 
@@ -134,11 +145,12 @@ def _expected_sent(world, system, d, foreseen):
         if radio.busy and at == radio.first:
             left_bits = radio.left_bits
             if radio.due_s < np.inf:
-                left_bits = max(radio.due_s - clock.share_s, 0.0) * world.uplink_bps[d, clock.slot]
+                left_bits = max(radio.due_s - system.sites[radio.site].share_s, 0.0) * world.uplink_bps[d, clock.slot]
         if left_bits > 0.0:
             time_s += left_bits * bit_s
         if link.is_input:
-            system.tasks[link.task].ready_s = time_s + link.path_s
+            path = path_s(world, foreseen.site, link.server, link.data_bits)
+            system.tasks[link.task].ready_s = time_s + path
         at = link.after
     foreseen.radio_s = time_s
 
@@ -182,7 +194,7 @@ def sending_s(world, foreseen, k, bits):
 def returning_s(world, foreseen, k, bits):
     """Seconds of the way back from server ``k``."""
     down_s = bits / (foreseen.downlink_bps * world.servers[k - 1].rate_ratio) if bits > 0.0 else 0.0
-    return path_s(world, k, bits) + down_s
+    return path_s(world, foreseen.site, k, bits) + down_s
 
 
 @inlined
@@ -191,10 +203,10 @@ def moving_s(world, foreseen, source, k, bits):
     if source == k:
         return 0.0
     if source == 0:
-        return path_s(world, k, bits)
+        return path_s(world, foreseen.site, k, bits)
     if k == 0:
         return returning_s(world, foreseen, source, bits)
-    return path_s(world, source, bits) + path_s(world, k, bits)
+    return path_s(world, foreseen.site, source, bits) + path_s(world, foreseen.site, k, bits)
 
 
 @inlined
@@ -207,7 +219,7 @@ def _data_at(world, outlook, j, i, k):
             return radio_s, 0.0, now_s
         bits = world.tasks[j, i, INPUT]
         sent_s = sending_s(world, foreseen, k, bits)
-        return radio_s + sent_s, sent_s, radio_s + sent_s + path_s(world, k, bits)
+        return radio_s + sent_s, sent_s, radio_s + sent_s + path_s(world, foreseen.site, k, bits)
     ready_s, sent_s, graph = now_s, 0.0, job.graph
     for e in range(world.graph_start[graph, i, 0], world.graph_start[graph, i + 1, 0]):
         parent, bits = world.graph_edges[graph, e, PARENT], world.edge_bits[j, e]
@@ -233,7 +245,9 @@ def weigh(world, outlook, j, i):
         option.core_free_s = free_s = cores_s[option.core]
         option.send_s = send_s
         option.radio_wait_s = max(foreseen.radio_s - now_s, 0.0)
-        option.path_s = path_s(world, k, world.tasks[j, i, INPUT]) if k > 0 and is_entry(world, j, i) else 0.0
+        option.path_s = 0.0
+        if k > 0 and is_entry(world, j, i):
+            option.path_s = path_s(world, foreseen.site, k, world.tasks[j, i, INPUT])
         option.ready_s = ready_s - now_s
         # Data that never come, as no rate was seen yet, wait for no core, which may never be free either.
         option.core_wait_s = max(free_s - ready_s, 0.0) if ready_s < np.inf else 0.0

@@ -39,6 +39,8 @@ SERVER = np.dtype(
         ("wired_bps", np.float64),
         ("propagation_s", np.float64),
         ("rate_ratio", np.float64),
+        ("site", np.int64),  # where it stands; NONE (-1): at no site
+        ("home_propagation_s", np.float64),  # from there, where no wired path is in between
     ]
 )
 #: What is the same for all devices of a stream.
@@ -52,6 +54,7 @@ COMMON = np.dtype(
     ]
 )
 PRICE_FIELDS = ("kappa", "transmit_w", "energy_weight_s_per_j")
+NONE = -1  # no site, no task, no transmission
 PARENT, CHILD, OUTGOING = range(3)  # columns of ``Graphs.edges``
 
 
@@ -76,6 +79,8 @@ class StreamBatch(NamedTuple):
     uplink_bps: NDArray[np.float64]  # (B, m, slots)
     downlink_bps: NDArray[np.float64]  # (B, m, slots)
     common: NDArray[np.void]  # (B,) of the dtype COMMON
+    sites: NDArray[np.int64]  # (B, m, slots) of A, to which the devices are attached; (B, m, 1) where they stay
+    site_xy_m: NDArray[np.float64]  # (B, A, 2) where the sites are
     graph_start: NDArray[np.int64]  # see ``Graphs``; the same for all streams
     graph_edges: NDArray[np.int64]
 
@@ -108,6 +113,12 @@ class Streams:
         uplink_bps: (B, m, slots) rate of each device's radio in each slot, bits a second, finite, >= 0; 0 is an outage.
             The last slot's holds for ever after.
         downlink_bps: (B, m, slots) rate of the way back, in the same slots.
+        site: (B, m, slots) the site that each device is attached to, whole numbers from 0, or (B, m, 1) where it stays
+            at one; 0 where not given. The devices that send at a site share its spectrum.
+        site_xy_m: (B, A, 2) where the A sites are, metres, for pictures; 0 where not given.
+        server_site: (B, S) the site at which a server stands, or -1; -1 where not given. A device at that site reaches
+            it without a wired path, in ``home_propagation_s``, and at others over its wired path.
+        home_propagation_s: (B, S) finite, >= 0; 0 where not given.
         slot_s: (B,) or one number: seconds of a slot, finite, > 0.
         edges: dependencies (parent, child) between the tasks of a job, the same for all jobs, as ``Instances`` takes
             them.
@@ -152,6 +163,10 @@ class Streams:
         transmit_w: ArrayLike | None = None,
         energy_weight_s_per_j: ArrayLike | None = None,
         report_s: ArrayLike = 0.0,
+        site: ArrayLike | None = None,
+        site_xy_m: ArrayLike | None = None,
+        server_site: ArrayLike | None = None,
+        home_propagation_s: ArrayLike | None = None,
     ) -> None:
         tasks = _stacked(TASK_FIELDS, (input_bits, output_bits, workload_cycles), ("B", "J", "n"))
         size, num_jobs, n = tasks.shape[:3]
@@ -181,6 +196,10 @@ class Streams:
         servers["rate_ratio"] = _field("rate_ratio", rate_ratio, per_server, POSITIVE, 1.0)
         uplink = _field("uplink_bps", uplink_bps, (*per_device, "slots"), NOT_NEGATIVE)
         downlink = _field("downlink_bps", downlink_bps, uplink.shape, NOT_NEGATIVE)
+        sites, places = _checked_sites(site, site_xy_m, uplink.shape)
+        highest = places.shape[1] - 1
+        servers["site"] = _field("server_site", server_site, per_server, _index_up_to(highest, -1), -1)
+        servers["home_propagation_s"] = _field("home_propagation_s", home_propagation_s, per_server, NOT_NEGATIVE, 0.0)
         common = np.zeros(size, dtype=COMMON)
         common["slot_s"] = _of_each("slot_s", slot_s, size, POSITIVE)
         common["report_s"] = _of_each("report_s", report_s, size, NOT_NEGATIVE)
@@ -188,7 +207,9 @@ class Streams:
             common[name] = _field(name, value, (size,), NOT_NEGATIVE, 0.0)
         graphs = as_graphs([(start[0], parent[0])], n)
         edge_array = bits.reshape(size, num_jobs, bits.shape[1])
-        self._store(StreamBatch(jobs, tasks, edge_array, devices, servers, uplink, downlink, common, *graphs))
+        self._store(
+            StreamBatch(jobs, tasks, edge_array, devices, servers, uplink, downlink, common, sites, places, *graphs)
+        )
 
     def _store(self, batch: StreamBatch) -> None:
         self.batch = batch
@@ -275,6 +296,31 @@ def check_streams(streams: Any) -> None:
     """ValueError where what is to be decided or computed is something else than ``Streams``."""
     if not isinstance(streams, Streams):
         raise ValueError(f"streams is {quoted(streams)}; it must be Streams, such as sample_streams draws")
+
+
+def _checked_sites(
+    site: ArrayLike | None, site_xy_m: ArrayLike | None, rates: tuple[int, ...]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The sites of devices (B, m, slots) or (B, m, 1), and where the sites are; ``rates`` is the shape of the rates."""
+    size, num_devices = rates[:2]
+    given = np.zeros((size, num_devices, 1)) if site is None else numbers("site", site)
+    if given.shape not in ((size, num_devices, 1), rates):
+        raise ValueError(f"site has the shape {given.shape}; it must be {rates} or {(size, num_devices, 1)}")
+    places = (
+        np.zeros((size, int(max(given.max(), 0.0)) + 1, 2)) if site_xy_m is None else numbers("site_xy_m", site_xy_m)
+    )
+    _check_shape("site_xy_m", places, (size, "A", 2))
+    require("site_xy_m", places, np.isfinite(places), "finite")
+    bound, wanted = _index_up_to(places.shape[1] - 1, 0)
+    require("site", given, bound(given), wanted)
+    return given.astype(np.int64), places.copy()
+
+
+def _index_up_to(highest: int, lowest: int) -> Bound:
+    return (
+        lambda array: (array >= lowest) & (array <= highest) & (array == np.floor(array)),
+        f"a whole number from {lowest} to {highest}",
+    )
 
 
 def _index_below(size: int) -> Bound:
