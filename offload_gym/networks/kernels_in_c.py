@@ -116,6 +116,8 @@ class _Function:
         for name, local in self.locals.items():
             if isinstance(local, Array) or (isinstance(local, Record) and name in self.read):
                 variables.append(f"    {as_local(local, name)};")
+        # A parameter may be for branches that are never taken, too.
+        variables += [f"    (void){name};" for name in self.given if name not in self.read]
         text = [f"{before}/* {said} */", f"static {kind} {self.name}({head})", "{", *variables, *lines, "}"]
         self.translator.functions.append("\n".join(text))
         return _Written(self.name, self.parameters, kind)

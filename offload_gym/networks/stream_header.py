@@ -15,7 +15,7 @@ from offload_gym.array_checks import check_count
 from offload_gym.networks.c_kinds import PREFIX, Array, Kind, Record, record_of
 from offload_gym.networks.c_layers import calls, check_name, comment, layer, write_header
 from offload_gym.networks.kernels_in_c import Translator
-from offload_gym.streams.engine import is_entry, is_exit
+from offload_gym.streams.engine import is_entry, is_exit, stands_at
 from offload_gym.streams.networks import StreamNetwork, num_outputs
 from offload_gym.streams.observing import observe, size_of
 from offload_gym.streams.outlook import FORESEEN, OPTION, weigh
@@ -52,6 +52,7 @@ _FILLED = {
         "num_in_system": "outlook.foreseen[0].num_in_system = state->num_in_system;",
         "num_devices": "outlook.foreseen[0].num_devices = state->num_devices;",
         "num_others": "outlook.foreseen[0].num_others = state->num_others;",
+        "site": "outlook.foreseen[0].site = 0;",
         "report_age_s": "outlook.foreseen[0].report_age_s = state->report_age_s;",
     },
 }
@@ -123,8 +124,8 @@ def _observed(num_locations: int, max_cores: int) -> tuple[Translator, dict[str,
     }
     for name, fields in holds.items():
         records[name] = Record(name, fields, constant=name == "world")
-    # A job of one task has no graph.
-    translator = Translator({is_entry: True, is_exit: True})
+    # A job of one task has no graph, and the paths of the state are those from where the device is.
+    translator = Translator({is_entry: True, is_exit: True, stands_at: False})
     world, system, outlook = (records[name] for name in holds)
     translator.write(weigh, (world, outlook, "int", "int"))
     seen = Array("float", (size_of(num_locations),))

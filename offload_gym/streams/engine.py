@@ -92,10 +92,18 @@ def site_of(world, d, time_s):
 
 
 @inlined
+def stands_at(world, k, a):
+    """Whether server ``k`` stands at site ``a``."""
+    return world.servers[k - 1].site == a
+
+
+@inlined
 def path_s(world, a, k, bits):
     """Seconds of the path between site ``a`` and server ``k``."""
     server = world.servers[k - 1]
-    return server.home_propagation_s if server.site == a else bits / server.wired_bps + server.propagation_s
+    if stands_at(world, k, a):
+        return server.home_propagation_s
+    return bits / server.wired_bps + server.propagation_s
 
 
 @inlined
