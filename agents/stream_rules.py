@@ -48,7 +48,8 @@ PACKAGED = Path(offload_gym.__file__).parent / "weights" / RULES_FILE
 DROPPERS = ("greedy", "shortest-queue")  # without numbers but for when to drop
 DROP_FACTORS = (0.6, 0.7, 0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2, 1.4, 1.7)
 TUNABLE = (*RULE_SIZES, *DROPPERS, *OF_SEVERAL_TASKS)
-KEY = ("scenario", "arrivals_per_s", "objective", "policy")
+KEY = ("scenario", "num_devices", "report_s", "arrivals_per_s", "objective", "policy")
+ONE_DEVICE = {"num_devices": 1, "report_s": 0.0}  # what rows without these are for
 
 
 def tune_rules(
@@ -70,7 +71,8 @@ def tune_rules(
         num_streams: validation streams of each scenario.
         num_evaluations: how many proposals are played for each rule.
         seed: of the streams and the proposals.
-        path: the file whose rows for the same scenario, rate, objective and policy are replaced; None: none.
+        path: the file whose rows for the same scenario, devices, reports, rate, objective and policy are replaced;
+            None: none.
 
     Raises:
         ValueError: an argument is out of its bounds.
@@ -99,6 +101,8 @@ def tune_rules(
             rows.append(
                 {
                     "scenario": scenario.name,
+                    "num_devices": scenario.num_devices,
+                    "report_s": scenario.report_s,
                     "arrivals_per_s": round(mean_rate(scenario), 3),
                     "objective": objective,
                     "policy": name,
@@ -154,7 +158,7 @@ def _tuned_dropping(name: str, scenario: Scenario, streams: Streams, objective: 
 def write_rules(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Put rows into the file of tuned rules, in place of those for the same scenario, rate, objective and policy."""
     kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    table = {tuple(row[name] for name in KEY): row for row in (*kept, *rows)}
+    table = {tuple((ONE_DEVICE | row)[name] for name in KEY): row for row in (*kept, *rows)}
     lines = ",\n".join(json.dumps(table[key]) for key in sorted(table))
     with replacing(path) as temporary:
         temporary.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
@@ -167,12 +171,26 @@ def _print(rows: Sequence[dict[str, Any]], num_streams: int) -> None:
         caption="Change: what it costs over what greedy costs, minus 1, on these streams.",
         box=box.SIMPLE_HEAD,
     )
-    for header in ("scenario", "jobs/s", "objective", "policy", "numbers", "drop factor", "change %"):
-        table.add_column(header, justify="right" if header in ("jobs/s", "drop factor", "change %") else "left")
+    for header in (
+        "scenario",
+        "devices",
+        "report s",
+        "jobs/s",
+        "objective",
+        "policy",
+        "numbers",
+        "drop factor",
+        "change %",
+    ):
+        table.add_column(
+            header, justify="left" if header in ("scenario", "objective", "policy", "numbers") else "right"
+        )
     for row in rows:
         numbers, factor, change = " ".join(f"{x:g}" for x in row["numbers"]), row["drop_factor"], row["change"]
         table.add_row(
             row["scenario"],
+            str(row["num_devices"]),
+            f"{row['report_s']:g}",
             f"{row['arrivals_per_s']:g}",
             row["objective"],
             row["policy"],

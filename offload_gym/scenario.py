@@ -114,6 +114,8 @@ class Scenario:
         num_jobs: jobs in one stream, J.
         num_devices: devices in one stream, m; each draws its speed and its rates, and all share the servers.
         slot_s: seconds of a slot, within which rates are constant.
+        report_s: seconds from one report to the devices on how the servers stand and how many devices send to the next;
+            0: they always know. It changes what policies see, not what happens.
         deadline_factor: deadline of a job over its best response in an empty system at the rates of its arrival (see
             ``offload_gym.streams.jobs.alone_s``); None: none has a deadline but where it is recorded.
         can_drop: whether a job may be dropped at its arrival.
@@ -182,6 +184,7 @@ class Scenario:
     num_jobs: int = 200
     num_devices: int = 1
     slot_s: float = 0.25
+    report_s: float = 0.0
     deadline_factor: PositiveRange | None = None
     can_drop: bool = False
     outage_share: float = 0.0
@@ -343,7 +346,7 @@ def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("graph_fat", "graph_density"):
         if kept[name][1] > 1:
             raise ValueError(f"{name} is {quoted(given[name])}; high must be at most 1")
-    for name in ("device_backlog_s", "edge_backlog_s", "cloud_backlog_s", *POWER_FIELDS):
+    for name in ("device_backlog_s", "edge_backlog_s", "cloud_backlog_s", "report_s", *POWER_FIELDS):
         kept[name] = checked_number(name, given[name], "finite and at least 0", lambda value: 0 <= value < math.inf)
     for name in ("epoch_s", "slot_s"):
         kept[name] = checked_number(name, given[name], "finite and above 0", lambda value: 0 < value < math.inf)

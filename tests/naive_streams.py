@@ -18,13 +18,17 @@ dropped: it uses nothing, its response is infinite, its energy 0 and its times N
      an outage;
    - from a server to another over both wired paths.
 
+   Devices are attached to sites, to one in each slot. Between a server that stands at a site and that site there is no
+   wired path, but only ``home_propagation_s``. The site is that of the device at the moment at which data begins with
+   the wired path: when it is sent, when a task ends.
+
 2. Radios. Each device has one, which sends one transmission at a time, to its end. The next one is the one that has
    waited longest; of those that wait since the same moment, the one with the lowest (job, task to which it goes,
    parent from which it comes), where the input of a task counts as coming from a parent -1. The devices that are
-   sending share the spectrum: each sends ``uplink_bps[device, slot] * rate_ratio[server] / number of them`` bits a
-   second. A device in an outage (its uplink is 0 in this slot) keeps its transmission and is not counted. 0 bits are
-   sent at once, also in an outage. Slot s is from ``s * slot_s`` (included) to ``(s + 1) * slot_s`` (excluded), and the
-   last slot has no end.
+   sending at a site share its spectrum: each sends ``uplink_bps[device, slot] * rate_ratio[server] / number of them``
+   bits a second. A device in an outage (its uplink is 0 in this slot) keeps its transmission and is not counted. 0 bits
+   are sent at once, also in an outage. Slot s is from ``s * slot_s`` (included) to ``(s + 1) * slot_s`` (excluded), and
+   the last slot has no end. A device takes its transmission along from site to site.
 
 3. Cores. A task is ready when the last of its data is there, a task without parents on the device when the job
    arrives. Each place has equal cores; a task takes one to its end, ``workload_cycles / hz`` seconds. They are given
@@ -72,9 +76,10 @@ def read_stream(streams: Any, b: int) -> dict[str, Any]:
     batch = streams.batch
     stream: dict[str, Any] = {name: float(batch.common[name][b]) for name in ("slot_s", "kappa", "transmit_w")}
     stream["device_hz"], stream["device_cores"] = batch.devices["hz"][b].tolist(), batch.devices["cores"][b].tolist()
-    for name in ("cpu_hz", "cores", "wired_bps", "propagation_s", "rate_ratio"):
+    for name in ("cpu_hz", "cores", "wired_bps", "propagation_s", "rate_ratio", "site", "home_propagation_s"):
         stream[name] = [math.nan, *batch.servers[name][b].tolist()]  # at index k, the server's; 0 is no server
     stream["uplink_bps"], stream["downlink_bps"] = batch.uplink_bps[b].tolist(), batch.downlink_bps[b].tolist()
+    stream["sites"] = batch.sites[b].tolist()  # of each device in each slot, or in all of them
     stream["jobs"] = [read_job(streams, b, j) for j in range(streams.num_jobs)]
     return stream
 
@@ -190,7 +195,6 @@ class NaiveStream:
     def move(self, now: float, j: int, source: int, target: int, bits: float, ends: tuple[int, int]) -> None:
         """Data for task ``ends[0]`` of job j, which comes from task ``ends[1]`` or is its input, leaves ``source``."""
         task, parent = ends
-        wired, propagation = self.stream["wired_bps"], self.stream["propagation_s"]
         if source == target:
             self.data_arrives(now, j, task)
         elif source == 0:
@@ -200,14 +204,23 @@ class NaiveStream:
         elif target == 0:
             self.deliver(now, self.downloaded_s(now, j, source, bits), j, task)
         else:
-            paths = bits / wired[source] + bits / wired[target] + propagation[source] + propagation[target]
+            paths = self.path_s(now, j, source, bits) + self.path_s(now, j, target, bits)
             self.deliver(now, now + paths, j, task)
+
+    def site_of(self, d: int, now: float) -> int:
+        sites = self.stream["sites"][d]
+        return sites[self.slot_of(now)] if len(sites) > 1 else sites[0]
+
+    def path_s(self, now: float, j: int, k: int, bits: float) -> float:
+        """Seconds between server k and the site at which the device of job j is now."""
+        if self.stream["site"][k] == self.site_of(self.jobs[j]["device"], now):
+            return self.stream["home_propagation_s"][k]
+        return bits / self.stream["wired_bps"][k] + self.stream["propagation_s"][k]
 
     def is_sent(self, now: float, transmission: dict[str, Any]) -> None:
         """The radio has sent all of a transmission, which now crosses the wired path."""
         k, bits, (_, j, task, _) = transmission["server"], transmission["bits"], transmission["key"]
-        path = bits / self.stream["wired_bps"][k] + self.stream["propagation_s"][k]
-        self.deliver(now, now + path, j, task)
+        self.deliver(now, now + self.path_s(now, j, k, bits), j, task)
 
     def deliver(self, now: float, time: float, j: int, task: int) -> None:
         if time == now:
@@ -224,7 +237,7 @@ class NaiveStream:
     def downloaded_s(self, now: float, j: int, k: int, bits: float) -> float:
         """When bits that leave server k now are on the device of job j."""
         d, slot_s, ratio = self.jobs[j]["device"], self.stream["slot_s"], self.stream["rate_ratio"][k]
-        time = now + (bits / self.stream["wired_bps"][k] + self.stream["propagation_s"][k])
+        time = now + self.path_s(now, j, k, bits)
         if bits == 0:
             return time
         for slot in range(self.slot_of(time), self.last_slot):
@@ -242,10 +255,11 @@ class NaiveStream:
         """What each device sends a second from now on; 0 where it does not."""
         slot = self.slot_of(now)
         rates = [self.stream["uplink_bps"][d][slot] if self.sending[d] else 0.0 for d in range(len(self.sending))]
-        number = sum(rate > 0 for rate in rates)
+        at = [self.site_of(d, now) for d in range(len(rates))]
+        number = [sum(rate > 0 and at[e] == site for e, rate in enumerate(rates)) for site in at]
         for d, transmission in enumerate(self.sending):
             if transmission is not None:
-                rates[d] = rates[d] * self.stream["rate_ratio"][transmission["server"]] / max(1, number)
+                rates[d] = rates[d] * self.stream["rate_ratio"][transmission["server"]] / max(1, number[d])
         return rates
 
     def send_until(self, now: float, then: float) -> None:

@@ -25,6 +25,7 @@ def random_stream(rng: np.random.Generator) -> tuple[Streams, NDArray[np.int64]]
     fields = draw(rng, (num_jobs, n, num_devices, num_servers, int(rng.integers(1, 6))))
     fields["device"] = rng.integers(0, num_devices, (1, num_jobs))
     fields["cores"], fields["device_cores"] = rng.integers(1, 4, (1, num_servers)), rng.integers(1, 4, (1, num_devices))
+    fields |= draw_sites(rng, fields["uplink_bps"].shape, num_servers, on_grid)
     copied = rng.random(num_jobs) < 0.3  # jobs like the first one
     for name in ("input_bits", "output_bits", "workload_cycles"):
         fields[name][:, copied] = fields[name][:, :1]
@@ -66,6 +67,17 @@ def random_decisions(rng: np.random.Generator, streams: Streams, senders: int) -
     decisions[streams.device >= senders] = 0
     decisions[rng.random((1, streams.num_jobs)) < 0.1] = -1
     return decisions
+
+
+def draw_sites(rng: np.random.Generator, rates: tuple[int, ...], num_servers: int, on_grid: bool) -> dict[str, Any]:
+    """In a third of the streams there is one site, in another third devices stay at theirs."""
+    num_sites, moves = int(rng.choice([1, 2, 3])), rng.random() < 0.5
+    return {
+        "site": rng.integers(0, num_sites, rates if moves else (*rates[:2], 1)),
+        "site_xy_m": np.zeros((1, num_sites, 2)),
+        "server_site": rng.integers(-1, num_sites, (1, num_servers)),
+        "home_propagation_s": rng.integers(0, 2, (1, num_servers)) * (0.125 if on_grid else rng.uniform(0.0, 0.05)),
+    }
 
 
 def draw_freely(rng: np.random.Generator, sizes: tuple[int, int, int, int, int]) -> dict[str, Any]:

@@ -95,7 +95,8 @@ class Spectrum:
         while True:
             rates = {d: self.stream["uplink_bps"][d][self.clock.slot] for d in self.left_bits}
             senders = [d for d, rate in rates.items() if rate > 0]
-            rates = {d: rates[d] * self.ratio[d] / len(senders) for d in senders}
+            at = {d: self.stream["sites"][d][min(self.clock.slot, len(self.stream["sites"][d]) - 1)] for d in senders}
+            rates = {d: rates[d] * self.ratio[d] / [*at.values()].count(at[d]) for d in senders}
             need_s = {d: self.left_bits[d] / rates[d] for d in senders}
             began_s = self.env.now
             ends = [self.env.timeout(min(need_s.values()))] if senders else []
@@ -166,7 +167,7 @@ class SimpyStream:
         elif target == 0:
             yield from self.down(j, source, bits)
         else:
-            paths = self.path_s(source, bits) + self.path_s(target, bits)
+            paths = self.path_s(j, source, bits) + self.path_s(j, target, bits)
             yield self.env.timeout(paths)
 
     def up(self, j: int, i: int, parent: int, bits: float) -> Steps:
@@ -176,10 +177,10 @@ class SimpyStream:
             yield radio
             if bits > 0:
                 yield self.spectrum.send(device, k, bits)
-        yield self.env.timeout(self.path_s(k, bits))
+        yield self.env.timeout(self.path_s(j, k, bits))
 
     def down(self, j: int, k: int, bits: float) -> Steps:
-        yield self.env.timeout(self.path_s(k, bits))
+        yield self.env.timeout(self.path_s(j, k, bits))
         rates = self.stream["downlink_bps"][self.jobs[j]["device"]]
         began_s, need_s = self.env.now, 0.0 if bits == 0 else math.inf
         while began_s + need_s > self.env.now:
@@ -189,7 +190,12 @@ class SimpyStream:
             yield self.env.any_of([self.clock.change, *ends])
             bits -= rate * (self.env.now - began_s)
 
-    def path_s(self, k: int, bits: float) -> float:
+    def path_s(self, j: int, k: int, bits: float) -> float:
+        sites, slot = self.stream["sites"][self.jobs[j]["device"]], 0
+        while slot < len(sites) - 1 and (slot + 1) * self.stream["slot_s"] <= self.env.now:
+            slot += 1
+        if self.stream["site"][k] == sites[slot]:
+            return self.stream["home_propagation_s"][k]
         return bits / self.stream["wired_bps"][k] + self.stream["propagation_s"][k]
 
 

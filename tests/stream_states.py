@@ -32,6 +32,9 @@ NUMBERS = (
     "num_jobs",
     "last_arrival_s",
     "gap_s",
+    "num_devices",
+    "num_others",
+    "report_age_s",
 )
 
 
@@ -95,8 +98,9 @@ def _play(arrays, systems, plan, observations, decisions, numbers, core_free_s):
             row[1], row[2] = world.tasks[j, 0, INPUT], world.tasks[j, 0, OUTPUT]
             row[3], row[4] = world.tasks[j, 0, WORKLOAD], job.deadline_s
             row[5], row[6], row[7] = world.devices[d].hz, foreseen.uplink_bps, foreseen.downlink_bps
-            row[8], row[9], row[10] = 1.0 if foreseen.outage else 0.0, foreseen.radio_s, system.clock[0].num_in_system
+            row[8], row[9], row[10] = 1.0 if foreseen.outage else 0.0, foreseen.radio_s, foreseen.num_in_system
             row[11], row[12], row[13] = radio.num_jobs, radio.last_arrival_s, radio.gap_s
+            row[14], row[15], row[16] = foreseen.num_devices, foreseen.num_others, foreseen.report_age_s
             core_free_s[b, j] = outlook.core_free_s
             weigh(world, outlook, j, 0)
             observe(world, system, outlook, j, 0, observations[b, j])

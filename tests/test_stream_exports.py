@@ -35,7 +35,7 @@ int decide_all(int count, const double *numbers, const double *core_free_s, cons
     int i, wrong = 0;
     memset(&radio, 0, sizeof radio);
     for (i = 0; i < count; i++) {
-        const double *n = numbers + 14 * i;
+        const double *n = numbers + 17 * i;
         state.now_s = n[0];
         state.input_bits = n[1];
         state.output_bits = n[2];
@@ -50,6 +50,9 @@ int decide_all(int count, const double *numbers, const double *core_free_s, cons
         state.radio.num_jobs = (int)n[11];
         state.radio.last_arrival_s = n[12];
         state.radio.gap_s = n[13];
+        state.num_devices = (int)n[14];
+        state.num_others = (int)n[15];
+        state.report_age_s = n[16];
         memcpy(state.core_free_s, core_free_s + i * OFFLOAD_GYM_NUM_LOCATIONS * OFFLOAD_GYM_MAX_CORES,
                sizeof state.core_free_s);
         memcpy(state.servers, servers + i * (OFFLOAD_GYM_NUM_LOCATIONS - 1) * 4, sizeof state.servers);

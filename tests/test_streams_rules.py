@@ -105,6 +105,54 @@ def test_the_share_is_of_the_rate_to_the_server_that_each_sends_to(completes):
 OUTAGE = {"uplink_bps": [[2, 0, 2], [2, 2, 2]]}
 
 
+def test_only_the_devices_of_a_site_share_its_spectrum(completes):
+    # Devices 0 and 1 share site 0: 1 bit/s each. Device 2 is alone at site 1: 2 bit/s.
+    jobs = [(0, device, [(2, 0, 0)]) for device in range(3)]
+    completes(world(jobs, [[1], [1], [1]], uplink_bps=[[2]] * 3, site=[[0], [0], [1]]), [2, 2, 1])
+
+
+def test_a_device_takes_its_transmission_along_from_site_to_site(completes):
+    # Until 1 all three at site 0 send 2 of their 8 bits at 6 / 3 bit/s. Then device 0 is alone at site 1: 6 bits at 6,
+    # sent at 2. The others have 6 left at 3 bit/s: 3.
+    jobs = [(0, device, [(8, 0, 0)]) for device in range(3)]
+    moves = {"site": [[0, 1, 1], [0, 0, 0], [0, 0, 0]], "site_xy_m": [[0, 0], [1, 0]]}
+    completes(world(jobs, [[1], [1], [1]], uplink_bps=[[6, 6, 6]] * 3, **moves), [2, 3, 3])
+
+
+def test_a_server_at_the_site_of_the_device_has_no_wired_path(completes):
+    # Server 1 stands at site 0, server 2 at none. Device 0 is at site 0: sent at 1, 0.25 to the server, where the task
+    # takes 1 s, and 0.25 + 1 back: 3.5. Device 1 is at site 1: 1 + (1 / 2 + 0.5) + 1 + (1 / 2 + 0.5) + 1 = 5. The 4
+    # bit/s and 1 s of propagation of server 2 hold for all: 1 + 1.25 + 1 + 1.25 + 1.
+    paths = {"wired_bps": [2, 4], "propagation_s": [0.5, 1], "server_site": [0, -1], "home_propagation_s": [0.25, 9]}
+    both = {"site": [[0], [1]], "cores": [2, 2], **paths}
+    jobs = [(0, 0, [(1, 1, 1)]), (0, 1, [(1, 1, 1)])]
+    completes(world(jobs, [[1], [1]], **both), [3.5, 5])
+    completes(world(jobs, [[2], [2]], **both), [5.5, 5.5])
+
+
+def test_what_is_on_its_way_leaves_from_where_the_device_is(completes):
+    # Sent at 2, when the device has been at site 1 for 1 s: over the wired path, 4 / 4 + 0.5, to server 1 at site 0 at
+    # 3.5, where the task ends at 4.5. By then the device is back, so that the result takes 0.25 and 1 s.
+    moves = {"site": [[0, 1, 1, 0, 0]], "server_site": [0, -1], "home_propagation_s": [0.25, 0]}
+    rates = {"uplink_bps": [[2] * 5], "downlink_bps": [[1] * 5]}
+    jobs = [(0, 0, [(4, 1, 1)])]
+    completes(world(jobs, [[1]], wired_bps=[4, INF], propagation_s=[0.5, 0], **moves, **rates), [5.75])
+
+
+def test_bad_sites_are_one_sentence():
+    jobs = [(0, 0, [(1, 1, 1)])]
+    for changes, sentence in (
+        ({"site": [[0, 0]]}, r"site has the shape \(1, 1, 2\); it must be \(1, 1, 1\)"),
+        ({"site": [[-1]]}, r"site\[0, 0, 0\] is -1"),
+        ({"site": [[2]], "site_xy_m": [[0, 0]]}, r"site\[0, 0, 0\] is 2.* from 0 to 0"),
+        ({"server_site": [1, 0]}, r"server_site\[0, 0\] is 1.* from -1 to 0"),
+        ({"home_propagation_s": [-1, 0]}, r"home_propagation_s\[0, 0\] is -1"),
+        ({"site_xy_m": [[INF, 0]]}, r"site_xy_m\[0, 0, 0\] is inf.* finite"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            world(jobs, [[1]], **changes)
+
+
 def test_a_device_in_an_outage_keeps_its_transmission_and_takes_no_share(completes):
     # Slot 0: 1 bit each. Slot 1: job 1 alone sends 2 of 3 bits. From 2 on 1 bit/s each: job 1 until 3, when job 0 has
     # 4 - 1 - 1 = 2 left, at 2 bit/s.

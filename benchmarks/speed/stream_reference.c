@@ -8,8 +8,14 @@
 
 typedef struct { double arrival_s, deadline_s; int64_t device, graph, num_tasks; } Job;
 typedef struct { double hz; int64_t cores; } Device;
-typedef struct { double cpu_hz; int64_t cores; double wired_bps, propagation_s, rate_ratio; } Server;
-typedef struct { double slot_s, kappa, transmit_w, energy_weight_s_per_j; } Common;
+typedef struct {
+    double cpu_hz;
+    int64_t cores;
+    double wired_bps, propagation_s, rate_ratio;
+    int64_t site;
+    double home_propagation_s;
+} Server;
+typedef struct { double slot_s, report_s, kappa, transmit_w, energy_weight_s_per_j; } Common;
 typedef struct { double time_s; int64_t job; int is_end; } Event; /* data are at a server, or the job is complete */
 
 static inline double larger(double a, double b) { return a > b ? a : b; }

@@ -30,6 +30,12 @@ def add_stream_options(parser: argparse.ArgumentParser) -> None:
         help="jobs a second at each device; some commands take several, one after another (default: the preset's)",
     )
     parser.add_argument("--num-devices", type=int, metavar="M", help="devices in a stream (default: the preset's)")
+    parser.add_argument(
+        "--report-s",
+        type=float,
+        metavar="SECONDS",
+        help="from one report on the servers to the next (default: 0, fresh)",
+    )
     parser.add_argument("--num-jobs", type=int, metavar="J", help="jobs in a stream (default: the preset's)")
     parser.add_argument(
         "--arrivals",
@@ -49,6 +55,7 @@ def chosen_streams(options: argparse.Namespace) -> list[Scenario]:
     """The scenarios that the options say, one for each rate; ValueError where a value is out of its bounds."""
     own = {
         "num_devices": options.num_devices,
+        "report_s": options.report_s,
         "num_jobs": options.num_jobs,
         "arrivals": None if options.arrivals is None else "trace",
         "arrivals_path": options.arrivals,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
@@ -116,6 +117,9 @@ class _Function:
         for name, local in self.locals.items():
             if isinstance(local, Array) or (isinstance(local, Record) and name in self.read):
                 variables.append(f"    {as_local(local, name)};")
+        # A parameter may be for branches that are never taken, too.
+        used = set(re.findall(r"\w+", " ".join(lines)))
+        variables += [f"    (void){name};" for name in self.given if name not in used]
         text = [f"{before}/* {said} */", f"static {kind} {self.name}({head})", "{", *variables, *lines, "}"]
         self.translator.functions.append("\n".join(text))
         return _Written(self.name, self.parameters, kind)

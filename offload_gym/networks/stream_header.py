@@ -15,13 +15,13 @@ from offload_gym.array_checks import check_count
 from offload_gym.networks.c_kinds import PREFIX, Array, Kind, Record, record_of
 from offload_gym.networks.c_layers import calls, check_name, comment, layer, write_header
 from offload_gym.networks.kernels_in_c import Translator
-from offload_gym.streams.engine import is_entry, is_exit
+from offload_gym.streams.engine import is_entry, is_exit, stands_at
 from offload_gym.streams.networks import StreamNetwork, num_outputs
 from offload_gym.streams.observing import observe, size_of
 from offload_gym.streams.outlook import FORESEEN, OPTION, weigh
 from offload_gym.streams.policies import PlanPolicy
 from offload_gym.streams.streams import DEVICE, JOB, SERVER
-from offload_gym.streams.system import CLOCK, RADIO, remember
+from offload_gym.streams.system import RADIO, remember
 
 #: Where the header finds what the kernels read: by struct and field, the statement that fills it from the state. What
 #: is not here, kernels may not read.
@@ -40,11 +40,7 @@ _FILLED = {
         "deadline_s": "world.jobs[0].deadline_s = state->deadline_s;",
     },
     "device": {"hz": "world.devices[0].hz = state->device_hz;"},
-    "system": {"clock": "", "radios": "system.radios[0] = state->radio;"},
-    "clock": {
-        "now_s": "system.clock[0].now_s = state->now_s;",
-        "num_in_system": "system.clock[0].num_in_system = state->num_in_system;",
-    },
+    "system": {"radios": "system.radios[0] = state->radio;"},
     "outlook": {"foreseen": "", "core_free_s": "outlook.core_free_s = state->core_free_s;", "options": ""},
     "foreseen": {
         "now_s": "outlook.foreseen[0].now_s = state->now_s;",
@@ -53,6 +49,11 @@ _FILLED = {
         "downlink_bps": "outlook.foreseen[0].downlink_bps = state->downlink_bps;",
         "done_s": "outlook.foreseen[0].done_s = state->now_s;",
         "outage": "outlook.foreseen[0].outage = state->outage;",
+        "num_in_system": "outlook.foreseen[0].num_in_system = state->num_in_system;",
+        "num_devices": "outlook.foreseen[0].num_devices = state->num_devices;",
+        "num_others": "outlook.foreseen[0].num_others = state->num_others;",
+        "site": "outlook.foreseen[0].site = 0;",
+        "report_age_s": "outlook.foreseen[0].report_age_s = state->report_age_s;",
     },
 }
 _IN_STATE = ("server", "radio")  # structs of the state itself: those that use the header fill them
@@ -103,7 +104,6 @@ def _observed(num_locations: int, max_cores: int) -> tuple[Translator, dict[str,
         "device": record_of("device", DEVICE),
         "server": record_of("server", SERVER),
         "radio": record_of("radio", RADIO, constant=False),
-        "clock": record_of("clock", CLOCK),
         "foreseen": record_of("foreseen", FORESEEN),
         "option": record_of("option", OPTION, constant=False),
     }
@@ -115,7 +115,7 @@ def _observed(num_locations: int, max_cores: int) -> tuple[Translator, dict[str,
             "devices": Array(records["device"], one),
             "servers": Array(records["server"], (num_locations - 1,), elsewhere=True),
         },
-        "system": {"clock": Array(records["clock"], one), "radios": Array(records["radio"], one)},
+        "system": {"radios": Array(records["radio"], one)},
         "outlook": {
             "foreseen": Array(records["foreseen"], one),
             "core_free_s": Array("double", (num_locations, max_cores), elsewhere=True),
@@ -124,8 +124,8 @@ def _observed(num_locations: int, max_cores: int) -> tuple[Translator, dict[str,
     }
     for name, fields in holds.items():
         records[name] = Record(name, fields, constant=name == "world")
-    # A job of one task has no graph.
-    translator = Translator({is_entry: True, is_exit: True})
+    # A job of one task has no graph, and the paths of the state are those from where the device is.
+    translator = Translator({is_entry: True, is_exit: True, stands_at: False})
     world, system, outlook = (records[name] for name in holds)
     translator.write(weigh, (world, outlook, "int", "int"))
     seen = Array("float", (size_of(num_locations),))
@@ -228,7 +228,10 @@ typedef struct {
     double uplink_bps, downlink_bps; /* that the radio is expected to have; in an outage the last ones before it */
     int outage;                      /* whether the uplink is in an outage */
     double radio_free_s;             /* when the radio has sent all that waits */
-    int num_in_system;               /* jobs that arrived before and are not complete */
+    int num_in_system;               /* jobs of this device that arrived before and are not complete */
+    int num_devices;                 /* that share the servers and the spectrum, this one included */
+    int num_others;                  /* of them, others that were sending at the last report on the servers */
+    double report_age_s;             /* since that report; 0 where news are always fresh */
     offload_gym_radio radio;         /* all 0 at first; offload_gym_arrived changes it */
     /* When each core of each location is free; INFINITY where it has no such core. Location 0 is the device, the
      * servers follow, the cloud last. What this device has decided before counts, though it may be on its way. */

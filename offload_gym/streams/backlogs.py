@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from offload_gym.compilation import inlined, kernel
 from offload_gym.instances import INPUT, OUTPUT, WORKLOAD
 from offload_gym.lending import lent
-from offload_gym.streams.engine import is_entry, is_exit, path_s, run_s, slot_at, way_back
+from offload_gym.streams.engine import is_entry, is_exit, path_s, run_s, site_of, slot_at, way_back
 from offload_gym.streams.grids import between, shift_cores, shift_radio
 from offload_gym.streams.streams import CHILD, OUTGOING
 
@@ -76,7 +76,7 @@ def _tails(world, d, j, tails_s):
     """
     world = lent(world)
     job, num_locations = world.jobs[j], tails_s.shape[1]
-    up_bps, down_bps = world.uplink_bps[d].max(), world.downlink_bps[d].max()
+    up_bps, down_bps, at_site = world.uplink_bps[d].max(), world.downlink_bps[d].max(), world.sites[d, 0]
     for i in range(job.num_tasks - 1, -1, -1):
         tails_s[i] = 0.0
         for at in range(world.graph_start[job.graph, i, 1], world.graph_start[job.graph, i + 1, 1]):
@@ -89,10 +89,10 @@ def _tails(world, d, j, tails_s):
                     time_s = run_s(world, d, to, world.tasks[j, child, WORKLOAD]) + tails_s[child, to]
                     if leaf and to > 0:
                         out = world.tasks[j, child, OUTPUT]
-                        time_s += path_s(world, to, out) + _drain_s(world, to, out, down_bps)
+                        time_s += path_s(world, at_site, to, out) + _drain_s(world, to, out, down_bps)
                     if k != to:
-                        time_s += path_s(world, k, bits) if k > 0 else _drain_s(world, to, bits, up_bps)
-                        time_s += path_s(world, to, bits) if to > 0 else _drain_s(world, k, bits, down_bps)
+                        time_s += path_s(world, at_site, k, bits) if k > 0 else _drain_s(world, to, bits, up_bps)
+                        time_s += path_s(world, at_site, to, bits) if to > 0 else _drain_s(world, k, bits, down_bps)
                     least_s = min(least_s, time_s)
                 tails_s[i, k] = max(tails_s[i, k], least_s)
 
@@ -112,11 +112,15 @@ def _sent(world, radio, item, k, backlog_bits):
     sent_s, ahead_bits = arrival_s, backlog_bits + bits / world.servers[k - 1].rate_ratio
     if ahead_bits > 0.0:
         sent_s = max(arrival_s, _time_of(world, radio, _bits_by(world, radio, arrival_s) + ahead_bits))
-    end_s = sent_s + path_s(world, k, bits) + run_s(world, d, k, world.tasks[j, i, WORKLOAD])
+    end_s = sent_s + path_s(world, site_of(world, d, sent_s), k, bits) + run_s(world, d, k, world.tasks[j, i, WORKLOAD])
     done_s, slots = end_s + item.tails_s[k], (slot_at(world, sent_s), 0, 0)
     if is_exit(world, j, i) and end_s < FOREVER_S:
         done_s = way_back(world, d, k, out_bits, end_s)
-        slots = (slots[0], slot_at(world, end_s + path_s(world, k, out_bits)), slot_at(world, done_s))
+        slots = (
+            slots[0],
+            slot_at(world, end_s + path_s(world, site_of(world, d, end_s), k, out_bits)),
+            slot_at(world, done_s),
+        )
     return min(done_s - arrival_s, FOREVER_S), slots
 
 

@@ -122,11 +122,13 @@ def lower_bound(
         (B,) seconds.
 
     Raises:
-        ValueError: nodes is something else, or streams are not ``Streams``.
+        ValueError: nodes is something else, streams are not ``Streams``, or their devices move from site to site.
     """
     check_streams(streams)
     if not (isinstance(nodes, tuple) and len(nodes) == 2 and all(is_whole(count) and count >= 8 for count in nodes)):
         raise ValueError(f"nodes is {quoted(nodes)}; it must be two whole numbers, at least 8 each")
+    if streams.batch.sites.shape[2] > 1:
+        raise ValueError("site changes from slot to slot; the lower bound is for devices that stay at one site")
     points = int(nodes[0]), int(nodes[1])
     bounds_s = np.empty(len(streams))
 

@@ -100,10 +100,11 @@ def _until(free_s, now_s):
 
 
 @inlined
-def _set_prices(plan, system, outlook):
+def _set_prices(plan, outlook):
     """What a second of the radio and of a core costs at each location, as a rule sees it."""
-    now_s, jobs, num_locations = outlook.foreseen[0].now_s, 0.1 * system.clock[0].num_in_system, len(outlook.options)
-    radio_s = _until(outlook.foreseen[0].radio_s, now_s)
+    foreseen, num_locations = outlook.foreseen[0], len(outlook.options)
+    now_s, jobs = foreseen.now_s, 0.1 * foreseen.num_in_system
+    radio_s = _until(foreseen.radio_s, now_s)
     device_s = _until(outlook.options[0].core_free_s, now_s)
     for k in range(num_locations):
         price, weights = outlook.prices[k], plan.weights[class_of(k, num_locations)]
@@ -149,7 +150,7 @@ def choose(plan, world, system, outlook, j, i, values):
     if i == 0 and plan.drop_factor < np.inf and _soonest_s(world, outlook, j) > plan.drop_factor * deadline_s:
         return DROPPED
     radio_s = _until(outlook.foreseen[0].radio_s, now_s)
-    _set_prices(plan, system, outlook)
+    _set_prices(plan, outlook)
     # What a second counts by itself, and for its share of the time until the deadline.
     second = plan.weights[0, JOB] + plan.weights[0, LATE] / deadline_s
     if second > 0.0 and not is_exit(world, j, i):

@@ -17,8 +17,20 @@ from numpy.typing import NDArray
 from offload_gym.compilation import inlined, kernel
 from offload_gym.instances import INPUT, OUTPUT, WORKLOAD
 from offload_gym.lending import lent
-from offload_gym.streams.streams import CHILD, OUTGOING
-from offload_gym.streams.system import ARRIVE, COMPLETE, DROPPED, FINISH, LATE, NONE, NUM_EVENTS, pop, push, remember
+from offload_gym.streams.streams import CHILD, NONE, OUTGOING
+from offload_gym.streams.system import (
+    ARRIVE,
+    COMPLETE,
+    DROPPED,
+    FINISH,
+    LATE,
+    NUM_EVENTS,
+    pop,
+    push,
+    remember,
+    report,
+    unlink,
+)
 
 #: What happened to a task; where it has no core (its job was dropped, or it is padding) all times are NaN.
 RECORD = np.dtype(
@@ -68,16 +80,39 @@ def is_exit(world, j, i):
 
 
 @inlined
-def path_s(world, k, bits):
-    """Seconds of the wired path to or from server ``k``."""
+def site_in(world, d, slot):
+    """The site that device ``d`` is attached to in a slot."""
+    return world.sites[d, min(slot, world.sites.shape[1] - 1)]
+
+
+@inlined
+def site_of(world, d, time_s):
+    """The site that device ``d`` is attached to at a moment."""
+    return world.sites[d, slot_at(world, time_s)] if world.sites.shape[1] > 1 else world.sites[d, 0]
+
+
+@inlined
+def stands_at(world, k, a):
+    """Whether server ``k`` stands at site ``a``."""
+    return world.servers[k - 1].site == a
+
+
+@inlined
+def path_s(world, a, k, bits):
+    """Seconds of the path between site ``a`` and server ``k``."""
     server = world.servers[k - 1]
+    if stands_at(world, k, a):
+        return server.home_propagation_s
     return bits / server.wired_bps + server.propagation_s
 
 
 @inlined
 def way_back(world, d, k, bits, time_s):
-    """When ``bits`` that leave server ``k`` at a moment are on device ``d``; infinite where that is never."""
-    time_s += path_s(world, k, bits)
+    """When ``bits`` that leave server ``k`` at a moment are on device ``d``; infinite where that is never.
+
+    They go to the site where the device is then.
+    """
+    time_s += path_s(world, site_of(world, d, time_s), k, bits)
     left, slot_s = bits / world.servers[k - 1].rate_ratio, world.common[0].slot_s
     if left == 0.0:
         return time_s
@@ -106,7 +141,7 @@ def _wait_for_radio(world, system, d, link, q, bits, is_input):
     radio, links, entry, now_s = system.radios[d], system.links, system.links[link], system.clock[0].now_s
     k = system.tasks[q].location
     entry.since_s, entry.after, entry.task, entry.is_input = now_s, NONE, q, is_input
-    entry.bits, entry.path_s = bits / world.servers[k - 1].rate_ratio, path_s(world, k, bits)
+    entry.server, entry.bits, entry.data_bits = k, bits / world.servers[k - 1].rate_ratio, bits
     if radio.first == NONE:
         radio.first = radio.last = link
         system.clock[0].to_begin = 1
@@ -140,7 +175,7 @@ def _transmit(world, system, d, records):
             send.start_s = send.finish_s = clock.now_s
         if link.bits == 0.0:
             radio.first = link.after
-            _send_on(system, link)
+            _send_on(world, system, d, link)
             continue
         if clock.num_busy == 0:
             clock.slot = slot_at(world, clock.now_s)
@@ -148,6 +183,7 @@ def _transmit(world, system, d, records):
         clock.num_busy += 1
         radio.air_s = 0.0
         radio.left_bits = link.bits
+        radio.site = site_in(world, d, clock.slot)
         _go_on(world, system, d)
         break
 
@@ -158,17 +194,19 @@ def _go_on(world, system, d):
     clock, radio = system.clock[0], system.radios[d]
     rate_bps = world.uplink_bps[d, clock.slot]
     if rate_bps > 0.0:
-        radio.due_s = clock.share_s + radio.left_bits / rate_bps
+        site = system.sites[radio.site]
+        radio.due_s = site.share_s + radio.left_bits / rate_bps
         radio.since_s = clock.now_s
-        clock.num_sending += 1
+        site.num_sending += 1
     else:
         radio.due_s = np.inf
 
 
 @inlined
-def _send_on(system, link):
-    """Send what was sent on the radio over the wired path."""
-    arrival_s = system.clock[0].now_s + link.path_s
+def _send_on(world, system, d, link):
+    """Send what was sent on the radio over the path from the site where the device is."""
+    now_s = system.clock[0].now_s
+    arrival_s = now_s + path_s(world, site_of(world, d, now_s), link.server, link.data_bits)
     if link.is_input:
         system.tasks[link.task].ready_s = arrival_s
     push(system, arrival_s, link.task * NUM_EVENTS + ARRIVE)
@@ -186,10 +224,10 @@ def _sent(world, system, d, records):
     clock.to_begin = 1
     radio.due_s = np.inf
     clock.num_busy -= 1
-    clock.num_sending -= 1
+    system.sites[radio.site].num_sending -= 1
     air_s = radio.air_s + clock.now_s - radio.since_s
     _spend(system, system.tasks[link.task].job, world.common[0].transmit_w * air_s)
-    _send_on(system, link)
+    _send_on(world, system, d, link)
 
 
 @inlined
@@ -205,12 +243,14 @@ def _change_slot(world, system):
     clock.slot = slot + 1
     for d in range(len(system.radios)):
         radio = system.radios[d]
-        before_bps = world.uplink_bps[d, slot]
-        if radio.busy and before_bps != world.uplink_bps[d, slot + 1]:
+        before_bps, at = world.uplink_bps[d, slot], site_in(world, d, slot + 1)
+        if radio.busy and (before_bps != world.uplink_bps[d, slot + 1] or at != radio.site):
             if before_bps > 0.0:
-                radio.left_bits = max((radio.due_s - clock.share_s) * before_bps, 0.0)
+                site = system.sites[radio.site]
+                radio.left_bits = max((radio.due_s - site.share_s) * before_bps, 0.0)
                 radio.air_s += clock.now_s - radio.since_s
-                clock.num_sending -= 1
+                site.num_sending -= 1
+            radio.site = at
             _go_on(world, system, d)
 
 
@@ -220,15 +260,8 @@ def _become_ready(world, system, q):
     clock, task, ready = system.clock[0], system.tasks[q], system.ready
     task.ready_s = clock.now_s
     task.waits_for = 0
-    radio = system.radios[world.jobs[task.job].device]
-    if task.before == NONE:
-        radio.first_pending = task.after
-    else:
-        system.tasks[task.before].after = task.after
-    if task.after == NONE:
-        radio.last_pending = task.before
-    else:
-        system.tasks[task.after].before = task.before
+    if task.location == 0 or world.common[0].report_s == 0.0:
+        unlink(system.radios[world.jobs[task.job].device], system.tasks, task)
     at = clock.num_ready
     clock.num_ready += 1
     while at > 0 and ready[at - 1] > q:
@@ -321,7 +354,8 @@ def _hand_on(world, system, q):
         elif target == 0:
             push(system, way_back(world, job.device, k, bits, now_s), child * NUM_EVENTS + ARRIVE)
         else:
-            arrival_s = now_s + (path_s(world, k, bits) + path_s(world, target, bits))
+            at = site_of(world, job.device, now_s)
+            arrival_s = now_s + (path_s(world, at, k, bits) + path_s(world, at, target, bits))
             push(system, arrival_s, child * NUM_EVENTS + ARRIVE)
 
 
@@ -334,6 +368,7 @@ def _happen(world, system):
         _datum(world, system, subject)
     elif kind == COMPLETE:
         system.clock[0].num_in_system -= 1
+        system.radios[world.jobs[subject].device].num_in_system -= 1
     elif kind == FINISH:
         _hand_on(world, system, subject)
     else:
@@ -354,29 +389,56 @@ def _run_first(world, system, records):
 
 
 @inlined
+def _next_sent_s(system):
+    """When the next transmission ends, if all goes on as now; fills how far each site's ``share_s`` is then."""
+    clock, radios, sites, sent_s = system.clock[0], system.radios, system.sites, np.inf
+    for a in range(len(sites)):
+        sites[a].due_s = np.inf
+    for d in range(len(radios)):
+        site = sites[radios[d].site]
+        site.due_s = min(site.due_s, radios[d].due_s)
+    for a in range(len(sites)):
+        if sites[a].num_sending > 0:
+            sent_s = min(sent_s, _due(clock, sites[a]))
+    return sent_s
+
+
+@inlined
+def _due(clock, site):
+    """When the first of the transmissions at a site ends, if all goes on as now."""
+    return clock.now_s + max(site.due_s - site.share_s, 0.0) * site.num_sending
+
+
+@inlined
 def _pass_time(world, system, until_s, records):
     """Go on to the next moment at which something is timed, or to ``until_s``; returns whether there is one."""
-    clock, radios, share_s = system.clock[0], system.radios, 0.0
+    clock, radios, sites = system.clock[0], system.radios, system.sites
     next_s = system.event_s[0] if clock.num_events > 0 else np.inf
     sent_s, end_s = np.inf, np.inf
     if clock.num_busy > 0:
-        if clock.num_sending > 0:
-            share_s = radios[0].due_s
-            for d in range(1, len(radios)):
-                share_s = min(share_s, radios[d].due_s)
-            sent_s = clock.now_s + max(share_s - clock.share_s, 0.0) * clock.num_sending
+        sent_s = _next_sent_s(system)
         if clock.slot < world.uplink_bps.shape[1] - 1:
             end_s = (clock.slot + 1) * world.common[0].slot_s
     to_s = min(min(next_s, until_s), min(sent_s, end_s))
     if to_s == np.inf:
         return False
+    to_s = min(to_s, clock.next_report_s)
+    if clock.num_busy > 0:
+        for a in range(len(sites)):
+            site = sites[a]
+            if site.num_sending > 0:
+                if _due(clock, site) <= to_s:
+                    site.share_s = site.due_s
+                else:
+                    site.share_s += (to_s - clock.now_s) / site.num_sending
+                    site.due_s = -np.inf  # none ends
     clock.in_system_js += clock.num_in_system * (to_s - clock.now_s)
-    if clock.num_sending > 0:
-        clock.share_s = share_s if sent_s <= to_s else clock.share_s + (to_s - clock.now_s) / clock.num_sending
     clock.now_s = to_s
+    if clock.next_report_s <= to_s:
+        report(world, system)
     if sent_s <= to_s:
         for d in range(len(radios)):
-            if radios[d].due_s <= share_s:
+            if radios[d].due_s <= sites[radios[d].site].due_s < np.inf:
                 _sent(world, system, d, records)
     if end_s <= to_s and clock.num_busy > 0:
         _change_slot(world, system)
@@ -435,6 +497,7 @@ def admit_here(world, system, j, decision):
         clock.num_late += 1
         return
     clock.num_in_system += 1
+    radio.num_in_system += 1
     if job.deadline_s < np.inf:
         push(system, job.arrival_s + job.deadline_s, j * NUM_EVENTS + LATE)
     for i in range(job.num_tasks):

@@ -19,8 +19,8 @@ from offload_gym.streams.bounds import foreseen_decisions
 from offload_gym.streams.engine import admit, advance
 from offload_gym.streams.responses import outcome_of
 from offload_gym.streams.snapshots import UNKNOWN, copy_system, settled_cost, state_of
-from offload_gym.streams.streams import StreamBatch, Streams
-from offload_gym.streams.system import DROPPED, NONE, System, begin, new_system, system_of, world_of
+from offload_gym.streams.streams import NONE, StreamBatch, Streams
+from offload_gym.streams.system import DROPPED, System, begin, new_system, system_of, world_of
 
 OBJECTIVES = ("response", "late")
 LATE_S = 1e6  # what a late job counts in the objective "late", so that responses break ties only

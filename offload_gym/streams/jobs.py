@@ -107,7 +107,9 @@ def alone_s(batch, b, j, memory):
         of = batch.servers[b, k]
         send_bps, return_bps = batch.uplink_bps[b, d, s] * of.rate_ratio, batch.downlink_bps[b, d, s] * of.rate_ratio
         if send_bps > 0.0 and return_bps > 0.0:
-            server = Place(of.cpu_hz, of.cores, send_bps, return_bps, of.wired_bps, of.propagation_s)
+            at_home = of.site == batch.sites[b, d, min(s, batch.sites.shape[2] - 1)]
+            wired_bps, propagation_s = (np.inf, of.home_propagation_s) if at_home else (of.wired_bps, of.propagation_s)
+            server = Place(of.cpu_hz, of.cores, send_bps, return_bps, wired_bps, propagation_s)
             best_s = min(best_s, _alone_at(server, job.num_tasks, tasks, start, edges, memory))
     return best_s
 

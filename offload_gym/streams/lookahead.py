@@ -36,12 +36,9 @@ def look_ahead(world, outlook, j, i, second):
 
 
 @inlined
-def look_ahead_for_all(world, system, outlook, j, i):
-    """Fill the same, where seconds of the radio and of cores cost what the other jobs in the system lose by them.
-
-    With several devices all jobs count, though those of other devices wait for servers and the spectrum alone.
-    """
-    share_waits = SHARE_THAT_WAITS * system.clock[0].num_in_system
+def look_ahead_for_all(world, outlook, j, i):
+    """Fill the same, where seconds of the radio and of cores cost what the other jobs of the device lose by them."""
+    share_waits = SHARE_THAT_WAITS * outlook.foreseen[0].num_in_system
     for k in range(len(outlook.prices)):
         cores = world.devices[world.jobs[j].device].cores if k == 0 else world.servers[k - 1].cores
         outlook.prices[k].send, outlook.prices[k].run = share_waits, share_waits / cores
@@ -92,7 +89,7 @@ def _reach(world, outlook, j, i, k, t, there, second):
     if is_entry(world, j, t):
         if there > 0:
             sent_s = sending_s(world, foreseen, there, world.tasks[j, t, INPUT])
-            task.finish_s = radio_s + sent_s + path_s(world, there, world.tasks[j, t, INPUT])
+            task.finish_s = radio_s + sent_s + path_s(world, foreseen.site, there, world.tasks[j, t, INPUT])
             task.send_s, task.price = sent_s, price.send * sent_s
         task.value = second * (task.finish_s - now_s) + task.price
     for e in range(world.graph_start[graph, t, 0], world.graph_start[graph, t + 1, 0]):

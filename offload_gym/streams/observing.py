@@ -35,7 +35,7 @@ LOCATION_COLUMNS = (
 #: What it writes after that.
 STREAM_COLUMNS = (
     ("radio_free", "s", "until the device's radio has sent all that waits"),
-    ("jobs", "1", "jobs in the system"),
+    ("jobs", "1", "jobs of the device in the system"),
     ("mean_gap", "s", "between the device's arrivals, on average since time 0"),
     ("recent_gap", "s", "between the device's arrivals, of which the last ten count most"),
     ("deadline", "s", "until the job's deadline"),
@@ -46,11 +46,14 @@ STREAM_COLUMNS = (
     ("outage", "0 or 1", "whether the radio has an outage"),
     ("rate", "s", "that the radio sends 1e6 bits"),
     ("arrived", "1", "jobs that arrived at the device before"),
+    ("others", "10", "other devices that were sending at the last report, in tens"),
+    ("devices", "10", "devices, in tens"),
+    ("report_age", "s", "since the last report on the servers"),
 )
 OF_LOCATION, OF_STREAM = len(LOCATION_COLUMNS), len(STREAM_COLUMNS)
 #: What the numbers are. Where one of them changes its meaning or its place, this goes up: networks that were trained
 #: before are refused.
-OBSERVATION_VERSION = 2
+OBSERVATION_VERSION = 3
 
 
 def size_of(num_locations: int) -> int:
@@ -72,7 +75,7 @@ def observe(world, system, outlook, j, i, x):
     num_locations, width = outlook.core_free_s.shape
     at = 0
     if not is_exit(world, j, i):
-        look_ahead_for_all(world, system, outlook, j, i)
+        look_ahead_for_all(world, outlook, j, i)
     for k in range(num_locations):
         option, first_s, work_s, cores = outlook.options[k], np.inf, 0.0, 0
         for c in range(width):
@@ -96,7 +99,7 @@ def observe(world, system, outlook, j, i, x):
         left_cycles += world.tasks[j, t, WORKLOAD]
         left_bits += world.tasks[j, t, INPUT]
     x[at] = scaled(max(foreseen.radio_s - now_s, 0.0))
-    x[at + 1] = scaled(system.clock[0].num_in_system)
+    x[at + 1] = scaled(foreseen.num_in_system)
     x[at + 2] = scaled(now_s / (radio.num_jobs + 1.0))
     x[at + 3] = scaled(recent_gap(radio, now_s))
     x[at + 4] = scaled(max(job.deadline_s - (now_s - job.arrival_s), 0.0))
@@ -107,3 +110,6 @@ def observe(world, system, outlook, j, i, x):
     x[at + 9] = 1.0 if foreseen.outage else 0.0
     x[at + 10] = scaled(REFERENCE_BITS / foreseen.uplink_bps)
     x[at + 11] = scaled(radio.num_jobs)
+    x[at + 12] = scaled(0.1 * foreseen.num_others)
+    x[at + 13] = scaled(0.1 * foreseen.num_devices)
+    x[at + 14] = scaled(foreseen.report_age_s)

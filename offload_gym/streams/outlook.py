@@ -1,7 +1,9 @@
 """What a device can foresee when a job arrives: its queues, the servers', and what a task would meet at each location.
 
 Nothing of the future is used: the radio is expected to go on at the rate of the current slot, shared with the devices
-that send now, and no further job is expected to arrive. In an outage the radio is expected to go on at its last rate.
+that sent at the last report, and no further job is expected to arrive. In an outage the radio is expected to go on at
+its last rate. Servers are seen as they were at the last report, and behind that are the tasks that the device has sent
+since.
 """
 
 from __future__ import annotations
@@ -14,9 +16,18 @@ from numpy.typing import NDArray
 
 from offload_gym.compilation import inlined, kernel
 from offload_gym.instances import INPUT, OUTPUT, WORKLOAD
-from offload_gym.streams.engine import cores_at, earliest_core, is_entry, is_exit, path_s, place_of, run_s, slot_at
-from offload_gym.streams.streams import PARENT
-from offload_gym.streams.system import NONE
+from offload_gym.streams.engine import (
+    cores_at,
+    earliest_core,
+    is_entry,
+    is_exit,
+    path_s,
+    place_of,
+    run_s,
+    site_in,
+    slot_at,
+)
+from offload_gym.streams.streams import NONE, PARENT
 
 LARGEST_EXPONENT = 100.0  # beyond it nothing differs from 0
 SURE = 25.0  # a job that is expected a tenth of the deadline too late is late with the odds of exp(2.5) to 1
@@ -29,6 +40,11 @@ FORESEEN = np.dtype(
         ("downlink_bps", np.float64),
         ("done_s", np.float64),  # latest completion of the tasks of the job that were placed
         ("outage", np.bool_),
+        ("num_in_system", np.int64),  # jobs of the device that have arrived and are not complete
+        ("num_devices", np.int64),
+        ("num_others", np.int64),  # other devices that were sending at the last report
+        ("report_age_s", np.float64),
+        ("site", np.int64),  # that the device is attached to
     ],
     align=True,
 )
@@ -98,6 +114,8 @@ def _expected_rates(world, system, d, foreseen):
     """Fill the rates that device ``d`` expects."""
     clock = system.clock[0]
     slot = slot_at(world, clock.now_s)
+    radio, at = system.radios[d], site_in(world, d, slot)
+    site, foreseen.site = system.sites[at], at
     up_bps, down_bps = world.uplink_bps[d, slot], world.downlink_bps[d, slot]
     foreseen.outage = up_bps == 0.0
     while up_bps == 0.0 and slot > 0:
@@ -106,8 +124,14 @@ def _expected_rates(world, system, d, foreseen):
     while down_bps == 0.0 and slot > 0:
         slot -= 1
         down_bps = world.downlink_bps[d, slot]
-    others = clock.num_sending - (1 if system.radios[d].due_s < np.inf else 0)
-    foreseen.uplink_bps, foreseen.downlink_bps = up_bps / (others + 1), down_bps
+    foreseen.report_age_s = 0.0
+    if world.common[0].report_s > 0.0:
+        foreseen.report_age_s = clock.now_s - system.reports[0].time_s
+        foreseen.num_others = site.told_sending - (1 if radio.in_report and radio.told_site == at else 0)
+    else:
+        foreseen.num_others = site.num_sending - (1 if radio.due_s < np.inf else 0)
+    foreseen.num_in_system, foreseen.num_devices = radio.num_in_system, len(world.devices)
+    foreseen.uplink_bps, foreseen.downlink_bps = up_bps / (foreseen.num_others + 1), down_bps
 
 
 @inlined
@@ -121,11 +145,12 @@ def _expected_sent(world, system, d, foreseen):
         if radio.busy and at == radio.first:
             left_bits = radio.left_bits
             if radio.due_s < np.inf:
-                left_bits = max(radio.due_s - clock.share_s, 0.0) * world.uplink_bps[d, clock.slot]
+                left_bits = max(radio.due_s - system.sites[radio.site].share_s, 0.0) * world.uplink_bps[d, clock.slot]
         if left_bits > 0.0:
             time_s += left_bits * bit_s
         if link.is_input:
-            system.tasks[link.task].ready_s = time_s + link.path_s
+            path = path_s(world, foreseen.site, link.server, link.data_bits)
+            system.tasks[link.task].ready_s = time_s + path
         at = link.after
     foreseen.radio_s = time_s
 
@@ -137,19 +162,24 @@ def look(world, system, d, outlook):
     foreseen.now_s = foreseen.done_s = now_s
     _expected_rates(world, system, d, foreseen)
     _expected_sent(world, system, d, foreseen)
+    fresh = world.common[0].report_s == 0.0
     for k in range(len(free_s)):
         place = place_of(world, d, k)
         for c in range(free_s.shape[1]):
-            free_s[k, c] = system.core_free_s[place, c]
+            known = k == 0 or fresh
+            free_s[k, c] = system.core_free_s[place, c] if known else system.reported_free_s[k - 1, c]
     q = system.radios[d].first_pending
     while q != NONE:
         task = system.tasks[q]
         cores_s = free_s[task.location]
         core = earliest_core(cores_s, cores_at(world, d, task.location))
         # A task that waits for others of its job counts as if it were ready: it leaves its core to those that are ready
-        # earlier, so that they would wait too long for it at the moment at which it is expected.
+        # earlier, so that they would wait too long for it at the moment at which it is expected. So does one of which
+        # the device has not been told that it is ready; but when its own data are there it knows.
         j, i = q // world.tasks.shape[1], q % world.tasks.shape[1]
-        ready_s = max(task.ready_s, now_s) if is_entry(world, j, i) else now_s
+        ready_s = now_s
+        if is_entry(world, j, i):
+            ready_s = task.ready_s if task.waits_for == 0 else max(task.ready_s, now_s)
         cores_s[core] = max(ready_s, cores_s[core]) + task.run_s
         q = task.after
 
@@ -164,7 +194,7 @@ def sending_s(world, foreseen, k, bits):
 def returning_s(world, foreseen, k, bits):
     """Seconds of the way back from server ``k``."""
     down_s = bits / (foreseen.downlink_bps * world.servers[k - 1].rate_ratio) if bits > 0.0 else 0.0
-    return path_s(world, k, bits) + down_s
+    return path_s(world, foreseen.site, k, bits) + down_s
 
 
 @inlined
@@ -173,10 +203,10 @@ def moving_s(world, foreseen, source, k, bits):
     if source == k:
         return 0.0
     if source == 0:
-        return path_s(world, k, bits)
+        return path_s(world, foreseen.site, k, bits)
     if k == 0:
         return returning_s(world, foreseen, source, bits)
-    return path_s(world, source, bits) + path_s(world, k, bits)
+    return path_s(world, foreseen.site, source, bits) + path_s(world, foreseen.site, k, bits)
 
 
 @inlined
@@ -189,7 +219,7 @@ def _data_at(world, outlook, j, i, k):
             return radio_s, 0.0, now_s
         bits = world.tasks[j, i, INPUT]
         sent_s = sending_s(world, foreseen, k, bits)
-        return radio_s + sent_s, sent_s, radio_s + sent_s + path_s(world, k, bits)
+        return radio_s + sent_s, sent_s, radio_s + sent_s + path_s(world, foreseen.site, k, bits)
     ready_s, sent_s, graph = now_s, 0.0, job.graph
     for e in range(world.graph_start[graph, i, 0], world.graph_start[graph, i + 1, 0]):
         parent, bits = world.graph_edges[graph, e, PARENT], world.edge_bits[j, e]
@@ -215,7 +245,9 @@ def weigh(world, outlook, j, i):
         option.core_free_s = free_s = cores_s[option.core]
         option.send_s = send_s
         option.radio_wait_s = max(foreseen.radio_s - now_s, 0.0)
-        option.path_s = path_s(world, k, world.tasks[j, i, INPUT]) if k > 0 and is_entry(world, j, i) else 0.0
+        option.path_s = 0.0
+        if k > 0 and is_entry(world, j, i):
+            option.path_s = path_s(world, foreseen.site, k, world.tasks[j, i, INPUT])
         option.ready_s = ready_s - now_s
         # Data that never come, as no rate was seen yet, wait for no core, which may never be free either.
         option.core_wait_s = max(free_s - ready_s, 0.0) if ready_s < np.inf else 0.0

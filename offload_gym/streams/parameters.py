@@ -14,7 +14,7 @@ from offload_gym.compilation import kernel
 from offload_gym.random_numbers import stream
 from offload_gym.sampling import UNIFORMS_A_TASK, application_arrays, num_machine_uniforms, task_type_array
 from offload_gym.scenario import Scenario
-from offload_gym.streams.streams import COMMON, DEVICE, JOB, PRICE_FIELDS, SERVER, StreamBatch, as_graphs
+from offload_gym.streams.streams import COMMON, DEVICE, JOB, NONE, PRICE_FIELDS, SERVER, StreamBatch, as_graphs
 
 RADIOS = ("constant", "random", "trace")
 CONSTANT, RANDOM, RECORDED_RATES = range(3)
@@ -140,7 +140,7 @@ def stream_parameters(scenario: Scenario) -> tuple[StreamParameters, StreamSizes
     for name, value in given.items():
         process[name] = value
     common = np.zeros(1, dtype=COMMON)
-    for name in ("slot_s", *PRICE_FIELDS):
+    for name in ("slot_s", "report_s", *PRICE_FIELDS):
         common[name] = getattr(scenario, name)
     pairs = list(zip(applications.start, applications.parent, strict=True))
     edgeless = (np.zeros(n + 1, dtype=np.int64), np.zeros(0, dtype=np.int64))
@@ -170,15 +170,19 @@ def stream_parameters(scenario: Scenario) -> tuple[StreamParameters, StreamSizes
 def empty_stream_batch(parameters: StreamParameters, sizes: StreamSizes, num_streams: int) -> StreamBatch:
     """Room for B streams, with the graphs of the scenario."""
     jobs, slots = (num_streams, sizes.num_jobs), (num_streams, sizes.num_devices, sizes.num_slots)
+    servers = np.zeros((num_streams, sizes.num_servers), dtype=SERVER)
+    servers["site"] = NONE
     return StreamBatch(
         jobs=np.zeros(jobs, dtype=JOB),
         tasks=np.zeros((*jobs, sizes.num_tasks, 3)),
         edge_bits=np.zeros((*jobs, sizes.num_edges)),
         devices=np.zeros((num_streams, sizes.num_devices), dtype=DEVICE),
-        servers=np.zeros((num_streams, sizes.num_servers), dtype=SERVER),
+        servers=servers,
         uplink_bps=np.zeros(slots),
         downlink_bps=np.zeros(slots),
         common=np.zeros(num_streams, dtype=COMMON),
+        sites=np.zeros((num_streams, sizes.num_devices, 1), dtype=np.int64),
+        site_xy_m=np.zeros((num_streams, 1, 2)),
         graph_start=parameters.graph_start,
         graph_edges=parameters.graph_edges,
     )

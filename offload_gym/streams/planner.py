@@ -22,7 +22,7 @@ from offload_gym.lending import lent
 from offload_gym.random_numbers import fill_uniform, stream
 from offload_gym.streams.beliefs import Belief, draw_future_jobs, new_belief, observe_arrival, start_belief
 from offload_gym.streams.deciding import Plan, choose, decide_from, new_values
-from offload_gym.streams.engine import admit, admit_here, advance, advance_here, slot_at
+from offload_gym.streams.engine import admit, admit_here, advance, advance_here, site_in, slot_at
 from offload_gym.streams.observing import observe
 from offload_gym.streams.outlook import Outlook, look, new_outlook, put, weigh
 from offload_gym.streams.parameters import StreamParameters
@@ -136,6 +136,10 @@ def copy_system(source, target, n, of_job, first, last):
     """Copy a system whose unfinished jobs are among ``first``, ..., ``last - 1``."""
     target.clock[0] = source.clock[0]
     copy_cores(source.core_free_s, target.core_free_s)
+    for a in range(len(source.sites)):
+        target.sites[a] = source.sites[a]
+    target.reports[0] = source.reports[0]
+    copy_cores(source.reported_free_s, target.reported_free_s)
     for d in range(len(source.radios)):
         target.radios[d] = source.radios[d]
     for q in range(first * n, last * n):
@@ -192,6 +196,7 @@ def copy_present(world, future, first, j, slot):
         for e in range(world.edge_bits.shape[1]):
             future.edge_bits[t, e] = world.edge_bits[t, e]
     for d in range(len(world.devices)):
+        future.sites[d, 0] = site_in(world, d, slot)  # where it is expected to stay
         for s in range(slot + 1):
             future.uplink_bps[d, s] = world.uplink_bps[d, s]
             future.downlink_bps[d, s] = world.downlink_bps[d, s]

@@ -126,7 +126,9 @@ def arrive_kernel(arrays, systems, j, into, deadline_s):
                 locations[k, CPU], locations[k, CORES] = server.cpu_hz, server.cores
                 locations[k, UPLINK] = max(foreseen.uplink_bps, LEAST_BPS) * server.rate_ratio
                 locations[k, DOWNLINK] = max(foreseen.downlink_bps, LEAST_BPS) * server.rate_ratio
-                locations[k, WIRED], locations[k, PROPAGATION] = server.wired_bps, server.propagation_s
+                at_home = server.site == foreseen.site
+                locations[k, WIRED] = np.inf if at_home else server.wired_bps
+                locations[k, PROPAGATION] = server.home_propagation_s if at_home else server.propagation_s
             for c in range(width):
                 free_s = outlook.core_free_s[k, c]
                 batch.core_backlog_s[b, k, c] = max(free_s - foreseen.now_s, 0.0) if free_s < np.inf else 0.0
@@ -225,6 +227,8 @@ def room_for_futures(streams: Streams, scenario: Scenario, num_jobs: int) -> Str
             uplink_bps=np.zeros((1, streams.num_devices, slots)),
             downlink_bps=np.zeros((1, streams.num_devices, slots)),
             common=batch.common[:1].copy(),
+            sites=np.zeros((1, streams.num_devices, 1), dtype=np.int64),
+            site_xy_m=batch.site_xy_m[:1].copy(),
         )
     )
 

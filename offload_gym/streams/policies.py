@@ -236,7 +236,7 @@ def _shortest_queue() -> Plan:
 
 @cache
 def tuned_rules() -> list[dict[str, Any]]:
-    """What ``python -m agents tune-rules`` found: rows with scenario, arrivals_per_s, objective, policy, numbers."""
+    """What ``python -m agents tune-rules`` found: rows with scenario, num_devices, report_s, arrivals_per_s, ..."""
     text = (files("offload_gym") / "weights" / RULES_FILE).read_text(encoding="utf-8")
     rows: list[dict[str, Any]] = json.loads(text)
     return rows
@@ -254,9 +254,11 @@ def mean_rate(scenario: Scenario) -> float:
 def _tuned(name: str, scenario: Scenario, objective: str) -> dict[str, Any] | None:
     """What was tuned of a policy for the most similar scenario; None where nothing was."""
 
-    def unlike(row: dict[str, Any]) -> tuple[bool, bool, float]:
+    def unlike(row: dict[str, Any]) -> tuple[bool, bool, float, float, float]:
         rates = abs(math.log(row["arrivals_per_s"] / mean_rate(scenario)))
-        return row["objective"] != objective, row["scenario"] != scenario.name, rates
+        devices = abs(math.log(row.get("num_devices", 1) / scenario.num_devices))
+        news = abs(row.get("report_s", 0.0) - scenario.report_s)
+        return row["objective"] != objective, row["scenario"] != scenario.name, devices, news, rates
 
     return min((row for row in tuned_rules() if row["policy"] == name), key=unlike, default=None)
 

@@ -7,7 +7,8 @@ import numpy as np
 from offload_gym.compilation import inlined, kernel
 from offload_gym.lending import lent
 from offload_gym.random_numbers import mix
-from offload_gym.streams.system import ARRIVE, COMPLETE, FINISH, LATE, NONE, NUM_EVENTS
+from offload_gym.streams.streams import NONE
+from offload_gym.streams.system import ARRIVE, COMPLETE, FINISH, LATE, NUM_EVENTS
 
 GRID_PER_S = 1e9  # times are the same where they are on the same point of this grid
 UNKNOWN = np.uint64(0)  # the state of queues in which something is about to begin
@@ -33,7 +34,9 @@ def state_of(world, system):
         radio = system.radios[d]
         if radio.busy:
             # In an outage what is left to send, else the seconds that it takes alone.
-            left = radio.due_s - clock.share_s if radio.due_s < np.inf else radio.left_bits / GRID_PER_S
+            left = (
+                radio.due_s - system.sites[radio.site].share_s if radio.due_s < np.inf else radio.left_bits / GRID_PER_S
+            )
             total += _number(4, d, left)
         elif radio.first != NONE:
             return UNKNOWN
@@ -44,8 +47,9 @@ def state_of(world, system):
         q = radio.first_pending
         while q != NONE:
             task, fate = system.tasks[q], system.fates[q // n]
-            total += _number(6, q, task.location * 1.0) + _number(7, q, task.waits_for * 1.0)
-            total += _number(fate.exits_left, -1 - q, max(fate.done_s, now_s))
+            if task.waits_for > 0:
+                total += _number(6, q, task.location * 1.0) + _number(7, q, task.waits_for * 1.0)
+                total += _number(fate.exits_left, -1 - q, max(fate.done_s, now_s))
             q = task.after
     for p in range(len(system.core_free_s)):
         for c in range(system.core_free_s.shape[1]):
@@ -78,6 +82,8 @@ def copy_system(source, target, num_jobs):
     """Copy the queues that ``num_jobs`` jobs left."""
     source, target = lent(source), lent(target)
     target.clock[0] = source.clock[0]
+    for a in range(len(source.sites)):
+        target.sites[a] = source.sites[a]
     for p in range(source.core_free_s.shape[0]):
         for c in range(source.core_free_s.shape[1]):
             target.core_free_s[p, c] = source.core_free_s[p, c]

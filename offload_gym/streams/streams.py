@@ -39,18 +39,22 @@ SERVER = np.dtype(
         ("wired_bps", np.float64),
         ("propagation_s", np.float64),
         ("rate_ratio", np.float64),
+        ("site", np.int64),  # where it stands; NONE (-1): at no site
+        ("home_propagation_s", np.float64),  # from there, where no wired path is in between
     ]
 )
 #: What is the same for all devices of a stream.
 COMMON = np.dtype(
     [
         ("slot_s", np.float64),
+        ("report_s", np.float64),  # seconds from one report on the servers to the next; 0: they are always fresh
         ("kappa", np.float64),
         ("transmit_w", np.float64),
         ("energy_weight_s_per_j", np.float64),
     ]
 )
 PRICE_FIELDS = ("kappa", "transmit_w", "energy_weight_s_per_j")
+NONE = -1  # no site, no task, no transmission
 PARENT, CHILD, OUTGOING = range(3)  # columns of ``Graphs.edges``
 
 
@@ -75,6 +79,8 @@ class StreamBatch(NamedTuple):
     uplink_bps: NDArray[np.float64]  # (B, m, slots)
     downlink_bps: NDArray[np.float64]  # (B, m, slots)
     common: NDArray[np.void]  # (B,) of the dtype COMMON
+    sites: NDArray[np.int64]  # (B, m, slots) of A, to which the devices are attached; (B, m, 1) where they stay
+    site_xy_m: NDArray[np.float64]  # (B, A, 2) where the sites are
     graph_start: NDArray[np.int64]  # see ``Graphs``; the same for all streams
     graph_edges: NDArray[np.int64]
 
@@ -107,6 +113,12 @@ class Streams:
         uplink_bps: (B, m, slots) rate of each device's radio in each slot, bits a second, finite, >= 0; 0 is an outage.
             The last slot's holds for ever after.
         downlink_bps: (B, m, slots) rate of the way back, in the same slots.
+        site: (B, m, slots) the site that each device is attached to, whole numbers from 0, or (B, m, 1) where it stays
+            at one; 0 where not given. The devices that send at a site share its spectrum.
+        site_xy_m: (B, A, 2) where the A sites are, metres, for pictures; 0 where not given.
+        server_site: (B, S) the site at which a server stands, or -1; -1 where not given. A device at that site reaches
+            it without a wired path, in ``home_propagation_s``, and at others over its wired path.
+        home_propagation_s: (B, S) finite, >= 0; 0 where not given.
         slot_s: (B,) or one number: seconds of a slot, finite, > 0.
         edges: dependencies (parent, child) between the tasks of a job, the same for all jobs, as ``Instances`` takes
             them.
@@ -116,6 +128,9 @@ class Streams:
             finite, >= 0. This and the next two are 0 where not given.
         transmit_w: (B,) power of a device's radio while it sends, watts, finite, >= 0.
         energy_weight_s_per_j: (B,) seconds of response that a joule is worth in the objective "cost", finite, >= 0.
+        report_s: (B,) or one number: seconds from one report to the devices on how the servers stand and how many
+            devices send to the next, finite, >= 0; 0: they always know. It changes what policies see, not what
+            happens.
 
     Raises:
         ValueError: one sentence with the field, its index, the value and the bound.
@@ -147,6 +162,11 @@ class Streams:
         kappa: ArrayLike | None = None,
         transmit_w: ArrayLike | None = None,
         energy_weight_s_per_j: ArrayLike | None = None,
+        report_s: ArrayLike = 0.0,
+        site: ArrayLike | None = None,
+        site_xy_m: ArrayLike | None = None,
+        server_site: ArrayLike | None = None,
+        home_propagation_s: ArrayLike | None = None,
     ) -> None:
         tasks = _stacked(TASK_FIELDS, (input_bits, output_bits, workload_cycles), ("B", "J", "n"))
         size, num_jobs, n = tasks.shape[:3]
@@ -176,14 +196,20 @@ class Streams:
         servers["rate_ratio"] = _field("rate_ratio", rate_ratio, per_server, POSITIVE, 1.0)
         uplink = _field("uplink_bps", uplink_bps, (*per_device, "slots"), NOT_NEGATIVE)
         downlink = _field("downlink_bps", downlink_bps, uplink.shape, NOT_NEGATIVE)
+        sites, places = _checked_sites(site, site_xy_m, uplink.shape)
+        highest = places.shape[1] - 1
+        servers["site"] = _field("server_site", server_site, per_server, _index_up_to(highest, -1), -1)
+        servers["home_propagation_s"] = _field("home_propagation_s", home_propagation_s, per_server, NOT_NEGATIVE, 0.0)
         common = np.zeros(size, dtype=COMMON)
-        slots = numbers("slot_s", slot_s)
-        common["slot_s"] = _field("slot_s", np.full(size, slots) if slots.ndim == 0 else slots, (size,), POSITIVE)
+        common["slot_s"] = _of_each("slot_s", slot_s, size, POSITIVE)
+        common["report_s"] = _of_each("report_s", report_s, size, NOT_NEGATIVE)
         for name, value in zip(PRICE_FIELDS, (kappa, transmit_w, energy_weight_s_per_j), strict=True):
             common[name] = _field(name, value, (size,), NOT_NEGATIVE, 0.0)
         graphs = as_graphs([(start[0], parent[0])], n)
         edge_array = bits.reshape(size, num_jobs, bits.shape[1])
-        self._store(StreamBatch(jobs, tasks, edge_array, devices, servers, uplink, downlink, common, *graphs))
+        self._store(
+            StreamBatch(jobs, tasks, edge_array, devices, servers, uplink, downlink, common, sites, places, *graphs)
+        )
 
     def _store(self, batch: StreamBatch) -> None:
         self.batch = batch
@@ -272,6 +298,31 @@ def check_streams(streams: Any) -> None:
         raise ValueError(f"streams is {quoted(streams)}; it must be Streams, such as sample_streams draws")
 
 
+def _checked_sites(
+    site: ArrayLike | None, site_xy_m: ArrayLike | None, rates: tuple[int, ...]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The sites of devices (B, m, slots) or (B, m, 1), and where the sites are; ``rates`` is the shape of the rates."""
+    size, num_devices = rates[:2]
+    given = np.zeros((size, num_devices, 1)) if site is None else numbers("site", site)
+    if given.shape not in ((size, num_devices, 1), rates):
+        raise ValueError(f"site has the shape {given.shape}; it must be {rates} or {(size, num_devices, 1)}")
+    places = (
+        np.zeros((size, int(max(given.max(), 0.0)) + 1, 2)) if site_xy_m is None else numbers("site_xy_m", site_xy_m)
+    )
+    _check_shape("site_xy_m", places, (size, "A", 2))
+    require("site_xy_m", places, np.isfinite(places), "finite")
+    bound, wanted = _index_up_to(places.shape[1] - 1, 0)
+    require("site", given, bound(given), wanted)
+    return given.astype(np.int64), places.copy()
+
+
+def _index_up_to(highest: int, lowest: int) -> Bound:
+    return (
+        lambda array: (array >= lowest) & (array <= highest) & (array == np.floor(array)),
+        f"a whole number from {lowest} to {highest}",
+    )
+
+
 def _index_below(size: int) -> Bound:
     return (
         lambda array: (array >= 0) & (array < size) & (array == np.floor(array)),
@@ -293,6 +344,12 @@ def _field(
     _check_shape(name, array, shape)
     require(name, array, bound[0](array), bound[1])
     return array.copy()
+
+
+def _of_each(name: str, given: ArrayLike, size: int, bound: Bound) -> NDArray[np.float64]:
+    """A field (B,), or one number for all."""
+    array = numbers(name, given)
+    return _field(name, np.full(size, array) if array.ndim == 0 else array, (size,), bound)
 
 
 def _check_shape(name: str, array: NDArray, shape: tuple[int | str, ...]) -> None:

@@ -13,20 +13,15 @@ from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from offload_gym.compilation import inlined
-from offload_gym.streams.streams import StreamBatch, Streams
+from offload_gym.streams.streams import NONE, StreamBatch, Streams
 
-NONE = -1  # no task, no transmission
 DROPPED = -1  # what stands for a location of a job that is dropped
 
 #: A stream as a whole.
 CLOCK = np.dtype(
     [
         ("now_s", np.float64),
-        # A second advances it by 1 over the number of devices that send, so that a transmission that takes x seconds
-        # alone is sent when it has advanced by x, however many devices come and go.
-        ("share_s", np.float64),
         ("slot", np.int64),  # of now, kept while a radio has something to send
-        ("num_sending", np.int64),  # devices that send, not counting those in an outage
         ("num_busy", np.int64),  # devices with a transmission begun
         ("to_begin", np.int64),  # 1 where an idle radio may have something to send, else 0
         ("num_events", np.int64),  # in the heap
@@ -36,6 +31,25 @@ CLOCK = np.dtype(
         ("num_late", np.int64),  # jobs that became late, or were dropped
         ("num_arrived", np.int64),  # jobs that were admitted or dropped
         ("energy_j", np.float64),  # spent so far
+        ("next_report_s", np.float64),  # infinite where reports are always fresh
+    ]
+)
+#: The spectrum of a site.
+SITE = np.dtype(
+    [
+        # A second advances it by 1 over the number of devices that send, so that a transmission that takes x seconds
+        # alone is sent when it has advanced by x, however many devices come and go.
+        ("share_s", np.float64),
+        ("num_sending", np.int64),  # devices that send, not counting those in an outage
+        ("due_s", np.float64),  # the least of theirs, while time passes
+        ("told_sending", np.int64),  # ``num_sending`` at the last report
+    ]
+)
+#: What the devices were told last of the rest of the world, as it was before all that happened at that moment.
+REPORT = np.dtype(
+    [
+        ("number", np.int64),  # 0: of the beginning
+        ("time_s", np.float64),
     ]
 )
 #: The radio of a device, and what the device remembers.
@@ -46,11 +60,16 @@ RADIO = np.dtype(
         ("busy", np.bool_),  # whether the first one has begun
         ("due_s", np.float64),  # ``share_s`` at which it is sent; infinite in an outage
         ("left_bits", np.float64),  # in an outage: what is left of it, over the rate ratio
+        ("site", np.int64),  # whose spectrum it uses
         ("air_s", np.float64),  # how long it was being sent before ``since_s``
         ("since_s", np.float64),  # when it was begun, or went on
-        # Tasks of the device that are decided and not ready, in the order in which they were decided.
+        ("in_report", np.bool_),  # whether the device is among those that were sending, and at which site
+        ("told_site", np.int64),
+        # Tasks of the device that were decided and of which what it is told does not hold that they are ready, in the
+        # order in which they were decided.
         ("first_pending", np.int64),
         ("last_pending", np.int64),
+        ("num_in_system", np.int64),  # jobs of the device that have arrived and are not complete
         ("num_jobs", np.int64),  # that arrived at the device
         ("last_arrival_s", np.float64),
         ("gap_s", np.float64),  # between its last arrivals: a mean that forgets, see ``recent_gap``
@@ -77,8 +96,9 @@ LINK = np.dtype(
         ("since_s", np.float64),
         ("task", np.int64),  # for which it is sent
         ("is_input", np.bool_),  # of an entry task; else the data of an edge
+        ("server", np.int64),
         ("bits", np.float64),  # over the rate ratio of the server
-        ("path_s", np.float64),  # from when it is sent until it arrives
+        ("data_bits", np.float64),
     ],
     align=True,
 )
@@ -102,6 +122,7 @@ class World(NamedTuple):
     servers: NDArray[np.void]
     uplink_bps: NDArray[np.float64]
     downlink_bps: NDArray[np.float64]
+    sites: NDArray[np.int64]  # (m, slots), or (m, 1) where devices stay
     common: NDArray[np.void]  # (1,)
     graph_start: NDArray[np.int64]
     graph_edges: NDArray[np.int64]
@@ -120,6 +141,9 @@ class System(NamedTuple):
 
     clock: NDArray[np.void]  # (1,) of the dtype CLOCK
     core_free_s: NDArray[np.float64]  # (m + S, most cores); infinite where there is no core
+    sites: NDArray[np.void]  # (A,) of the dtype SITE
+    reports: NDArray[np.void]  # (1,) of the dtype REPORT
+    reported_free_s: NDArray[np.float64]  # (S, most cores) the servers' ``core_free_s`` at the last report
     radios: NDArray[np.void]  # (m,) of the dtype RADIO
     tasks: NDArray[np.void]  # (J * n,) of the dtype TASK
     links: NDArray[np.void]  # (J * (n + E),) of the dtype LINK
@@ -152,6 +176,9 @@ def system_shapes(batch: StreamBatch) -> list[tuple[tuple[int, ...], np.dtype]]:
     return [
         ((1,), CLOCK),
         ((places, width), real),
+        ((batch.site_xy_m.shape[1],), SITE),
+        ((1,), REPORT),
+        ((batch.servers.shape[1], width), real),
         ((num_devices,), RADIO),
         ((num_jobs * n,), TASK),
         ((num_jobs * of_job,), LINK),
@@ -173,6 +200,7 @@ def world_of(batch, b):
         batch.servers[b],
         batch.uplink_bps[b],
         batch.downlink_bps[b],
+        batch.sites[b],
         batch.common[b : b + 1],
         batch.graph_start,
         batch.graph_edges,
@@ -185,6 +213,9 @@ def system_of(systems, b):
     return System(
         systems.clock[b],
         systems.core_free_s[b],
+        systems.sites[b],
+        systems.reports[b],
+        systems.reported_free_s[b],
         systems.radios[b],
         systems.tasks[b],
         systems.links[b],
@@ -199,9 +230,11 @@ def system_of(systems, b):
 def begin(world, system):
     """Empty all queues: time 0."""
     clock = system.clock[0]
-    clock.now_s = clock.share_s = clock.in_system_js = clock.energy_j = 0.0
-    clock.slot = clock.num_sending = clock.num_busy = clock.to_begin = clock.num_events = clock.num_ready = 0
+    clock.now_s = clock.in_system_js = clock.energy_j = 0.0
+    clock.slot = clock.num_busy = clock.to_begin = clock.num_events = clock.num_ready = 0
     clock.num_in_system = clock.num_late = clock.num_arrived = 0
+    for a in range(len(system.sites)):
+        system.sites[a].share_s, system.sites[a].num_sending = 0.0, 0
     num_devices, width = len(system.radios), system.core_free_s.shape[1]
     for p in range(len(system.core_free_s)):
         cores = world.devices[p].cores if p < num_devices else world.servers[p - num_devices].cores
@@ -210,10 +243,49 @@ def begin(world, system):
     for d in range(num_devices):
         radio = system.radios[d]
         radio.first = radio.last = radio.first_pending = radio.last_pending = NONE
-        radio.num_jobs = 0
+        radio.num_jobs = radio.num_in_system = 0
         radio.last_arrival_s = radio.gap_s = 0.0
         radio.busy = False
         radio.due_s = np.inf
+        radio.site = world.sites[d, 0]
+    system.reports[0].number = -1
+    report(world, system)
+
+
+@inlined
+def report(world, system):
+    """Tell the devices how the servers stand, and how many devices send; say when they are told next."""
+    clock, told, radios = system.clock[0], system.reports[0], system.radios
+    told.number += 1
+    told.time_s = clock.now_s
+    for a in range(len(system.sites)):
+        system.sites[a].told_sending = system.sites[a].num_sending
+    every_s, num_devices = world.common[0].report_s, len(radios)
+    clock.next_report_s = (told.number + 1) * every_s if every_s > 0.0 else np.inf
+    for k in range(len(system.reported_free_s)):
+        for c in range(system.reported_free_s.shape[1]):
+            system.reported_free_s[k, c] = system.core_free_s[num_devices + k, c]
+    for d in range(num_devices):
+        radios[d].in_report, radios[d].told_site = radios[d].due_s < np.inf, radios[d].site
+        q = radios[d].first_pending
+        while q != NONE:
+            task = system.tasks[q]
+            q = task.after
+            if task.waits_for == 0:
+                unlink(radios[d], system.tasks, task)
+
+
+@inlined
+def unlink(radio, tasks, task):
+    """Take a task out of the pending ones of its device."""
+    if task.before == NONE:
+        radio.first_pending = task.after
+    else:
+        tasks[task.before].after = task.after
+    if task.after == NONE:
+        radio.last_pending = task.before
+    else:
+        tasks[task.after].before = task.before
 
 
 @inlined
