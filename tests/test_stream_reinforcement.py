@@ -205,7 +205,7 @@ def test_trained_agents_are_kept(tmp_path, monkeypatch):
 def test_the_commands_run(tmp_path, capsys):
     arguments = ["reinforce-streams", "--num-jobs", "10", "--decisions", "64", "--agents", "dqn", "--output"]
     assert main([*arguments, str(tmp_path)]) == 0
-    assert capsys.readouterr().out.startswith("dqn: 2,539 parameters, ")
+    assert capsys.readouterr().out.startswith("dqn: 2,659 parameters, ")
     assert (tmp_path / "dqn.safetensors").is_file()
     assert main([*arguments, str(tmp_path), "--tune", "1"]) == 0
     assert "dqn, 64 decisions a trial, 1 trials complete" in capsys.readouterr().out
