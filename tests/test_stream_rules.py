@@ -102,6 +102,24 @@ def test_the_numbers_of_the_nearest_rate_are_taken():
         np.testing.assert_array_equal(plan.weights, rule_plan("price", np.array(rows[nearest]["numbers"])).weights)
 
 
+def test_the_numbers_of_as_many_devices_come_before_those_of_the_rate(monkeypatch):
+    def row(price, **of):
+        named = {"scenario": "stream", "arrivals_per_s": 6.0, "objective": "response", "policy": "price"}
+        return named | {"numbers": [price, 0.0, 0.0], "drop_factor": None} | of
+
+    rows = [row(1.0), row(2.0, num_devices=8, arrivals_per_s=2.0), row(3.0, num_devices=8, report_s=1.0)]
+    monkeypatch.setattr("offload_gym.streams.policies.tuned_rules", lambda: rows)
+    for devices, report_s, rate, price in (
+        (1, 0.0, 2.0, 1.0),
+        (2, 0.0, 2.0, 1.0),
+        (6, 0.0, 6.0, 2.0),
+        (8, 0.9, 2.0, 3.0),
+    ):
+        scenario = make_scenario("stream", num_devices=devices, report_s=report_s, arrivals_per_s=rate)
+        expected = rule_plan("price", np.array([price, 0.0, 0.0])).weights
+        np.testing.assert_array_equal(make_stream_policy("price", scenario).plan.weights, expected)
+
+
 def test_where_arrivals_are_recorded_their_rate_counts(tmp_path):
     path = tmp_path / "arrivals.csv"
     path.write_text("arrival_s\n3.0\n3.05\n3.2\n3.3\n")  # 3 gaps in 0.3 s: 10 jobs/s
@@ -113,11 +131,12 @@ def test_where_arrivals_are_recorded_their_rate_counts(tmp_path):
 
 
 def test_all_tuned_rules_can_be_made_and_stand_in_order():
-    keys = [(row["scenario"], row["arrivals_per_s"], row["objective"], row["policy"]) for row in tuned_rules()]
+    keys = [tuple((stream_rules.ONE_DEVICE | row)[name] for name in stream_rules.KEY) for row in tuned_rules()]
     assert keys == sorted(set(keys))
     for row in tuned_rules():
         assert len(row["numbers"]) == RULE_SIZES.get(row["policy"], 0)
-        scenario = make_scenario(row["scenario"], arrivals_per_s=row["arrivals_per_s"])
+        given = {name: row[name] for name in ("arrivals_per_s", "num_devices", "report_s") if name in row}
+        scenario = make_scenario(row["scenario"], **given)
         make_stream_policy(row["policy"], scenario, row["objective"])
     for name in ("stream", "stream_deadlines", "stream_applications"):
         assert any(row["scenario"] == name for row in tuned_rules())
