@@ -34,6 +34,8 @@ from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
 
+from offload_gym.front_end import NUMBAS, QUICKER, exchange
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -49,7 +51,10 @@ IMPORT = re.compile(rb"^from (offload_gym[\w.]*) import", re.MULTILINE)
 
 
 def _source(module: str) -> bytes | None:
-    """The source of a module of this package; None where there is none, as in a frozen application."""
+    """The source of a module; None where there is none, as in a frozen application."""
+    if module.split(".")[0] != PACKAGE:  # somebody else's kernel, as of a test
+        file = getattr(sys.modules.get(module), "__file__", None)
+        return Path(file).read_bytes() if file is not None else None
     path = module.replace(".", "/").removeprefix(f"{PACKAGE}/")
     for name in ("__init__.py",) if module == PACKAGE else (f"{path}.py", f"{path}/__init__.py"):
         with suppress(OSError):  # from a folder or from a zip file
@@ -66,7 +71,7 @@ def _parts(module: str) -> tuple[bytes, tuple[str, ...]]:
 
 @cache
 def source_digest(module: str) -> str:
-    """Digest of the source of a module of this package and of all others that it imports, directly or not."""
+    """Digest of the source of a module and of all of this package that it imports, directly or not."""
     found, waiting = {module}, [module]
     while waiting:
         new = set(_parts(waiting.pop())[1]) - found
@@ -225,8 +230,12 @@ class KernelCache(FunctionCache):  # type: ignore[misc]
                 path.unlink(missing_ok=True)
 
 
-class _WithoutCollector(event.Listener):  # type: ignore[misc]
-    """Compiling makes many objects and drops few: a sixth of its time went into looking for what is not needed."""
+class _WithoutWaste(event.Listener):  # type: ignore[misc]
+    """What numba does in vain is left out while kernels of this package are compiled.
+
+    Compiling makes many objects and drops few: a sixth of its time went into looking for what is not needed. And see
+    ``offload_gym.front_end``.
+    """
 
     depth = 0  # kernels of this package that are being compiled: one, those that it calls, ...
     was_enabled = False
@@ -236,6 +245,7 @@ class _WithoutCollector(event.Listener):  # type: ignore[misc]
             if self.depth == 0:
                 self.was_enabled = gc.isenabled()
                 gc.disable()
+                exchange(QUICKER)
             self.depth += 1
 
     def on_end(self, ended: event.Event) -> None:
@@ -243,8 +253,10 @@ class _WithoutCollector(event.Listener):  # type: ignore[misc]
             if ended._exc_details is not None:  # numba's ``is_failed`` says the contrary of its name
                 ended.data["dispatcher"]._cache.give_up()
             self.depth -= 1
-            if self.depth == 0 and self.was_enabled:
-                gc.enable()
+            if self.depth == 0:
+                exchange(NUMBAS)
+                if self.was_enabled:
+                    gc.enable()
 
     @staticmethod
     def _is_ours(happening: event.Event) -> bool:
@@ -252,7 +264,7 @@ class _WithoutCollector(event.Listener):  # type: ignore[misc]
         return isinstance(getattr(happening.data["dispatcher"], "_cache", None), KernelCache)
 
 
-event.register("numba:compile", _WithoutCollector())
+event.register("numba:compile", _WithoutWaste())
 
 
 def is_kept(dispatcher: Any) -> bool:

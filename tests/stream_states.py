@@ -4,17 +4,18 @@ and the observations."""
 from itertools import pairwise
 
 import numpy as np
-from numba import njit
 
+from offload_gym.compilation import kernel
 from offload_gym.instances import INPUT, OUTPUT, WORKLOAD
 from offload_gym.lending import lent
-from offload_gym.streams.deciding import Plan, decide_from, new_values
 from offload_gym.streams.engine import admit, advance
 from offload_gym.streams.networks import StreamNetwork
 from offload_gym.streams.observing import observe, size_of
-from offload_gym.streams.outlook import look, new_outlook, weigh
+from offload_gym.streams.outlook import look, new_outlook, put, weigh
+from offload_gym.streams.playing import play
+from offload_gym.streams.policies import PlanPolicy
 from offload_gym.streams.streams import StreamBatch
-from offload_gym.streams.system import System, begin, new_system, system_of, world_of
+from offload_gym.streams.system import DROPPED, System, begin, new_system, system_of, world_of
 
 #: The numbers of a state, see ``offload_gym.export_c``; besides there are cores and servers.
 NUMBERS = (
@@ -74,20 +75,19 @@ def played_states(streams, plan):
     shape = len(streams), streams.num_jobs
     systems = new_system(streams)
     observations = np.zeros((*shape, size_of(streams.num_locations)), dtype=np.float32)
-    decisions, numbers = np.zeros(shape, dtype=np.int64), np.zeros((*shape, len(NUMBERS)))
+    decisions, numbers = play(streams, PlanPolicy(plan, "a test's"), 1).decisions, np.zeros((*shape, len(NUMBERS)))
     core_free_s = np.zeros((*shape, streams.num_locations, systems.core_free_s.shape[2]))
-    _play(streams.arrays, tuple(systems), tuple(plan), observations, decisions, numbers, core_free_s)
-    return observations, decisions, numbers, core_free_s
+    _see(streams.arrays, tuple(systems), decisions, observations, numbers, core_free_s)
+    return observations, decisions[:, :, 0], numbers, core_free_s
 
 
-@njit(error_model="numpy")
-def _play(arrays, systems, plan, observations, decisions, numbers, core_free_s):
-    batch, system, plan = lent(StreamBatch(*arrays)), lent(system_of(System(*systems), 0)), lent(Plan(*plan))
-    num_locations = batch.servers.shape[1] + 1
-    memory = new_outlook(num_locations, system.core_free_s.shape[1], batch.tasks.shape[2])
-    room = new_values(plan, num_locations)
+@kernel
+def _see(arrays, systems, decisions, observations, numbers, core_free_s):
+    """Play decided streams, and keep what is seen when jobs arrive."""
+    batch, system = lent(StreamBatch(*arrays)), lent(system_of(System(*systems), 0))
+    memory = new_outlook(batch.servers.shape[1] + 1, system.core_free_s.shape[1], batch.tasks.shape[2])
     for b in range(len(observations)):
-        world, outlook, values = lent(world_of(batch, b)), lent(memory), lent(room)
+        world, outlook = lent(world_of(batch, b)), lent(memory)
         begin(world, system)
         for j in range(len(world.jobs)):
             job, d, row = world.jobs[j], world.jobs[j].device, numbers[b, j]
@@ -104,6 +104,7 @@ def _play(arrays, systems, plan, observations, decisions, numbers, core_free_s):
             core_free_s[b, j] = outlook.core_free_s
             weigh(world, outlook, j, 0)
             observe(world, system, outlook, j, 0, observations[b, j])
-            decide_from(plan, world, system, outlook, j, 0, values)
-            decisions[b, j] = outlook.decision[0]
-            admit(world, system, j, outlook.decision)
+            # As deciding does: when the task is expected to be ready.
+            if decisions[b, j, 0] != DROPPED:
+                put(world, system, outlook, j, 0, decisions[b, j, 0])
+            admit(world, system, j, decisions[b, j])

@@ -224,6 +224,13 @@ def test_a_process_that_dies_while_it_compiles_holds_nobody_up(folder):
     compilation._lock(folder, "any", False)
 
 
+def test_a_kernel_outside_of_the_package_follows_its_own_source():
+    assert compilation._source(__name__) == Path(__file__).read_bytes()
+    assert source_digest(__name__) != source_digest("offload_gym")
+    assert "offload_gym.compilation" in compilation._parts(__name__)[1]
+    assert compilation._source("of_no_file") is None
+
+
 def test_an_impatient_process_compiles_what_another_one_claimed(folder, monkeypatch):
     monkeypatch.setattr(compilation, "_lock", lambda *_: False)
     monkeypatch.setattr(compilation, "PATIENCE_S", 0.05)

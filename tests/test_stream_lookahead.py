@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from numba import njit
 from random_streams import random_stream
 
 import offload_gym
+from offload_gym.compilation import kernel
 from offload_gym.lending import lent
 from offload_gym.streams.engine import admit, advance, is_exit
 from offload_gym.streams.lookahead import look_ahead
@@ -17,7 +17,7 @@ from offload_gym.streams.system import System, begin, new_system, system_of, wor
 FIELDS = ("job_s", "job_send_s", "job_run_s", "rest_price")
 
 
-@njit(error_model="numpy")
+@kernel
 def looked(arrays, systems, decisions, prices, second, foreseen, cores_s, options, finish_s):
     """Play a stream, and keep what is known before each task is placed."""
     batch, system = lent(StreamBatch(*arrays)), lent(system_of(System(*systems), 0))
@@ -129,8 +129,8 @@ def test_what_follows_is_placed_as_in_plain_python(second):
         shape, num_locations = (streams.num_jobs, streams.num_tasks), streams.num_locations
         foreseen, options = np.zeros(shape, dtype=FORESEEN), np.zeros((*shape, num_locations), dtype=OPTION)
         systems = new_system(streams)
-        cores_s, finish_s = np.zeros((*shape, *systems.core_free_s.shape[1:])), np.zeros((*shape, streams.num_tasks))
-        cores_s = cores_s[:, :, :num_locations]
+        cores_s = np.zeros((*shape, num_locations, systems.core_free_s.shape[2]))
+        finish_s = np.zeros((*shape, streams.num_tasks))
         prices = rng.uniform(-1.0, 2.0, (num_locations, 2))
         known = foreseen, cores_s, options, finish_s
         looked(streams.arrays, tuple(systems), decisions[0], prices, second, *known)

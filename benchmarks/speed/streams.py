@@ -23,7 +23,7 @@ from offload_gym.streams.labels import label_streams
 from offload_gym.streams.planner import Effort as Trials
 from offload_gym.streams.playing import play
 from offload_gym.streams.policies import PlannerPolicy, PlanPolicy, make_stream_policy
-from offload_gym.streams.responses import run_streams
+from offload_gym.streams.responses import no_records, run_streams
 from offload_gym.streams.sampling import sample_streams
 from offload_gym.streams.streams import Streams
 from offload_gym.streams.system import new_system
@@ -55,10 +55,12 @@ class Responses:
         self.decisions: NDArray[np.int64] = play(self.streams, make_stream_policy("greedy", scenario)).decisions
         self.response_s, self.energy_j = np.empty((2, *self.decisions.shape[:2]))
         self._system: tuple[Any, ...] = tuple(new_system(self.streams))
+        self._records = no_records(size)
 
     def run(self) -> None:
         """Fill responses and joules."""
-        run_streams(self.streams.arrays, self._system, self.decisions, 0, self.response_s, self.energy_j, None)
+        given = self.streams.arrays, self._system, self.decisions
+        run_streams(*given, 0, self.response_s, self.energy_j, self._records)
 
     def check(self, name: str, response_s: NDArray[np.float64]) -> None:
         """RuntimeError unless a reference has the same responses: else the times say nothing."""

@@ -47,7 +47,7 @@ SEND = np.dtype([("start_s", np.float64), ("finish_s", np.float64)])
 
 
 class Records(NamedTuple):
-    """What happened in one stream, or with an axis in front in many."""
+    """What happened in one stream, or with an axis in front in many; with no columns where nothing is recorded."""
 
     tasks: NDArray[np.void]  # (J * n,) of the dtype RECORD
     sends: NDArray[np.void]  # (J * (n + E),) of the dtype SEND, by transmission, see ``System``
@@ -170,7 +170,7 @@ def _transmit(world, system, d, records):
     clock, radio = system.clock[0], system.radios[d]
     while radio.first != NONE:
         link = system.links[radio.first]
-        if records is not None:
+        if records is not None and len(records.tasks) > 0:
             send = records.sends[radio.first]
             send.start_s = send.finish_s = clock.now_s
         if link.bits == 0.0:
@@ -217,7 +217,7 @@ def _sent(world, system, d, records):
     """End the transmission of device ``d``."""
     clock, radio = system.clock[0], system.radios[d]
     link = system.links[radio.first]
-    if records is not None:
+    if records is not None and len(records.tasks) > 0:
         records.sends[radio.first].finish_s = clock.now_s
     radio.first = link.after
     radio.busy = False
@@ -331,7 +331,7 @@ def _run(world, system, q, records):
             push(system, fate.done_s, j * NUM_EVENTS + COMPLETE)
     else:
         push(system, finish_s, q * NUM_EVENTS + FINISH)
-    if records is not None:
+    if records is not None and len(records.tasks) > 0:
         record = records.tasks[q]
         record.core, record.ready_s, record.start_s = core, clock.now_s, start_s
         record.finish_s, record.completion_s = finish_s, completion_s
@@ -477,7 +477,7 @@ def advance(world, system, until_s, records):
         world: ``World``.
         system: ``System`` of one stream.
         until_s: not before now; infinite: until nothing is left to happen.
-        records: ``Records`` of the stream, filled as tasks are given cores and radios send; or None.
+        records: ``Records`` of the stream, filled as tasks are given cores and radios send, or None.
     """
     advance_here(lent(world), lent(system), until_s, records)
 

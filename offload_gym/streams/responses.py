@@ -38,13 +38,13 @@ def run_streams(arrays, systems, decisions, first, response_s, energy_j, records
         first: number of the first stream.
         response_s: (some streams, J).
         energy_j: (some streams, J).
-        records: ``Records`` of these streams as a plain tuple, or None.
+        records: ``Records`` of these streams as a plain tuple, with no columns where nothing is recorded.
     """
     batch, system = lent(StreamBatch(*arrays)), lent(system_of(System(*systems), 0))
     for row in range(len(response_s)):
         b = first + row
         world = lent(world_of(batch, b))
-        record = None if records is None else Records(records[0][row], records[1][row])
+        record = lent(Records(records[0][row], records[1][row]))
         begin(world, system)
         num_jobs = len(world.jobs)
         for j in range(num_jobs + 1):  # one call of ``advance_here``, as its body stands in its place
@@ -52,6 +52,11 @@ def run_streams(arrays, systems, decisions, first, response_s, energy_j, records
             if j < num_jobs:
                 admit_here(world, system, j, decisions[b, j])
         read_fates(world, system, response_s[row], energy_j[row])
+
+
+def no_records(num_streams: int) -> tuple[NDArray[np.void], NDArray[np.void]]:
+    """What ``run_streams`` takes where nothing is recorded: the same types, so that the engine is compiled once."""
+    return np.empty((num_streams, 0), dtype=RECORD), np.empty((num_streams, 0), dtype=SEND)
 
 
 def check_stream_decisions(streams: Streams, decisions: ArrayLike) -> NDArray[np.int64]:
@@ -116,7 +121,8 @@ def outcome_of(streams: Streams, decisions: ArrayLike) -> Outcome:
 
     def work(rows: slice) -> None:
         system: tuple[Any, ...] = tuple(new_system(streams))
-        run_streams(streams.arrays, system, checked, rows.start, response_s[rows], energy_j[rows], None)
+        filled = response_s[rows], energy_j[rows], no_records(rows.stop - rows.start)
+        run_streams(streams.arrays, system, checked, rows.start, *filled)
 
     for_each_chunk(work, len(streams), None, CHUNK)
     dropped = checked[:, :, 0] == DROPPED
