@@ -9,6 +9,7 @@ is what the next one has to learn (Ross, Gordon and Bagnell, AISTATS 2011).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -87,13 +88,15 @@ def new_network(inputs: int, hidden: Sequence[int], outputs: int, seed: int) -> 
 
 def as_policy(module: nn.Sequential, name: str, settings: StreamSettings) -> PlanPolicy:
     """The network as kernels run it, with what its file says of its training."""
-    scenario = settings.scenario
+    scenario, metadata = settings.scenario, {"made_by": "agents.stream_learning"}
+    if settings.also:
+        metadata["also"] = json.dumps([described(other) for other in settings.also])
     network = StreamNetwork(
         layers=linear_layers(module),
         activation="relu",
         num_locations=scenario.num_locations,
         can_drop=scenario.can_drop,
-        metadata={"made_by": "agents.stream_learning"},
+        metadata=metadata,
         objective=settings.objective,
         scenario=scenario.label,
         scenario_fields=described(scenario),
@@ -159,7 +162,21 @@ def fit_network(
             loss.backward()
             optimizer.step()
             schedule.step()
-    return network.cpu()
+    network = network.cpu()
+    leave_out_constants(network[0], labels.observations)
+    return network
+
+
+def leave_out_constants(layer: nn.Module, observations: NDArray[np.float32]) -> None:
+    """Let a first layer ignore the numbers that are the same in all observations: of others nothing was learned.
+
+    What their weights added goes into the biases.
+    """
+    assert isinstance(layer, nn.Linear)
+    constant = torch.from_numpy((observations == observations[0]).all(axis=0))
+    with torch.no_grad():
+        layer.bias.add_(layer.weight[:, constant] @ torch.from_numpy(observations[0])[constant])
+        layer.weight[:, constant] = 0.0
 
 
 class FreshStreams:
@@ -256,6 +273,11 @@ class Course:
 def begin_course(settings: StreamSettings, files: str = "labels") -> Course:
     """The course of the settings' first scenario, before its first round."""
     validation = Validation(settings)
+    if validation.greedy == 0.0:
+        raise ValueError(
+            f"in {settings.num_validation} validation streams of {settings.scenario.label} greedy has no late job; "
+            "there is nothing to learn for the objective 'late'"
+        )
     began = first_policy(settings, validation)
     return Course(settings, files, validation, began, validation.change(began))
 
@@ -272,7 +294,7 @@ def begin_courses(settings: StreamSettings) -> list[Course]:
 
 
 def lessons(courses: Sequence[Course], memory: int) -> StreamLabels:
-    """The labels that networks learn from; each scenario's count alike, whatever choices cost there."""
+    """The labels that networks learn from; a label of each scenario counts alike, whatever choices cost there."""
     found = [recent(course.rounds, memory) for course in courses]
     if len(found) == 1:
         return found[0]

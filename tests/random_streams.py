@@ -74,7 +74,6 @@ def draw_sites(rng: np.random.Generator, rates: tuple[int, ...], num_servers: in
     num_sites, moves = int(rng.choice([1, 2, 3])), rng.random() < 0.5
     return {
         "site": rng.integers(0, num_sites, rates if moves else (*rates[:2], 1)),
-        "site_xy_m": np.zeros((1, num_sites, 2)),
         "server_site": rng.integers(-1, num_sites, (1, num_servers)),
         "home_propagation_s": rng.integers(0, 2, (1, num_servers)) * (0.125 if on_grid else rng.uniform(0.0, 0.05)),
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -15,6 +17,7 @@ from agents.stream_learning import (
     finite_costs,
     fit_network,
     learn,
+    leave_out_constants,
     lessons,
     new_network,
 )
@@ -58,6 +61,26 @@ def test_a_network_learns_which_choice_costs_least():
 
     chosen = network(torch.from_numpy(fresh)).argmax(dim=1).numpy()
     assert (chosen == fresh[:, :3].argmin(axis=1)).mean() > 0.93
+
+
+def test_what_never_changed_in_the_labels_has_no_weight():
+    rng = np.random.default_rng(0)
+    observations = rng.random((600, size_of(3)))
+    observations[:, 5], observations[:, 7] = 0.0, 0.3
+    network = fit_network(labels_of(rng.random((600, 3)), observations), (8,), settings(passes=2), seed=1)
+    weights = network[0].weight.detach().numpy()
+    assert (weights[:, [5, 7]] == 0.0).all()
+    assert (np.delete(weights, [5, 7], axis=1) != 0.0).all()
+
+
+def test_the_constants_of_a_layer_go_into_its_biases():
+    import torch
+
+    layer, observations = torch.nn.Linear(4, 3), np.random.default_rng(0).random((5, 4)).astype(np.float32)
+    observations[:, 2] = 0.7
+    before = layer(torch.from_numpy(observations)).detach().numpy()
+    leave_out_constants(layer, observations)
+    np.testing.assert_allclose(layer(torch.from_numpy(observations)).detach().numpy(), before, rtol=1e-5)
 
 
 def test_a_student_learns_from_its_teacher_alone():
@@ -117,6 +140,8 @@ def test_two_scenarios_teach_one_network(tmp_path):
     network = offload_gym.load_stream_policy(paths["student"]).network
     assert network is not None
     assert network.scenario == "stream"
+    (also,) = json.loads(network.metadata["also"])
+    assert (also["uplink_bps"], also["outage_share"]) == ([1e5, 2e6], 0.1)
 
 
 def test_what_one_network_cannot_decide_is_refused(tmp_path, capsys):
@@ -126,6 +151,13 @@ def test_what_one_network_cannot_decide_is_refused(tmp_path, capsys):
     assert "also has stream_deadlines with num_edges=1 and can_drop=True; for one network they must be 1 and False" in (
         capsys.readouterr().err
     )
+
+
+def test_where_no_job_is_late_there_is_nothing_to_learn(tmp_path):
+    with pytest.raises(
+        ValueError, match="in 8 validation streams of stream greedy has no late job; there is nothing to"
+    ):
+        learn(tmp_path, settings(objective="late"))
 
 
 def test_validation_compares_with_greedy():

@@ -56,6 +56,8 @@ def in_plain_python(streams, j, i, k, decision, finish_s, foreseen, cores_s, opt
     tasks, bits_of = batch.tasks[0, j], batch.edge_bits[0, j]
 
     def cross(k, bits):
+        if servers["site"][k - 1] == foreseen["site"]:
+            return servers["home_propagation_s"][k - 1]
         return bits / wired[k] + beyond[k]
 
     def back(k, bits):

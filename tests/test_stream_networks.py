@@ -37,7 +37,7 @@ def balanced_here(streams, *hidden, **fields):
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
-@pytest.mark.parametrize("hidden", [(), (3,), (40, 24), (7, 33, 9)])
+@pytest.mark.parametrize("hidden", [(), (5,), (40, 24), (7, 33, 9)])
 @pytest.mark.parametrize("num_edges", [1, 3])
 def test_a_kernel_decides_as_plain_numpy(activation, hidden, num_edges):
     streams = offload_gym.sample_streams({"name": "stream", "num_jobs": 60, "num_edges": num_edges}, 30, seed=1)

@@ -192,7 +192,7 @@ def test_trained_agents_are_kept(tmp_path, monkeypatch):
     paths = reinforce(tmp_path, SETTINGS, 64, report=lines.append)
     assert list(paths) == ["ppo", "dqn", CLONED]
     assert all(offload_gym.load_stream_policy(path).network.num_locations == 3 for path in paths.values())
-    assert lines[0].startswith("ppo: 323 parameters, ")  # (36 + 1) * 8 + (8 + 1) * 3
+    assert lines[0].startswith("ppo: 347 parameters, ")  # (36 + 1) * 8 + (8 + 1) * 3
     written = [path.read_bytes() for path in paths.values()]
     reinforce(tmp_path, SETTINGS, 64, ("dqn",), report=lines.append)
     assert lines[-1].startswith("dqn: ")

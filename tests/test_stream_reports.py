@@ -2,11 +2,16 @@
 
 import numpy as np
 import pytest
+from random_streams import random_stream
 
-from offload_gym import Streams, make_scenario
+from offload_gym import Streams, make_scenario, make_stream_policy, sample_streams
 from offload_gym.envs.stream import StreamEnv
 from offload_gym.streams.cloning import decided_labels
-from offload_gym.streams.responses import histories, response_times
+from offload_gym.streams.hindsight import hindsight
+from offload_gym.streams.labels import label_streams
+from offload_gym.streams.planner import Effort
+from offload_gym.streams.policies import PlannerPolicy
+from offload_gym.streams.responses import histories, outcome_of
 
 
 def seen(streams, decisions):
@@ -149,18 +154,59 @@ def test_nothing_that_others_decide_is_seen_before_the_next_report():
         np.testing.assert_array_equal(np.delete(before[own], jobs, axis=1), np.delete(after[own], jobs, axis=1))
 
 
+def reported(streams, report_s):
+    """The same streams with reports."""
+    common = streams.batch.common.copy()
+    common["report_s"] = report_s
+    return Streams.from_batch(streams.batch._replace(common=common))
+
+
 def test_reports_change_what_is_seen_and_not_what_happens():
-    rng = np.random.default_rng(5)
-    fresh, decisions = random_case(rng, 0.0)
-    batch = fresh.batch._replace(common=fresh.batch.common.copy())
-    batch.common["report_s"] = 1.0
-    np.testing.assert_array_equal(
-        response_times(fresh, decisions), response_times(Streams.from_batch(batch), decisions)
-    )
-    assert (
-        decided_labels(fresh, decisions).observations
-        != decided_labels(Streams.from_batch(batch), decisions).observations
-    ).any()
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        for fresh, decisions in (random_case(rng, 0.0), random_stream(rng)):
+            for report_s in (1.0, 0.7, 1 / 3):
+                old = reported(fresh, report_s)
+                for found, expected in zip(outcome_of(old, decisions), outcome_of(fresh, decisions), strict=True):
+                    np.testing.assert_array_equal(found, expected)
+
+
+def test_reports_that_come_often_cost_no_time_and_are_fresh():
+    fresh, decisions = random_case(np.random.default_rng(1), 0.0)
+    told, now = seen(reported(fresh, 1e-12), decisions), seen(fresh, decisions)
+    np.testing.assert_allclose(told["report_age"], 0.0, atol=1e-5)
+    np.testing.assert_allclose(told["core_free"], now["core_free"], atol=1e-5)
+
+
+def test_who_sends_is_told_of_each_site():
+    # At the report at 2 devices 0 and 1 send at site 0, device 2 at site 1. Device 0 asks at 2.5 from site 1, where it
+    # is one more, and at 3.5 from site 0, where it was told itself among the two.
+    streams = one_task_jobs(
+        [0.0, 0.0, 0.0, 2.5, 3.5], [0, 1, 2, 0, 0], [99, 99, 99, 0, 0], [0] * 5, 2.0,
+        site=[[[0, 0, 1, 0], [0, 0, 0, 0], [1, 1, 1, 1]]],
+        uplink_bps=np.ones((1, 3, 4)), downlink_bps=np.ones((1, 3, 4)),
+    )  # fmt: skip
+    told = seen(streams, [[[1], [1], [1], [0], [0]]])
+    np.testing.assert_allclose(told["others"] * 10, [0, 0, 0, 1, 1], atol=1e-5)
+    np.testing.assert_allclose(told["devices"] * 10, 3, rtol=1e-6)
+
+
+@pytest.mark.parametrize("report_s", [0.0, 1.0])
+def test_planning_a_part_of_the_tasks_knows_all_that_planning_all_of_them_knows(report_s):
+    """Labels are the same whatever was copied before: those of all tasks hold those of some of them."""
+    scenario = make_scenario("stream", num_devices=3, report_s=report_s, arrivals_per_s=3.0, num_jobs=40)
+    rule = make_stream_policy("queue-price", scenario)
+    planner = PlannerPolicy(scenario, rule, Effort(4, 20, 4, 3.0), "response", 0)
+    some, every = (label_streams(planner, rule, 6, 3, share=share, explore=0.0) for share in (0.4, 1.0))
+    costs = {observation.tobytes(): cost for observation, cost in zip(every.observations, every.costs, strict=True)}
+    assert 0 < len(some.costs) < len(every.costs)
+    for observation, cost in zip(some.observations, some.costs, strict=True):
+        np.testing.assert_array_equal(costs[observation.tobytes()], cost)
+
+
+def test_hindsight_knows_the_same_with_reports():
+    fresh = sample_streams({"name": "stream", "num_devices": 2, "num_jobs": 25}, 3, seed=4)
+    np.testing.assert_array_equal(hindsight(reported(fresh, 0.8)), hindsight(fresh))
 
 
 def test_a_scenario_says_how_old_news_are():

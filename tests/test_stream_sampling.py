@@ -21,7 +21,8 @@ def through_the_constructor(streams):
     """The same streams by their public fields, checked anew; all jobs as bags, as the constructor takes one graph."""
     batch = streams.batch
     fields = {name: batch.tasks[..., column] for column, name in enumerate(TASK_FIELDS)}
-    fields |= {name: batch.servers[name] for name in batch.servers.dtype.names}
+    fields |= {name: batch.servers[name] for name in batch.servers.dtype.names if name != "site"}
+    fields |= {"server_site": batch.servers["site"], "site": batch.sites}
     fields |= {name: batch.common[name] for name in batch.common.dtype.names}
     return Streams(
         arrival_s=streams.arrival_s,

@@ -115,7 +115,7 @@ def test_a_device_takes_its_transmission_along_from_site_to_site(completes):
     # Until 1 all three at site 0 send 2 of their 8 bits at 6 / 3 bit/s. Then device 0 is alone at site 1: 6 bits at 6,
     # sent at 2. The others have 6 left at 3 bit/s: 3.
     jobs = [(0, device, [(8, 0, 0)]) for device in range(3)]
-    moves = {"site": [[0, 1, 1], [0, 0, 0], [0, 0, 0]], "site_xy_m": [[0, 0], [1, 0]]}
+    moves = {"site": [[0, 1, 1], [0, 0, 0], [0, 0, 0]]}
     completes(world(jobs, [[1], [1], [1]], uplink_bps=[[6, 6, 6]] * 3, **moves), [2, 3, 3])
 
 
@@ -144,10 +144,12 @@ def test_bad_sites_are_one_sentence():
     for changes, sentence in (
         ({"site": [[0, 0]]}, r"site has the shape \(1, 1, 2\); it must be \(1, 1, 1\)"),
         ({"site": [[-1]]}, r"site\[0, 0, 0\] is -1"),
-        ({"site": [[2]], "site_xy_m": [[0, 0]]}, r"site\[0, 0, 0\] is 2.* from 0 to 0"),
-        ({"server_site": [1, 0]}, r"server_site\[0, 0\] is 1.* from -1 to 0"),
-        ({"home_propagation_s": [-1, 0]}, r"home_propagation_s\[0, 0\] is -1"),
-        ({"site_xy_m": [[INF, 0]]}, r"site_xy_m\[0, 0, 0\] is inf.* finite"),
+        ({"site": [[np.nan]]}, r"site\[0, 0, 0\] is nan.* from 0 to 9,999"),
+        ({"site": [[INF]]}, r"site\[0, 0, 0\] is inf.* from 0 to 9,999"),
+        ({"site": [[1e15]]}, r"site\[0, 0, 0\] is 1e\+15.* from 0 to 9,999"),
+        ({"server_site": [0.5, 0]}, r"server_site\[0, 0\] is 0.5.* from -1 to 9,999"),
+        ({"server_site": [0, 0], "home_propagation_s": [-1, 0]}, r"home_propagation_s\[0, 0\] is -1"),
+        ({"home_propagation_s": [1, 0]}, "home_propagation_s is given; without server_site it must be None"),
     ):
         with pytest.raises(ValueError, match=sentence):
             world(jobs, [[1]], **changes)

@@ -49,7 +49,7 @@ class Cell:
         task, k = self.tasks[j], self.decision[j]
         yield self.env.timeout(arrival_s)
         if k > 0:
-            _, _, wired_bps, propagation_s, rate_ratio = self.servers[k]
+            _, _, wired_bps, propagation_s, rate_ratio, *_ = self.servers[k]  # all at one site, and no server at it
             with self.radios[d].request() as radio:
                 yield radio
                 self.left_bits[d], self.sent[d] = task[INPUT] / rate_ratio, self.env.event()

@@ -422,7 +422,8 @@ def _pass_time(world, system, until_s, records):
     to_s = min(min(next_s, until_s), min(sent_s, end_s))
     if to_s == np.inf:
         return False
-    to_s = min(to_s, clock.next_report_s)
+    if clock.next_report_s <= to_s:
+        report(world, system, to_s)
     if clock.num_busy > 0:
         for a in range(len(sites)):
             site = sites[a]
@@ -434,8 +435,6 @@ def _pass_time(world, system, until_s, records):
                     site.due_s = -np.inf  # none ends
     clock.in_system_js += clock.num_in_system * (to_s - clock.now_s)
     clock.now_s = to_s
-    if clock.next_report_s <= to_s:
-        report(world, system)
     if sent_s <= to_s:
         for d in range(len(radios)):
             if radios[d].due_s <= sites[radios[d].site].due_s < np.inf:

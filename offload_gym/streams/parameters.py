@@ -182,7 +182,6 @@ def empty_stream_batch(parameters: StreamParameters, sizes: StreamSizes, num_str
         downlink_bps=np.zeros(slots),
         common=np.zeros(num_streams, dtype=COMMON),
         sites=np.zeros((num_streams, sizes.num_devices, 1), dtype=np.int64),
-        site_xy_m=np.zeros((num_streams, 1, 2)),
         graph_start=parameters.graph_start,
         graph_edges=parameters.graph_edges,
     )

@@ -7,7 +7,8 @@ random numbers), so that differences between them have little noise. A choice th
 after some futures meets no more of them, as in sequential halving (Karnin, Koren and Somekh, ICML 2013).
 
 A future is drawn from the process of the scenario, given what is known when the job arrives; the real future is never
-read.
+read. The present is read as it is, also the queues of other devices and what no report has told: with several devices
+planning is what a teacher does, not what a device could do.
 """
 
 from __future__ import annotations
@@ -353,7 +354,11 @@ def plan_streams(parameters, arrays, systems, spare, policies, effort, asked, ou
         oldest, start = 0, stream(asked.key, b, 0)
         for j in range(len(world.jobs)):
             advance(world, system, world.jobs[j].arrival_s, None)
+            # Nothing in the queues, nor in the pending tasks that reports leave there, is of a job before.
+            settled_s = system.reports[0].time_s if world.common[0].report_s > 0.0 else system.clock[0].now_s
             while oldest < j and system.fates[oldest].exits_left == 0:
+                if settled_s <= system.fates[oldest].done_s < np.inf:
+                    break
                 oldest += 1
             observe_arrival(parameters, sampler.belief, world.jobs[j].device, world.jobs[j].arrival_s)
             look(world, system, world.jobs[j].device, outlook)

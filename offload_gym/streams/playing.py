@@ -227,8 +227,8 @@ def room_for_futures(streams: Streams, scenario: Scenario, num_jobs: int) -> Str
             uplink_bps=np.zeros((1, streams.num_devices, slots)),
             downlink_bps=np.zeros((1, streams.num_devices, slots)),
             common=batch.common[:1].copy(),
-            sites=np.zeros((1, streams.num_devices, 1), dtype=np.int64),
-            site_xy_m=batch.site_xy_m[:1].copy(),
+            # Devices stay where they are then; so many sites are there.
+            sites=np.full((1, streams.num_devices, 1), batch.sites.max()),
         )
     )
 

@@ -294,7 +294,8 @@ def make_stream_policy(
             - "price", "queue-price", "late-price" (for the objective "late"), "max-weight": tuned rules, see
               ``rule_plan``;
             - "heft", "exact": HEFT, and the best decision for the job alone, for jobs of several tasks;
-            - "planner": roll-outs over futures drawn from the scenario;
+            - "planner": roll-outs over futures drawn from the scenario, from the queues as they are: with several
+              devices or old reports it knows more than a device does;
             - "teacher", "student", "small-student": trained networks that the package ships for the presets "stream",
               "stream_deadlines" and "stream_applications"; the first one's serve all others with three locations.
         scenario: for which rules were tuned, and from which the planner draws futures; where the rule was not tuned for

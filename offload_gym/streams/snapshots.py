@@ -82,8 +82,12 @@ def copy_system(source, target, num_jobs):
     """Copy the queues that ``num_jobs`` jobs left."""
     source, target = lent(source), lent(target)
     target.clock[0] = source.clock[0]
+    target.reports[0] = source.reports[0]
     for a in range(len(source.sites)):
         target.sites[a] = source.sites[a]
+    for k in range(source.reported_free_s.shape[0]):
+        for c in range(source.reported_free_s.shape[1]):
+            target.reported_free_s[k, c] = source.reported_free_s[k, c]
     for p in range(source.core_free_s.shape[0]):
         for c in range(source.core_free_s.shape[1]):
             target.core_free_s[p, c] = source.core_free_s[p, c]

@@ -55,6 +55,7 @@ COMMON = np.dtype(
 )
 PRICE_FIELDS = ("kappa", "transmit_w", "energy_weight_s_per_j")
 NONE = -1  # no site, no task, no transmission
+MAX_SITES = 10_000
 PARENT, CHILD, OUTGOING = range(3)  # columns of ``Graphs.edges``
 
 
@@ -80,7 +81,6 @@ class StreamBatch(NamedTuple):
     downlink_bps: NDArray[np.float64]  # (B, m, slots)
     common: NDArray[np.void]  # (B,) of the dtype COMMON
     sites: NDArray[np.int64]  # (B, m, slots) of A, to which the devices are attached; (B, m, 1) where they stay
-    site_xy_m: NDArray[np.float64]  # (B, A, 2) where the sites are
     graph_start: NDArray[np.int64]  # see ``Graphs``; the same for all streams
     graph_edges: NDArray[np.int64]
 
@@ -113,9 +113,8 @@ class Streams:
         uplink_bps: (B, m, slots) rate of each device's radio in each slot, bits a second, finite, >= 0; 0 is an outage.
             The last slot's holds for ever after.
         downlink_bps: (B, m, slots) rate of the way back, in the same slots.
-        site: (B, m, slots) the site that each device is attached to, whole numbers from 0, or (B, m, 1) where it stays
-            at one; 0 where not given. The devices that send at a site share its spectrum.
-        site_xy_m: (B, A, 2) where the A sites are, metres, for pictures; 0 where not given.
+        site: (B, m, slots) the site that each device is attached to, whole numbers from 0 to 9,999, or (B, m, 1) where
+            it stays at one; 0 where not given. The devices that send at a site share its spectrum.
         server_site: (B, S) the site at which a server stands, or -1; -1 where not given. A device at that site reaches
             it without a wired path, in ``home_propagation_s``, and at others over its wired path.
         home_propagation_s: (B, S) finite, >= 0; 0 where not given.
@@ -164,7 +163,6 @@ class Streams:
         energy_weight_s_per_j: ArrayLike | None = None,
         report_s: ArrayLike = 0.0,
         site: ArrayLike | None = None,
-        site_xy_m: ArrayLike | None = None,
         server_site: ArrayLike | None = None,
         home_propagation_s: ArrayLike | None = None,
     ) -> None:
@@ -196,9 +194,12 @@ class Streams:
         servers["rate_ratio"] = _field("rate_ratio", rate_ratio, per_server, POSITIVE, 1.0)
         uplink = _field("uplink_bps", uplink_bps, (*per_device, "slots"), NOT_NEGATIVE)
         downlink = _field("downlink_bps", downlink_bps, uplink.shape, NOT_NEGATIVE)
-        sites, places = _checked_sites(site, site_xy_m, uplink.shape)
-        highest = places.shape[1] - 1
-        servers["site"] = _field("server_site", server_site, per_server, _index_up_to(highest, -1), -1)
+        if home_propagation_s is not None and server_site is None:
+            raise ValueError(
+                "home_propagation_s is given; without server_site it must be None, as no server is at a site"
+            )
+        sites = _checked_sites(site, uplink.shape)
+        servers["site"] = _field("server_site", server_site, per_server, _index_from(NONE), NONE)
         servers["home_propagation_s"] = _field("home_propagation_s", home_propagation_s, per_server, NOT_NEGATIVE, 0.0)
         common = np.zeros(size, dtype=COMMON)
         common["slot_s"] = _of_each("slot_s", slot_s, size, POSITIVE)
@@ -207,9 +208,7 @@ class Streams:
             common[name] = _field(name, value, (size,), NOT_NEGATIVE, 0.0)
         graphs = as_graphs([(start[0], parent[0])], n)
         edge_array = bits.reshape(size, num_jobs, bits.shape[1])
-        self._store(
-            StreamBatch(jobs, tasks, edge_array, devices, servers, uplink, downlink, common, sites, places, *graphs)
-        )
+        self._store(StreamBatch(jobs, tasks, edge_array, devices, servers, uplink, downlink, common, sites, *graphs))
 
     def _store(self, batch: StreamBatch) -> None:
         self.batch = batch
@@ -298,28 +297,21 @@ def check_streams(streams: Any) -> None:
         raise ValueError(f"streams is {quoted(streams)}; it must be Streams, such as sample_streams draws")
 
 
-def _checked_sites(
-    site: ArrayLike | None, site_xy_m: ArrayLike | None, rates: tuple[int, ...]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The sites of devices (B, m, slots) or (B, m, 1), and where the sites are; ``rates`` is the shape of the rates."""
-    size, num_devices = rates[:2]
-    given = np.zeros((size, num_devices, 1)) if site is None else numbers("site", site)
-    if given.shape not in ((size, num_devices, 1), rates):
-        raise ValueError(f"site has the shape {given.shape}; it must be {rates} or {(size, num_devices, 1)}")
-    places = (
-        np.zeros((size, int(max(given.max(), 0.0)) + 1, 2)) if site_xy_m is None else numbers("site_xy_m", site_xy_m)
-    )
-    _check_shape("site_xy_m", places, (size, "A", 2))
-    require("site_xy_m", places, np.isfinite(places), "finite")
-    bound, wanted = _index_up_to(places.shape[1] - 1, 0)
+def _checked_sites(site: ArrayLike | None, rates: tuple[int, ...]) -> NDArray[np.int64]:
+    """The sites of devices (B, m, slots) or (B, m, 1); ``rates`` is the shape of the rates."""
+    stays = (*rates[:2], 1)
+    given = np.zeros(stays) if site is None else numbers("site", site)
+    if given.shape not in (stays, rates):
+        raise ValueError(f"site has the shape {given.shape}; it must be {rates} or {stays}")
+    bound, wanted = _index_from(0)
     require("site", given, bound(given), wanted)
-    return given.astype(np.int64), places.copy()
+    return given.astype(np.int64)
 
 
-def _index_up_to(highest: int, lowest: int) -> Bound:
+def _index_from(lowest: int) -> Bound:
     return (
-        lambda array: (array >= lowest) & (array <= highest) & (array == np.floor(array)),
-        f"a whole number from {lowest} to {highest}",
+        lambda array: (array >= lowest) & (array < MAX_SITES) & (array == np.floor(array)),
+        f"a whole number from {lowest} to {MAX_SITES - 1:,}",
     )
 
 

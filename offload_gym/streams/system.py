@@ -48,7 +48,6 @@ SITE = np.dtype(
 #: What the devices were told last of the rest of the world, as it was before all that happened at that moment.
 REPORT = np.dtype(
     [
-        ("number", np.int64),  # 0: of the beginning
         ("time_s", np.float64),
     ]
 )
@@ -176,7 +175,7 @@ def system_shapes(batch: StreamBatch) -> list[tuple[tuple[int, ...], np.dtype]]:
     return [
         ((1,), CLOCK),
         ((places, width), real),
-        ((batch.site_xy_m.shape[1],), SITE),
+        ((int(batch.sites.max()) + 1,), SITE),
         ((1,), REPORT),
         ((batch.servers.shape[1], width), real),
         ((num_devices,), RADIO),
@@ -248,20 +247,27 @@ def begin(world, system):
         radio.busy = False
         radio.due_s = np.inf
         radio.site = world.sites[d, 0]
-    system.reports[0].number = -1
-    report(world, system)
+    report(world, system, 0.0)
 
 
 @inlined
-def report(world, system):
-    """Tell the devices how the servers stand, and how many devices send; say when they are told next."""
-    clock, told, radios = system.clock[0], system.reports[0], system.radios
-    told.number += 1
-    told.time_s = clock.now_s
+def report(world, system, until_s):
+    """Tell the devices how servers stand and how many devices send, in the last report up to a moment.
+
+    Nothing of what is told has changed since that report: it is called before what happens at the moment.
+    """
+    clock, told, radios, every_s = system.clock[0], system.reports[0], system.radios, world.common[0].report_s
+    told.time_s, clock.next_report_s = 0.0, np.inf
+    if every_s > 0.0:
+        number = until_s // every_s
+        if (number + 1.0) * every_s <= until_s:
+            number += 1.0
+        elif number * every_s > until_s:
+            number -= 1.0
+        told.time_s, clock.next_report_s = number * every_s, (number + 1.0) * every_s
     for a in range(len(system.sites)):
         system.sites[a].told_sending = system.sites[a].num_sending
-    every_s, num_devices = world.common[0].report_s, len(radios)
-    clock.next_report_s = (told.number + 1) * every_s if every_s > 0.0 else np.inf
+    num_devices = len(radios)
     for k in range(len(system.reported_free_s)):
         for c in range(system.reported_free_s.shape[1]):
             system.reported_free_s[k, c] = system.core_free_s[num_devices + k, c]
