@@ -1,11 +1,16 @@
 """``python -m agents learn-cells``: networks that decide for one device of a cell each, and a teacher that sees all.
 
 All devices decide by the same network, and what they learn from is the mean latency of them all: at each step fresh
-cells are decided with choices drawn from the network's probabilities, every other choice of every device is tried while
-the other devices keep theirs (``agents.cell_labels``), and the network's expected cost is made less. The step is the
-gradient of the mean latency: that of policies which share their parameters and a reward, with counterfactual values of
-all choices (Foerster, Farquhar, Afouras, Nardelli and Whiteson, "Counterfactual Multi-Agent Policy Gradients", AAAI
-2018) that come from the simulator instead of a critic.
+cells are decided with choices drawn by the network's scores, every other choice of every device is tried while the
+other devices keep theirs (``agents.cell_labels``), and the costs weighed with the network's probabilities are made
+less. This is modelled on the gradient of the mean latency for policies that share their parameters and a reward, with
+counterfactual values of all choices (Foerster, Farquhar, Afouras, Nardelli and Whiteson, "Counterfactual Multi-Agent
+Policy Gradients", AAAI 2018) that come from the simulator instead of a critic.
+
+The loss is a surrogate, not that gradient. Choices are drawn with Gumbel noise times ``CellSettings.noise``, that is
+from softmax(scores / noise), which with less noise than 1 is sharper than the softmax(scores) that the loss weighs the
+costs with; and the labels of a step are passed over several times, in which the network moves away from the one that
+they were made with.
 
 A teacher reads a few numbers of the other devices besides. A student can be drawn to its probabilities on the states
 that the student itself visits.
@@ -28,6 +33,7 @@ from agents.cell_labels import PRIVILEGED, Cells, Labels, Packed, decide, gather
 from agents.cell_shares import SIZES, mean_latency, validation_cells
 from agents.networks import TaskNetwork, linear_layers, num_parameters, one_thread
 from offload_gym.cell_policies import make_cell_policy, report_of
+from offload_gym.checks import checked_number, quoted
 from offload_gym.envs.cell import sample_cell
 from offload_gym.networks.cell_kernel import COMPANY
 from offload_gym.networks.cell_network import CellNetwork, load_cell_network, save_cell_policy
@@ -72,6 +78,10 @@ class CellSettings:
     first_noise: float = 0.5
     last_noise: float = 0.2
     num_validation: int = 200  # cells of each size up to 8
+
+    def __post_init__(self) -> None:
+        for name in ("first_noise", "last_noise"):
+            checked_number(name, getattr(self, name), "finite and at least 0", lambda value: 0.0 <= value < np.inf)
 
     def noise(self, step: int) -> float:
         """How much Gumbel noise is added to scores at a step."""
@@ -252,11 +262,17 @@ def learn(
 
     Returns:
         The files by name.
+
+    Raises:
+        ValueError: ``few-devices`` is to be trained, but no size is small enough for it.
     """
+    chosen = only or NETWORKS
+    small = replace(settings, sizes=tuple(m for m in settings.sizes if m <= FEW))
+    if "few-devices" in chosen and not small.sizes:
+        raise ValueError(f"sizes is {quoted(settings.sizes)}; few-devices needs one that is at most {FEW}")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    validation, chosen = Validation(settings), only or NETWORKS
-    small = replace(settings, sizes=tuple(m for m in settings.sizes if m <= FEW))
+    validation = Validation(settings)
     paths: dict[str, Path] = {}
     teacher = None
     if {"teacher", "distilled"} & {*chosen}:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offload_gym.array_checks import check_count
-from offload_gym.checks import quoted
+from offload_gym.checks import MAX_COUNT, checked_count, checked_number, quoted
 from offload_gym.delay import objective_code
 from offload_gym.instances import INTEGER, UPLINK, Instances, check_instances
 from offload_gym.networks.cell_kernel import COMPANY, decide_in_cell, slowdown_of
@@ -45,10 +45,14 @@ def report_of(cell: Instances) -> Report:
     return Report(len(cell), float(cell.locations[:, 1:, UPLINK].mean()))
 
 
-def _check_report(report: Report) -> None:
-    check_count("num_devices", report.num_devices)
-    if not 0.0 < report.mean_uplink_bps < np.inf:
-        raise ValueError(f"mean_uplink_bps is {report.mean_uplink_bps:g}; it must be finite and above 0")
+def _check_report(report: Report, num_instances: int) -> None:
+    """ValueError where it is no report on a cell with so many devices or more."""
+    if not isinstance(report, Report):
+        raise ValueError(f"report is {quoted(report)}; it must be a Report of num_devices and mean_uplink_bps")
+    num_devices = checked_count("num_devices", report.num_devices, 1)
+    if num_devices < num_instances:
+        raise ValueError(f"num_devices is {num_devices}; it must be at least {num_instances}, one for each instance")
+    checked_number("mean_uplink_bps", report.mean_uplink_bps, "finite and above 0", lambda value: 0.0 < value < np.inf)
 
 
 class CellPolicy(Protocol):
@@ -57,7 +61,11 @@ class CellPolicy(Protocol):
     name: str
 
     def decide(self, instances: Instances, report: Report) -> NDArray[np.int64]:
-        """Decisions (B, n) of B devices of a cell that ``report`` is on; not all of its devices need be there."""
+        """Decisions (B, n) of B devices of a cell that ``report`` is on; not all of its devices need be there.
+
+        Raises:
+            ValueError: the instances or the report are out of their bounds, or there are more instances than devices.
+        """
         ...
 
 
@@ -85,9 +93,9 @@ class SharePolicy:
         self.policy, self.share, self.name = policy, share, name
 
     def decide(self, instances: Instances, report: Report) -> NDArray[np.int64]:
-        """Decisions (B, n), as ``CellPolicy`` says; ValueError where the report is out of its bounds."""
+        """Decisions (B, n), as ``CellPolicy`` says; ValueError where the report does not fit."""
         check_instances(instances)
-        _check_report(report)
+        _check_report(report, len(instances))
         return self.policy.decide(with_slowdown(instances, slowdown_of(report.num_devices, self.share)))
 
 
@@ -121,10 +129,16 @@ class CellNetworkPolicy:
         tasks, locations, backlog_s, radio_backlog_s, counts, _, edge_parent, _, _ = instances.arrays
         if edge_parent.size:
             check_independent(instances, False, "this network")
-        num_devices, mean_uplink_bps = report
-        if not (num_devices >= 1 and 0.0 < mean_uplink_bps < np.inf):
-            _check_report(report)
-        told = float(num_devices), float(mean_uplink_bps), self._share
+        # The same bounds, without a call, for what ``report_of`` makes.
+        if not (
+            type(report) is Report
+            and type(report[0]) is int
+            and type(report[1]) is float
+            and (len(tasks) or 1) <= report[0] <= MAX_COUNT
+            and 0.0 < report[1] < np.inf
+        ):
+            _check_report(report, len(tasks))
+        told = float(report[0]), float(report[1]), self._share
         decisions = np.empty((len(tasks), instances.num_tasks), INTEGER)
         fits = decide_in_cell(
             tasks, locations, backlog_s, radio_backlog_s, counts, told, self._plan, self._weights, decisions
@@ -177,10 +191,12 @@ def make_cell_policy(name: str, num_devices: int | None = None, scenario: str | 
         scenario: a preset's name or a scenario; shares and the network of its preset are taken.
 
     Raises:
-        ValueError: the name is unknown, or there is nothing for the scenario.
+        ValueError: the name is unknown, ``num_devices`` is out of its bounds, or there is nothing for the scenario.
     """
     if name not in CELL_POLICY_NAMES:
         raise ValueError(f"policy is {quoted(name)}; the policies of cells are {', '.join(CELL_POLICY_NAMES)}")
+    if num_devices is not None:
+        check_count("num_devices", num_devices)
     preset = as_scenario(scenario).name
     if name == "cell-student":
         path = WEIGHTS / f"{preset}-{name}.safetensors"

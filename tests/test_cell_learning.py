@@ -81,6 +81,34 @@ def test_the_same_settings_give_the_same_cells_of_training_alone():
     assert not np.isin(fresh_cells(SETTINGS, 1)[1].devices.tasks, first[1].devices.tasks).any()
 
 
+@pytest.mark.parametrize("value", ["nan", "inf", "-3"])
+@pytest.mark.parametrize("name", ["first_noise", "last_noise"])
+def test_noise_has_bounds(name, value, tmp_path, capsys):
+    message = f"{name} is {float(value)!r}; it must be finite and at least 0"
+    with pytest.raises(ValueError, match=message):
+        CellSettings(**{name: float(value)})
+    folder = tmp_path / "any"
+    assert main(["learn-cells", "--output", str(folder), f"--{name.replace('_', '-')}", value]) == 2
+    assert message in capsys.readouterr().err
+    assert not folder.exists()
+    assert CellSettings(first_noise=0, last_noise=0).noise(1) == 0
+
+
+def test_few_devices_need_a_small_size(tmp_path, capsys, monkeypatch):
+    folder = tmp_path / "any"
+    command = ["learn-cells", "--output", str(folder), "--sizes", "16", "9"]
+    for only in ([], ["--only", "student", "few-devices"]):
+        assert main([*command, *only]) == 2
+        out, error = capsys.readouterr()
+        assert "sizes is (16, 9); few-devices needs one that is at most 8" in error
+        assert not out  # nothing was trained before
+    assert not folder.exists()
+    monkeypatch.setattr(cell_learning, "SIZES", (2,))
+    rest = ["--only", "student", "--steps", "1", "--devices-a-step", "1", "--num-validation", "1"]
+    assert main([*command, *rest]) == 0
+    assert [path.name for path in folder.iterdir()] == ["student.safetensors"]
+
+
 def test_learn_cells_writes_what_the_package_reads(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(cell_learning, "FEW", 2)
     monkeypatch.setattr(cell_learning, "SIZES", (2, 3))

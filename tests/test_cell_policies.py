@@ -1,4 +1,5 @@
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def test_a_share_divides_the_uplink():
     slowed = cell.replace(uplink_bps=np.where(np.arange(3) > 0, cell.uplink_bps / 3, cell.uplink_bps))
     decisions = SharePolicy(greedy, 0.5).decide(cell, Report(5, 2e7))
     np.testing.assert_array_equal(decisions, greedy.decide(slowed))
-    np.testing.assert_array_equal(SharePolicy(greedy, 0.5).decide(cell, Report(1, 2e7)), greedy.decide(cell))
+    np.testing.assert_array_equal(SharePolicy(greedy, 0.5).decide(cell[:1], Report(1, 2e7)), greedy.decide(cell[:1]))
 
 
 def test_the_tuned_share_is_that_of_the_size():
@@ -71,15 +72,42 @@ def test_what_does_not_fit_is_refused():
         make_cell_policy("greedy")
     with pytest.raises(ValueError, match="scenario is 'vision'; no share was tuned for it"):
         make_cell_policy("greedy-share", scenario="vision")
-    policy = make_cell_policy("greedy-share")
-    with pytest.raises(ValueError, match="num_devices is 0"):
-        policy.decide(cell, Report(0, 1e7))
-    with pytest.raises(ValueError, match="mean_uplink_bps is 0; it must be finite and above 0"):
-        policy.decide(cell, Report(2, 0.0))
     with pytest.raises(ValueError, match="share is -1; it must be finite and at least 0"):
         SharePolicy(make_policy("greedy"), -1.0)
     with pytest.raises(ValueError, match=r"slowdown is 0\.5; it must be at least 1"):
         with_slowdown(cell, 0.5)
+    for name in CELL_POLICY_NAMES:
+        for value in (-3, 0, "abc", [2], 2.0, True):
+            message = f"num_devices is {value!r}; it must be a whole number, at least 1"
+            with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+                make_cell_policy(name, num_devices=value)
+
+
+@pytest.mark.parametrize("name", CELL_POLICY_NAMES)
+def test_a_report_that_does_not_fit_is_refused(name):
+    policy, cell = make_cell_policy(name), sample_cell("default", 3, seed=0)
+    uplink_bound = "it must be finite and above 0"
+    for report, message in (
+        (Report(0, 1e7), "num_devices is 0; it must be a whole number, at least 1"),
+        (Report(2.5, 1e7), "num_devices is 2.5; it must be a whole number, at least 1"),
+        (Report("2", 1e7), "num_devices is '2'; it must be a whole number, at least 1"),
+        (Report(True, 1e7), "num_devices is True; it must be a whole number, at least 1"),
+        (Report(10**400, 1e7), "num_devices is a whole number of 401 digits; it must be at most 1,000,000"),
+        (Report(1, 1e7), "num_devices is 1; it must be at least 3, one for each instance"),
+        (Report(3, 0.0), f"mean_uplink_bps is 0.0; {uplink_bound}"),
+        (Report(3, float("nan")), f"mean_uplink_bps is nan; {uplink_bound}"),
+        (Report(3, float("inf")), f"mean_uplink_bps is inf; {uplink_bound}"),
+        (Report(3, "1e7"), f"mean_uplink_bps is '1e7'; {uplink_bound}"),
+        ((0, 1e7), "report is (0, 10000000.0); it must be a Report of num_devices and mean_uplink_bps"),
+        (None, "report is None; it must be a Report of num_devices and mean_uplink_bps"),
+    ):
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            policy.decide(cell, report)
+    with pytest.raises(ValueError, match="num_devices is 0"):
+        policy.decide(cell[:0], Report(0, 1e7))
+    # Numbers of numpy are numbers, too, and a report may be on more devices than are there.
+    expected = policy.decide(cell, Report(4, 1e7))
+    np.testing.assert_array_equal(policy.decide(cell, Report(np.int64(4), np.float32(1e7))), expected)
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +133,8 @@ def test_a_device_decides_by_itself(student):
     for d in range(5):
         np.testing.assert_array_equal(student.decide(cell[d : d + 1], report), together[d : d + 1])
     assert student.name == "cell-student"
-    assert (student.decide(cell, Report(1, report.mean_uplink_bps)) > 0).sum() > (together > 0).sum()
+    alone = Report(1, report.mean_uplink_bps)
+    assert sum((student.decide(cell[d : d + 1], alone) > 0).sum() for d in range(5)) > (together > 0).sum()
 
 
 def test_a_network_of_cells_is_written_and_read(student, tmp_path):
@@ -141,7 +170,5 @@ def test_a_network_that_does_not_fit_is_refused(student, tmp_path):
     assert isinstance(network, CellNetwork)
     with pytest.raises(ValueError, match=r"this policy is for locations with \(1, 2, 8\) cores"):
         student.decide(sample_cell("multi_edge", 2), Report(2, 1e7))
-    with pytest.raises(ValueError, match="num_devices is 0"):
-        student.decide(sample_cell("default", 2), Report(0, 1e7))
     with pytest.raises(ValueError, match="scenario is 'vision'; the package ships no network of cells for it"):
         make_cell_policy("cell-student", scenario="vision")
