@@ -146,7 +146,7 @@ def test_bad_sites_are_one_sentence():
         ({"site": [[-1]]}, r"site\[0, 0, 0\] is -1"),
         ({"site": [[np.nan]]}, r"site\[0, 0, 0\] is nan.* from 0 to 9,999"),
         ({"site": [[INF]]}, r"site\[0, 0, 0\] is inf.* from 0 to 9,999"),
-        ({"site": [[1e15]]}, r"site\[0, 0, 0\] is 1e\+15.* from 0 to 9,999"),
+        ({"site": [[1e15]]}, r"site\[0, 0, 0\] is 1000000000000000.0.* from 0 to 9,999"),
         ({"server_site": [0.5, 0]}, r"server_site\[0, 0\] is 0.5.* from -1 to 9,999"),
         ({"server_site": [0, 0], "home_propagation_s": [-1, 0]}, r"home_propagation_s\[0, 0\] is -1"),
         ({"home_propagation_s": [1, 0]}, "home_propagation_s is given; without server_site it must be None"),
