@@ -147,7 +147,7 @@ def test_an_agent_decides_the_same_in_the_compiled_runtime(name):
     # GIVEN an agent that has learned a little, so that its decisions are not all alike
     scenario = make_scenario(num_tasks=3)
     agent = make_agent(name, scenario, "makespan", seed=0)
-    agent.learn(16_384)
+    agent.learn(8_192)
     policy = NetworkPolicy(agent_to_runtime(agent, scenario), keep_best=False)
     env = agent.get_env()
     # WHEN it acts in the environment THEN the runtime decides the same
@@ -419,7 +419,7 @@ def test_a_check_can_end_the_training():
 def test_an_agent_is_kept_at_its_best_check():
     scenario = make_scenario(num_tasks=3)
     validation = generate_demonstrations(scenario, 50, seed=1)
-    network = train_agent("ppo-sequential", scenario, "makespan", 32_768, validation, validation)
+    network = train_agent("ppo-sequential", scenario, "makespan", 16_384, validation, validation)
     untrained = agent_to_runtime(make_agent("ppo-sequential", scenario, "makespan", seed=0), scenario)
     assert mean_gap(network, validation) < mean_gap(untrained, validation)
 
