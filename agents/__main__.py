@@ -52,6 +52,11 @@ def main(arguments: list[str] | None = None) -> int:
     )
 
 
+def _parser(command: str, description: str) -> argparse.ArgumentParser:
+    """The parser of one of the commands."""
+    return argparse.ArgumentParser(prog=f"python -m agents {command}", description=description, allow_abbrev=False)
+
+
 def _train(arguments: list[str]) -> None:
     # Labelling does without torch.
     from agents.training import POLICIES, Settings, train_all
@@ -64,7 +69,8 @@ def _train(arguments: list[str]) -> None:
         epilog="`python -m agents label` labels instances alone, as many as you like, and `python -m agents "
         "distillation` and `ablation` study the method; `record` and `clone` make and learn from Minari data "
         "sets; `tune` looks for hyperparameters of reinforcement learning, `tune-rules` for the numbers of rules of "
-        "streams; `learn-streams` trains teacher and students of streams, `reinforce-streams` PPO and DQN, and "
+        "streams and `tune-shares` for those of policies in cells; `learn-cells` trains networks for the devices of "
+        "cells, `learn-streams` trains teacher and students of streams, `reinforce-streams` PPO and DQN, and "
         "`stream-ablation` measures what the parts of that learning are worth: see their --help.",
         allow_abbrev=False,
     )
@@ -97,11 +103,10 @@ def _train(arguments: list[str]) -> None:
 
 
 def _label(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m agents label",
-        description="Sample instances and label them into shards, files of which each process holds one in memory. "
+    parser = _parser(
+        "label",
+        "Sample instances and label them into shards, files of which each process holds one in memory. "
         "Finished shards are kept: interrupt it and start it again with the same settings.",
-        allow_abbrev=False,
     )
     parser.add_argument("--output", default="results/labels", help="folder of the shards (default: %(default)s)")
     add_scenario_options(parser)
@@ -135,11 +140,10 @@ def _label(arguments: list[str]) -> None:
 def _distillation(arguments: list[str]) -> None:
     from agents.distillation import study
 
-    parser = argparse.ArgumentParser(
-        prog="python -m agents distillation",
-        description="Train students of several sizes from labels alone and from a teacher, with five seeds each, and "
+    parser = _parser(
+        "distillation",
+        "Train students of several sizes from labels alone and from a teacher, with five seeds each, and "
         "print a table. Finished students are kept: interrupt it and start it again.",
-        allow_abbrev=False,
     )
     parser.add_argument("--output", default="results/distillation", help="folder of the results (default: %(default)s)")
     parser.add_argument(
@@ -155,10 +159,9 @@ def _distillation(arguments: list[str]) -> None:
 def _ablation(arguments: list[str]) -> None:
     from agents.ablation import ablation
 
-    parser = argparse.ArgumentParser(
-        prog="python -m agents ablation",
-        description="Train a student with one thing changed at a time, three seeds each; about five minutes.",
-        allow_abbrev=False,
+    parser = _parser(
+        "ablation",
+        "Train a student with one thing changed at a time, three seeds each; about five minutes.",
     )
     parser.add_argument("--seed", type=int, default=1, help="of the instances (default: %(default)s)")
     ablation(parser.parse_args(arguments).seed)
@@ -167,11 +170,10 @@ def _ablation(arguments: list[str]) -> None:
 def _tune(arguments: list[str]) -> None:
     from agents.tune import TUNABLE, tune
 
-    parser = argparse.ArgumentParser(
-        prog="python -m agents tune",
-        description="Look for hyperparameters of a reinforcement-learning agent on validation instances with Optuna, "
+    parser = _parser(
+        "tune",
+        "Look for hyperparameters of a reinforcement-learning agent on validation instances with Optuna, "
         "and print the best. Finished trials are kept: interrupt it and start it again.",
-        allow_abbrev=False,
     )
     parser.add_argument("--agent", choices=TUNABLE, required=True, metavar="NAME", help=", ".join(TUNABLE))
     parser.add_argument("--output", default="results/tuning", help="folder of the studies (default: %(default)s)")
@@ -200,11 +202,10 @@ def _tune(arguments: list[str]) -> None:
 def _tune_rules(arguments: list[str]) -> None:
     from agents.stream_rules import PACKAGED, tune_rules
 
-    parser = argparse.ArgumentParser(
-        prog="python -m agents tune-rules",
-        description="Choose the numbers of the rules that decide streams on validation streams, and print them; where "
+    parser = _parser(
+        "tune-rules",
+        "Choose the numbers of the rules that decide streams on validation streams, and print them; where "
         "jobs may be dropped, also when each policy drops them.",
-        allow_abbrev=False,
     )
     add_stream_options(parser)
     parser.add_argument("--policies", nargs="+", default=[], metavar="NAME", help="tune these alone")
@@ -229,11 +230,9 @@ def _tune_rules(arguments: list[str]) -> None:
 def _tune_shares(arguments: list[str]) -> None:
     from agents.cell_shares import PACKAGED, tune_shares
 
-    parser = argparse.ArgumentParser(
-        prog="python -m agents tune-shares",
-        description="Choose on validation cells by how much greedy, student and exact divide their uplink in a cell, "
-        "and print it.",
-        allow_abbrev=False,
+    parser = _parser(
+        "tune-shares",
+        "Choose on validation cells by how much greedy, student and exact divide their uplink in a cell, and print it.",
     )
     parser.add_argument("--scenario", choices=SHIPPED_PRESETS, default="default", help="default: %(default)s")
     parser.add_argument("--num-cells", type=int, default=400, help="validation cells (default: %(default)s)")
@@ -248,11 +247,10 @@ def _learn_cells(arguments: list[str]) -> None:
     from agents.cell_learning import NETWORKS, CellSettings, learn
 
     defaults = {one.name: one.default for one in fields(CellSettings)}
-    parser = argparse.ArgumentParser(
-        prog="python -m agents learn-cells",
-        description="Learn to decide for one device of a cell, told how many devices there are and the mean of their "
+    parser = _parser(
+        "learn-cells",
+        "Learn to decide for one device of a cell, told how many devices there are and the mean of their "
         "uplink rates: a teacher that sees the others, and students that do not.",
-        allow_abbrev=False,
     )
     parser.add_argument("--output", default="results/cells", help="folder of the results (default: %(default)s)")
     parser.add_argument(
@@ -291,11 +289,10 @@ def _learn_streams(arguments: list[str]) -> None:
     from agents.learning_options import add_learning_options, learning_settings
     from agents.stream_learning import learn
 
-    parser = argparse.ArgumentParser(
-        prog="python -m agents learn-streams",
-        description="Learn to decide streams: policy iteration with roll-outs over sampled futures, a teacher, and "
+    parser = _parser(
+        "learn-streams",
+        "Learn to decide streams: policy iteration with roll-outs over sampled futures, a teacher, and "
         "students distilled from it. Labels are kept: interrupt it and start it again with the same settings.",
-        allow_abbrev=False,
     )
     parser.add_argument("--output", default="results/streams", help="folder of the results (default: %(default)s)")
     add_learning_options(parser)
@@ -307,12 +304,11 @@ def _stream_ablation(arguments: list[str]) -> None:
     from agents.learning_options import add_learning_options, learning_settings
     from agents.stream_ablation import ablate
 
-    parser = argparse.ArgumentParser(
-        prog="python -m agents stream-ablation",
-        description="Train networks that decide streams from other labels each: of hindsight and of planning, on other "
+    parser = _parser(
+        "stream-ablation",
+        "Train networks that decide streams from other labels each: of hindsight and of planning, on other "
         "states, after one round and more, and from a teacher or not; and print a table of what they gain over greedy "
         "on test streams. Labels and results are kept: interrupt it and start it again.",
-        allow_abbrev=False,
     )
     parser.add_argument(
         "--output", default="results/stream_ablation", help="folder of the results (default: %(default)s)"
@@ -328,11 +324,10 @@ def _reinforce_streams(arguments: list[str]) -> None:
     from agents.stream_learning import StreamSettings
     from agents.stream_reinforcement import AGENTS, HYPERPARAMETERS, reinforce
 
-    parser = argparse.ArgumentParser(
-        prog="python -m agents reinforce-streams",
-        description="Train PPO and DQN of stable-baselines3 to decide streams, and PPO from a trained network. Each "
+    parser = _parser(
+        "reinforce-streams",
+        "Train PPO and DQN of stable-baselines3 to decide streams, and PPO from a trained network. Each "
         "keeps what was best on validation streams. Finished agents are kept.",
-        allow_abbrev=False,
     )
     parser.add_argument(
         "--output", default="results/streams/reinforced", help="folder of the results (default: %(default)s)"
@@ -369,10 +364,9 @@ def _reinforce_streams(arguments: list[str]) -> None:
 
 
 def _record(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m agents record",
-        description="Record episodes of a policy as a Minari data set, in MINARI_DATASETS_PATH or ~/.minari/datasets.",
-        allow_abbrev=False,
+    parser = _parser(
+        "record",
+        "Record episodes of a policy as a Minari data set, in MINARI_DATASETS_PATH or ~/.minari/datasets.",
     )
     parser.add_argument("--dataset", required=True, metavar="ID", help="NAMESPACE/NAME-v0 or NAME-v0, not in use yet")
     parser.add_argument(
@@ -413,11 +407,10 @@ def _record(arguments: list[str]) -> None:
 
 
 def _clone(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m agents clone",
-        description="Train networks on a Minari data set of offload_gym/Sequential-v0, and teachers on as many "
+    parser = _parser(
+        "clone",
+        "Train networks on a Minari data set of offload_gym/Sequential-v0, and teachers on as many "
         "labelled instances, and print their gaps on fresh instances.",
-        allow_abbrev=False,
     )
     parser.add_argument("--dataset", required=True, metavar="ID", help="a data set of the scenario below")
     add_scenario_options(parser, objectives=COMPLETION_OBJECTIVES)

@@ -102,9 +102,9 @@ def label(cells: Cells, network: Packed, leanings: NDArray[np.float32], privileg
     """Let a network decide for all devices, and try every other choice of each task of each device.
 
     Behind another choice the network goes on by itself for the device's later tasks, with the same ``leanings``; the
-    other devices keep their decisions. With Gumbel noise as leanings choices are drawn as often as their softmax says,
-    and the costs give the gradient of the mean latency by the scores of all choices, as the network is the policy of
-    all devices.
+    other devices keep their decisions. With Gumbel noise of scale 1 as leanings choices are drawn as often as their
+    softmax says, and the costs give the gradient of the mean latency by the scores of all choices, as the network is
+    the policy of all devices.
     """
     size, n, num_locations = leanings.shape
     decisions = decide(cells, network, leanings, privileged)

@@ -49,7 +49,8 @@ DROPPERS = ("greedy", "shortest-queue")  # without numbers but for when to drop
 DROP_FACTORS = (0.6, 0.7, 0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2, 1.4, 1.7)
 TUNABLE = (*RULE_SIZES, *DROPPERS, *OF_SEVERAL_TASKS)
 KEY = ("scenario", "num_devices", "report_s", "arrivals_per_s", "objective", "policy")
-ONE_DEVICE = {"num_devices": 1, "report_s": 0.0}  # what rows without these are for
+# Of the table: what is left-aligned, and what is a number.
+TEXTS, HEADERS = ("scenario", "objective", "policy", "numbers"), (*KEY, "numbers", "drop_factor", "change %")
 
 
 def tune_rules(
@@ -156,9 +157,9 @@ def _tuned_dropping(name: str, scenario: Scenario, streams: Streams, objective: 
 
 
 def write_rules(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Put rows into the file of tuned rules, in place of those for the same scenario, rate, objective and policy."""
+    """Put rows into the file of tuned rules, in place of those with the same ``KEY``."""
     kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    table = {tuple((ONE_DEVICE | row)[name] for name in KEY): row for row in (*kept, *rows)}
+    table = {tuple(row[name] for name in KEY): row for row in (*kept, *rows)}
     lines = ",\n".join(json.dumps(table[key]) for key in sorted(table))
     with replacing(path) as temporary:
         temporary.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
@@ -171,20 +172,8 @@ def _print(rows: Sequence[dict[str, Any]], num_streams: int) -> None:
         caption="Change: what it costs over what greedy costs, minus 1, on these streams.",
         box=box.SIMPLE_HEAD,
     )
-    for header in (
-        "scenario",
-        "devices",
-        "report s",
-        "jobs/s",
-        "objective",
-        "policy",
-        "numbers",
-        "drop factor",
-        "change %",
-    ):
-        table.add_column(
-            header, justify="left" if header in ("scenario", "objective", "policy", "numbers") else "right"
-        )
+    for header in HEADERS:
+        table.add_column(header, justify="left" if header in TEXTS else "right")
     for row in rows:
         numbers, factor, change = " ".join(f"{x:g}" for x in row["numbers"]), row["drop_factor"], row["change"]
         table.add_row(

@@ -21,7 +21,7 @@ from offload_gym.instances import INTEGER, UPLINK, Instances, check_instances
 from offload_gym.networks.cell_kernel import COMPANY, decide_in_cell, slowdown_of
 from offload_gym.networks.cell_network import CellNetwork, check_cell_network, load_cell_network
 from offload_gym.networks.independent_kernel import NOT_TRIED, make_plan
-from offload_gym.networks.policy import NetworkPolicy
+from offload_gym.networks.policy import NetworkPolicy, refuse_cores
 from offload_gym.networks.trained_range import TrainedRange
 from offload_gym.observation import check_independent
 from offload_gym.policies import WEIGHTS, Policy, make_policy, preset_of
@@ -126,29 +126,22 @@ class CellNetworkPolicy:
         # A call takes about as long as placing a task does, so there are few of them on this way.
         if not isinstance(instances, Instances):
             check_instances(instances)
-        tasks, locations, backlog_s, radio_backlog_s, counts, _, edge_parent, _, _ = instances.arrays
-        if edge_parent.size:
+        arrays = instances.arrays
+        if arrays[6].size:  # edges
             check_independent(instances, False, "this network")
         # The same bounds, without a call, for what ``report_of`` makes.
         if not (
             type(report) is Report
             and type(report[0]) is int
             and type(report[1]) is float
-            and (len(tasks) or 1) <= report[0] <= MAX_COUNT
+            and (len(arrays[0]) or 1) <= report[0] <= MAX_COUNT
             and 0.0 < report[1] < np.inf
         ):
-            _check_report(report, len(tasks))
+            _check_report(report, len(instances))
         told = float(report[0]), float(report[1]), self._share
-        decisions = np.empty((len(tasks), instances.num_tasks), INTEGER)
-        fits = decide_in_cell(
-            tasks, locations, backlog_s, radio_backlog_s, counts, told, self._plan, self._weights, decisions
-        )
-        if not fits:
-            cores = sorted({tuple(int(count) for count in row) for row in instances.cores})
-            raise ValueError(
-                f"this policy is for locations with {self.network.cores} cores; the instances have locations with "
-                f"{' or '.join(map(str, cores[:3]))} cores"
-            )
+        decisions = np.empty((len(arrays[0]), instances.num_tasks), INTEGER)
+        if not decide_in_cell(arrays[:5], told, self._plan, self._weights, decisions):
+            refuse_cores(self.network.cores, instances)
         return decisions
 
 

@@ -97,6 +97,18 @@ def check_format(path: str | Path | Traversable, metadata: Mapping[str, str], wa
     raise ValueError(f"{path} has the format {quoted(found)}; {_KINDS[wanted][0]} has {wanted!r}")
 
 
+def read_policy_file(
+    path: str | Path | Traversable, kind: str, fields: Fields, needed: Sequence[str], parts: Sequence[str]
+) -> tuple[dict[str, Any], list[Layers], dict[str, str]]:
+    """A file of one format: its fields, the layers of each part, and what else the metadata say of it.
+
+    ValueError where it is something else; nothing in it is run.
+    """
+    tensors, metadata = read_safetensors(path)
+    check_format(path, metadata, kind)
+    return read_fields(path, metadata, fields, needed), layers_of(path, tensors, parts), metadata
+
+
 def layers_of(
     path: str | Path | Traversable, tensors: dict[str, NDArray[np.float32]], parts: Sequence[str]
 ) -> list[tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]]:

@@ -105,6 +105,7 @@ def test_the_numbers_of_the_nearest_rate_are_taken():
 def test_the_numbers_of_as_many_devices_come_before_those_of_the_rate(monkeypatch):
     def row(price, **of):
         named = {"scenario": "stream", "arrivals_per_s": 6.0, "objective": "response", "policy": "price"}
+        named |= {"num_devices": 1, "report_s": 0.0}
         return named | {"numbers": [price, 0.0, 0.0], "drop_factor": None} | of
 
     rows = [row(1.0), row(2.0, num_devices=8, arrivals_per_s=2.0), row(3.0, num_devices=8, report_s=1.0)]
@@ -131,11 +132,11 @@ def test_where_arrivals_are_recorded_their_rate_counts(tmp_path):
 
 
 def test_all_tuned_rules_can_be_made_and_stand_in_order():
-    keys = [tuple((stream_rules.ONE_DEVICE | row)[name] for name in stream_rules.KEY) for row in tuned_rules()]
+    keys = [tuple(row[name] for name in stream_rules.KEY) for row in tuned_rules()]
     assert keys == sorted(set(keys))
     for row in tuned_rules():
         assert len(row["numbers"]) == RULE_SIZES.get(row["policy"], 0)
-        given = {name: row[name] for name in ("arrivals_per_s", "num_devices", "report_s") if name in row}
+        given = {name: row[name] for name in ("arrivals_per_s", "num_devices", "report_s")}
         scenario = make_scenario(row["scenario"], **given)
         make_stream_policy(row["policy"], scenario, row["objective"])
     for name in ("stream", "stream_deadlines", "stream_applications"):
@@ -159,7 +160,8 @@ def test_minimise_finds_the_bottom_of_a_bent_valley():
 
 def test_tuning_gains_and_writes_rows(tmp_path):
     path = tmp_path / "rules.json"
-    kept = {"scenario": "a", "arrivals_per_s": 1.0, "objective": "late", "policy": "price", "numbers": [1.0]}
+    kept = {"scenario": "a", "num_devices": 1, "report_s": 0.0, "arrivals_per_s": 1.0, "objective": "late"}
+    kept |= {"policy": "price", "numbers": [1.0]}
     path.write_text(json.dumps([kept]))
     scenario = make_scenario("stream", arrivals_per_s=8.0, num_jobs=60)
     rows = tune_rules([scenario], policies=["price", "queue-price"], num_streams=20, num_evaluations=60, path=path)

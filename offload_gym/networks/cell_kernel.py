@@ -16,8 +16,6 @@ from offload_gym.delay import SEND
 from offload_gym.instances import UPLINK
 from offload_gym.lending import lent
 from offload_gym.networks.independent_kernel import (
-    Ends,
-    SoFar,
     allocate,
     choose_all,
     encode_tasks,
@@ -31,7 +29,6 @@ from offload_gym.networks.independent_kernel import (
 COMPANY = 5  # numbers that a network reads of a device's company
 MANY_DEVICES = 32.0  # what logarithms of numbers of devices are divided by
 USUAL_UPLINK_BPS = 20e6  # what rates are divided by before their logarithm is taken
-NOTHING = SoFar(0.0, 0.0, 0.0, Ends(0.0, 0.0), 0.0)
 
 
 @inlined
@@ -61,12 +58,16 @@ def write_company(num_devices, mean_uplink_bps, own_uplink_bps, per_s, out, at):
 
 
 @inlined
-def _begin(b, arrays, told, plan, layout, memory, best):
-    """Everything up to the first choice for instance ``b``; returns whether it fits, and what is ``SoFar`` then."""
-    tasks, locations, backlog_s, radio_backlog_s = arrays
-    location = lent(locations[b])
+def _decide_one(b, instances, told, plan, layout, arrays, further, leaning, best):
+    """Fill ``best`` (n,) with the decision for instance ``b``; returns whether it has the cores that the network knows.
+
+    ``further`` are None or numbers that the network reads behind those of the company, ``leaning`` None or (n, K), what
+    is added to the scores.
+    """
+    tasks, locations, backlog_s, radio_backlog_s, task_counts = instances
+    memory, location = new_memory(task_counts[b], layout, arrays), lent(locations[b])
     if not fill_times(lent(tasks[b]), location, lent(backlog_s[b]), plan, memory):
-        return False, NOTHING
+        return False
     slowdown = slowdown_of(told[0], told[2])
     for i in range(memory.num_tasks):
         for k in range(1, plan.num_locations):
@@ -74,31 +75,30 @@ def _begin(b, arrays, told, plan, layout, memory, best):
     so_far, per_s = start_scaled(radio_backlog_s[b], best, plan, memory)
     encode_tasks(plan, memory)
     write_company(told[0], told[1], mean_uplink(location), per_s, memory.values, layout.further_at)
-    return True, so_far
+    if further is not None:
+        for f in range(len(further)):
+            memory.values[np.uint64(layout.further_at + COMPANY + f)] = further[f]
+    choose_all(best, so_far, plan, memory, leaning)
+    for i in range(memory.num_tasks):
+        best[i] = memory.decision[i]
+    return True
 
 
 @kernel
-def decide_in_cell(tasks, locations, backlog_s, radio_backlog_s, task_counts, report, plan, weights, decisions):
+def decide_in_cell(instances, report, plan, weights, decisions):
     """Fill ``decisions`` (B, n); returns whether all instances have the cores that the network knows.
 
-    ``report`` is three numbers: how many devices there are, the mean of their uplink rates, and the share of the
-    slowdown. ``plan`` and ``weights`` are what ``make_plan`` returned.
+    ``instances`` are the first five arrays of a batch. ``report`` is three numbers: how many devices there are, the
+    mean of their uplink rates, and the share of the slowdown. ``plan`` and ``weights`` are what ``make_plan`` returned.
     """
-    n = tasks.shape[1]
     plan = unpack_plan(plan, weights)
-    if plan.num_locations != locations.shape[1]:
+    if plan.num_locations != instances[1].shape[1]:
         return False
-    layout = lay_out(n, plan)
-    arrays = allocate(n, layout, plan)
-    for b in range(len(tasks)):
-        memory, best = new_memory(task_counts[b], layout, arrays), lent(decisions[b])
-        given = tasks, locations, backlog_s, radio_backlog_s
-        fits, so_far = _begin(b, given, report, plan, layout, memory, best)
-        if not fits:
+    layout = lay_out(decisions.shape[1], plan)
+    arrays = allocate(decisions.shape[1], layout, plan)
+    for b in range(len(decisions)):
+        if not _decide_one(b, instances, report, plan, layout, arrays, None, None, lent(decisions[b])):
             return False
-        choose_all(best, so_far, plan, memory, None)
-        for i in range(memory.num_tasks):
-            best[i] = memory.decision[i]
     return True
 
 
@@ -106,26 +106,16 @@ def decide_in_cell(tasks, locations, backlog_s, radio_backlog_s, task_counts, re
 def decide_in_training(instances, reports, network, leanings, further, decisions):
     """As ``decide_in_cell``, for devices of several cells.
 
-    ``instances`` are the first five arrays, ``reports`` (B, 3) those of each instance, ``network`` what ``make_plan``
-    returned, ``leanings`` (B, n, K) are added to the scores, and ``further`` (B, any) are numbers that the network
-    reads behind those of the company.
+    ``reports`` (B, 3) are those of each instance, ``network`` what ``make_plan`` returned, ``leanings`` (B, n, K) are
+    added to the scores, and ``further`` (B, any) are numbers that the network reads behind those of the company.
     """
-    tasks, locations, backlog_s, radio_backlog_s, task_counts = instances
-    n = tasks.shape[1]
     plan = unpack_plan(network[0], network[1])
-    if plan.num_locations != locations.shape[1]:
+    if plan.num_locations != instances[1].shape[1]:
         return False
-    layout = lay_out(n, plan)
-    arrays = allocate(n, layout, plan)
-    for b in range(len(tasks)):
-        memory, best = new_memory(task_counts[b], layout, arrays), lent(decisions[b])
-        given = tasks, locations, backlog_s, radio_backlog_s
-        fits, so_far = _begin(b, given, reports[b], plan, layout, memory, best)
-        if not fits:
+    layout = lay_out(decisions.shape[1], plan)
+    arrays = allocate(decisions.shape[1], layout, plan)
+    for b in range(len(decisions)):
+        told, more, leaning = reports[b], further[b], leanings[b]
+        if not _decide_one(b, instances, told, plan, layout, arrays, more, leaning, lent(decisions[b])):
             return False
-        for f in range(further.shape[1]):
-            memory.values[np.uint64(layout.further_at + COMPANY + f)] = further[b, f]
-        choose_all(best, so_far, plan, memory, leanings[b])
-        for i in range(memory.num_tasks):
-            best[i] = memory.decision[i]
     return True

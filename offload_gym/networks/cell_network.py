@@ -25,12 +25,9 @@ from offload_gym.tensor_files import (
     JSON_OBJECT,
     Fields,
     chain,
-    check_format,
     count,
-    layers_of,
     one_of,
-    read_fields,
-    read_safetensors,
+    read_policy_file,
     safetensors_bytes,
 )
 
@@ -125,10 +122,7 @@ def save_cell_policy(path: str | Path, network: CellNetwork) -> None:
 
 def load_cell_network(path: str | Path | Traversable) -> CellNetwork:
     """Read the file of a network, without torch; nothing in it is run. ValueError where it is something else."""
-    tensors, metadata = read_safetensors(path)
-    check_format(path, metadata, CELL_POLICY)
-    fields = read_fields(path, metadata, _FIELDS, _NEEDED)
-    encoder, head = layers_of(path, tensors, ("encoder", "head"))
+    fields, (encoder, head), metadata = read_policy_file(path, CELL_POLICY, _FIELDS, _NEEDED, ("encoder", "head"))
     network = CellNetwork(encoder=encoder, head=head, metadata=metadata, **fields)
     try:
         check_cell_network(network)

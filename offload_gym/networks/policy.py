@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -156,11 +156,7 @@ class NetworkPolicy:
             known, seen = "", ""
             if self.network.num_tasks:
                 known, seen = f" and {self.network.num_tasks} tasks", f" and {num_tasks} tasks"
-            cores = sorted({tuple(int(count) for count in row) for row in instances.cores})
-            raise ValueError(
-                f"this policy is for locations with {self.network.cores} cores{known}; the instances have locations "
-                f"with {' or '.join(map(str, cores[:3]))} cores{seen}"
-            )
+            refuse_cores(self.network.cores, instances, known, seen)
         return decisions
 
     @property
@@ -193,3 +189,15 @@ class NetworkPolicy:
         if fits and self._search is not None:
             local_search_kernel(instances.arrays, *self._search, new_stop(), decisions)
         return fits
+
+
+def refuse_cores(cores: tuple[int, ...], instances: Instances, known: str = "", seen: str = "") -> NoReturn:
+    """ValueError: the policy is for locations with ``cores``, which the instances do not have.
+
+    ``known`` and ``seen`` say what else it is for, and what else the instances have.
+    """
+    theirs = sorted({tuple(int(count) for count in row) for row in instances.cores})
+    raise ValueError(
+        f"this policy is for locations with {cores} cores{known}; the instances have locations with "
+        f"{' or '.join(map(str, theirs[:3]))} cores{seen}"
+    )

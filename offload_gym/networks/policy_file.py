@@ -41,12 +41,9 @@ from offload_gym.tensor_files import (
     JSON_OBJECT,
     Fields,
     chain,
-    check_format,
     count,
-    layers_of,
     one_of,
-    read_fields,
-    read_safetensors,
+    read_policy_file,
     safetensors_bytes,
 )
 from offload_gym.tensor_files import POLICY as FORMAT
@@ -172,9 +169,8 @@ _FIELDS: Fields = {
 _NEEDED = ("form", "activation", "cores", "num_tasks")
 
 
-def _read_fields(path: str | Path | Traversable, metadata: dict[str, str]) -> dict[str, Any]:
-    """The fields of ``Network`` that the metadata say, which are taken out of them."""
-    fields = read_fields(path, metadata, _FIELDS, _NEEDED)
+def _with_ranges(path: str | Path | Traversable, fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of ``Network``, from those of the file."""
     bounds = {name: fields.pop(_RANGE + name) for name in TrainedRange._fields if _RANGE + name in fields}
     fields["trained_range"] = TrainedRange(**bounds)
     most = fields.pop("trained_num_tasks", None)
@@ -221,8 +217,6 @@ def network_bytes(network: Network) -> bytes:
 
 def load_network(path: str | Path | Traversable) -> Network:
     """Read a policy file; ValueError where it is something else."""
-    tensors, metadata = read_safetensors(path)
-    check_format(path, metadata, FORMAT)
-    fields = _read_fields(path, metadata)
-    encoder, head = layers_of(path, tensors, ("encoder", "head"))
+    fields, (encoder, head), metadata = read_policy_file(path, FORMAT, _FIELDS, _NEEDED, ("encoder", "head"))
+    fields = _with_ranges(path, fields)
     return Network(encoder=encoder, head=head, metadata=metadata, **fields)

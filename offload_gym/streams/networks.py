@@ -29,11 +29,8 @@ from offload_gym.tensor_files import (
     STREAM_POLICY,
     Fields,
     chain,
-    check_format,
-    layers_of,
     one_of,
-    read_fields,
-    read_safetensors,
+    read_policy_file,
     safetensors_bytes,
 )
 
@@ -138,10 +135,7 @@ def save_stream_policy(path: str | Path, network: StreamNetwork) -> None:
 
 def load_stream_network(path: str | Path | Traversable) -> StreamNetwork:
     """Read the file of a network, without torch; nothing in it is run. ValueError where it is something else."""
-    tensors, metadata = read_safetensors(path)
-    check_format(path, metadata, STREAM_POLICY)
-    fields = read_fields(path, metadata, _FIELDS, _NEEDED)
-    (layers,) = layers_of(path, tensors, ("layers",))
+    fields, (layers,), metadata = read_policy_file(path, STREAM_POLICY, _FIELDS, _NEEDED, ("layers",))
     network = StreamNetwork(layers=layers, metadata=metadata, **fields)
     try:
         check_network(network)

@@ -126,7 +126,7 @@ def _expected_rates(world, system, d, foreseen):
         down_bps = world.downlink_bps[d, slot]
     foreseen.report_age_s = 0.0
     if world.common[0].report_s > 0.0:
-        foreseen.report_age_s = clock.now_s - system.reports[0].time_s
+        foreseen.report_age_s = clock.now_s - clock.report_s
         foreseen.num_others = site.told_sending - (1 if radio.in_report and radio.told_site == at else 0)
     else:
         foreseen.num_others = site.num_sending - (1 if radio.due_s < np.inf else 0)
@@ -164,10 +164,9 @@ def look(world, system, d, outlook):
     _expected_sent(world, system, d, foreseen)
     fresh = world.common[0].report_s == 0.0
     for k in range(len(free_s)):
-        place = place_of(world, d, k)
+        cores_s = system.core_free_s[place_of(world, d, k)] if k == 0 or fresh else system.reported_free_s[k - 1]
         for c in range(free_s.shape[1]):
-            known = k == 0 or fresh
-            free_s[k, c] = system.core_free_s[place, c] if known else system.reported_free_s[k - 1, c]
+            free_s[k, c] = cores_s[c]
     q = system.radios[d].first_pending
     while q != NONE:
         task = system.tasks[q]

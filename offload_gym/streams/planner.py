@@ -139,7 +139,6 @@ def copy_system(source, target, n, of_job, first, last):
     copy_cores(source.core_free_s, target.core_free_s)
     for a in range(len(source.sites)):
         target.sites[a] = source.sites[a]
-    target.reports[0] = source.reports[0]
     copy_cores(source.reported_free_s, target.reported_free_s)
     for d in range(len(source.radios)):
         target.radios[d] = source.radios[d]
@@ -355,7 +354,7 @@ def plan_streams(parameters, arrays, systems, spare, policies, effort, asked, ou
         for j in range(len(world.jobs)):
             advance(world, system, world.jobs[j].arrival_s, None)
             # Nothing in the queues, nor in the pending tasks that reports leave there, is of a job before.
-            settled_s = system.reports[0].time_s if world.common[0].report_s > 0.0 else system.clock[0].now_s
+            settled_s = system.clock[0].report_s if world.common[0].report_s > 0.0 else system.clock[0].now_s
             while oldest < j and system.fates[oldest].exits_left == 0:
                 if settled_s <= system.fates[oldest].done_s < np.inf:
                     break

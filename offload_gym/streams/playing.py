@@ -30,7 +30,7 @@ from offload_gym.lending import lent
 from offload_gym.scenario import Scenario
 from offload_gym.solvers.parallel import for_each_chunk
 from offload_gym.streams.deciding import play_kernel
-from offload_gym.streams.engine import admit, advance
+from offload_gym.streams.engine import admit, advance, stands_at
 from offload_gym.streams.networks import OBJECTIVES
 from offload_gym.streams.outlook import look, new_outlook
 from offload_gym.streams.parameters import stream_parameters
@@ -126,7 +126,7 @@ def arrive_kernel(arrays, systems, j, into, deadline_s):
                 locations[k, CPU], locations[k, CORES] = server.cpu_hz, server.cores
                 locations[k, UPLINK] = max(foreseen.uplink_bps, LEAST_BPS) * server.rate_ratio
                 locations[k, DOWNLINK] = max(foreseen.downlink_bps, LEAST_BPS) * server.rate_ratio
-                at_home = server.site == foreseen.site
+                at_home = stands_at(world, k, foreseen.site)
                 locations[k, WIRED] = np.inf if at_home else server.wired_bps
                 locations[k, PROPAGATION] = server.home_propagation_s if at_home else server.propagation_s
             for c in range(width):

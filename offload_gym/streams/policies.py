@@ -256,8 +256,8 @@ def _tuned(name: str, scenario: Scenario, objective: str) -> dict[str, Any] | No
 
     def unlike(row: dict[str, Any]) -> tuple[bool, bool, float, float, float]:
         rates = abs(math.log(row["arrivals_per_s"] / mean_rate(scenario)))
-        devices = abs(math.log(row.get("num_devices", 1) / scenario.num_devices))
-        news = abs(row.get("report_s", 0.0) - scenario.report_s)
+        devices = abs(math.log(row["num_devices"] / scenario.num_devices))
+        news = abs(row["report_s"] - scenario.report_s)
         return row["objective"] != objective, row["scenario"] != scenario.name, devices, news, rates
 
     return min((row for row in tuned_rules() if row["policy"] == name), key=unlike, default=None)

@@ -31,7 +31,7 @@ def draw_rates(parameters, start, downlink_ratio, uplink_bps, downlink_bps):
         fill_normal(start, 0, uplink_bps)
         latent = uplink_bps[0]
         uplink_bps[0] = rate_of(process, latent)
-        go_on(process, latent, process.slot_correlation, uplink_bps[1:])
+        go_on(process, latent, uplink_bps[1:])
         cut_outages(process, start, uniform(stream(start, 1, 1), 0) < process.outage_share, uplink_bps)
     else:
         first = int(uniform(start, 0) * len(parameters.recorded_bps))
@@ -42,15 +42,13 @@ def draw_rates(parameters, start, downlink_ratio, uplink_bps, downlink_bps):
 
 
 @kernel
-def go_on(process, latent, correlation, uplink_bps):
-    """Fill rates that follow a latent number, in the place of the standard normal innovations that stand there.
-
-    ``correlation`` is that of the first of them with the latent number.
-    """
+def go_on(process, latent, uplink_bps):
+    """Fill rates that follow a latent number, in the place of the standard normal innovations that stand there."""
+    correlation = process.slot_correlation
+    rest = math.sqrt(1.0 - correlation**2)
     for s in range(len(uplink_bps)):
-        latent = correlation * latent + math.sqrt(1.0 - correlation**2) * uplink_bps[s]
+        latent = correlation * latent + rest * uplink_bps[s]
         uplink_bps[s] = rate_of(process, latent)
-        correlation = process.slot_correlation
 
 
 @kernel
@@ -180,14 +178,13 @@ def _go_on_from(process, start, until_bps, uplink_bps):
     last = len(until_bps) - 1
     while last > 0 and until_bps[last] == 0.0:
         last -= 1
-    fill_normal(start, 0, uplink_bps)
-    correlation = process.slot_correlation ** (len(until_bps) - last)
-    latent = 0.0
-    if until_bps[last] == 0.0:  # none was seen yet
-        correlation = 0.0
-    else:
+    latent = correlation = 0.0  # where none was seen yet it may be any
+    if until_bps[last] > 0.0:
         latent = latent_of(math.log(until_bps[last] / process.least_bps) / process.log_span)
-    go_on(process, latent, correlation, uplink_bps)
+        correlation = process.slot_correlation ** (len(until_bps) - 1 - last)
+    rest = math.sqrt(1.0 - correlation**2)
+    fill_normal(start, 0, uplink_bps)
+    go_on(process, correlation * latent + rest * latent_of(uniform(stream(start, 1, 1), 0)), uplink_bps)
 
 
 @kernel

@@ -82,7 +82,6 @@ def copy_system(source, target, num_jobs):
     """Copy the queues that ``num_jobs`` jobs left."""
     source, target = lent(source), lent(target)
     target.clock[0] = source.clock[0]
-    target.reports[0] = source.reports[0]
     for a in range(len(source.sites)):
         target.sites[a] = source.sites[a]
     for k in range(source.reported_free_s.shape[0]):

@@ -31,6 +31,8 @@ CLOCK = np.dtype(
         ("num_late", np.int64),  # jobs that became late, or were dropped
         ("num_arrived", np.int64),  # jobs that were admitted or dropped
         ("energy_j", np.float64),  # spent so far
+        # When the devices were told last how servers stand and how many send, as it was before all that happened then.
+        ("report_s", np.float64),
         ("next_report_s", np.float64),  # infinite where reports are always fresh
     ]
 )
@@ -43,12 +45,6 @@ SITE = np.dtype(
         ("num_sending", np.int64),  # devices that send, not counting those in an outage
         ("due_s", np.float64),  # the least of theirs, while time passes
         ("told_sending", np.int64),  # ``num_sending`` at the last report
-    ]
-)
-#: What the devices were told last of the rest of the world, as it was before all that happened at that moment.
-REPORT = np.dtype(
-    [
-        ("time_s", np.float64),
     ]
 )
 #: The radio of a device, and what the device remembers.
@@ -141,7 +137,6 @@ class System(NamedTuple):
     clock: NDArray[np.void]  # (1,) of the dtype CLOCK
     core_free_s: NDArray[np.float64]  # (m + S, most cores); infinite where there is no core
     sites: NDArray[np.void]  # (A,) of the dtype SITE
-    reports: NDArray[np.void]  # (1,) of the dtype REPORT
     reported_free_s: NDArray[np.float64]  # (S, most cores) the servers' ``core_free_s`` at the last report
     radios: NDArray[np.void]  # (m,) of the dtype RADIO
     tasks: NDArray[np.void]  # (J * n,) of the dtype TASK
@@ -176,7 +171,6 @@ def system_shapes(batch: StreamBatch) -> list[tuple[tuple[int, ...], np.dtype]]:
         ((1,), CLOCK),
         ((places, width), real),
         ((int(batch.sites.max()) + 1,), SITE),
-        ((1,), REPORT),
         ((batch.servers.shape[1], width), real),
         ((num_devices,), RADIO),
         ((num_jobs * n,), TASK),
@@ -213,7 +207,6 @@ def system_of(systems, b):
         systems.clock[b],
         systems.core_free_s[b],
         systems.sites[b],
-        systems.reports[b],
         systems.reported_free_s[b],
         systems.radios[b],
         systems.tasks[b],
@@ -256,15 +249,15 @@ def report(world, system, until_s):
 
     Nothing of what is told has changed since that report: it is called before what happens at the moment.
     """
-    clock, told, radios, every_s = system.clock[0], system.reports[0], system.radios, world.common[0].report_s
-    told.time_s, clock.next_report_s = 0.0, np.inf
+    clock, radios, every_s = system.clock[0], system.radios, world.common[0].report_s
+    clock.report_s, clock.next_report_s = 0.0, np.inf
     if every_s > 0.0:
         number = until_s // every_s
         if (number + 1.0) * every_s <= until_s:
             number += 1.0
         elif number * every_s > until_s:
             number -= 1.0
-        told.time_s, clock.next_report_s = number * every_s, (number + 1.0) * every_s
+        clock.report_s, clock.next_report_s = number * every_s, (number + 1.0) * every_s
     for a in range(len(system.sites)):
         system.sites[a].told_sending = system.sites[a].num_sending
     num_devices = len(radios)
