@@ -35,7 +35,7 @@ def add_learning_options(parser: argparse.ArgumentParser, **changed: int) -> Non
         ("streams_a_round", "streams that are played and labelled in a round"),
         ("also_streams_a_round", "the same of each scenario of --also"),
         ("num_futures", "sampled futures of a label, at most"),
-        ("future_jobs", "jobs of a future"),
+        ("future_jobs", "jobs of a future, for each device"),
         ("num_validation", "validation streams"),
         ("passes", "passes over the labels"),
         ("seed", "seed of streams and weights; test streams never share it"),

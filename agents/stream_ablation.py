@@ -45,6 +45,9 @@ from offload_gym.streams.sampling import sample_streams
 _say = partial(print, flush=True)
 FILE = "stream_ablation.json"
 TEACHER = "teacher"
+# So many times the futures, of so many times fewer states: about the same number of trials, as choices that are clearly
+# worse meet no more futures.
+MORE_FUTURES, FEWER_STATES = 8, 5
 
 
 class Arm(NamedTuple):
@@ -65,6 +68,20 @@ def hindsight_labels(settings: StreamSettings) -> StreamLabels:
     return decided_labels(streams, decisions, scenario.can_drop)
 
 
+def choices_alone(labels: StreamLabels) -> StreamLabels:
+    """The same states, of which it is told what is best, not what the other choices cost: all cost the same."""
+    best = labels.costs.argmin(axis=1)
+    costs = np.where(np.isfinite(labels.costs), 1.0, np.inf)
+    costs[np.arange(len(best)), best] = 0.0
+    return labels._replace(costs=costs.astype(np.float32))
+
+
+def thinned(labels: StreamLabels, count: int) -> StreamLabels:
+    """So many of the labels, evenly spaced."""
+    rows = np.linspace(0, len(labels.costs) - 1, count).astype(np.int64)
+    return StreamLabels(*(array[rows] for array in labels))
+
+
 def make_arms(folder: Path, settings: StreamSettings, course: Course, report: Callable[[str], None]) -> list[Arm]:
     """What is compared; labels that are in the folder are not made anew."""
     base, rule = settings.base, course.best
@@ -83,6 +100,16 @@ def make_arms(folder: Path, settings: StreamSettings, course: Course, report: Ca
         network = as_policy(fit_network(rounds[0].labels, base, settings, seed=0), "round 1", settings)
         return planned_labels(settings, rule, network, 1)
 
+    def surer_labels() -> StreamLabels:
+        share, num_futures = settings.share / FEWER_STATES, settings.num_futures * MORE_FUTURES
+        return planned_labels(replace(settings, share=share, num_futures=num_futures), rule, rule, 0)
+
+    surer = kept_labels(folder / "labels-surer.npz", surer_labels)
+    arms += [
+        Arm("planner, its choices alone", choices_alone(rounds[0].labels), base),
+        Arm(f"planner, {MORE_FUTURES} times the futures, a {FEWER_STATES}th of the states", surer, base),
+        Arm("planner, as many of the states as these", thinned(rounds[0].labels, len(surer.costs)), base),
+    ]
     own = kept_labels(folder / "labels-own.npz", own_labels)
     # On the streams of the own states: what is gained by more labels alone.
     more = kept_labels(folder / "labels-more.npz", lambda: planned_labels(settings, rule, rule, 1))

@@ -29,6 +29,7 @@ from offload_gym.scenario import Scenario, described, make_scenario
 from offload_gym.seeds import seed_for
 from offload_gym.streams.labels import StreamLabels, joined, label_streams, load_stream_labels, save_stream_labels
 from offload_gym.streams.networks import StreamNetwork, network_plan, save_stream_policy
+from offload_gym.streams.observing import OF_LOCATION, OF_STREAM
 from offload_gym.streams.planner import Effort
 from offload_gym.streams.playing import play
 from offload_gym.streams.policies import (
@@ -45,6 +46,7 @@ from offload_gym.streams.sampling import sample_streams
 
 _say = partial(print, flush=True)
 SEEDS_APART = 1_000_003  # of two scenarios' streams
+BIT_S = 0.3  # see ``weighed_costs``
 
 
 @dataclass(frozen=True)
@@ -58,16 +60,18 @@ class StreamSettings:
     memory: int = 5  # rounds whose labels a network learns from
     start: str | None = None  # policy file to begin with; None: the best rule
     streams_a_round: int = 800
-    share: float = 0.4  # of the tasks that are labelled
+    share: float = 1.0  # of the tasks that are labelled
     explore: float = 0.1  # share of the tasks that are placed at random
-    num_futures: int = 16
-    future_jobs: int = 80
+    # A network averages over the labels that it learns from, so that two futures of each of many states teach more than
+    # many futures of few; docs/streams.md has the figures.
+    num_futures: int = 2
+    future_jobs: int = 80  # of a future, for each device
     num_validation: int = 400  # streams
     base: tuple[int, ...] = (48, 24)  # hidden layers of the networks of the rounds
     teacher: tuple[int, ...] = (128, 64)
     student: tuple[int, ...] = (40, 24)
     small_student: tuple[int, ...] = (14,)
-    passes: int = 20
+    passes: int = 10
     batch_size: int = 256
     learning_rate: float = 4e-3
     alpha: float = 0.5  # weight of the teacher's scores in a student's loss, beside the labels
@@ -115,12 +119,26 @@ def regret_loss(scores: Tensor, costs: Tensor) -> Tensor:
     return (chosen * costs).sum(dim=1).mean() + 0.05 * nn.functional.cross_entropy(scores, costs.argmin(dim=1))
 
 
-def finite_costs(labels: StreamLabels) -> NDArray[np.float32]:
-    """(N, choices) costs over that of the best choice, over their mean; what is not allowed costs twice the worst."""
+def weighed_costs(labels: StreamLabels, objective: str) -> NDArray[np.float64]:
+    """(N, choices) costs over that of the best choice; what is not allowed costs twice the worst.
+
+    Where responses count, they are divided by the square of the time that the task takes at least, and a bit: where
+    queues are long a choice costs much, but with so much noise that what is learned elsewhere would drown in it. Which
+    choice is best on average in a state stays the same.
+    """
     costs = labels.costs - labels.costs.min(axis=1, keepdims=True)
     worst = np.where(np.isfinite(costs), costs, -np.inf).max(axis=1, keepdims=True)
-    costs = np.where(np.isfinite(costs), costs, 2.0 * worst)
-    return (costs / max(float(costs.mean()), 1e-9)).astype(np.float32)
+    costs = np.where(np.isfinite(costs), costs, 2.0 * worst).astype(np.float64)
+    if objective == "late":
+        return costs
+    of_locations = labels.observations[:, :-OF_STREAM]  # the first number of each is the root of a completion
+    soonest_s = (of_locations[:, ::OF_LOCATION] ** 2).min(axis=1, keepdims=True)
+    return costs / (soonest_s + BIT_S) ** 2
+
+
+def mean_cost(labels: StreamLabels, objective: str) -> float:
+    """The mean of ``weighed_costs``, above 0."""
+    return max(float(weighed_costs(labels, objective).mean()), 1e-9)
 
 
 @one_thread()
@@ -134,7 +152,8 @@ def fit_network(
     """A network that learned from labels, and from a teacher's scores where there is one."""
     device = pick_device(settings.device)
     observations = torch.from_numpy(labels.observations).to(device)
-    costs = torch.from_numpy(finite_costs(labels)).to(device)
+    weighed = weighed_costs(labels, settings.objective)
+    costs = torch.from_numpy((weighed / mean_cost(labels, settings.objective)).astype(np.float32)).to(device)
     network = new_network(observations.shape[1], hidden, costs.shape[1], seed).to(device)
     soft = None
     if teacher is not None:
@@ -219,7 +238,7 @@ def first_policy(settings: StreamSettings, validation: Validation) -> PlanPolicy
 
 def planned_labels(settings: StreamSettings, base: PlanPolicy, behaviour: PlanPolicy, number: int) -> StreamLabels:
     """Labels of fresh streams, those of a round: ``behaviour`` plays them, and ``base`` decides in sampled futures."""
-    effort = Effort(settings.num_futures, settings.future_jobs, 4, 3.0)
+    effort = Effort(settings.num_futures, settings.future_jobs * settings.scenario.num_devices, 4, 3.0)
     planner = PlannerPolicy(settings.scenario, base, effort, settings.objective, settings.seed)
     seed = seed_for("training", settings.seed, number)
     return label_streams(planner, behaviour, settings.streams_a_round, seed, settings.share, settings.explore)
@@ -298,7 +317,8 @@ def lessons(courses: Sequence[Course], memory: int) -> StreamLabels:
     found = [recent(course.rounds, memory) for course in courses]
     if len(found) == 1:
         return found[0]
-    return joined([labels._replace(costs=finite_costs(labels)) for labels in found])
+    objective = courses[0].settings.objective
+    return joined([labels._replace(costs=labels.costs / mean_cost(labels, objective)) for labels in found])
 
 
 def iterate(
