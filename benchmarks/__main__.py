@@ -220,8 +220,10 @@ def _cells(commands: Any) -> None:
 
 def _streams(commands: Any) -> None:
     def run(options: argparse.Namespace) -> None:
-        if options.sweep == "load" and options.arrivals_per_s:
-            raise ValueError("--arrivals-per-s is given; --sweep load chooses the rates itself, so leave it out")
+        if options.sweep in ("load", "devices") and options.arrivals_per_s:
+            raise ValueError(
+                f"--arrivals-per-s is given; --sweep {options.sweep} chooses the rates itself, so leave it out"
+            )
         asked = Asked(
             options.objective,
             options.policies,
@@ -256,7 +258,8 @@ def _streams(commands: Any) -> None:
         "--sweep",
         choices=SWEEPS,
         help="vary the scenario: load, 0.3 to 1.1 of the capacity; burst, the rate in bursts over that between them; "
-        "radio, correlations from second to second, constant rates, and those of --trace",
+        "radio, correlations from second to second, constant rates, and those of --trace; devices, 1 to 64 of them at "
+        "0.8 of the capacity; report, seconds between reports on the servers",
     )
     parser.add_argument("--json", metavar="FILE", help="write the rows as a JSON list")
     parser.add_argument(

@@ -2,13 +2,14 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from benchmarks.__main__ import main
 from benchmarks.streams import capacity as capacity_module
-from benchmarks.streams.analysis import ratio_interval, share_of_gain
+from benchmarks.streams.analysis import fairness, ratio_interval, share_of_gain
 from benchmarks.streams.capacity import capacity
 from benchmarks.streams.comparing import Asked, compare_streams, points_of
 from benchmarks.streams.contenders import contenders
@@ -182,6 +183,36 @@ def test_points_of_the_other_sweeps(tmp_path):
     assert [at for at, _, _ in points] == ["recorded", "corr. 0", "corr. 0.5", "corr. 0.735", "corr. 0.95", "constant"]
     assert points[0][1] == recorded
     assert points[-1][1].radio == "constant"
+
+
+def test_fairness_by_hand():
+    """Means of 1 and 3 s: Jain's index is 2^2 / ((1 + 9) / 2), the worst has 1.5 times the mean; of equal ones both are 1.
+
+    A job that was dropped does not count, nor does a device without jobs (number 1).
+    """
+    response_s = np.array([[1.0, 1.0, 2.0, 4.0], [2.0, 5.0, 2.0, math.inf]])
+    device = np.array([[0, 0, 2, 2], [0, 2, 0, 0]])
+    jain, worst = fairness(response_s[:1], device[:1])
+    assert (jain, worst) == (pytest.approx(0.8), pytest.approx(1.5))
+    jain, worst = fairness(response_s, device)
+    assert jain == pytest.approx((0.8 + 3.5**2 / ((4 + 25) / 2)) / 2)
+    assert worst == pytest.approx((1.5 + 5 / 3.5) / 2)
+
+
+def test_a_sweep_over_devices_and_one_over_reports(monkeypatch):
+    monkeypatch.setattr("benchmarks.streams.comparing.NUM_DEVICES", (1, 3))
+    monkeypatch.setattr("benchmarks.streams.comparing.FEWEST_STREAMS", 2)
+    cell = make_scenario("stream_cell", num_devices=2, num_jobs=10)
+    asked = Asked(policies=("two-choices",), num_streams=3, num_hindsight=0)
+    rows = compare_streams([cell], asked, "devices")
+    assert [(row["num_devices"], row["num_jobs"], row["num_streams"]) for row in rows[::2]] == [(1, 5, 3), (3, 15, 2)]
+    for row in rows:
+        few = replace(cell, num_devices=row["num_devices"], num_jobs=60 * row["num_devices"])
+        assert row["arrivals_per_s"] == pytest.approx(0.8 * capacity(few), abs=0.006)
+        assert (row["jain_mean"] is None) == (row["num_devices"] == 1)
+    monkeypatch.setattr("benchmarks.streams.comparing.REPORTS_S", (0.0, 0.5))
+    rows = compare_streams([cell], asked, "report")
+    assert [(row["at"], row["report_s"]) for row in rows[::2]] == [("0 s", 0.0), ("0.5 s", 0.5)]
 
 
 def test_a_sweep_says_who_played_fewer_streams(monkeypatch, capsys):

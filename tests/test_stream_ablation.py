@@ -41,7 +41,7 @@ SETTINGS = StreamSettings(
     student=(5,),
     small_student=(3,),
 )
-FILES = ["0", "1", "2", "hindsight", "more", "own", "unexplored"]
+FILES = ["0", "1", "2", "hindsight", "more", "own", "surer", "unexplored"]
 
 
 class Gaining(Validation):
@@ -66,10 +66,14 @@ def test_arms_learn_from_what_they_say(made):
     arms, files = made
     rounds = [files[name] for name in "012"]
     base, last = (6,), joined(rounds[1:]).costs
+    evenly = rounds[0].costs[np.linspace(0, len(rounds[0].costs) - 1, len(files["surer"].costs)).astype(int)]
     wanted = {
         "hindsight": (files["hindsight"].costs, base, 0.0),
         "planner, states of the rule": (files["unexplored"].costs, base, 0.0),
         "planner, states of the rule, some choices random": (rounds[0].costs, base, 0.0),
+        "planner, its choices alone": (rounds[0].costs != 0, base, 0.0),
+        "planner, 8 times the futures, a 5th of the states": (files["surer"].costs, base, 0.0),
+        "planner, as many of the states as these": (evenly, base, 0.0),
         "planner, own states": (files["own"].costs, base, 0.0),
         "planner, states of the rule and own states": (joined([rounds[0], files["own"]]).costs, base, 0.0),
         "planner, states of the rule, twice the streams": (joined([rounds[0], files["more"]]).costs, base, 0.0),
@@ -103,6 +107,9 @@ def test_labels_are_made_as_they_say(made):
     assert len(files["unexplored"].costs) == len(files["0"].costs)
     assert (files["unexplored"].observations[0] == files["0"].observations[0]).all()
     assert (files["unexplored"].observations != files["0"].observations).any()
+    surer = replace(SETTINGS, share=SETTINGS.share / 5, num_futures=8 * SETTINGS.num_futures)
+    assert_same(files["surer"], planned_labels(surer, rule, rule, 0))
+    assert len(files["surer"].costs) < len(files["0"].costs) / 2
     # own states: those of the network that learned from the rule's, which the rule's roll-outs label
     network = as_policy(fit_network(files["0"], SETTINGS.base, SETTINGS, seed=0), "network", SETTINGS)
     assert_same(files["own"], planned_labels(SETTINGS, rule, network, 1))
@@ -134,7 +141,7 @@ def test_the_command_runs_and_goes_on(tmp_path, capsys):
     assert main([*arguments, "1"]) == 0
     shown = capsys.readouterr().out
     rows = json.loads((tmp_path / FILE).read_text(encoding="utf-8"))
-    assert [row["seed"] for row in rows] == [None, *[0] * 14]
+    assert [row["seed"] for row in rows] == [None, *[0] * 17]
     assert all(row["arm"] in shown for row in rows)
     inputs = size_of(3)
     assert {row["parameters"] for row in rows if row["arm"].startswith("small student")} == {

@@ -14,15 +14,16 @@ from agents.stream_learning import (
     Validation,
     as_policy,
     begin_courses,
-    finite_costs,
     fit_network,
     learn,
     leave_out_constants,
     lessons,
+    mean_cost,
     new_network,
+    weighed_costs,
 )
 from offload_gym.streams.labels import StreamLabels, load_stream_labels
-from offload_gym.streams.observing import size_of
+from offload_gym.streams.observing import OF_LOCATION, size_of
 
 TINY = {"num_jobs": 20}
 
@@ -100,8 +101,13 @@ def test_a_student_learns_from_its_teacher_alone():
 def test_costs_count_from_the_best_choice_and_what_is_not_allowed_is_the_worst():
     costs = np.array([[1.0, 3.0, np.inf], [2.0, 2.0, 5.0]])
     expected = np.array([[0.0, 2.0, 4.0], [0.0, 0.0, 3.0]])
-    made = finite_costs(labels_of(costs, np.zeros((2, 4))))
-    np.testing.assert_allclose(made, expected / expected.mean(), rtol=1e-6)
+    observations = np.zeros((2, size_of(3)))
+    np.testing.assert_array_equal(weighed_costs(labels_of(costs, observations), "late"), expected)
+    # Responses: over (0.3 s + the soonest completion)^2. Of each location the first number is the root of a completion.
+    observations[:, : 3 * OF_LOCATION : OF_LOCATION] = [[2.0, 3.0, 4.0], [2.0, 1.0, 3.0]]
+    weighed = weighed_costs(labels_of(costs, observations), "response")
+    np.testing.assert_allclose(weighed, expected / [[(0.3 + 4.0) ** 2], [(0.3 + 1.0) ** 2]], rtol=1e-6)
+    assert mean_cost(labels_of(costs, observations), "response") == pytest.approx(weighed.mean())
 
 
 def test_it_writes_policies_and_goes_on_with_the_labels_that_are_there(tmp_path):
@@ -134,8 +140,9 @@ def test_two_scenarios_teach_one_network(tmp_path):
         course.rounds.append(Round(labels, False))
     learned = lessons(courses, 5)
     np.testing.assert_array_equal(learned.observations, np.concatenate([own.observations, other.observations]))
-    assert learned.costs[: len(own.costs)].mean() == pytest.approx(1, rel=1e-5)
-    assert learned.costs[len(own.costs) :].mean() == pytest.approx(1, rel=1e-5)
+    weighed = weighed_costs(learned, "response")
+    assert weighed[: len(own.costs)].mean() == pytest.approx(1, rel=1e-5)
+    assert weighed[len(own.costs) :].mean() == pytest.approx(1, rel=1e-5)
     assert sum("%, " in line for line in said) == 4  # the round and three networks, on both
     network = offload_gym.load_stream_policy(paths["student"]).network
     assert network is not None

@@ -206,7 +206,7 @@ def test_no_job_is_dropped_where_the_first_rates_are_an_outage(tmp_path):
     labels = label_streams(planner, rule, 20, 3, share=0.3, explore=0.3)
     assert np.isfinite(labels.costs).all()
     streams = with_outage(offload_gym.sample_streams(offload_gym.make_scenario("stream", num_jobs=40), 5, 1), 2.0)
-    for name in ("greedy", "price", "queue-price", "max-weight", "shortest-queue"):
+    for name in ("greedy", "price", "queue-price", "max-weight", "shortest-queue", "two-choices"):
         assert offload_gym.play(streams, make_stream_policy(name)).decisions.min() == 0
 
 

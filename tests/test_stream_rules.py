@@ -11,6 +11,7 @@ from agents.__main__ import main
 from agents.evolution import minimise
 from agents.stream_rules import tune_rules, write_rules
 from offload_gym import make_scenario
+from offload_gym.random_numbers import stream, uniform
 from offload_gym.streams.playing import play
 from offload_gym.streams.policies import RULE_SIZES, PlanPolicy, make_stream_policy, mean_rate, rule_plan, tuned_rules
 from offload_gym.streams.responses import Outcome, stream_costs
@@ -195,3 +196,16 @@ def test_bad_input_is_one_sentence(capsys):
     ]
     assert "nowhere.csv" in lines[3]
     assert len(lines) == 4
+
+
+def test_two_choices_takes_the_sooner_of_two_places_drawn_at_random():
+    """The device takes 4 s, the edge server 1 + 2 s and the cloud server more: 2/3 of the pairs have the edge server."""
+    streams = jobs(*((100.0 * j, 1.0, 4.0) for j in range(2000)))
+    policy = make_stream_policy("two-choices", make_scenario("stream_cell"))
+    chosen = play(streams, policy).decisions.ravel()
+    assert (np.bincount(chosen, minlength=3) / 2000) == pytest.approx([1 / 3, 2 / 3, 0], abs=0.04)
+    pairs = [(uniform(stream(j, 0, 0), 0), uniform(stream(j, 0, 0), 1)) for j in range(2000)]
+    order = [1, 0, 2]  # the soonest first
+    for k, (u, v) in zip(chosen, pairs, strict=True):
+        one = int(3 * u)
+        assert k == min(one, (one + 1 + int(2 * v)) % 3, key=order.index)

@@ -57,8 +57,32 @@ def share_of_gain(
     return float((reference[: len(best)] - costs[: len(best)]).sum()) / most if most > 0.0 else None
 
 
+def fairness(response_s: NDArray[np.float64], device: NDArray[np.int64]) -> tuple[float, float]:
+    """Jain's index of the devices' mean responses, and that of the worst device over their mean; means over streams.
+
+    Args:
+        response_s: (B, J) infinite where a job was dropped, which then does not count.
+        device: (B, J) of each job. Devices without jobs do not count.
+    """
+    jain, worst = [], []
+    for of_jobs_s, devices in zip(response_s, device, strict=True):
+        done = np.isfinite(of_jobs_s)
+        counts = np.bincount(devices[done])
+        means_s = (np.bincount(devices[done], of_jobs_s[done]) / np.maximum(counts, 1))[counts > 0]
+        if len(means_s):
+            # (sum of x)^2 / (m * sum of x^2), 1 where all are alike: Jain, Chiu and Hawe, DEC-TR-301, 1984.
+            jain.append(means_s.mean() ** 2 / (means_s**2).mean())
+            worst.append(means_s.max() / means_s.mean())
+    return float(np.mean(jain)), float(np.mean(worst))
+
+
 def row_of(
-    played: Played, greedy: NDArray[np.float64], references: References | None, scenario: Scenario, objective: str
+    played: Played,
+    greedy: NDArray[np.float64],
+    references: References | None,
+    scenario: Scenario,
+    objective: str,
+    device: NDArray[np.int64],
 ) -> dict[str, Any]:
     """One row. Times are in seconds, but for ``decide_us_p50``; responses are of the jobs that were not dropped."""
     outcome, count = played.outcome, len(played.costs)
@@ -66,6 +90,8 @@ def row_of(
     quantiles = np.quantile(done_s, [0.95, 0.99]) if len(done_s) else (np.nan, np.nan)
     reference = greedy[:count]
     low, high = ratio_interval(played.costs, reference)
+    several = scenario.num_devices > 1 and len(done_s) > 0
+    jain, worst = fairness(outcome.response_s, device) if several else (None, None)
     return {
         "policy": played.name,
         "shipped": played.shipped,
@@ -88,19 +114,22 @@ def row_of(
         "change_high": high if np.isfinite(high) else None,
         "hindsight_share": share_of_gain(played.costs, greedy, references and references.hindsight),
         "bound_share": share_of_gain(played.costs, greedy, references and references.bound),
+        "jain_mean": jain,
+        "worst_over_mean": worst,
         "decide_us_p50": played.decide_us,
         "num_parameters": played.num_parameters,
     }
 
 
 COLUMNS = ("policy", "streams", "mean s", "p95 s", "p99 s", "late %", "energy J", "change % [95 %]", "of hindsight %")
-FURTHER = ("of bound %", "p50 µs", "parameters")
+FURTHER = ("of bound %", "Jain", "worst", "p50 µs", "parameters")
 NOTE = (
     "Mean, p95 and p99: of the responses of jobs that were not dropped. Late: dropped, or after its deadline. Change: "
     "what the objective counts over what it counts for greedy on the same streams, minus 1, with its bootstrap "
     "interval over streams. Of hindsight: the share of what someone gains over greedy who knows the future (local "
     "search, on the first streams alone); of bound: of what nobody can gain more than. µs: one decision, asked from "
-    "Python. The planner plays the first streams alone."
+    "Python. The planner plays the first streams alone. Jain: index of the devices' mean responses, 1 where all are alike; "
+    "worst: the largest of them over their mean."
 )
 
 
@@ -123,6 +152,7 @@ def cells(row: dict[str, Any]) -> list[str]:
         change,
         _percent(row["hindsight_share"]),
         _percent(row["bound_share"]),
+        *("" if row[name] is None else f"{row[name]:.2f}" for name in ("jain_mean", "worst_over_mean")),
         f"{row['decide_us_p50']:.1f}",
         f"{row['num_parameters']:,}" if row["num_parameters"] else "",
     ]

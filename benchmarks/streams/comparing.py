@@ -32,7 +32,12 @@ from offload_gym.streams.streams import Streams
 LOADS = (0.3, 0.45, 0.6, 0.75, 0.9, 1.1)
 BURST_RATIOS = (1.0, 2.0, 5.0, 10.0, 20.0)
 CORRELATIONS = (0.0, 0.5, 0.735, 0.95)
-SWEEPS = ("load", "burst", "radio")
+NUM_DEVICES = (1, 2, 4, 8, 16, 32, 64)
+REPORTS_S = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0)
+SWEEPS = ("load", "burst", "radio", "devices", "report")
+SHARE_OF_CAPACITY = 0.8  # at which streams of several devices are compared
+JOBS_FOR_CAPACITY = 60  # of each device, from which the capacity is computed
+FEWEST_STREAMS = 10
 #: Policies whose queues are drawn, the best ones last: greedy and the last two of these that take part.
 DRAWN = ("price", "queue-price", "late-price", "planner", "student", "teacher")
 
@@ -79,7 +84,7 @@ def compare_streams(
         points = [("", scenario, None)] if sweep is None else points_of(sweep, scenario, asked.seed)
         swept = []
         for at, varied, load in with_progress(points, f"{scenario.name}: {sweep}", "point") if sweep else points:
-            found, queues = _compare(varied, asked, said)
+            found, queues = _compare(varied, _scaled(asked, scenario, varied), said)
             swept += [row | {"sweep": sweep, "at": at, "load": load} for row in found]
             if sweep is None:
                 print_rows(found)
@@ -95,7 +100,7 @@ def compare_streams(
         rows += swept
     if json_path is not None:
         write_json(json_path, rows)
-    for what, path in (("rows", json_path), ("plots", None if sweep in ("burst", "radio") else plots)):
+    for what, path in (("rows", json_path), ("plots", plots if sweep in (None, "load") else None)):
         if path is not None:
             print(f"{what}: {path}")
     return rows
@@ -111,14 +116,31 @@ def _check_outputs(json_path: str | None, plots: str | None) -> None:
         check_place("plots", plots)
 
 
+def _scaled(asked: Asked, scenario: Scenario, varied: Scenario) -> Asked:
+    """As much of what is asked for, or fewer streams where they have more jobs."""
+
+    def fewer(count: int) -> int:
+        return min(count, max(count * scenario.num_jobs // varied.num_jobs, FEWEST_STREAMS))
+
+    return asked._replace(
+        num_streams=fewer(asked.num_streams),
+        num_planned=fewer(asked.num_planned),
+        num_hindsight=fewer(asked.num_hindsight),
+    )
+
+
 def points_of(sweep: str, scenario: Scenario, seed: int) -> list[tuple[str, Scenario, float | None]]:
     """The scenarios of a sweep, each with what tables call it and, in a sweep over load, the share of the capacity."""
     if sweep == "load":
         most = capacity(scenario, seed)
         print(f"capacity of {scenario.name}: {most:.1f} jobs/s at each device")
         return [(f"{load:g}", replace(scenario, arrivals_per_s=load * most), load) for load in LOADS]
+    if sweep == "devices":
+        return [_of_devices(m, scenario, seed) for m in NUM_DEVICES]
     named: list[tuple[str, dict[str, Any]]] = []
-    if sweep == "burst":
+    if sweep == "report":
+        named = [(f"{report_s:g} s", {"report_s": report_s}) for report_s in REPORTS_S]
+    elif sweep == "burst":
         if scenario.arrivals == "trace":
             raise ValueError(f"sweep is 'burst', which needs arrivals at random; {scenario.arrivals_path} records them")
         named = [(f"x{ratio:g}", {"arrivals": "bursty", "burst_ratio": ratio}) for ratio in BURST_RATIOS]
@@ -129,6 +151,15 @@ def points_of(sweep: str, scenario: Scenario, seed: int) -> list[tuple[str, Scen
         named += [(f"corr. {value:g}", plain | {"correlation": value}) for value in CORRELATIONS]
         named.append(("constant", plain | {"radio": "constant"}))
     return [(at, replace(scenario, **changes), None) for at, changes in named]
+
+
+def _of_devices(m: int, scenario: Scenario, seed: int) -> tuple[str, Scenario, float]:
+    """The scenario with m devices that share its servers, at the same share of what they take, and as many jobs each."""
+    few = replace(scenario, num_devices=m, num_jobs=JOBS_FOR_CAPACITY * m)
+    rate = round(SHARE_OF_CAPACITY * capacity(few, seed), 2)
+    print(f"{scenario.name}, {m} devices: {rate:g} jobs/s at each are {SHARE_OF_CAPACITY:g} of the capacity")
+    num_jobs = scenario.num_jobs * m // scenario.num_devices
+    return f"m = {m}", replace(few, arrivals_per_s=rate, num_jobs=num_jobs), SHARE_OF_CAPACITY
 
 
 def _compare(
@@ -147,7 +178,8 @@ def _compare(
     by_name = {one.name: one for one in played}
     greedy = by_name[REFERENCE].costs
     references = _references(streams[: asked.num_hindsight], played, scenario, asked) if asked.num_hindsight else None
-    rows = [row_of(one, greedy, references, scenario, asked.objective) for one in played]
+    devices = streams.device
+    rows = [row_of(one, greedy, references, scenario, asked.objective, devices[: len(one.costs)]) for one in played]
     shown = [REFERENCE, *[name for name in DRAWN if name in by_name][-2:]]
     return rows, (streams, {name: by_name[name].outcome for name in shown})
 

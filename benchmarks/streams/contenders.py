@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import offload_gym
 from benchmarks.contenders import SUFFIX
 from offload_gym.scenario import Scenario
-from offload_gym.streams.policies import FOR_LATE, NAMES, OF_SEVERAL_TASKS, make_stream_policy
+from offload_gym.streams.policies import FOR_LATE, NAMES, OF_SEVERAL_DEVICES, OF_SEVERAL_TASKS, make_stream_policy
 
 REFERENCE = "greedy"
 
@@ -45,7 +45,9 @@ def contenders(
         if names and name not in (*names, REFERENCE):
             continue
         if name not in names and (
-            (name in OF_SEVERAL_TASKS and scenario.most_tasks == 1) or (name in FOR_LATE and objective != "late")
+            (name in OF_SEVERAL_TASKS and scenario.most_tasks == 1)
+            or (name in OF_SEVERAL_DEVICES and scenario.num_devices == 1)
+            or (name in FOR_LATE and objective != "late")
         ):
             continue
         try:

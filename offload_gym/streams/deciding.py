@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from offload_gym.compilation import inlined, kernel
 from offload_gym.layers import AT, INPUTS, LANES, OUTPUTS, run_layer
 from offload_gym.lending import lent
+from offload_gym.random_numbers import stream, uniform
 from offload_gym.streams.engine import admit_here, advance_here, is_exit
 from offload_gym.streams.lookahead import look_ahead
 from offload_gym.streams.observing import LONGEST_S, OF_LOCATION, OF_STREAM, observe
@@ -17,7 +18,7 @@ from offload_gym.streams.outlook import likely_late, look, new_outlook, put, wei
 from offload_gym.streams.streams import StreamBatch
 from offload_gym.streams.system import DROPPED, System, begin, read_fates, system_of, world_of
 
-RULE, NETWORK = range(2)
+RULE, NETWORK, TWO_CHOICES = range(3)
 #: What a rule adds up for each location, each with a weight for the device, the edge servers and the cloud server. The
 #: location with the least sum is chosen.
 TERMS = (
@@ -133,6 +134,15 @@ def _soonest_s(world, outlook, j):
 
 
 @inlined
+def _sooner_of_two(outlook, j, i):
+    """Of two locations drawn at random the one that has task i of job j done first."""
+    start, num_locations = stream(j, i, 0), len(outlook.options)
+    one = int(uniform(start, 0) * num_locations)
+    other = (one + 1 + int(uniform(start, 1) * (num_locations - 1))) % num_locations
+    return one if outlook.options[one].completion_s <= outlook.options[other].completion_s else other
+
+
+@inlined
 def choose(plan, world, system, outlook, j, i, values):
     """The location of task i of job j, whose options are weighed, or DROPPED."""
     num_locations, now_s = len(outlook.options), outlook.foreseen[0].now_s
@@ -145,6 +155,8 @@ def choose(plan, world, system, outlook, j, i, values):
             if -values[scores + k] < least:
                 best, least = k, -values[scores + k]
         return best if best < num_locations else DROPPED
+    if plan.kind == TWO_CHOICES:
+        return _sooner_of_two(outlook, j, i)
     deadline_s = world.jobs[j].deadline_s
     # A job is dropped as a whole, or not at all.
     if i == 0 and plan.drop_factor < np.inf and _soonest_s(world, outlook, j) > plan.drop_factor * deadline_s:

@@ -40,6 +40,7 @@ from offload_gym.streams.deciding import (
     SEND_QUEUE,
     SEND_SEND,
     TERMS,
+    TWO_CHOICES,
     WAIT,
     Plan,
 )
@@ -50,6 +51,7 @@ from offload_gym.streams.planner import Effort
 RULE_SIZES = {"price": 3, "queue-price": 12, "late-price": 13, "max-weight": 1}
 FOR_LATE = ("late-price",)  # rules for the objective "late" alone
 OF_SEVERAL_TASKS = ("exact", "heft")  # they are greedy where jobs have one task
+OF_SEVERAL_DEVICES = ("two-choices",)  # for servers that others use, too
 #: Networks that the package ships, and the presets for which there are networks of their own.
 NETWORKS = ("teacher", "student", "small-student")
 SHIPPED_PRESETS = ("stream", "stream_deadlines", "stream_applications")
@@ -59,6 +61,7 @@ NAMES = (
     "cloud",
     "greedy",
     "shortest-queue",
+    "two-choices",
     *RULE_SIZES,
     "heft",
     "exact",
@@ -290,7 +293,9 @@ def make_stream_policy(
         name: one of
 
             - "local", "edge" (the edge server that has the task done first), "cloud": fixed places;
-            - "greedy": earliest completion; "shortest-queue": least waiting;
+            - "greedy": earliest completion; "shortest-queue": least waiting; "two-choices": the earlier completion of
+              two locations drawn at random, which old news lead astray less (Mitzenmacher, "How useful is old
+              information?", 2000);
             - "price", "queue-price", "late-price" (for the objective "late"), "max-weight": tuned rules, see
               ``rule_plan``;
             - "heft", "exact": HEFT, and the best decision for the job alone, for jobs of several tasks;
@@ -338,5 +343,6 @@ def make_stream_policy(
         "cloud": lambda: _fixed(2),
         "greedy": lambda: as_rule(greedy_weights()),
         "shortest-queue": _shortest_queue,
+        "two-choices": lambda: as_rule(greedy_weights())._replace(kind=TWO_CHOICES),
     }
     return PlanPolicy(plans[name]()._replace(drop_factor=drop_factor), name)
