@@ -186,7 +186,7 @@ def test_points_of_the_other_sweeps(tmp_path):
 
 
 def test_fairness_by_hand():
-    """Means of 1 and 3 s: Jain's index is 2^2 / ((1 + 9) / 2), the worst has 1.5 times the mean; of equal ones both are 1.
+    """Means of 1 and 3 s: Jain's index is 2^2 / ((1 + 9) / 2), and the worst has 1.5 times the mean.
 
     A job that was dropped does not count, nor does a device without jobs (number 1).
     """

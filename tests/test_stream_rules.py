@@ -199,7 +199,7 @@ def test_bad_input_is_one_sentence(capsys):
 
 
 def test_two_choices_takes_the_sooner_of_two_places_drawn_at_random():
-    """The device takes 4 s, the edge server 1 + 2 s and the cloud server more: 2/3 of the pairs have the edge server."""
+    """The device takes 4 s, the edge server 1 + 2 s, the cloud server more: 2/3 of the pairs have the edge server."""
     streams = jobs(*((100.0 * j, 1.0, 4.0) for j in range(2000)))
     policy = make_stream_policy("two-choices", make_scenario("stream_cell"))
     chosen = play(streams, policy).decisions.ravel()

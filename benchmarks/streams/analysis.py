@@ -128,8 +128,8 @@ NOTE = (
     "what the objective counts over what it counts for greedy on the same streams, minus 1, with its bootstrap "
     "interval over streams. Of hindsight: the share of what someone gains over greedy who knows the future (local "
     "search, on the first streams alone); of bound: of what nobody can gain more than. µs: one decision, asked from "
-    "Python. The planner plays the first streams alone. Jain: index of the devices' mean responses, 1 where all are alike; "
-    "worst: the largest of them over their mean."
+    "Python. The planner plays the first streams alone. Jain: index of the devices' mean responses, 1 where all are "
+    "alike; worst: the largest of them over their mean."
 )
 
 

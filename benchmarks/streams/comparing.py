@@ -154,7 +154,7 @@ def points_of(sweep: str, scenario: Scenario, seed: int) -> list[tuple[str, Scen
 
 
 def _of_devices(m: int, scenario: Scenario, seed: int) -> tuple[str, Scenario, float]:
-    """The scenario with m devices that share its servers, at the same share of what they take, and as many jobs each."""
+    """The scenario with m devices, as many jobs each, and at the same share of what the machines take."""
     few = replace(scenario, num_devices=m, num_jobs=JOBS_FOR_CAPACITY * m)
     rate = round(SHARE_OF_CAPACITY * capacity(few, seed), 2)
     print(f"{scenario.name}, {m} devices: {rate:g} jobs/s at each are {SHARE_OF_CAPACITY:g} of the capacity")
