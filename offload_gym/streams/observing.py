@@ -13,8 +13,8 @@ from offload_gym.streams.lookahead import look_ahead_for_all
 from offload_gym.streams.outlook import likely_late
 from offload_gym.streams.system import recent_gap
 
-LONGEST_S = 100.0  # longer times look like this one
-HIGH = 10.0  # its root, the bound of every number of an observation; the low bound is 0
+LONGEST_S = 1e4  # longer times look like this one
+HIGH = 100.0  # its root, the bound of every number of an observation; the low bound is 0
 REFERENCE_CYCLES, REFERENCE_BITS = 1e9, 1e6
 #: What ``observe`` writes of each location, one location after the other: name, unit and meaning.
 LOCATION_COLUMNS = (
@@ -53,7 +53,7 @@ STREAM_COLUMNS = (
 OF_LOCATION, OF_STREAM = len(LOCATION_COLUMNS), len(STREAM_COLUMNS)
 #: What the numbers are. Where one of them changes its meaning or its place, this goes up: networks that were trained
 #: before are refused.
-OBSERVATION_VERSION = 3
+OBSERVATION_VERSION = 4
 
 
 def size_of(num_locations: int) -> int:
