@@ -122,9 +122,9 @@ def regret_loss(scores: Tensor, costs: Tensor) -> Tensor:
 def weighed_costs(labels: StreamLabels, objective: str) -> NDArray[np.float64]:
     """(N, choices) costs over that of the best choice; what is not allowed costs twice the worst.
 
-    Where responses count, they are divided by the square of the time that the task takes at least, and a bit: where
-    queues are long a choice costs much, but with so much noise that what is learned elsewhere would drown in it. Which
-    choice is best on average in a state stays the same.
+    Where responses count, they are divided by the time that the task takes at least, and a bit: where queues are long a
+    choice costs much, but with so much noise that what is learned elsewhere would drown in it. Which choice is best on
+    average in a state stays the same.
     """
     costs = labels.costs - labels.costs.min(axis=1, keepdims=True)
     worst = np.where(np.isfinite(costs), costs, -np.inf).max(axis=1, keepdims=True)
@@ -133,7 +133,7 @@ def weighed_costs(labels: StreamLabels, objective: str) -> NDArray[np.float64]:
         return costs
     of_locations = labels.observations[:, :-OF_STREAM]  # the first number of each is the root of a completion
     soonest_s = (of_locations[:, ::OF_LOCATION] ** 2).min(axis=1, keepdims=True)
-    return costs / (soonest_s + BIT_S) ** 2
+    return costs / (soonest_s + BIT_S)
 
 
 def mean_cost(labels: StreamLabels, objective: str) -> float:
