@@ -18,6 +18,7 @@ from benchmarks.policies import MAX_NODES, Outputs, compare
 from benchmarks.report.page import NAME, write_report
 from benchmarks.speed.command import GROUPS, measure_speed
 from benchmarks.static_cells import NUM_DEVICES, compare_static_cells
+from benchmarks.streams.cells import compare_cell_streams
 from benchmarks.streams.comparing import SWEEPS, Asked, compare_streams
 from benchmarks.tune_beam import tune_beam
 from offload_gym.array_checks import check_count
@@ -191,31 +192,46 @@ def _information(commands: Any) -> None:
 
 def _cells(commands: Any) -> None:
     def run(options: argparse.Namespace) -> None:
-        compare_static_cells(
-            options.num_cells,
-            options.seed,
-            options.num_decisions,
-            options.num_devices,
-            json_path=options.json,
-            networks=options.networks,
-        )
+        if options.only != "streams":
+            compare_static_cells(
+                options.num_cells,
+                options.seed,
+                options.num_decisions,
+                options.num_devices,
+                json_path=options.json,
+                networks=options.networks,
+            )
+        if options.only != "static":
+            compare_cell_streams(options.num_streams, options.seed, options.streams_json, options.agents)
 
-    summary = "compare policies of devices that share a cell's uplink and servers, and train PPO for them"
-    parser = _command(commands, run, "cells", summary, num_cells=200)
+    summary = "compare policies of devices that share a cell's uplink and servers, all at once and over time"
+    parser = _command(commands, run, "cells", summary, num_cells=200, num_streams=100)
+    parser.add_argument(
+        "--only", choices=("static", "streams"), help="static: all tasks at once; streams: jobs that keep coming"
+    )
+    parser.add_argument(
+        "--agents", type=_folder, metavar="DIR", help="folder of trained policies of streams that take part, too"
+    )
+    parser.add_argument("--streams-json", metavar="FILE", help="write the rows of streams as a JSON list")
     parser.add_argument(
         "--num-decisions",
         type=int,
         default=100_000,
-        help="that each PPO agent is trained for, 0: without PPO (default: %(default)s)",
+        help="that each PPO agent of static cells is trained for, 0: without PPO (default: %(default)s)",
     )
     sizes = " ".join(map(str, NUM_DEVICES))
     parser.add_argument(
-        "--num-devices", type=int, nargs="+", default=NUM_DEVICES, metavar="M", help=f"sizes (default: {sizes})"
+        "--num-devices",
+        type=int,
+        nargs="+",
+        default=NUM_DEVICES,
+        metavar="M",
+        help=f"sizes of static cells (default: {sizes})",
     )
     parser.add_argument(
         "--networks", nargs="+", default=[], metavar="FILE", help="policy files of cells that take part, too"
     )
-    parser.add_argument("--json", metavar="FILE", help="write the rows as a JSON list")
+    parser.add_argument("--json", metavar="FILE", help="write the rows of static cells as a JSON list")
 
 
 def _streams(commands: Any) -> None:

@@ -45,9 +45,9 @@ class StreamEnv(SingleEnv):
 
     {columns}
 
-    A number is the root of what its column counts (4 s are 2), which counts as 10,000 at most; so does what is never, as a
-    deadline where there is none, or all that needs the radio in an outage before which no rate was seen. The radio is
-    expected to go on at the rate of the current slot, shared with the devices that sent at the last report, and no
+    A number is the root of what its column counts (4 s are 2), which counts as 10,000 at most; so does what is never,
+    as a deadline where there is none, or all that needs the radio in an outage before which no rate was seen. The radio
+    is expected to go on at the rate of the current slot, shared with the devices that sent at the last report, and no
     further job is expected. ``offload_gym.streams.columns.stream_columns(scenario)`` lists the vector number by number.
     The fields are views of one vector, made anew in each step. After the last step all numbers are 0.
 
