@@ -40,15 +40,16 @@ class StreamEnv(SingleEnv):
     ## Observation space
     What a policy may know before it places the task, never the future: its device's queues and rates, the job, and the
     servers as they were at the last report (the scenario's ``report_s``; 0: as they are). ``observation="flat"``: one
-    vector, ``Box(0, 100, (size,), float32)``. ``observation="dict"``: the same numbers as named fields, ``Box(0, 100,
-    (K,), float32)`` for what is of each location k, ``Box(0, 100, (1,), float32)`` for the rest:
+    vector, ``Box(0, 34, (size,), float32)``. ``observation="dict"``: the same numbers as named fields, ``Box(0, 100,
+    (K,), float32)`` for what is of each location k, ``Box(0, 34, (1,), float32)`` for the rest:
 
     {columns}
 
-    A number is the root of what its column counts (4 s are 2), which counts as 10,000 at most; so does what is never,
-    as a deadline where there is none, or all that needs the radio in an outage before which no rate was seen. The radio
-    is expected to go on at the rate of the current slot, shared with the devices that sent at the last report, and no
-    further job is expected. ``offload_gym.streams.columns.stream_columns(scenario)`` lists the vector number by number.
+    A number is the root of what its column counts (4 s are 2), and beyond 100 grows like a logarithm, 10 + 5 log(x /
+    100), up to 10,000; so long is also what is never, as a deadline where there is none, or all that needs the radio in
+    an outage before which no rate was seen. The radio is expected to go on at the rate of the current slot, shared with
+    the devices that sent at the last report, and no further job is expected.
+    ``offload_gym.streams.columns.stream_columns(scenario)`` lists the vector number by number.
     The fields are views of one vector, made anew in each step. After the last step all numbers are 0.
 
     ## Reward

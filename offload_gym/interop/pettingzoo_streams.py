@@ -58,7 +58,7 @@ class StreamAECEnv(AECEnv):  # type: ignore[misc]
 
     | observation | space |
     |---|---|
-    | "flat" | the vector of ``Stream-v0``, ``Box(0, 100, (size,), float32)``; StreamEnv lists its columns |
+    | "flat" | the vector of ``Stream-v0``, ``Box(0, 34, (size,), float32)``; StreamEnv lists its columns |
     | "dict" | the same numbers as named fields, ``Dict`` |
     | "masked" | ``Dict``: "observation", the vector, and "action_mask", that of the infos |
 

@@ -13,8 +13,9 @@ from offload_gym.streams.lookahead import look_ahead_for_all
 from offload_gym.streams.outlook import likely_late
 from offload_gym.streams.system import recent_gap
 
-LONGEST_S = 1e4  # longer times look like this one
-HIGH = 100.0  # its root, the bound of every number of an observation; the low bound is 0
+LONG, MOST = 100.0, 1e4  # from where on a number of an observation grows slowly, and from where on no more
+BY_E = 5.0  # how much a number beyond LONG grows where what it counts is e times as much; so its slope has no jump
+HIGH = 34.0  # the bound of every number of an observation; the low bound is 0
 REFERENCE_CYCLES, REFERENCE_BITS = 1e9, 1e6
 #: What ``observe`` writes of each location, one location after the other: name, unit and meaning.
 LOCATION_COLUMNS = (
@@ -63,8 +64,10 @@ def size_of(num_locations: int) -> int:
 
 @inlined
 def scaled(x):
-    """The root of a time in seconds or of a number: short times differ more than long ones do, none is large."""
-    return math.sqrt(min(x, LONGEST_S))
+    """The root of a time in seconds or of a number, and a logarithm where it is long: none looks large."""
+    if x <= LONG:
+        return math.sqrt(x)
+    return math.sqrt(LONG) + BY_E * math.log(min(x, MOST) / LONG)
 
 
 @inlined
