@@ -29,7 +29,7 @@ from offload_gym.scenario import Scenario, described, make_scenario
 from offload_gym.seeds import seed_for
 from offload_gym.streams.labels import StreamLabels, joined, label_streams, load_stream_labels, save_stream_labels
 from offload_gym.streams.networks import StreamNetwork, network_plan, save_stream_policy
-from offload_gym.streams.observing import OF_LOCATION, OF_STREAM
+from offload_gym.streams.observing import OF_LOCATION, OF_STREAM, counted
 from offload_gym.streams.planner import Effort
 from offload_gym.streams.playing import play
 from offload_gym.streams.policies import (
@@ -122,18 +122,18 @@ def regret_loss(scores: Tensor, costs: Tensor) -> Tensor:
 def weighed_costs(labels: StreamLabels, objective: str) -> NDArray[np.float64]:
     """(N, choices) costs over that of the best choice; what is not allowed costs twice the worst.
 
-    Where responses count, they are divided by the time that the task takes at least, and a bit: where queues are long a
-    choice costs much, but with so much noise that what is learned elsewhere would drown in it. Which choice is best on
-    average in a state stays the same.
+    Where responses count, they are divided by the square of the time that the task takes at least, and a bit: where
+    queues are long a choice costs much, but with so much noise that what is learned elsewhere would drown in it. Which
+    choice is best on average in a state stays the same.
     """
     costs = labels.costs - labels.costs.min(axis=1, keepdims=True)
     worst = np.where(np.isfinite(costs), costs, -np.inf).max(axis=1, keepdims=True)
     costs = np.where(np.isfinite(costs), costs, 2.0 * worst).astype(np.float64)
     if objective == "late":
         return costs
-    of_locations = labels.observations[:, :-OF_STREAM]  # the first number of each is the root of a completion
-    soonest_s = (of_locations[:, ::OF_LOCATION] ** 2).min(axis=1, keepdims=True)
-    return costs / (soonest_s + BIT_S)
+    of_locations = labels.observations[:, :-OF_STREAM]
+    soonest_s = counted(of_locations[:, ::OF_LOCATION].min(axis=1, keepdims=True).astype(np.float64))  # a completion
+    return costs / (soonest_s + BIT_S) ** 2
 
 
 def mean_cost(labels: StreamLabels, objective: str) -> float:

@@ -103,10 +103,10 @@ def test_costs_count_from_the_best_choice_and_what_is_not_allowed_is_the_worst()
     expected = np.array([[0.0, 2.0, 4.0], [0.0, 0.0, 3.0]])
     observations = np.zeros((2, size_of(3)))
     np.testing.assert_array_equal(weighed_costs(labels_of(costs, observations), "late"), expected)
-    # Responses: over 0.3 s + the soonest completion. Of each location the first number is the root of a completion.
+    # Responses: over (0.3 s + the soonest completion)^2. Of each location the first number is the root of a completion.
     observations[:, : 3 * OF_LOCATION : OF_LOCATION] = [[2.0, 3.0, 4.0], [2.0, 1.0, 3.0]]
     weighed = weighed_costs(labels_of(costs, observations), "response")
-    np.testing.assert_allclose(weighed, expected / [[0.3 + 4.0], [0.3 + 1.0]], rtol=1e-6)
+    np.testing.assert_allclose(weighed, expected / [[(0.3 + 4.0) ** 2], [(0.3 + 1.0) ** 2]], rtol=1e-6)
     assert mean_cost(labels_of(costs, observations), "response") == pytest.approx(weighed.mean())
 
 

@@ -22,6 +22,7 @@ from offload_gym.networks.c_kinds import PREFIX, Array, Kind, Record, as_local, 
 _NODES = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq, ast.Not, ast.USub)
 _SIGNS = ("+", "-", "*", "/", "<", "<=", ">", ">=", "==", "!=", "!", "-")
 _OPERATORS: dict[type[ast.AST], str] = dict(zip(_NODES, _SIGNS, strict=True))
+_MATH = ("sqrt", "exp", "log")  # functions of both
 _COMPOUND = (ast.BinOp, ast.Compare, ast.BoolOp, ast.IfExp)
 
 
@@ -282,7 +283,7 @@ class _Function:
                 return self.truth(isinstance(operator, ast.And), [self.inner(part) for part in values])
             case ast.IfExp(test=test, body=body, orelse=rest):
                 return self.choice(self.inner(test), self.inner(body), self.inner(rest))
-            case ast.Call(func=ast.Attribute(value=ast.Name(id="math"), attr="sqrt" | "exp" as name), args=[argument]):
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="math"), attr=name), args=[argument]) if name in _MATH:
                 return _Value(f"{name}({self.value(argument).code})", "double")
             case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]):
                 return self.call(node, name, [self.value(argument) for argument in arguments])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from offload_gym.compilation import inlined
 from offload_gym.instances import INPUT, WORKLOAD
@@ -65,9 +66,13 @@ def size_of(num_locations: int) -> int:
 @inlined
 def scaled(x):
     """The root of a time in seconds or of a number, and a logarithm where it is long: none looks large."""
-    if x <= LONG:
-        return math.sqrt(x)
-    return math.sqrt(LONG) + BY_E * math.log(min(x, MOST) / LONG)
+    return math.sqrt(x) if x <= LONG else math.sqrt(LONG) + BY_E * math.log(min(x, MOST) / LONG)
+
+
+def counted(number: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What numbers of an observation count, the inverse of ``scaled``."""
+    root = math.sqrt(LONG)
+    return np.where(number <= root, number**2, LONG * np.exp((number - root) / BY_E))
 
 
 @inlined
