@@ -538,6 +538,23 @@ _STREAM_APPLICATIONS: dict[str, Any] = {
     "jitter": 0.2,
 }
 
+# Eight devices on the move among four sites, three of which have an edge server. Jobs are four times as large as those of
+# "stream", so that with as many jobs an episode lasts four times as long: 100 s, in which a device changes its site every
+# 25 s. Of 8 jobs/s greedy keeps a fifth on the devices and sends a tenth to the cloud, which is behind a slow path; at 1.3
+# times as many jobs its queues grow without end, which makes the load about three quarters.
+_STREAM_MOBILE: dict[str, Any] = {
+    **_STREAM,
+    "input_bits": (1.6e6, 16e6),
+    "edge_cores": 1,
+    "cloud_wired_bps": (10e6, 40e6),
+    "num_edges": 3,
+    "num_sites": 4,
+    "num_devices": 8,
+    "arrivals_per_s": 1.0,
+    "num_jobs": 800,
+    "mobility": "waypoint",
+}
+
 # What each preset changes in the default values of the fields.
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -553,6 +570,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "stream": _STREAM,
     "stream_deadlines": {**_STREAM, "deadline_factor": (1.5, 4.0), "can_drop": True},
     "stream_applications": _STREAM_APPLICATIONS,
+    "stream_mobile": _STREAM_MOBILE,
 }
 
 
@@ -570,6 +588,7 @@ SUMMARIES = {
     "stream": "jobs of one task that keep coming",
     "stream_deadlines": "jobs with deadlines, which may be dropped",
     "stream_applications": "camera frames for eight applications",
+    "stream_mobile": "eight devices that move among four sites",
 }
 
 
@@ -582,7 +601,8 @@ def make_scenario(name: str = "default", **changes: Any) -> Scenario:
             task that forks into parallel ones that join again, and random graphs), "face_recognition" and
             "augmented_reality" (applications), "partitioning" (CNNs cut between their layers), or, for
             ``sample_streams``, "stream" (one-task jobs that keep coming), "stream_deadlines" (jobs with deadlines,
-            which may be dropped) or "stream_applications" (frames for applications).
+            which may be dropped), "stream_applications" (frames for applications) or "stream_mobile" (eight devices
+            that move among four sites).
         **changes: fields of ``Scenario`` to set.
 
     Raises:
