@@ -538,10 +538,9 @@ _STREAM_APPLICATIONS: dict[str, Any] = {
     "jitter": 0.2,
 }
 
-# Eight devices on the move among four sites, three of which have an edge server. Jobs are four times as large as those of
-# "stream", so that with as many jobs an episode lasts four times as long: 100 s, in which a device changes its site every
-# 25 s. Of 8 jobs/s greedy keeps a fifth on the devices and sends a tenth to the cloud, which is behind a slow path; at 1.3
-# times as many jobs its queues grow without end, which makes the load about three quarters.
+# Eight devices among four sites, of which three have an edge server. Jobs are four times as large as those of "stream",
+# so that 800 of them take 100 s, in which a device changes its site four times. The cloud server is behind a slow path,
+# so that all locations are needed. Greedy's queues grow without end from about 1.4 jobs/s at each device on.
 _STREAM_MOBILE: dict[str, Any] = {
     **_STREAM,
     "input_bits": (1.6e6, 16e6),

@@ -27,7 +27,7 @@ from offload_gym.streams.observing import LOCATION_COLUMNS, OF_LOCATION, OF_STRE
 from offload_gym.streams.responses import job_energy, response_times
 
 STREAM = "offload_gym/Stream-v0"
-# One-task jobs; several tasks of which some may be missing; jobs that may be dropped; graphs; several devices, that move.
+# One-task jobs; several tasks of which some may be missing; jobs that may be dropped; graphs; devices that move.
 SCENARIOS = {
     "jobs": {"name": "stream", "num_jobs": 12},
     "bags": {"name": "stream", "num_tasks": 1, "max_tasks": 3, "num_jobs": 8, "num_devices": 2, "num_edges": 2},

@@ -20,18 +20,6 @@ from offload_gym.streams.sampling import draw_stream
 MOVING = {"num_sites": 5, "num_edges": 3, "num_devices": 3, "num_jobs": 60, "arrivals_per_s": 0.5}
 
 
-@pytest.fixture
-def tracks_csv(tmp_path):
-    """Two ways, of 40 and of 10 s, and a device that stays; rows of the first two alternate."""
-    path = tmp_path / "positions.csv"
-    path.write_text(
-        "device,time_s,x_m,y_m,note\nbus,0,-300,0,a\ntram,100,0,0,b\nbus,10,-100,50,c\ntram,110,0,90,d\n"
-        "bus,40,500,50,e\nkiosk,7,120,-80,f\n",
-        encoding="utf-8",
-    )
-    return path
-
-
 def scenario_of(kind, tracks_csv, **changes):
     recorded = {"positions_path": tracks_csv} if kind == "recorded" else {}
     return make_scenario("stream", mobility=kind, **{**MOVING, **recorded, **changes})
