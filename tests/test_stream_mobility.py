@@ -193,6 +193,20 @@ def test_all_twins_play_streams_whose_devices_move():
         np.testing.assert_allclose(response_s[b], simpy_stream(streams, b, decisions), rtol=1e-9, atol=1e-9)
 
 
+def test_positions_that_do_not_fit_are_one_sentence():
+    given = {
+        name: np.ones((1, 1)) for name in ("arrival_s", "device_hz", "cpu_hz", "cores", "wired_bps", "propagation_s")
+    }
+    given |= {name: np.ones((1, 1, 1)) for name in ("input_bits", "output_bits", "workload_cycles")}
+    given |= {name: np.ones((1, 1, 4)) for name in ("uplink_bps", "downlink_bps")}
+    streams = offload_gym.Streams(**given, position_m=np.arange(8.0).reshape(1, 1, 4, 2))
+    assert streams.batch.positions[0, 0, 3].tolist() == [6.0, 7.0]
+    with pytest.raises(ValueError, match=r"^position_m has the shape \(1, 1, 1, 2\); it must be \(1, 1, 4, 2\)$"):
+        offload_gym.Streams(**given, position_m=np.zeros((1, 1, 1, 2)))
+    with pytest.raises(ValueError, match=r"^position_m\[0, 0, 2, 1\] is nan; it must be finite$"):
+        offload_gym.Streams(**given, position_m=np.where(np.arange(8).reshape(1, 1, 4, 2) == 5, np.nan, 0.0))
+
+
 def test_mobility_changes_nothing_else_that_is_drawn():
     still, moving = (
         sample_streams({"name": "stream", **MOVING, "num_sites": n, "mobility": kind}, 5, seed=8).batch
