@@ -92,6 +92,23 @@ def gaussian_cdf(z):
 
 
 @kernel
+def latent_of(share):
+    """The standard normal number below which a share of the distribution is, the inverse of ``gaussian_cdf``.
+
+    The rational approximation 26.2.23 of Abramowitz and Stegun, "Handbook of mathematical functions", 1964, and two
+    steps of Halley's method from there.
+    """
+    tail = max(min(share, 1.0 - share), 1e-300)
+    t = math.sqrt(-2.0 * math.log(tail))
+    below = 1.0 + t * (1.432788 + t * (0.189269 + t * 0.001308))
+    z = (2.515517 + t * (0.802853 + t * 0.010328)) / below - t
+    for _ in range(2):
+        step = (gaussian_cdf(z) - tail) * math.sqrt(2.0 * math.pi) * math.exp(0.5 * z * z)
+        z -= step / (1.0 + 0.5 * z * step)
+    return z if share <= 0.5 else -z
+
+
+@kernel
 def draw_machines(ranges, cores, u, locations, rates):
     """Fill all of ``locations`` (K, 6) that stays during an episode, from uniform numbers.
 

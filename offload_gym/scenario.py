@@ -22,10 +22,11 @@ from offload_gym.array_checks import MAX_CORES
 from offload_gym.arrivals import checked_arrivals, load_arrivals
 from offload_gym.checks import check_flag, checked_count, checked_number, is_number, quoted, shortened
 from offload_gym.instances import POWER_FIELDS
+from offload_gym.mobility import checked_mobility, load_sites, load_tracks
 from offload_gym.radio.epochs import Recording, checked_recording
 
 LONG = 2_000  # characters of a field in JSON that are too many for the header of a policy file
-PATHS = ("trace_path", "downlink_trace_path", "arrivals_path")
+PATHS = ("trace_path", "downlink_trace_path", "arrivals_path", "sites_path", "positions_path")
 Range = tuple[float, float]  # (low, high), low at least 0
 PositiveRange = Range  # low above 0
 
@@ -123,6 +124,27 @@ class Scenario:
             begin and end from slot to slot with a constant probability (Gilbert, "Capacity of a burst-noise channel",
             1960), whatever the rate. This and the next: radio "random" alone; a recording has its own.
         outage_s: mean length of an outage, at least ``slot_s``, and so long that between two a slot fits.
+        mobility: how the devices of a stream move: "none"; "waypoint", straight to a random place, a pause, on to the
+            next one; "roads", along the streets of a grid; or "recorded", as in ``positions_path``. Where they move,
+            rates follow from where they are (docs/streams.md): ``radio`` must be "random", and ``uplink_bps`` and
+            ``correlation`` have no meaning. The fields after this one have none where they don't move.
+        speed_m_per_s: metres a second of each way ("waypoint"), or of a device for the whole episode ("roads").
+        pause_s: seconds between two ways; "waypoint" alone.
+        road_spacing_m: distance between neighbouring streets; "roads" alone.
+        area_m: width and height of the rectangle in which devices move, about the middle of the sites. None: the
+            rectangle of the sites and half of ``site_spacing_m`` on each side. "roads" takes whole blocks of it.
+        positions_path: CSV file of recorded positions with the columns ``device``, ``time_s``, ``x_m`` and ``y_m``, or
+            ``latitude`` and ``longitude``. Each device follows one of the tracks from a random moment on, and at its
+            end goes back the same way. "recorded" alone.
+        num_sites: sites, in rows of a hexagonal grid; ignored with ``sites_path``. Edge servers stand at sites that are
+            drawn, one at each, several only where there are more servers than sites.
+        site_spacing_m: distance between neighbouring sites of that grid.
+        sites_path: CSV file of the sites with the columns ``x_m`` and ``y_m``, or ``latitude`` and ``longitude``.
+        carrier_hz: carrier frequency, 0.5 to 100 GHz.
+        bandwidth_hz: bandwidth of each site.
+        shadowing_db: standard deviation of the shadow fading, in decibels; 0: there is none.
+        shadowing_m: metres after which its correlation along a way has fallen to 1/e.
+        handover_hysteresis_db: a device changes to another site when it would receive this much more from there.
 
     Raises:
         ValueError: the preset or a field is unknown, or a value is out of its bounds; one sentence.
@@ -189,6 +211,20 @@ class Scenario:
     can_drop: bool = False
     outage_share: float = 0.0
     outage_s: float = 2.0
+    mobility: str = "none"
+    speed_m_per_s: PositiveRange = (1.0, 15.0)
+    pause_s: Range = (0.0, 30.0)
+    road_spacing_m: float = 100.0
+    area_m: tuple[float, float] | None = None
+    positions_path: str | None = None
+    num_sites: int = 1
+    site_spacing_m: float = 500.0
+    sites_path: str | None = None
+    carrier_hz: float = 3.5e9
+    bandwidth_hz: float = 40e6
+    shadowing_db: float = 7.82
+    shadowing_m: float = 50.0
+    handover_hysteresis_db: float = 6.0
 
     def __init__(self, /, name: str = "default", **changes: Any) -> None:
         if not isinstance(name, str) or name not in PRESETS:
@@ -256,8 +292,9 @@ class Scenario:
             parts.append("+".join(a if isinstance(a, str) else a.name for a in self.applications) or "no application")
         if self.trace_path is not None:
             parts.append(os.path.basename(self.trace_path))
-        if self.arrivals_path is not None:
-            parts.append(os.path.basename(self.arrivals_path))
+        for path in (self.arrivals_path, self.sites_path, self.positions_path):
+            if path is not None:
+                parts.append(os.path.basename(path))
         return ", ".join(parts)
 
     def ranges(self) -> NDArray[np.void]:
@@ -297,6 +334,13 @@ def described(scenario: Scenario) -> dict[str, Any]:
             plain["downlink_trace_path"] = digest_of(recorded[:, 2].tolist())
     if scenario.arrivals_path is not None:
         plain["arrivals_path"] = digest_of(load_arrivals(scenario.arrivals_path).tolist())
+    origin = None
+    if scenario.sites_path is not None:
+        sites, origin = load_sites(scenario.sites_path)
+        plain["sites_path"] = digest_of(sites.tolist())
+    if scenario.positions_path is not None:
+        tracks = load_tracks(scenario.positions_path, origin)
+        plain["positions_path"] = digest_of([array.tolist() for array in tracks])
     return plain
 
 
@@ -360,6 +404,7 @@ def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
     check_flag("can_drop", given["can_drop"])
     kept["can_drop"] = bool(given["can_drop"])
     kept |= _checked_outages(given)
+    kept |= checked_mobility(kept)
     kept["task_types"] = _checked_task_types(given["task_types"])
     kept["applications"] = _checked_applications(given["applications"])
     if not isinstance(given["random_graph"], bool):
@@ -493,6 +538,22 @@ _STREAM_APPLICATIONS: dict[str, Any] = {
     "jitter": 0.2,
 }
 
+# Eight devices among four sites, of which three have an edge server. Jobs are four times as large as those of "stream",
+# so that 800 of them take 100 s, in which a device changes its site four times. The cloud server is behind a slow path,
+# so that all locations are needed. Greedy's queues grow without end from about 1.4 jobs/s at each device on.
+_STREAM_MOBILE: dict[str, Any] = {
+    **_STREAM,
+    "input_bits": (1.6e6, 16e6),
+    "edge_cores": 1,
+    "cloud_wired_bps": (10e6, 40e6),
+    "num_edges": 3,
+    "num_sites": 4,
+    "num_devices": 8,
+    "arrivals_per_s": 1.0,
+    "num_jobs": 800,
+    "mobility": "waypoint",
+}
+
 # What each preset changes in the default values of the fields.
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -510,6 +571,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "stream_applications": _STREAM_APPLICATIONS,
     # 3.4 jobs/s at each device are 0.8 of what the machines take at most (benchmarks/streams/capacity.py).
     "stream_cell": {**_STREAM, "num_devices": 8, "arrivals_per_s": 3.4, "num_jobs": 1600},
+    "stream_mobile": _STREAM_MOBILE,
 }
 
 
@@ -528,6 +590,7 @@ SUMMARIES = {
     "stream_deadlines": "jobs with deadlines, which may be dropped",
     "stream_applications": "camera frames for eight applications",
     "stream_cell": "eight devices that share radio and servers",
+    "stream_mobile": "eight devices that move among four sites",
 }
 
 
@@ -540,8 +603,8 @@ def make_scenario(name: str = "default", **changes: Any) -> Scenario:
             task that forks into parallel ones that join again, and random graphs), "face_recognition" and
             "augmented_reality" (applications), "partitioning" (CNNs cut between their layers), or, for
             ``sample_streams``, "stream" (one-task jobs that keep coming), "stream_deadlines" (jobs with deadlines,
-            which may be dropped), "stream_applications" (frames for applications) or "stream_cell" (eight devices that
-            share radio and servers).
+            which may be dropped), "stream_applications" (frames for applications), "stream_cell" (eight devices that share
+            radio and servers) or "stream_mobile" (eight devices that move among four sites).
         **changes: fields of ``Scenario`` to set.
 
     Raises:

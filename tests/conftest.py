@@ -1,6 +1,7 @@
 """Instances that several test files share."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,6 +36,18 @@ def hand_fields() -> dict[str, np.ndarray]:
 @pytest.fixture
 def hand_case(hand_fields: dict[str, np.ndarray]) -> Instances:
     return Instances(**hand_fields)
+
+
+@pytest.fixture
+def tracks_csv(tmp_path: Path) -> Path:
+    """Recorded positions: two ways, of 40 and of 10 s, and a device that stays; rows of the first two alternate."""
+    path = tmp_path / "positions.csv"
+    path.write_text(
+        "device,time_s,x_m,y_m,note\nbus,0,-300,0,a\ntram,100,0,0,b\nbus,10,-100,50,c\ntram,110,0,90,d\n"
+        "bus,40,500,50,e\nkiosk,7,120,-80,f\n",
+        encoding="utf-8",
+    )
+    return path
 
 
 @pytest.fixture(scope="session")

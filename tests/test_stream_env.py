@@ -27,12 +27,13 @@ from offload_gym.streams.observing import LOCATION_COLUMNS, OF_LOCATION, OF_STRE
 from offload_gym.streams.responses import job_energy, response_times
 
 STREAM = "offload_gym/Stream-v0"
-# One-task jobs; several tasks of which some may be missing; jobs that may be dropped; graphs; several devices.
+# One-task jobs; several tasks of which some may be missing; jobs that may be dropped; graphs; devices that move.
 SCENARIOS = {
     "jobs": {"name": "stream", "num_jobs": 12},
     "bags": {"name": "stream", "num_tasks": 1, "max_tasks": 3, "num_jobs": 8, "num_devices": 2, "num_edges": 2},
     "drops": {"name": "stream_deadlines", "num_jobs": 12, "num_tasks": 2, "arrivals_per_s": 9.0},
     "graphs": {"name": "stream_applications", "num_jobs": 6, "num_devices": 3},
+    "mobile": {"name": "stream_mobile", "num_jobs": 12, "num_devices": 3},
 }
 each = pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=list(SCENARIOS))
 

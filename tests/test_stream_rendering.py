@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from offload_gym.envs.stream import StreamEnv
+from offload_gym.envs.stream_map import map_of
 from offload_gym.envs.stream_rendering import ARRIVED, DEADLINE, DONE, LATE, MOST_CORES, picture_of, text_of
+from offload_gym.mobility import sites_of
 from offload_gym.streams.responses import histories, response_times
 from offload_gym.streams.streams import Streams
 
@@ -102,6 +104,30 @@ def test_every_stream_is_drawn_from_its_beginning_to_its_end(name, num_devices):
         text = text_of(picture_of(env._fleet, 2.0), width=90)
         assert all(len(line) <= 91 for line in text.splitlines()[1:])
     assert any((a != seen[0]).any() for a in seen[1:])
+
+
+def test_devices_that_move_are_on_a_map():
+    env = StreamEnv({"name": "stream_mobile", "num_devices": 3, "num_jobs": 12}, render_mode="rgb_array")
+    env.reset(seed=1)
+    first = env.render()
+    for _ in range(8):
+        env.step(0)
+    last = env.render()
+    assert (first.shape, first.dtype) == (last.shape, np.uint8)
+    assert (first[:, 900:] != last[:, 900:]).any()
+    # GIVEN what the map is drawn from, in the slot of now
+    batch, now_s = env.streams.batch, picture_of(env._fleet, 2.0).now_s
+    shown, slot = map_of(env.streams, sites_of(env.scenario.to_dict()).xy_m, now_s, 2.0), int(now_s / 0.25)
+    assert now_s == env.streams.arrival_s[0, 8]
+    np.testing.assert_array_equal(shown.ways_m[:, -1], batch.positions[0, :, slot])
+    assert shown.ways_m.shape[1] == slot - max(int((now_s - 2.0) / 0.25), 0) + 1
+    np.testing.assert_array_equal(shown.attached, batch.sites[0, :, slot])
+    assert sorted(k for servers in shown.servers.values() for k in servers) == [1, 2, 3]
+    assert all(batch.servers["site"][0, k - 1] == site for site, (k,) in shown.servers.items())
+    # AND an environment whose devices stay has none
+    still = StreamEnv({"name": "stream", "num_jobs": 2}, render_mode="rgb_array")
+    still.reset(seed=1)
+    assert still.render().shape[1] == 900
 
 
 def test_the_text_has_a_line_for_each_row_and_an_axis():

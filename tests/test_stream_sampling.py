@@ -23,6 +23,8 @@ def through_the_constructor(streams):
     fields = {name: batch.tasks[..., column] for column, name in enumerate(TASK_FIELDS)}
     fields |= {name: batch.servers[name] for name in batch.servers.dtype.names if name != "site"}
     fields |= {"server_site": batch.servers["site"], "site": batch.sites}
+    if batch.positions.shape[2] > 1:
+        fields["position_m"] = batch.positions
     fields |= {name: batch.common[name] for name in batch.common.dtype.names}
     return Streams(
         arrival_s=streams.arrival_s,
@@ -56,6 +58,7 @@ VARIANTS = {
     "periodic": {"arrivals": "periodic", "jitter": 1.0, "num_devices": 2, "arrivals_per_s": (5, 30)},
     "bags": {"num_tasks": 2, "max_tasks": 4, "num_edges": 0, "deadline_factor": (1, 2)},
     "epochs": {"name": "vision"},
+    "mobile": {"name": "stream_mobile", "num_jobs": 40},
 }
 
 
@@ -64,6 +67,7 @@ def test_streams_pass_the_checks_of_the_constructor(name):
     streams = sample_streams({"name": "stream", **VARIANTS[name]}, 20, seed=1)
     again = through_the_constructor(streams)
     np.testing.assert_array_equal(again.batch.jobs["arrival_s"], streams.batch.jobs["arrival_s"])
+    np.testing.assert_array_equal(again.batch.positions, streams.batch.positions)
     assert (streams.batch.jobs["graph"] < len(streams.graphs.start)).all()
     assert (np.isfinite(streams.deadline_s) == (name in ("deadlines", "applications", "bags"))).all()
 

@@ -208,4 +208,5 @@ def _references(streams: Streams, played: Sequence[Played], scenario: Scenario, 
     for start in (None, decisions):
         decided = hindsight(streams, start, objective=asked.objective, can_drop=can_drop)
         costs.append(stream_costs(streams, outcome_of(streams, decided), asked.objective))
-    return References(np.minimum(*costs), lower_bound(streams) if asked.objective == "response" else None)
+    bounded = asked.objective == "response" and streams.batch.sites.shape[2] == 1  # the bound knows no handover
+    return References(np.minimum(*costs), lower_bound(streams) if bounded else None)

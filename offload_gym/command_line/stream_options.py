@@ -8,7 +8,7 @@ from offload_gym.command_line.scenario_options import add_trace_options, given_f
 from offload_gym.scenario import Scenario
 from offload_gym.streams.networks import OBJECTIVES
 
-PRESETS = ("stream", "stream_deadlines", "stream_applications", "stream_cell")
+PRESETS = ("stream", "stream_deadlines", "stream_applications", "stream_cell", "stream_mobile")
 WANTED = ("an application (name, tasks, edges)", "a scenario of streams (a preset's name, and fields such as num_jobs)")
 
 

@@ -148,18 +148,18 @@ def _cells() -> None:
     look_ahead(example(), 1.0, 1.0)
 
 
-def _environments_of_streams() -> None:
-    env = StreamEnv(render_mode="ansi")
+def _environments_of_streams(scenario: str) -> None:
+    env = StreamEnv(scenario, render_mode="ansi")
     env.reset(seed=0)
     env.step(env.action_space.sample())
     env.render()
 
 
-def _streams() -> None:
-    scenario = make_scenario("stream_deadlines", num_jobs=2)
+def _streams(preset: str) -> None:
+    scenario = make_scenario(preset, num_jobs=2)
     batch = sample_streams(scenario, 1).batch
     parameters, _ = stream_parameters(scenario)
-    belief, start = new_belief(parameters, 1), np.uint64(0)
+    belief, start = new_belief(parameters, scenario.num_devices), np.uint64(0)
     observe_jobs(parameters, belief, batch.jobs[0], 0, 1)
     draw_future_rates(parameters, start, batch, 0, 0, 2)
     draw_future_jobs(parameters, start, belief, batch.jobs["arrival_s"][0, 0], batch, 0, 1, 2)
@@ -176,6 +176,11 @@ def _deciding_streams() -> None:
     decide_one(streams.arrays, systems, tuple(plan), 0, decision)
 
 
+def _moving_streams() -> None:
+    scenario = make_scenario("stream_mobile", num_jobs=2)
+    play(sample_streams(scenario, 1), make_stream_policy("planner", scenario))
+
+
 def _references() -> None:
     streams = sample_streams(make_scenario("stream", num_jobs=2), 1)
     hindsight(streams)
@@ -186,12 +191,15 @@ def _references() -> None:
 JOBS: dict[str, Callable[[], Any]] = {
     "search": _search,
     "frontier": _frontier,
-    "environments of streams": _environments_of_streams,
+    "environments of streams": lambda: _environments_of_streams("stream"),
     "environments": lambda: _environments("default"),
     "networks": _networks,
     "labels": _labels,
-    "streams": _streams,
     "deciding streams": _deciding_streams,
+    "deciding streams of devices that move": _moving_streams,
+    "environments of devices that move": lambda: _environments_of_streams("stream_mobile"),
+    "streams": lambda: _streams("stream_deadlines"),
+    "streams of devices that move": lambda: _streams("stream_mobile"),
     "references of streams": _references,
     "graphs": _graphs,
     "environments of graphs": lambda: _environments("dag"),

@@ -14,6 +14,7 @@ from offload_gym.envs.native import NativeVectorEnv, refuse
 from offload_gym.envs.orders import STEP
 from offload_gym.envs.single import SingleEnv
 from offload_gym.envs.stream_fleet import StreamFleet
+from offload_gym.mobility import sites_of
 from offload_gym.scenario import Scenario, as_scenario
 from offload_gym.streams.columns import column_table, stream_observed
 from offload_gym.streams.streams import Streams
@@ -79,7 +80,7 @@ class StreamEnv(SingleEnv):
     - ``observation="flat"``: "flat" or "dict", see above.
     - ``render_mode=None``: the last seconds as a Gantt chart of radios and cores that scrolls with time, as "ansi"
       (text), "rgb_array" (pixels; needs matplotlib) or "human" (a window that follows each step; needs matplotlib,
-      pygame and a display, and says so where there is none).
+      pygame and a display, and says so where there is none). Where devices move, pixels show a map beside the chart.
 
     ## Version history
     v0: first version.
@@ -126,7 +127,9 @@ class StreamEnv(SingleEnv):
         from offload_gym.envs.stream_viewer import StreamViewer
 
         if self._viewer is None:
-            self._viewer = StreamViewer(self.metadata["render_fps"])
+            moves = self.scenario.mobility != "none"
+            sites_m = sites_of(self.scenario.to_dict()).xy_m if moves else None
+            self._viewer = StreamViewer(self.metadata["render_fps"], sites_m)
         return self._viewer.show(self._fleet, self.render_mode)
 
     def _bad(self, action: Any) -> ValueError:

@@ -65,6 +65,7 @@ class Picture(NamedTuple):
     rows: list[Row]
     past_s: float
     late: frozenset[int]  # jobs that were dropped, or not complete at their deadline
+    now_s: float
 
     @property
     def ahead_s(self) -> float:
@@ -102,7 +103,7 @@ def picture_of(fleet: StreamFleet, past_s: float) -> Picture:
     late = np.flatnonzero(late_s <= now_s).tolist()
     if LATE in lines:
         parts.append(f"{len(late)} late")
-    return Picture(", ".join(parts), rows, past_s, frozenset(late))
+    return Picture(", ".join(parts), rows, past_s, frozenset(late), now_s)
 
 
 def _progress(fleet: StreamFleet, jobs: NDArray[np.void]) -> str:

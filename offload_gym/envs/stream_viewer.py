@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offload_gym.envs.stream_fleet import StreamFleet
+from offload_gym.envs.stream_map import Map, draw_map, draw_map_axes, map_of
 from offload_gym.envs.stream_rendering import (
     NUM_JOBS,
     Picture,
@@ -19,16 +20,19 @@ from offload_gym.envs.stream_rendering import (
 from offload_gym.envs.viewer import AXIS_PX, CHART_PX, DPI, LEFT_PX, RIGHT_PX, ROW_PX, TOP_PX, rounded_up
 from offload_gym.envs.window import Window
 
+MAP_PX, MAP_LEFT_PX = 460, 60  # width and height of the map, and what is left of it
+
 
 class StreamViewer:
     """Shows a fleet of one as it goes on; all pictures of an episode show as many seconds.
 
     Args:
         fps: frames a second of the window.
+        sites_m: (A, 2) where the sites are, for a map beside the chart; None where devices do not move.
     """
 
-    def __init__(self, fps: float) -> None:
-        self._window = Window(fps)
+    def __init__(self, fps: float, sites_m: NDArray[np.float64] | None = None) -> None:
+        self._window, self._sites_m = Window(fps), sites_m
         self._figure: StreamFigure | None = None
 
     def show(self, fleet: StreamFleet, mode: str) -> Any:
@@ -44,8 +48,11 @@ class StreamViewer:
         if mode == "ansi":
             return text_of(picture)
         if self._figure is None:
-            self._figure = StreamFigure(len(picture.rows))
-        pixels = self._figure.pixels(picture)
+            self._figure = StreamFigure(len(picture.rows), self._sites_m is not None)
+        shown = None
+        if self._sites_m is not None:
+            shown = map_of(fleet.streams(), self._sites_m, picture.now_s, picture.past_s)
+        pixels = self._figure.pixels(picture, shown)
         if mode == "rgb_array":
             return pixels
         self._window.show(pixels)
@@ -61,12 +68,13 @@ class StreamFigure:
 
     Args:
         num_rows: how many.
+        has_map: whether there is a map beside the chart.
 
     Raises:
         ImportError: matplotlib is not installed.
     """
 
-    def __init__(self, num_rows: int) -> None:
+    def __init__(self, num_rows: int, has_map: bool = False) -> None:
         # The figure is never given to pyplot, which would keep it alive and might open a window.
         try:
             from matplotlib import figure
@@ -75,19 +83,28 @@ class StreamFigure:
             raise ImportError("Drawing a stream needs matplotlib: pip install 'offload-gym[render]'") from error
         rows_px = ROW_PX * num_rows
         width_px, height_px = LEFT_PX + CHART_PX + RIGHT_PX, TOP_PX + rows_px + AXIS_PX
+        if has_map:
+            width_px, height_px = width_px + MAP_LEFT_PX + MAP_PX, max(height_px, TOP_PX + MAP_PX + AXIS_PX)
         self._figure = figure.Figure(figsize=(width_px / DPI, height_px / DPI), dpi=DPI, facecolor="white")
         self._canvas: Any = FigureCanvasAgg(self._figure)  # matplotlib gives its methods no types
-        place = LEFT_PX / width_px, AXIS_PX / height_px, CHART_PX / width_px, rows_px / height_px
-        self._axes = self._figure.add_axes(place)
-        self._drawn: tuple[float, list[str]] | None = None  # what the background is of
+        bottom = 1.0 - (TOP_PX + rows_px) / height_px
+        self._axes = self._figure.add_axes((LEFT_PX / width_px, bottom, CHART_PX / width_px, rows_px / height_px))
+        if has_map:
+            left, bottom = 1.0 - (MAP_PX + RIGHT_PX) / width_px, 1.0 - (TOP_PX + MAP_PX) / height_px
+            self._map = self._figure.add_axes((left, bottom, MAP_PX / width_px, MAP_PX / height_px))
+        self._drawn: tuple[Any, ...] | None = None  # what the background is of
         self._background: Any = None
 
-    def pixels(self, picture: Picture) -> NDArray[np.uint8]:
-        """A picture: (height, width, 3)."""
-        shared = picture.past_s, [row.label for row in picture.rows]
+    def pixels(self, picture: Picture, shown: Map | None = None) -> NDArray[np.uint8]:
+        """A picture, and the map where there is one: (height, width, 3)."""
+        of_map = None if shown is None else (shown.servers, shown.bounds_m)
+        shared = picture.past_s, [row.label for row in picture.rows], of_map
         if shared != self._drawn:
             self._axes.clear()
             draw_stream_axes(self._axes, picture)
+            if shown is not None:
+                self._map.clear()
+                draw_map_axes(self._map, shown)
             self._canvas.draw()
             self._background, self._drawn = self._canvas.copy_from_bbox(self._figure.bbox), shared
         self._canvas.restore_region(self._background)
@@ -97,4 +114,7 @@ class StreamFigure:
         for artist in others:
             artist.remove()
         self._axes.set_title("", loc="left")  # which belongs to the axes and is not removed
+        for artist in [] if shown is None else draw_map(self._map, shown):
+            self._map.draw_artist(artist)
+            artist.remove()
         return np.asarray(self._canvas.buffer_rgba(), dtype=np.uint8)[..., :3].copy()

@@ -14,6 +14,7 @@ from offload_gym.compilation import kernel
 from offload_gym.random_numbers import stream
 from offload_gym.sampling import UNIFORMS_A_TASK, application_arrays, num_machine_uniforms, task_type_array
 from offload_gym.scenario import Scenario
+from offload_gym.streams.mobility import Mobility, mobility_of
 from offload_gym.streams.streams import COMMON, DEVICE, JOB, NONE, PRICE_FIELDS, SERVER, StreamBatch, as_graphs
 
 RADIOS = ("constant", "random", "trace")
@@ -79,6 +80,7 @@ class StreamParameters(NamedTuple):
     application_bits: NDArray[np.float64]  # (A, E)
     graph_start: NDArray[np.int64]  # see ``Graphs``; of each application, or one without edges
     graph_edges: NDArray[np.int64]
+    mobility: Mobility | None  # None where devices do not move, so that numba leaves out what is for those that do
 
 
 class StreamSizes(NamedTuple):
@@ -90,6 +92,7 @@ class StreamSizes(NamedTuple):
     num_devices: int
     num_servers: int
     num_slots: int
+    num_sites: int
 
 
 @kernel
@@ -160,10 +163,12 @@ def stream_parameters(scenario: Scenario) -> tuple[StreamParameters, StreamSizes
         application_bits=applications.bits,
         graph_start=graphs.start,
         graph_edges=graphs.edges,
+        mobility=mobility_of(scenario),
     )
+    num_sites = 1 if parameters.mobility is None else len(parameters.mobility.sites_m)
     num_slots = _num_slots(scenario, recorded[:, GAP], low)
     return parameters, StreamSizes(
-        scenario.num_jobs, n, num_edges, scenario.num_devices, scenario.num_edges + 1, num_slots
+        scenario.num_jobs, n, num_edges, scenario.num_devices, scenario.num_edges + 1, num_slots, num_sites
     )
 
 
@@ -172,6 +177,7 @@ def empty_stream_batch(parameters: StreamParameters, sizes: StreamSizes, num_str
     jobs, slots = (num_streams, sizes.num_jobs), (num_streams, sizes.num_devices, sizes.num_slots)
     servers = np.zeros((num_streams, sizes.num_servers), dtype=SERVER)
     servers["site"] = NONE
+    places = slots if parameters.mobility is not None else (*slots[:2], 1)
     return StreamBatch(
         jobs=np.zeros(jobs, dtype=JOB),
         tasks=np.zeros((*jobs, sizes.num_tasks, 3)),
@@ -181,7 +187,8 @@ def empty_stream_batch(parameters: StreamParameters, sizes: StreamSizes, num_str
         uplink_bps=np.zeros(slots),
         downlink_bps=np.zeros(slots),
         common=np.zeros(num_streams, dtype=COMMON),
-        sites=np.zeros((num_streams, sizes.num_devices, 1), dtype=np.int64),
+        sites=np.full(places, sizes.num_sites - 1),  # the last one, as queues have room for those up to it
+        positions=np.zeros((*places, 2)),
         graph_start=parameters.graph_start,
         graph_edges=parameters.graph_edges,
     )

@@ -137,8 +137,12 @@ def copy_system(source, target, n, of_job, first, last):
     """Copy a system whose unfinished jobs are among ``first``, ..., ``last - 1``."""
     target.clock[0] = source.clock[0]
     copy_cores(source.core_free_s, target.core_free_s)
-    for a in range(len(source.sites)):
-        target.sites[a] = source.sites[a]
+    for a in range(len(target.sites)):
+        if a < len(source.sites):
+            target.sites[a] = source.sites[a]
+        else:  # where no device of the stream ever is, but one of a future may come
+            target.sites[a].share_s = 0.0
+            target.sites[a].num_sending = target.sites[a].told_sending = 0
     copy_cores(source.reported_free_s, target.reported_free_s)
     for d in range(len(source.radios)):
         target.radios[d] = source.radios[d]
@@ -196,10 +200,23 @@ def copy_present(world, future, first, j, slot):
         for e in range(world.edge_bits.shape[1]):
             future.edge_bits[t, e] = world.edge_bits[t, e]
     for d in range(len(world.devices)):
-        future.sites[d, 0] = site_in(world, d, slot)  # where it is expected to stay
+        if future.sites.shape[1] == 1:
+            future.sites[d, 0] = site_in(world, d, slot)  # where it is expected to stay
         for s in range(slot + 1):
+            if future.sites.shape[1] > 1:
+                future.sites[d, s] = site_in(world, d, s)
             future.uplink_bps[d, s] = world.uplink_bps[d, s]
             future.downlink_bps[d, s] = world.downlink_bps[d, s]
+
+
+@kernel
+def copy_positions(positions_m, future_m, slot):
+    """Copy where devices (m, slots, 2) are in a slot and were before, for futures in which they move."""
+    if future_m.shape[1] > 1:
+        for d in range(len(positions_m)):
+            for s in range(max(slot - 1, 0), slot + 1):
+                for axis in range(2):
+                    future_m[d, s, axis] = positions_m[d, s, axis]
 
 
 @inlined
@@ -367,6 +384,7 @@ def plan_streams(parameters, arrays, systems, spare, policies, effort, asked, ou
                 num_choices = num_locations + 1 if i == 0 and asked.can_drop else num_locations
                 chosen = -1
                 if draws[0] < asked.share:
+                    copy_positions(batch.positions[b], spare.positions[0], slot_at(world, system.clock[0].now_s))
                     step = Step(j, i, num_choices, oldest, asked.objective)
                     chosen = plan_task(sampler, start, base, effort, present, future, step, room)
                     if num_labels < len(out.costs):

@@ -213,10 +213,17 @@ def _play_moments(
 def room_for_futures(streams: Streams, scenario: Scenario, num_jobs: int) -> Streams:
     """One stream of the shape of ``streams`` with room for the jobs and slots of a future."""
     batch = streams.batch
-    process = stream_parameters(scenario)[0].process[0]
+    parameters, sizes = stream_parameters(scenario)
+    process = parameters.process[0]
     horizon_s = 1.5 * num_jobs / float(process["rate_low_per_s"]) + MARGIN_S
     slots = batch.uplink_bps.shape[2] + 2 + int(horizon_s / scenario.slot_s)
     jobs = streams.num_jobs + num_jobs
+    moving = parameters.mobility is not None
+    if moving and batch.positions.shape[2] == 1:
+        raise ValueError(
+            f"streams have no position_m; the planner's scenario needs it, as its mobility is {scenario.mobility!r}"
+        )
+    places = (1, streams.num_devices, slots if moving else 1)
     return Streams.from_batch(
         batch._replace(
             jobs=np.zeros((1, jobs), dtype=batch.jobs.dtype),
@@ -227,8 +234,9 @@ def room_for_futures(streams: Streams, scenario: Scenario, num_jobs: int) -> Str
             uplink_bps=np.zeros((1, streams.num_devices, slots)),
             downlink_bps=np.zeros((1, streams.num_devices, slots)),
             common=batch.common[:1].copy(),
-            # Devices stay where they are then; so many sites are there.
-            sites=np.full((1, streams.num_devices, 1), batch.sites.max()),
+            # So many sites are there. Where the scenario has no mobility devices stay where they are then.
+            sites=np.full(places, max(batch.sites.max(), sizes.num_sites - 1)),
+            positions=np.zeros((*places, 2)),
         )
     )
 

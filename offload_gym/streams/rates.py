@@ -7,8 +7,9 @@ import math
 from offload_gym.compilation import kernel
 from offload_gym.lending import lent
 from offload_gym.random_numbers import fill_normal, stream, uniform
-from offload_gym.sampling import gaussian_cdf
+from offload_gym.sampling import gaussian_cdf, latent_of
 from offload_gym.streams.parameters import CONSTANT, RANDOM, RATES, numbers_of_device
+from offload_gym.streams.roaming import roam_on
 
 # Among how many places of a recording a future begins: a fiftieth of them, and at least some.
 FEW_PLACES, PLACES_SHARE = 16, 50
@@ -97,33 +98,19 @@ def play_recording(recorded_bps, first, downlink_ratio, uplink_bps, downlink_bps
 
 
 @kernel
-def latent_of(share):
-    """The standard normal number below which a share of the distribution is, the inverse of ``gaussian_cdf``.
-
-    The rational approximation 26.2.23 of Abramowitz and Stegun, "Handbook of mathematical functions", 1964, and two
-    steps of Halley's method from there.
-    """
-    tail = max(min(share, 1.0 - share), 1e-300)
-    t = math.sqrt(-2.0 * math.log(tail))
-    below = 1.0 + t * (1.432788 + t * (0.189269 + t * 0.001308))
-    z = (2.515517 + t * (0.802853 + t * 0.010328)) / below - t
-    for _ in range(2):
-        step = (gaussian_cdf(z) - tail) * math.sqrt(2.0 * math.pi) * math.exp(0.5 * z * z)
-        z -= step / (1.0 + 0.5 * z * step)
-    return z if share <= 0.5 else -z
-
-
-@kernel
 def draw_future_rates(parameters, start, batch, b, from_slot, to_slot):
     """Fill the rates of stream ``b`` after a slot with what they may be, given the rates of that slot.
 
     A random radio goes on from the rate of the slot, in an outage from the last one before it; a constant one stays;
-    a recording is played from a random one of the places with about that uplink rate.
+    a recording is played from a random one of the places with about that uplink rate. Devices that move go on from
+    where they are in the direction in which they do, and what their rates and sites follow from is drawn anew, given
+    the present ones.
 
     Args:
         parameters: ``StreamParameters`` of the scenario.
         start: 64 bits, from which all random numbers follow; equal ones give the same future.
-        batch: ``StreamBatch``; of its rates those until ``from_slot`` are read, and all later ones are written.
+        batch: ``StreamBatch``; of its rates those until ``from_slot`` are read, and all later ones are written; where
+            devices move so are its sites and positions.
         b: row of it.
         from_slot: the slot of the present.
         to_slot: slots from here on have the rates of the one before, so that fewer need be drawn.
@@ -136,6 +123,8 @@ def draw_future_rates(parameters, start, batch, b, from_slot, to_slot):
         if from_slot + 1 < to_slot:
             rates = numbers_of_device(start, d, RATES)
             ratio = _downlink_ratio(parameters.ranges[0].downlink_ratio, uplink_bps, downlink_bps, from_slot)
+            if roam_on(parameters.mobility, start, ratio, batch, (b, d), from_slot, to_slot):
+                continue
             until = uplink_bps[: from_slot + 1]
             later = slice(from_slot + 1, to_slot)
             _draw_later(parameters, rates, until, ratio, uplink_bps[later], downlink_bps[later])

@@ -41,6 +41,7 @@ from offload_gym.streams.parameters import (
     stream_parameters,
 )
 from offload_gym.streams.rates import draw_rates
+from offload_gym.streams.roaming import place_servers, roam
 from offload_gym.streams.streams import StreamBatch, Streams
 
 CHUNK = 64  # streams that a thread draws at a time
@@ -55,7 +56,9 @@ def draw_stream(parameters, key, episode, batch, b):
     parameters, batch = lent(parameters), lent(batch)
     start = stream(key, episode, 0)
     num_devices = batch.devices.shape[1]
-    rate_per_s = _draw_machines(parameters, numbers_for(start, MACHINES), batch, b)
+    machines = numbers_for(start, MACHINES)
+    rate_per_s = _draw_machines(parameters, machines, batch, b)
+    place_servers(parameters.mobility, parameters.ranges[0], start, machines, batch.servers[b])
     sources = np.zeros(num_devices, dtype=SOURCE)
     for d in range(num_devices):
         of_device = numbers_of_device(start, d, DEVICE_ITSELF)
@@ -63,7 +66,8 @@ def draw_stream(parameters, key, episode, batch, b):
         device.hz, device.cores = between(ranges.device_hz, uniform(of_device, 0)), parameters.cores[0]
         downlink_ratio = between(ranges.downlink_ratio, uniform(of_device, 1))
         rates = numbers_of_device(start, d, RATES)
-        draw_rates(parameters, rates, downlink_ratio, batch.uplink_bps[b, d], batch.downlink_bps[b, d])
+        if not roam(parameters.mobility, start, downlink_ratio, batch, b, d):
+            draw_rates(parameters, rates, downlink_ratio, batch.uplink_bps[b, d], batch.downlink_bps[b, d])
         sources[d].rate_per_s = rate_per_s
         sources[d].start = numbers_of_device(start, d, ARRIVING)
         begin_source(parameters.process[0], parameters.recorded_arrivals, sources[d])

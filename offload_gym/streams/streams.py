@@ -20,6 +20,7 @@ from offload_gym.array_checks import (
 )
 from offload_gym.checks import quoted
 from offload_gym.instances import TASK_FIELDS, checked_graph, for_kernels
+from offload_gym.mobility import MAX_SITES
 
 #: A job but for its tasks.
 JOB = np.dtype(
@@ -55,7 +56,6 @@ COMMON = np.dtype(
 )
 PRICE_FIELDS = ("kappa", "transmit_w", "energy_weight_s_per_j")
 NONE = -1  # no site, no task, no transmission
-MAX_SITES = 10_000
 PARENT, CHILD, OUTGOING = range(3)  # columns of ``Graphs.edges``
 
 
@@ -81,11 +81,14 @@ class StreamBatch(NamedTuple):
     downlink_bps: NDArray[np.float64]  # (B, m, slots)
     common: NDArray[np.void]  # (B,) of the dtype COMMON
     sites: NDArray[np.int64]  # (B, m, slots) of A, to which the devices are attached; (B, m, 1) where they stay
+    # (B, m, slots, 2) where they are at the beginning of each slot, metres; (B, m, 1, 2) where nobody knows.
+    positions: NDArray[np.float64]
     graph_start: NDArray[np.int64]  # see ``Graphs``; the same for all streams
     graph_edges: NDArray[np.int64]
 
 
 SHARED = ("graph_start", "graph_edges")
+ANYWHERE: Bound = np.isfinite, "finite"
 
 
 class Streams:
@@ -115,6 +118,8 @@ class Streams:
         downlink_bps: (B, m, slots) rate of the way back, in the same slots.
         site: (B, m, slots) the site that each device is attached to, whole numbers from 0 to 9,999, or (B, m, 1) where
             it stays at one; 0 where not given. The devices that send at a site share its spectrum.
+        position_m: (B, m, slots, 2) x and y of each device at the beginning of each slot, metres, finite; not known
+            where not given. Nothing but futures and pictures depends on it.
         server_site: (B, S) the site at which a server stands, or -1; -1 where not given. A device at that site reaches
             it without a wired path, in ``home_propagation_s``, and at others over its wired path.
         home_propagation_s: (B, S) finite, >= 0; 0 where not given.
@@ -165,6 +170,7 @@ class Streams:
         site: ArrayLike | None = None,
         server_site: ArrayLike | None = None,
         home_propagation_s: ArrayLike | None = None,
+        position_m: ArrayLike | None = None,
     ) -> None:
         tasks = _stacked(TASK_FIELDS, (input_bits, output_bits, workload_cycles), ("B", "J", "n"))
         size, num_jobs, n = tasks.shape[:3]
@@ -199,6 +205,8 @@ class Streams:
                 "home_propagation_s is given; without server_site it must be None, as no server is at a site"
             )
         sites = _checked_sites(site, uplink.shape)
+        place = (*uplink.shape, 2) if position_m is not None else (*per_device, 1, 2)
+        places = _field("position_m", position_m, place, ANYWHERE, 0.0)
         servers["site"] = _field("server_site", server_site, per_server, _index_from(NONE), NONE)
         servers["home_propagation_s"] = _field("home_propagation_s", home_propagation_s, per_server, NOT_NEGATIVE, 0.0)
         common = np.zeros(size, dtype=COMMON)
@@ -208,7 +216,8 @@ class Streams:
             common[name] = _field(name, value, (size,), NOT_NEGATIVE, 0.0)
         graphs = as_graphs([(start[0], parent[0])], n)
         edge_array = bits.reshape(size, num_jobs, bits.shape[1])
-        self._store(StreamBatch(jobs, tasks, edge_array, devices, servers, uplink, downlink, common, sites, *graphs))
+        rates = uplink, downlink
+        self._store(StreamBatch(jobs, tasks, edge_array, devices, servers, *rates, common, sites, places, *graphs))
 
     def _store(self, batch: StreamBatch) -> None:
         self.batch = batch
