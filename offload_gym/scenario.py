@@ -603,8 +603,8 @@ def make_scenario(name: str = "default", **changes: Any) -> Scenario:
             task that forks into parallel ones that join again, and random graphs), "face_recognition" and
             "augmented_reality" (applications), "partitioning" (CNNs cut between their layers), or, for
             ``sample_streams``, "stream" (one-task jobs that keep coming), "stream_deadlines" (jobs with deadlines,
-            which may be dropped), "stream_applications" (frames for applications), "stream_cell" (eight devices that share
-            radio and servers) or "stream_mobile" (eight devices that move among four sites).
+            which may be dropped), "stream_applications" (frames for applications), "stream_cell" (eight devices that
+            share radio and servers) or "stream_mobile" (eight devices that move among four sites).
         **changes: fields of ``Scenario`` to set.
 
     Raises:

@@ -209,3 +209,14 @@ def test_two_choices_takes_the_sooner_of_two_places_drawn_at_random():
     for k, (u, v) in zip(chosen, pairs, strict=True):
         one = int(3 * u)
         assert k == min(one, (one + 1 + int(2 * v)) % 3, key=order.index)
+
+
+def test_nearest_is_the_edge_server_with_the_shortest_path_however_long_its_queue():
+    """Two edge servers, the second of which is at the site of the device; the cloud is never taken."""
+    given = [(0.01 * j, 1.0, 9.0) for j in range(9)]
+    streams = jobs(*given, cpu_hz=[2.0, 2.0, 9.0], cores=[1, 1, 1], wired_bps=[1.0, 1.0, np.inf],
+                   propagation_s=[0.0, 0.0, 0.0], server_site=[5, 0, -1], home_propagation_s=[0.0, 0.0, 0.0])  # fmt: skip
+    policy = make_stream_policy("nearest", make_scenario("stream_mobile"))
+    assert (play(streams, policy).decisions == 2).all()
+    with pytest.raises(ValueError, match="num_edges is 0; the policy 'nearest' needs an edge server"):
+        make_stream_policy("nearest", make_scenario("stream", num_edges=0))

@@ -9,7 +9,14 @@ from typing import Any, NamedTuple
 import offload_gym
 from benchmarks.contenders import SUFFIX
 from offload_gym.scenario import Scenario
-from offload_gym.streams.policies import FOR_LATE, NAMES, OF_SEVERAL_DEVICES, OF_SEVERAL_TASKS, make_stream_policy
+from offload_gym.streams.policies import (
+    FOR_LATE,
+    NAMES,
+    OF_SEVERAL_DEVICES,
+    OF_SEVERAL_EDGES,
+    OF_SEVERAL_TASKS,
+    make_stream_policy,
+)
 
 REFERENCE = "greedy"
 
@@ -47,6 +54,7 @@ def contenders(
         if name not in names and (
             (name in OF_SEVERAL_TASKS and scenario.most_tasks == 1)
             or (name in OF_SEVERAL_DEVICES and scenario.num_devices == 1)
+            or (name in OF_SEVERAL_EDGES and scenario.num_edges == 1)
             or (name in FOR_LATE and objective != "late")
         ):
             continue

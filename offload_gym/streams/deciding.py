@@ -18,7 +18,7 @@ from offload_gym.streams.outlook import likely_late, look, new_outlook, put, wei
 from offload_gym.streams.streams import StreamBatch
 from offload_gym.streams.system import DROPPED, System, begin, read_fates, system_of, world_of
 
-RULE, NETWORK, TWO_CHOICES = range(3)
+RULE, NETWORK, TWO_CHOICES, NEAREST = range(4)
 #: What a rule adds up for each location, each with a weight for the device, the edge servers and the cloud server. The
 #: location with the least sum is chosen.
 TERMS = (
@@ -144,6 +144,16 @@ def _sooner_of_two(outlook, j, i):
 
 
 @inlined
+def _nearest(outlook):
+    """The edge server with the shortest path from the site of the device; of equal ones the first."""
+    best, least_s = 1, np.inf
+    for k in range(1, len(outlook.options) - 1):
+        if outlook.options[k].path_s < least_s:
+            best, least_s = k, outlook.options[k].path_s
+    return best
+
+
+@inlined
 def choose(plan, world, system, outlook, j, i, values):
     """The location of task i of job j, whose options are weighed, or DROPPED."""
     num_locations, now_s = len(outlook.options), outlook.foreseen[0].now_s
@@ -158,6 +168,8 @@ def choose(plan, world, system, outlook, j, i, values):
         return best if best < num_locations else DROPPED
     if plan.kind == TWO_CHOICES:
         return _sooner_of_two(outlook, j, i)
+    if plan.kind == NEAREST:
+        return _nearest(outlook)
     deadline_s = world.jobs[j].deadline_s
     # A job is dropped as a whole, or not at all.
     if i == 0 and plan.drop_factor < np.inf and _soonest_s(world, outlook, j) > plan.drop_factor * deadline_s:

@@ -28,6 +28,7 @@ from offload_gym.streams.deciding import (
     DROPPING,
     JOB,
     LATE,
+    NEAREST,
     RULE,
     RUN,
     RUN_JOBS,
@@ -52,12 +53,14 @@ RULE_SIZES = {"price": 3, "queue-price": 12, "late-price": 13, "max-weight": 1}
 FOR_LATE = ("late-price",)  # rules for the objective "late" alone
 OF_SEVERAL_TASKS = ("exact", "heft")  # they are greedy where jobs have one task
 OF_SEVERAL_DEVICES = ("two-choices",)  # for servers that others use, too
+OF_SEVERAL_EDGES = ("nearest",)
 #: Networks that the package ships, and the presets for which there are networks of their own.
 NETWORKS = ("teacher", "student", "small-student")
 SHIPPED_PRESETS = ("stream", "stream_deadlines", "stream_applications")
 NAMES = (
     "local",
     "edge",
+    "nearest",
     "cloud",
     "greedy",
     "shortest-queue",
@@ -292,7 +295,8 @@ def make_stream_policy(
     Args:
         name: one of
 
-            - "local", "edge" (the edge server that has the task done first), "cloud": fixed places;
+            - "local", "edge" (the edge server that has the task done first), "nearest" (the edge server with the
+              shortest path), "cloud": fixed places;
             - "greedy": earliest completion; "shortest-queue": least waiting; "two-choices": the earlier completion of
               two locations drawn at random, which old news lead astray less (Mitzenmacher, "How useful is old
               information?", 2000);
@@ -318,8 +322,8 @@ def make_stream_policy(
         raise ValueError(f"objective is {quoted(objective)}; it must be one of {', '.join(OBJECTIVES)}")
     if not isinstance(name, str) or name not in NAMES:
         raise ValueError(f"policy is {quoted(name)}; the policies of streams are {', '.join(NAMES)}")
-    if name == "edge" and scenario.num_edges == 0:
-        raise ValueError("num_edges is 0; the policy 'edge' needs an edge server")
+    if name in ("edge", "nearest") and scenario.num_edges == 0:
+        raise ValueError(f"num_edges is 0; the policy {name!r} needs an edge server")
     if name in FOR_LATE and objective != "late":
         raise ValueError(f"objective is {quoted(objective)}; for {name} it must be 'late'")
     row, drop_factor = _tuned(name, scenario, objective), math.inf
@@ -343,6 +347,7 @@ def make_stream_policy(
         "cloud": lambda: _fixed(2),
         "greedy": lambda: as_rule(greedy_weights()),
         "shortest-queue": _shortest_queue,
+        "nearest": lambda: as_rule(greedy_weights())._replace(kind=NEAREST),
         "two-choices": lambda: as_rule(greedy_weights())._replace(kind=TWO_CHOICES),
     }
     return PlanPolicy(plans[name]()._replace(drop_factor=drop_factor), name)
