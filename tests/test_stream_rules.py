@@ -204,7 +204,8 @@ def test_two_choices_takes_the_sooner_of_two_places_drawn_at_random():
     policy = make_stream_policy("two-choices", make_scenario("stream_cell"))
     chosen = play(streams, policy).decisions.ravel()
     assert (np.bincount(chosen, minlength=3) / 2000) == pytest.approx([1 / 3, 2 / 3, 0], abs=0.04)
-    pairs = [(uniform(stream(j, 0, 0), 0), uniform(stream(j, 0, 0), 1)) for j in range(2000)]
+    starts = [np.uint64(stream(j, 0, 0)) for j in range(2000)]
+    pairs = [(uniform(start, 0), uniform(start, 1)) for start in starts]
     order = [1, 0, 2]  # the soonest first
     for k, (u, v) in zip(chosen, pairs, strict=True):
         one = int(3 * u)
@@ -214,8 +215,9 @@ def test_two_choices_takes_the_sooner_of_two_places_drawn_at_random():
 def test_nearest_is_the_edge_server_with_the_shortest_path_however_long_its_queue():
     """Two edge servers, the second of which is at the site of the device; the cloud is never taken."""
     given = [(0.01 * j, 1.0, 9.0) for j in range(9)]
-    streams = jobs(*given, cpu_hz=[2.0, 2.0, 9.0], cores=[1, 1, 1], wired_bps=[1.0, 1.0, np.inf],
-                   propagation_s=[0.0, 0.0, 0.0], server_site=[5, 0, -1], home_propagation_s=[0.0, 0.0, 0.0])  # fmt: skip
+    servers = {"cpu_hz": [2.0, 2.0, 9.0], "cores": [1, 1, 1], "wired_bps": [1.0, 1.0, np.inf]}
+    sites = {"propagation_s": [0.0] * 3, "server_site": [5, 0, -1], "home_propagation_s": [0.0] * 3}
+    streams = jobs(*given, **servers, **sites)
     policy = make_stream_policy("nearest", make_scenario("stream_mobile"))
     assert (play(streams, policy).decisions == 2).all()
     with pytest.raises(ValueError, match="num_edges is 0; the policy 'nearest' needs an edge server"):
