@@ -27,7 +27,12 @@ def add_learning_options(parser: argparse.ArgumentParser, **changed: int) -> Non
         help="further scenarios that the same networks learn to decide, as --scenario; the other options but "
         "--objective do not change them",
     )
-    parser.add_argument("--start", metavar="FILE", help="policy file of streams to begin with (default: the best rule)")
+    parser.add_argument(
+        "--start",
+        metavar="FILE",
+        help="policy file of streams to begin with, or a folder with teacher, student and small-student, which learn on "
+        "(default: the best rule)",
+    )
     defaults = {field.name: field.default for field in fields(StreamSettings)} | changed
     for name, text in (
         ("memory", "rounds whose labels a network learns from"),
@@ -42,8 +47,14 @@ def add_learning_options(parser: argparse.ArgumentParser, **changed: int) -> Non
     ):
         flag = f"--{name.replace('_', '-')}"
         parser.add_argument(flag, type=int, default=defaults[name], help=f"{text} (default: %(default)s)")
-    for name, text in (("share", "share of the tasks that is labelled"), ("explore", "share of random choices")):
-        parser.add_argument(f"--{name}", type=float, default=defaults[name], help=f"{text} (default: %(default)s)")
+    for name, text in (
+        ("share", "share of the tasks that is labelled"),
+        ("explore", "share of random choices"),
+        ("learning_rate", "of networks, at most; less for those that learn on"),
+    ):
+        parser.add_argument(
+            f"--{name.replace('_', '-')}", type=float, default=defaults[name], help=f"{text} (default: %(default)s)"
+        )
 
 
 def learning_settings(options: argparse.Namespace) -> StreamSettings:

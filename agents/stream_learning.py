@@ -28,18 +28,20 @@ from offload_gym.files import keep_settings
 from offload_gym.scenario import Scenario, described, make_scenario
 from offload_gym.seeds import seed_for
 from offload_gym.streams.labels import StreamLabels, joined, label_streams, load_stream_labels, save_stream_labels
-from offload_gym.streams.networks import StreamNetwork, network_plan, save_stream_policy
+from offload_gym.streams.networks import StreamNetwork, load_stream_network, network_plan, save_stream_policy
 from offload_gym.streams.observing import OF_LOCATION, OF_STREAM, counted
 from offload_gym.streams.planner import Effort
 from offload_gym.streams.playing import play
 from offload_gym.streams.policies import (
     FOR_LATE,
+    NETWORKS,
     RULE_SIZES,
     PlannerPolicy,
     PlanPolicy,
     StreamPolicy,
     load_stream_policy,
     make_stream_policy,
+    network_policy,
 )
 from offload_gym.streams.responses import stream_costs
 from offload_gym.streams.sampling import sample_streams
@@ -58,7 +60,8 @@ class StreamSettings:
     seed: int = 1
     rounds: int = 6  # of policy iteration
     memory: int = 5  # rounds whose labels a network learns from
-    start: str | None = None  # policy file to begin with; None: the best rule
+    # Policy file to begin with, or folder of a teacher and students that learn on; None: the best rule.
+    start: str | None = None
     streams_a_round: int = 800
     share: float = 1.0  # of the tasks that are labelled
     explore: float = 0.1  # share of the tasks that are placed at random
@@ -88,6 +91,25 @@ def new_network(inputs: int, hidden: Sequence[int], outputs: int, seed: int) -> 
     for before, after in pairwise(sizes):
         modules += [nn.Linear(before, after), nn.ReLU()]
     return nn.Sequential(*modules[:-1])
+
+
+def learning_on(network: StreamNetwork) -> nn.Sequential:
+    """A trained network as the perceptron that it was."""
+    modules: list[nn.Module] = []
+    for weight, bias in network.layers:
+        layer = nn.Linear(weight.shape[1], weight.shape[0])
+        with torch.no_grad():
+            layer.weight.copy_(torch.tensor(weight))
+            layer.bias.copy_(torch.tensor(bias))
+        modules += [layer, nn.ReLU()]
+    return nn.Sequential(*modules[:-1])
+
+
+def networks_of(settings: StreamSettings) -> dict[str, StreamNetwork]:
+    """The networks that learn on, by name; none where the settings name no folder of them."""
+    if settings.start is None or not Path(settings.start).is_dir():
+        return {}
+    return {name: load_stream_network(Path(settings.start) / f"{name}.safetensors") for name in NETWORKS}
 
 
 def as_policy(module: nn.Sequential, name: str, settings: StreamSettings) -> PlanPolicy:
@@ -148,13 +170,15 @@ def fit_network(
     settings: StreamSettings,
     seed: int,
     teacher: nn.Sequential | None = None,
+    began: StreamNetwork | None = None,
 ) -> nn.Sequential:
-    """A network that learned from labels, and from a teacher's scores where there is one."""
+    """A network that learned from labels, and from a teacher's scores where there is one; ``began`` learns on."""
     device = pick_device(settings.device)
     observations = torch.from_numpy(labels.observations).to(device)
     weighed = weighed_costs(labels, settings.objective)
     costs = torch.from_numpy((weighed / mean_cost(labels, settings.objective)).astype(np.float32)).to(device)
-    network = new_network(observations.shape[1], hidden, costs.shape[1], seed).to(device)
+    network = new_network(observations.shape[1], hidden, costs.shape[1], seed) if began is None else learning_on(began)
+    network = network.to(device)
     soft = None
     if teacher is not None:
         with torch.no_grad():
@@ -230,7 +254,9 @@ class Validation(FreshStreams):
 
 def first_policy(settings: StreamSettings, validation: Validation) -> PlanPolicy:
     """What policy iteration begins with: the best rule, or the policy that the settings name, whichever is better."""
-    rules: list[Any] = [] if settings.start is None else [load_stream_policy(settings.start)]
+    rules: list[Any] = [network_policy(networks_of(settings)["student"], "student")] if networks_of(settings) else []
+    if settings.start is not None and not rules:
+        rules = [load_stream_policy(settings.start)]
     names = [name for name in ("greedy", *RULE_SIZES) if settings.objective == "late" or name not in FOR_LATE]
     rules += [make_stream_policy(name, settings.scenario, settings.objective) for name in names]
     return min((rule for rule in rules if isinstance(rule, PlanPolicy)), key=validation.change)
@@ -327,12 +353,13 @@ def iterate(
     """Policy iteration on all courses with one network; the labels are kept in the folder."""
     for course in courses:
         report(f"{course.best.name}: {course.least:+.2%} against greedy on validation")
-    newest = None
+    newest, began = None, networks_of(settings).get("student")
     for number in range(settings.rounds):
         for course in courses:
             course.label(number, newest, folder)
         labels = lessons(courses, settings.memory)
-        newest = as_policy(fit_network(labels, settings.base, settings, seed=number), f"round {number + 1}", settings)
+        module = fit_network(labels, settings.base, settings, seed=number, began=began)
+        newest = as_policy(module, f"round {number + 1}", settings)
         changes = [course.judge(newest) for course in courses]
         made = sum(len(course.rounds[-1].labels.costs) for course in courses)
         report(f"round {number + 1}: {made:,} labels, {_listed(changes)} against greedy on validation")
@@ -354,11 +381,11 @@ def learn(folder: str | Path, settings: StreamSettings, report: Callable[[str], 
     courses = begin_courses(settings)
     began = [(course.best.name, course.least) for course in courses]
     iterate(folder, courses, settings, report)
-    labels = lessons(courses, settings.memory)
-    teacher = fit_network(labels, settings.teacher, settings, seed=100)
+    labels, before = lessons(courses, settings.memory), networks_of(settings)
+    teacher = fit_network(labels, settings.teacher, settings, seed=100, began=before.get("teacher"))
     modules = {"teacher": teacher}
     for name, hidden in (("student", settings.student), ("small-student", settings.small_student)):
-        modules[name] = fit_network(labels, hidden, settings, seed=101, teacher=teacher)
+        modules[name] = fit_network(labels, hidden, settings, 101, teacher, before.get(name))
     paths = {}
     for name, module in modules.items():
         policy = as_policy(module, name, settings)
