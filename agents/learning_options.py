@@ -30,8 +30,8 @@ def add_learning_options(parser: argparse.ArgumentParser, **changed: int) -> Non
     parser.add_argument(
         "--start",
         metavar="FILE",
-        help="policy file of streams to begin with, or a folder with teacher, student and small-student, which learn on "
-        "(default: the best rule)",
+        help="policy file of streams to begin with, or a folder with teacher, student and small-student, which learn "
+        "on (default: the best rule)",
     )
     defaults = {field.name: field.default for field in fields(StreamSettings)} | changed
     for name, text in (

@@ -14,6 +14,7 @@ from agents.stream_learning import (
     Validation,
     as_policy,
     begin_courses,
+    first_policy,
     fit_network,
     learn,
     leave_out_constants,
@@ -125,6 +126,29 @@ def test_it_writes_policies_and_goes_on_with_the_labels_that_are_there(tmp_path)
     np.testing.assert_array_equal(decided, offload_gym.play(streams, again).decisions)
     with pytest.raises(ValueError, match="rounds"):
         learn(tmp_path, settings(rounds=3), said.append)
+
+
+def test_networks_of_a_folder_learn_on(tmp_path):
+    """At a rate of nearly 0 they stay as they are, in files of their sizes; the student decides in the first futures."""
+    before, after = tmp_path / "before", tmp_path / "after"
+    learn(before, settings(rounds=1), lambda line: None)
+    small = settings(rounds=1, start=str(before), learning_rate=1e-12, teacher=(5,), student=(6,), small_student=(7,))
+    said: list[str] = []
+    paths = learn(after, small, said.append)
+    for name, path in paths.items():
+        began, went_on = (offload_gym.load_stream_policy(file).network for file in (before / path.name, path))
+        assert began is not None
+        assert went_on is not None
+        # But for what is the same in all observations, which is left out.
+        for (weight, bias), (same, as_before) in zip(began.layers[1:], went_on.layers[1:], strict=True):
+            np.testing.assert_allclose(same, weight, atol=1e-6, err_msg=name)
+            np.testing.assert_allclose(as_before, bias, atol=1e-6, err_msg=name)
+    validation = Validation(small)
+    student = offload_gym.load_stream_policy(before / "student.safetensors")
+    assert validation.change(first_policy(small, validation)) <= validation.change(student)
+    (before / "teacher.safetensors").unlink()
+    with pytest.raises((OSError, ValueError), match="teacher"):
+        learn(tmp_path / "again", small, said.append)
 
 
 def test_two_scenarios_teach_one_network(tmp_path):
