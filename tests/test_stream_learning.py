@@ -129,7 +129,7 @@ def test_it_writes_policies_and_goes_on_with_the_labels_that_are_there(tmp_path)
 
 
 def test_networks_of_a_folder_learn_on(tmp_path):
-    """At a rate of nearly 0 they stay as they are, in files of their sizes; the student decides in the first futures."""
+    """At a rate of nearly 0 they stay as they are, whatever sizes are set; the student decides in the first futures."""
     before, after = tmp_path / "before", tmp_path / "after"
     learn(before, settings(rounds=1), lambda line: None)
     small = settings(rounds=1, start=str(before), learning_rate=1e-12, teacher=(5,), student=(6,), small_student=(7,))
