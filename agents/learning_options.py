@@ -31,7 +31,7 @@ def add_learning_options(parser: argparse.ArgumentParser, **changed: int) -> Non
         "--start",
         metavar="FILE",
         help="policy file of streams to begin with, or a folder with teacher, student and small-student, which learn "
-        "on (default: the best rule)",
+        "on in the sizes that they have (default: the best rule)",
     )
     defaults = {field.name: field.default for field in fields(StreamSettings)} | changed
     for name, text in (
@@ -50,7 +50,7 @@ def add_learning_options(parser: argparse.ArgumentParser, **changed: int) -> Non
     for name, text in (
         ("share", "share of the tasks that is labelled"),
         ("explore", "share of random choices"),
-        ("learning_rate", "of networks, at most; less for those that learn on"),
+        ("learning_rate", "of networks, at most"),
     ):
         parser.add_argument(
             f"--{name.replace('_', '-')}", type=float, default=defaults[name], help=f"{text} (default: %(default)s)"

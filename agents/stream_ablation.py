@@ -31,6 +31,7 @@ from agents.stream_learning import (
     kept_labels,
     planned_labels,
     recent,
+    state_weights,
 )
 from offload_gym.array_checks import check_count
 from offload_gym.checks import quoted
@@ -68,11 +69,12 @@ def hindsight_labels(settings: StreamSettings) -> StreamLabels:
     return decided_labels(streams, decisions, scenario.can_drop)
 
 
-def choices_alone(labels: StreamLabels) -> StreamLabels:
-    """The same states, of which it is told what is best, not what the other choices cost: all cost the same."""
+def choices_alone(labels: StreamLabels, objective: str) -> StreamLabels:
+    """The same states, of which it is told what is best, not what the other choices cost: all count the same."""
     best = labels.costs.argmin(axis=1)
     costs = np.where(np.isfinite(labels.costs), 1.0, np.inf)
     costs[np.arange(len(best)), best] = 0.0
+    costs = costs / state_weights(labels, objective)  # with which they are weighed again
     return labels._replace(costs=costs.astype(np.float32))
 
 
@@ -106,7 +108,7 @@ def make_arms(folder: Path, settings: StreamSettings, course: Course, report: Ca
 
     surer = kept_labels(folder / "labels-surer.npz", surer_labels)
     arms += [
-        Arm("planner, its choices alone", choices_alone(rounds[0].labels), base),
+        Arm("planner, its choices alone", choices_alone(rounds[0].labels, settings.objective), base),
         Arm(f"planner, {MORE_FUTURES} times the futures, a {FEWER_STATES}th of the states", surer, base),
         Arm("planner, as many of the states as these", thinned(rounds[0].labels, len(surer.costs)), base),
     ]

@@ -66,7 +66,7 @@ class StreamSettings:
     share: float = 1.0  # of the tasks that are labelled
     explore: float = 0.1  # share of the tasks that are placed at random
     # A network averages over the labels that it learns from, so that two futures of each of many states teach more than
-    # many futures of few; docs/streams.md has the figures.
+    # many futures of few (``agents.stream_ablation``).
     num_futures: int = 2
     future_jobs: int = 80  # of a future, for each device
     num_validation: int = 400  # streams
@@ -109,7 +109,15 @@ def networks_of(settings: StreamSettings) -> dict[str, StreamNetwork]:
     """The networks that learn on, by name; none where the settings name no folder of them."""
     if settings.start is None or not Path(settings.start).is_dir():
         return {}
-    return {name: load_stream_network(Path(settings.start) / f"{name}.safetensors") for name in NETWORKS}
+    networks = {name: load_stream_network(Path(settings.start) / f"{name}.safetensors") for name in NETWORKS}
+    scenario = settings.scenario
+    for name, network in networks.items():
+        if (network.num_locations, network.can_drop) != (scenario.num_locations, scenario.can_drop):
+            raise ValueError(
+                f"start is {settings.start}, whose {name} has {network.num_locations} locations and can_drop "
+                f"{network.can_drop}; they must be {scenario.num_locations} and {scenario.can_drop}"
+            )
+    return networks
 
 
 def as_policy(module: nn.Sequential, name: str, settings: StreamSettings) -> PlanPolicy:
@@ -150,12 +158,16 @@ def weighed_costs(labels: StreamLabels, objective: str) -> NDArray[np.float64]:
     """
     costs = labels.costs - labels.costs.min(axis=1, keepdims=True)
     worst = np.where(np.isfinite(costs), costs, -np.inf).max(axis=1, keepdims=True)
-    costs = np.where(np.isfinite(costs), costs, 2.0 * worst).astype(np.float64)
+    return np.where(np.isfinite(costs), costs, 2.0 * worst) * state_weights(labels, objective)
+
+
+def state_weights(labels: StreamLabels, objective: str) -> NDArray[np.float64]:
+    """(N, 1) how much the costs of each state count; see ``weighed_costs``."""
     if objective == "late":
-        return costs
+        return np.ones((len(labels.costs), 1))
     of_locations = labels.observations[:, :-OF_STREAM]
     soonest_s = counted(of_locations[:, ::OF_LOCATION].min(axis=1, keepdims=True).astype(np.float64))  # a completion
-    return costs / (soonest_s + BIT_S) ** 2
+    return np.asarray((soonest_s + BIT_S) ** -2)
 
 
 def mean_cost(labels: StreamLabels, objective: str) -> float:
@@ -176,7 +188,7 @@ def fit_network(
     device = pick_device(settings.device)
     observations = torch.from_numpy(labels.observations).to(device)
     weighed = weighed_costs(labels, settings.objective)
-    costs = torch.from_numpy((weighed / mean_cost(labels, settings.objective)).astype(np.float32)).to(device)
+    costs = torch.from_numpy((weighed / max(float(weighed.mean()), 1e-9)).astype(np.float32)).to(device)
     network = new_network(observations.shape[1], hidden, costs.shape[1], seed) if began is None else learning_on(began)
     network = network.to(device)
     soft = None

@@ -15,6 +15,7 @@ from offload_gym.random_numbers import stream, uniform
 from offload_gym.streams.playing import play
 from offload_gym.streams.policies import RULE_SIZES, PlanPolicy, make_stream_policy, mean_rate, rule_plan, tuned_rules
 from offload_gym.streams.responses import Outcome, stream_costs
+from offload_gym.streams.sampling import sample_streams
 from offload_gym.streams.streams import Streams
 
 
@@ -200,16 +201,31 @@ def test_bad_input_is_one_sentence(capsys):
 
 def test_two_choices_takes_the_sooner_of_two_places_drawn_at_random():
     """The device takes 4 s, the edge server 1 + 2 s, the cloud server more: 2/3 of the pairs have the edge server."""
-    streams = jobs(*((100.0 * j, 1.0, 4.0) for j in range(2000)))
+    arrivals_s = [100.0 * j for j in range(2000)]
+    streams = jobs(*((arrival_s, 1.0, 4.0) for arrival_s in arrivals_s))
     policy = make_stream_policy("two-choices", make_scenario("stream_cell"))
     chosen = play(streams, policy).decisions.ravel()
     assert (np.bincount(chosen, minlength=3) / 2000) == pytest.approx([1 / 3, 2 / 3, 0], abs=0.04)
-    starts = [np.uint64(stream(j, 0, 0)) for j in range(2000)]
+    starts = [np.uint64(stream(j, 0, int(arrival_s * 2**30))) for j, arrival_s in enumerate(arrivals_s)]
     pairs = [(uniform(start, 0), uniform(start, 1)) for start in starts]
     order = [1, 0, 2]  # the soonest first
     for k, (u, v) in zip(chosen, pairs, strict=True):
         one = int(3 * u)
         assert k == min(one, (one + 1 + int(2 * v)) % 3, key=order.index)
+
+
+def test_two_choices_draws_others_in_other_streams():
+    scenario = make_scenario("stream_cell", num_jobs=80)
+    chosen = play(sample_streams(scenario, 30, 0), make_stream_policy("two-choices", scenario)).decisions[:, :, 0]
+    assert all(len(np.unique(of_streams)) == 3 for of_streams in chosen.T)
+
+
+def test_nearest_looks_at_all_tasks_of_a_job():
+    scenario = make_scenario("stream_applications", num_jobs=10, num_edges=3)
+    batch = sample_streams(scenario, 2, 0).batch
+    batch.servers["propagation_s"][:, :3] = [0.03, 0.02, 0.01]
+    chosen = play(Streams.from_batch(batch), make_stream_policy("nearest", scenario)).decisions
+    assert (chosen[Streams.from_batch(batch).present] == 3).all()
 
 
 def test_nearest_is_the_edge_server_with_the_shortest_path_however_long_its_queue():

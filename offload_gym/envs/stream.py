@@ -41,7 +41,7 @@ class StreamEnv(SingleEnv):
     ## Observation space
     What a policy may know before it places the task, never the future: its device's queues and rates, the job, and the
     servers as they were at the last report (the scenario's ``report_s``; 0: as they are). ``observation="flat"``: one
-    vector, ``Box(0, 34, (size,), float32)``. ``observation="dict"``: the same numbers as named fields, ``Box(0, 100,
+    vector, ``Box(0, 34, (size,), float32)``. ``observation="dict"``: the same numbers as named fields, ``Box(0, 34,
     (K,), float32)`` for what is of each location k, ``Box(0, 34, (1,), float32)`` for the rest:
 
     {columns}

@@ -11,7 +11,7 @@ from offload_gym.compilation import inlined, kernel
 from offload_gym.layers import AT, INPUTS, LANES, OUTPUTS, run_layer
 from offload_gym.lending import lent
 from offload_gym.random_numbers import stream, uniform
-from offload_gym.streams.engine import admit_here, advance_here, is_exit
+from offload_gym.streams.engine import admit_here, advance_here, is_exit, path_s
 from offload_gym.streams.lookahead import look_ahead
 from offload_gym.streams.observing import OF_LOCATION, OF_STREAM, observe
 from offload_gym.streams.outlook import likely_late, look, new_outlook, put, weigh
@@ -42,6 +42,7 @@ CONSTANT, COMPLETION, SEND, SEND_QUEUE, RUN, RUN_QUEUE, WAIT = range(7)
 SEND_SEND, SEND_DEVICE, SEND_JOBS, RUN_RUN, RUN_RADIO, RUN_JOBS, LATE, JOB = range(7, len(TERMS))
 CLASSES = ("device", "edge", "cloud", "dropped")  # dropping a job has a constant alone, infinite where it is not done
 DROPPING = len(CLASSES) - 1
+PARTS_OF_A_SECOND = 2.0**30
 LONG_S = 100.0  # a rule takes what is free later for as late as this
 
 
@@ -135,21 +136,23 @@ def _soonest_s(world, outlook, j):
 
 
 @inlined
-def _sooner_of_two(outlook, j, i):
+def _sooner_of_two(world, outlook, j, i):
     """Of two locations drawn at random the one that has task i of job j done first."""
-    start, num_locations = stream(j, i, 0), len(outlook.options)
+    # Arrivals tell streams apart, so that others draw others.
+    start, num_locations = stream(j, i, int(world.jobs[j].arrival_s * PARTS_OF_A_SECOND)), len(outlook.options)
     one = int(uniform(start, 0) * num_locations)
     other = (one + 1 + int(uniform(start, 1) * (num_locations - 1))) % num_locations
     return one if outlook.options[one].completion_s <= outlook.options[other].completion_s else other
 
 
 @inlined
-def _nearest(outlook):
-    """The edge server with the shortest path from the site of the device; of equal ones the first."""
+def _nearest(world, outlook):
+    """The edge server that a bit reaches first from the site of the device; of equal ones the first."""
     best, least_s = 1, np.inf
     for k in range(1, len(outlook.options) - 1):
-        if outlook.options[k].path_s < least_s:
-            best, least_s = k, outlook.options[k].path_s
+        there_s = path_s(world, outlook.foreseen[0].site, k, 1.0)
+        if there_s < least_s:
+            best, least_s = k, there_s
     return best
 
 
@@ -167,9 +170,9 @@ def choose(plan, world, system, outlook, j, i, values):
                 best, least = k, -values[scores + k]
         return best if best < num_locations else DROPPED
     if plan.kind == TWO_CHOICES:
-        return _sooner_of_two(outlook, j, i)
+        return _sooner_of_two(world, outlook, j, i)
     if plan.kind == NEAREST:
-        return _nearest(outlook)
+        return _nearest(world, outlook)
     deadline_s = world.jobs[j].deadline_s
     # A job is dropped as a whole, or not at all.
     if i == 0 and plan.drop_factor < np.inf and _soonest_s(world, outlook, j) > plan.drop_factor * deadline_s:

@@ -47,7 +47,7 @@ STREAM_COLUMNS = (
     ("placed", "s", "until the job's tasks that are placed are complete"),
     ("outage", "0 or 1", "whether the radio has an outage"),
     ("rate", "s", "that the radio sends 1e6 bits"),
-    ("arrived", "1", "jobs that arrived at the device before"),
+    ("arrived", "1", "jobs that arrived at the device before, 100 at most"),
     ("others", "10", "other devices that were sending at the last report, in tens"),
     ("devices", "10", "devices, in tens"),
     ("report_age", "s", "since the last report on the servers"),
@@ -117,7 +117,7 @@ def observe(world, system, outlook, j, i, x):
     x[at + 8] = scaled(foreseen.done_s - now_s)
     x[at + 9] = 1.0 if foreseen.outage else 0.0
     x[at + 10] = scaled(REFERENCE_BITS / foreseen.uplink_bps)
-    x[at + 11] = scaled(radio.num_jobs)
+    x[at + 11] = math.sqrt(min(radio.num_jobs, LONG))  # streams may be longer than those that networks learned from
     x[at + 12] = scaled(0.1 * foreseen.num_others)
     x[at + 13] = scaled(0.1 * foreseen.num_devices)
     x[at + 14] = scaled(foreseen.report_age_s)
