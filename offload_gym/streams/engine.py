@@ -27,6 +27,7 @@ from offload_gym.streams.system import (
     NUM_EVENTS,
     pop,
     push,
+    put_in_order,
     remember,
     report,
     unlink,
@@ -144,7 +145,7 @@ def _wait_for_radio(world, system, d, link, q, bits, is_input):
     entry.server, entry.bits, entry.data_bits = k, bits / world.servers[k - 1].rate_ratio, bits
     if radio.first == NONE:
         radio.first = radio.last = link
-        system.clock[0].to_begin = 1
+        _is_to_begin(system, d)
         return
     before = radio.last
     if links[before].since_s == now_s and _comes_before(system, link, before):
@@ -162,6 +163,14 @@ def _wait_for_radio(world, system, d, link, q, bits, is_input):
         links[before].after = link
         if before == radio.last:
             radio.last = link
+
+
+@inlined
+def _is_to_begin(system, d):
+    """The idle radio of device ``d`` has something to send."""
+    clock = system.clock[0]
+    put_in_order(system.to_begin, clock.num_to_begin, d)
+    clock.num_to_begin += 1
 
 
 @inlined
@@ -198,8 +207,45 @@ def _go_on(world, system, d):
         radio.due_s = site.share_s + radio.left_bits / rate_bps
         radio.since_s = clock.now_s
         site.num_sending += 1
+        _line_up(system.radios, site, d)
     else:
         radio.due_s = np.inf
+
+
+@inlined
+def _line_up(radios, site, d):
+    """Put a radio that sends into the heap of its site.
+
+    It is a skew heap (Sleator and Tarjan, "Self-adjusting heaps", SIAM J. Comput. 1986), for which radios need no room
+    beside their own: one among n is put in or taken out in O(log n) steps, amortized.
+    """
+    radios[d].left = radios[d].right = NONE
+    site.first = d if site.first == NONE else _joined(radios, site.first, d)
+
+
+@inlined
+def _sent_before(radios, d, other):
+    """Whether of two radios at a site this one has sent first, on a tie the one of the lower number."""
+    due_s, other_s = radios[d].due_s, radios[other].due_s
+    return due_s < other_s or (due_s == other_s and d < other)
+
+
+@kernel
+def _joined(radios, a, b):
+    """The root of one heap made of those with the roots ``a`` and ``b``."""
+    if _sent_before(radios, b, a):
+        a, b = b, a
+    root = a
+    while True:  # what is below ``b`` and it itself come below ``a``
+        below = radios[a].right
+        radios[a].right = radios[a].left
+        if below == NONE:
+            radios[a].left = b
+            return root
+        if _sent_before(radios, b, below):
+            below, b = b, below
+        radios[a].left = below
+        a = below
 
 
 @inlined
@@ -214,17 +260,20 @@ def _send_on(world, system, d, link):
 
 @inlined
 def _sent(world, system, d, records):
-    """End the transmission of device ``d``."""
+    """End the transmission of device ``d``, which is the first at its site."""
     clock, radio = system.clock[0], system.radios[d]
     link = system.links[radio.first]
     if records is not None and len(records.tasks) > 0:
         records.sends[radio.first].finish_s = clock.now_s
     radio.first = link.after
     radio.busy = False
-    clock.to_begin = 1
+    if radio.first != NONE:
+        _is_to_begin(system, d)
     radio.due_s = np.inf
     clock.num_busy -= 1
-    system.sites[radio.site].num_sending -= 1
+    site = system.sites[radio.site]
+    site.num_sending -= 1
+    site.first = radio.left if radio.right == NONE else _joined(system.radios, radio.left, radio.right)
     air_s = radio.air_s + clock.now_s - radio.since_s
     _spend(system, system.tasks[link.task].job, world.common[0].transmit_w * air_s)
     _send_on(world, system, d, link)
@@ -241,33 +290,35 @@ def _change_slot(world, system):
     """Begin the next slot."""
     clock, slot = system.clock[0], system.clock[0].slot
     clock.slot = slot + 1
+    for a in range(len(system.sites)):
+        system.sites[a].first, system.sites[a].num_sending = NONE, 0
     for d in range(len(system.radios)):
         radio = system.radios[d]
+        if not radio.busy:
+            continue
         before_bps, at = world.uplink_bps[d, slot], site_in(world, d, slot + 1)
-        if radio.busy and (before_bps != world.uplink_bps[d, slot + 1] or at != radio.site):
-            if before_bps > 0.0:
-                site = system.sites[radio.site]
-                radio.left_bits = max((radio.due_s - site.share_s) * before_bps, 0.0)
-                radio.air_s += clock.now_s - radio.since_s
-                site.num_sending -= 1
-            radio.site = at
-            _go_on(world, system, d)
+        if before_bps > 0.0:
+            site = system.sites[radio.site]
+            if before_bps == world.uplink_bps[d, slot + 1] and at == radio.site:
+                site.num_sending += 1
+                _line_up(system.radios, site, d)
+                continue
+            radio.left_bits = max((radio.due_s - site.share_s) * before_bps, 0.0)
+            radio.air_s += clock.now_s - radio.since_s
+        radio.site = at
+        _go_on(world, system, d)
 
 
 @inlined
 def _become_ready(world, system, q):
     """A task has all its data: it waits for a core of its place."""
-    clock, task, ready = system.clock[0], system.tasks[q], system.ready
+    clock, task = system.clock[0], system.tasks[q]
     task.ready_s = clock.now_s
     task.waits_for = 0
     if task.location == 0 or world.common[0].report_s == 0.0:
         unlink(system.radios[world.jobs[task.job].device], system.tasks, task)
-    at = clock.num_ready
+    put_in_order(system.ready, clock.num_ready, q)
     clock.num_ready += 1
-    while at > 0 and ready[at - 1] > q:
-        ready[at] = ready[at - 1]
-        at -= 1
-    ready[at] = q
 
 
 @inlined
@@ -390,23 +441,15 @@ def _run_first(world, system, records):
 
 @inlined
 def _next_sent_s(system):
-    """When the next transmission ends, if all goes on as now; fills how far each site's ``share_s`` is then."""
-    clock, radios, sites, sent_s = system.clock[0], system.radios, system.sites, np.inf
+    """When the next transmission ends, if all goes on as now; fills when the first one at each site does."""
+    sites, sent_s = system.sites, np.inf
     for a in range(len(sites)):
-        sites[a].due_s = np.inf
-    for d in range(len(radios)):
-        site = sites[radios[d].site]
-        site.due_s = min(site.due_s, radios[d].due_s)
-    for a in range(len(sites)):
-        if sites[a].num_sending > 0:
-            sent_s = min(sent_s, _due(clock, sites[a]))
+        site = sites[a]
+        if site.num_sending > 0:
+            left_s = max(system.radios[site.first].due_s - site.share_s, 0.0)
+            site.sent_s = system.clock[0].now_s + left_s * site.num_sending
+            sent_s = min(sent_s, site.sent_s)
     return sent_s
-
-
-@inlined
-def _due(clock, site):
-    """When the first of the transmissions at a site ends, if all goes on as now."""
-    return clock.now_s + max(site.due_s - site.share_s, 0.0) * site.num_sending
 
 
 @inlined
@@ -424,21 +467,19 @@ def _pass_time(world, system, until_s, records):
         return False
     if clock.next_report_s <= to_s:
         report(world, system, to_s)
+    passed_s = to_s - clock.now_s
+    clock.in_system_js += clock.num_in_system * passed_s
+    clock.now_s = to_s
     if clock.num_busy > 0:
         for a in range(len(sites)):
             site = sites[a]
             if site.num_sending > 0:
-                if _due(clock, site) <= to_s:
-                    site.share_s = site.due_s
+                if site.sent_s <= to_s:
+                    site.share_s = radios[site.first].due_s
+                    while site.first != NONE and radios[site.first].due_s <= site.share_s:
+                        _sent(world, system, site.first, records)
                 else:
-                    site.share_s += (to_s - clock.now_s) / site.num_sending
-                    site.due_s = -np.inf  # none ends
-    clock.in_system_js += clock.num_in_system * (to_s - clock.now_s)
-    clock.now_s = to_s
-    if sent_s <= to_s:
-        for d in range(len(radios)):
-            if radios[d].due_s <= sites[radios[d].site].due_s < np.inf:
-                _sent(world, system, d, records)
+                    site.share_s += passed_s / site.num_sending
     if end_s <= to_s and clock.num_busy > 0:
         _change_slot(world, system)
     return True
@@ -455,11 +496,10 @@ def advance_here(world, system, until_s, records):
             continue
         if clock.now_s >= until_s:
             break
-        if clock.to_begin > 0:
-            clock.to_begin = 0
-            for d in range(len(system.radios)):
-                if not system.radios[d].busy and system.radios[d].first != NONE:
-                    _transmit(world, system, d, records)
+        if clock.num_to_begin > 0:
+            for at in range(clock.num_to_begin):
+                _transmit(world, system, system.to_begin[at], records)
+            clock.num_to_begin = 0
         if clock.num_events > 0 and system.event_s[0] <= clock.now_s:
             continue
         if clock.num_ready > 0:

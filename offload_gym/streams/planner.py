@@ -153,6 +153,8 @@ def copy_system(source, target, n, of_job, first, last):
         target.events[e] = source.events[e]
     for r in range(source.clock[0].num_ready):
         target.ready[r] = source.ready[r]
+    for r in range(source.clock[0].num_to_begin):
+        target.to_begin[r] = source.to_begin[r]
 
 
 @inlined

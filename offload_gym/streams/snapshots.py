@@ -100,6 +100,8 @@ def copy_system(source, target, num_jobs):
         while link != NONE:
             target.links[link] = source.links[link]
             link = source.links[link].after
+    for at in range(source.clock[0].num_to_begin):
+        target.to_begin[at] = source.to_begin[at]
     n = len(source.tasks) // len(source.fates)
     for at in range(source.clock[0].num_ready):
         q = source.ready[at]

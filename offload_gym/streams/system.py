@@ -23,7 +23,7 @@ CLOCK = np.dtype(
         ("now_s", np.float64),
         ("slot", np.int64),  # of now, kept while a radio has something to send
         ("num_busy", np.int64),  # devices with a transmission begun
-        ("to_begin", np.int64),  # 1 where an idle radio may have something to send, else 0
+        ("num_to_begin", np.int64),  # idle radios that have something to send
         ("num_events", np.int64),  # in the heap
         ("num_ready", np.int64),  # tasks that became ready at this moment and have no core yet
         ("num_in_system", np.int64),  # jobs that have arrived and are not complete
@@ -43,7 +43,8 @@ SITE = np.dtype(
         # alone is sent when it has advanced by x, however many devices come and go.
         ("share_s", np.float64),
         ("num_sending", np.int64),  # devices that send, not counting those in an outage
-        ("due_s", np.float64),  # the least of theirs, while time passes
+        ("first", np.int64),  # of them the one whose transmission ends first, the root of a heap; NONE
+        ("sent_s", np.float64),  # when that is if all goes on as now, filled where time passes
         ("told_sending", np.int64),  # ``num_sending`` at the last report
     ]
 )
@@ -56,6 +57,8 @@ RADIO = np.dtype(
         ("due_s", np.float64),  # ``share_s`` at which it is sent; infinite in an outage
         ("left_bits", np.float64),  # in an outage: what is left of it, over the rate ratio
         ("site", np.int64),  # whose spectrum it uses
+        ("left", np.int64),  # roots of the two heaps below it, of radios that send at its site and are sent later; NONE
+        ("right", np.int64),
         ("air_s", np.float64),  # how long it was being sent before ``since_s``
         ("since_s", np.float64),  # when it was begun, or went on
         ("in_report", np.bool_),  # whether the device is among those that were sending, and at which site
@@ -145,6 +148,7 @@ class System(NamedTuple):
     event_s: NDArray[np.float64]  # (events,) a heap, the earliest first
     events: NDArray[np.int64]  # (events,) what happens then
     ready: NDArray[np.int64]  # (J * n,) tasks without a core yet, ascending
+    to_begin: NDArray[np.int64]  # (m,) idle radios that have something to send, ascending
 
 
 # What may happen; an event is a number of task or job, times NUM_EVENTS, plus one of these.
@@ -179,6 +183,7 @@ def system_shapes(batch: StreamBatch) -> list[tuple[tuple[int, ...], np.dtype]]:
         ((events,), real),
         ((events,), whole),
         ((num_jobs * n,), whole),
+        ((num_devices,), whole),
     ]
 
 
@@ -215,6 +220,7 @@ def system_of(systems, b):
         systems.event_s[b],
         systems.events[b],
         systems.ready[b],
+        systems.to_begin[b],
     )
 
 
@@ -223,10 +229,11 @@ def begin(world, system):
     """Empty all queues: time 0."""
     clock = system.clock[0]
     clock.now_s = clock.in_system_js = clock.energy_j = 0.0
-    clock.slot = clock.num_busy = clock.to_begin = clock.num_events = clock.num_ready = 0
+    clock.slot = clock.num_busy = clock.num_to_begin = clock.num_events = clock.num_ready = 0
     clock.num_in_system = clock.num_late = clock.num_arrived = 0
     for a in range(len(system.sites)):
-        system.sites[a].share_s, system.sites[a].num_sending = 0.0, 0
+        site = system.sites[a]
+        site.share_s, site.num_sending, site.first = 0.0, 0, NONE
     num_devices, width = len(system.radios), system.core_free_s.shape[1]
     for p in range(len(system.core_free_s)):
         cores = world.devices[p].cores if p < num_devices else world.servers[p - num_devices].cores
@@ -315,6 +322,16 @@ def read_fates(world, system, response_s, energy_j):
     for j in range(len(world.jobs)):
         response_s[j] = response_of(world, system, j)
         energy_j[j] = system.fates[j].energy_j
+
+
+@inlined
+def put_in_order(numbers, count, number):
+    """Put a number in its place among the first ``count`` ones, which ascend."""
+    at = count
+    while at > 0 and numbers[at - 1] > number:
+        numbers[at] = numbers[at - 1]
+        at -= 1
+    numbers[at] = number
 
 
 @inlined
