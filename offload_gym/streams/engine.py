@@ -201,20 +201,18 @@ def _transmit(world, system, d, records):
 def _go_on(world, system, d):
     """Let the radio of device ``d`` send what is left of its transmission, unless there is an outage."""
     clock, radio = system.clock[0], system.radios[d]
-    rate_bps = world.uplink_bps[d, clock.slot]
+    rate_bps, site = world.uplink_bps[d, clock.slot], system.sites[radio.site]
+    radio.due_s = np.inf
     if rate_bps > 0.0:
-        site = system.sites[radio.site]
         radio.due_s = site.share_s + radio.left_bits / rate_bps
         radio.since_s = clock.now_s
         site.num_sending += 1
-        _line_up(system.radios, site, d)
-    else:
-        radio.due_s = np.inf
+    _line_up(system.radios, site, d)
 
 
 @inlined
 def _line_up(radios, site, d):
-    """Put a radio that sends into the heap of its site.
+    """Put a radio that has begun a transmission into the heap of its site; those in an outage come last.
 
     It is a skew heap (Sleator and Tarjan, "Self-adjusting heaps", SIAM J. Comput. 1986), for which radios need no room
     beside their own: one among n is put in or taken out in O(log n) steps, amortized.
@@ -286,27 +284,47 @@ def _spend(system, j, energy_j):
 
 
 @inlined
+def _take_apart(radios, site, chain):
+    """Put the radios of a site's heap before a chain along ``right``, and leave the site without any; returns the first.
+
+    What is left below a radio is moved above it until nothing is, so that no room for a stack is needed.
+    """
+    d = site.first
+    site.first, site.num_sending = NONE, 0
+    while d != NONE:
+        left = radios[d].left
+        if left == NONE:
+            after = radios[d].right
+            radios[d].right = chain
+            chain, d = d, after
+        else:
+            radios[d].left = radios[left].right
+            radios[left].right = d
+            d = left
+    return chain
+
+
+@inlined
 def _change_slot(world, system):
     """Begin the next slot."""
-    clock, slot = system.clock[0], system.clock[0].slot
+    clock, slot, chain = system.clock[0], system.clock[0].slot, NONE
     clock.slot = slot + 1
     for a in range(len(system.sites)):
-        system.sites[a].first, system.sites[a].num_sending = NONE, 0
-    for d in range(len(system.radios)):
+        chain = _take_apart(system.radios, system.sites[a], chain)
+    while chain != NONE:
+        d = chain
         radio = system.radios[d]
-        if not radio.busy:
-            continue
-        before_bps, at = world.uplink_bps[d, slot], site_in(world, d, slot + 1)
-        if before_bps > 0.0:
-            site = system.sites[radio.site]
-            if before_bps == world.uplink_bps[d, slot + 1] and at == radio.site:
-                site.num_sending += 1
-                _line_up(system.radios, site, d)
-                continue
-            radio.left_bits = max((radio.due_s - site.share_s) * before_bps, 0.0)
-            radio.air_s += clock.now_s - radio.since_s
-        radio.site = at
-        _go_on(world, system, d)
+        chain = radio.right
+        before_bps, at, site = world.uplink_bps[d, slot], site_in(world, d, slot + 1), system.sites[radio.site]
+        if before_bps == world.uplink_bps[d, slot + 1] and at == radio.site:
+            site.num_sending += before_bps > 0.0
+            _line_up(system.radios, site, d)
+        else:
+            if before_bps > 0.0:
+                radio.left_bits = max((radio.due_s - site.share_s) * before_bps, 0.0)
+                radio.air_s += clock.now_s - radio.since_s
+            radio.site = at
+            _go_on(world, system, d)
 
 
 @inlined

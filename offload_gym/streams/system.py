@@ -43,7 +43,8 @@ SITE = np.dtype(
         # alone is sent when it has advanced by x, however many devices come and go.
         ("share_s", np.float64),
         ("num_sending", np.int64),  # devices that send, not counting those in an outage
-        ("first", np.int64),  # of them the one whose transmission ends first, the root of a heap; NONE
+        # Of the radios that have begun a transmission the one that has sent it first, the root of a heap; NONE.
+        ("first", np.int64),
         ("sent_s", np.float64),  # when that is if all goes on as now, filled where time passes
         ("told_sending", np.int64),  # ``num_sending`` at the last report
     ]
@@ -57,7 +58,7 @@ RADIO = np.dtype(
         ("due_s", np.float64),  # ``share_s`` at which it is sent; infinite in an outage
         ("left_bits", np.float64),  # in an outage: what is left of it, over the rate ratio
         ("site", np.int64),  # whose spectrum it uses
-        ("left", np.int64),  # roots of the two heaps below it, of radios that send at its site and are sent later; NONE
+        ("left", np.int64),  # where it has begun: the roots of the heaps below it, of radios at its site; NONE
         ("right", np.int64),
         ("air_s", np.float64),  # how long it was being sent before ``since_s``
         ("since_s", np.float64),  # when it was begun, or went on
