@@ -203,11 +203,38 @@ def _go_on(world, system, d):
     clock, radio = system.clock[0], system.radios[d]
     rate_bps, site = world.uplink_bps[d, clock.slot], system.sites[radio.site]
     radio.due_s = np.inf
+    _bring_up(system, site)
     if rate_bps > 0.0:
         radio.due_s = site.share_s + radio.left_bits / rate_bps
         radio.since_s = clock.now_s
         site.num_sending += 1
     _line_up(system.radios, site, d)
+    if len(system.sites) > 1:
+        _foresee(clock, system.radios, site)
+
+
+@inlined
+def share_by_now_s(clock, site):
+    """How far ``share_s`` of a site is by now."""
+    if site.num_sending == 0:
+        return site.share_s
+    return site.share_s + (clock.now_s - site.at_s) / site.num_sending
+
+
+@inlined
+def _bring_up(system, site):
+    """Let ``share_s`` of a site that is about to change be that of now; a single site is kept so at each moment."""
+    if len(system.sites) > 1:
+        site.share_s = share_by_now_s(system.clock[0], site)
+    site.at_s = system.clock[0].now_s
+
+
+@inlined
+def _foresee(clock, radios, site):
+    """Fill when the first transmission at a site ends, if all goes on as now."""
+    site.sent_s = np.inf
+    if site.num_sending > 0:
+        site.sent_s = clock.now_s + max(radios[site.first].due_s - site.share_s, 0.0) * site.num_sending
 
 
 @inlined
@@ -285,12 +312,12 @@ def _spend(system, j, energy_j):
 
 @inlined
 def _take_apart(radios, site, chain):
-    """Put the radios of a site's heap before a chain along ``right``, and leave the site without any; returns the first.
+    """Put the radios of a site's heap before a chain along ``right``; returns the first. The site is left without any.
 
     What is left below a radio is moved above it until nothing is, so that no room for a stack is needed.
     """
     d = site.first
-    site.first, site.num_sending = NONE, 0
+    site.first, site.num_sending, site.sent_s = NONE, 0, np.inf
     while d != NONE:
         left = radios[d].left
         if left == NONE:
@@ -310,7 +337,9 @@ def _change_slot(world, system):
     clock, slot, chain = system.clock[0], system.clock[0].slot, NONE
     clock.slot = slot + 1
     for a in range(len(system.sites)):
-        chain = _take_apart(system.radios, system.sites[a], chain)
+        site = system.sites[a]
+        _bring_up(system, site)
+        chain = _take_apart(system.radios, site, chain)
     while chain != NONE:
         d = chain
         radio = system.radios[d]
@@ -319,6 +348,8 @@ def _change_slot(world, system):
         if before_bps == world.uplink_bps[d, slot + 1] and at == radio.site:
             site.num_sending += before_bps > 0.0
             _line_up(system.radios, site, d)
+            if len(system.sites) > 1:
+                _foresee(clock, system.radios, site)
         else:
             if before_bps > 0.0:
                 radio.left_bits = max((radio.due_s - site.share_s) * before_bps, 0.0)
@@ -458,26 +489,16 @@ def _run_first(world, system, records):
 
 
 @inlined
-def _next_sent_s(system):
-    """When the next transmission ends, if all goes on as now; fills when the first one at each site does."""
-    sites, sent_s = system.sites, np.inf
-    for a in range(len(sites)):
-        site = sites[a]
-        if site.num_sending > 0:
-            left_s = max(system.radios[site.first].due_s - site.share_s, 0.0)
-            site.sent_s = system.clock[0].now_s + left_s * site.num_sending
-            sent_s = min(sent_s, site.sent_s)
-    return sent_s
-
-
-@inlined
 def _pass_time(world, system, until_s, records):
     """Go on to the next moment at which something is timed, or to ``until_s``; returns whether there is one."""
     clock, radios, sites = system.clock[0], system.radios, system.sites
     next_s = system.event_s[0] if clock.num_events > 0 else np.inf
     sent_s, end_s = np.inf, np.inf
     if clock.num_busy > 0:
-        sent_s = _next_sent_s(system)
+        if len(sites) == 1:
+            _foresee(clock, radios, sites[0])
+        for a in range(len(sites)):
+            sent_s = min(sent_s, sites[a].sent_s)
         if clock.slot < world.uplink_bps.shape[1] - 1:
             end_s = (clock.slot + 1) * world.common[0].slot_s
     to_s = min(min(next_s, until_s), min(sent_s, end_s))
@@ -488,16 +509,21 @@ def _pass_time(world, system, until_s, records):
     passed_s = to_s - clock.now_s
     clock.in_system_js += clock.num_in_system * passed_s
     clock.now_s = to_s
-    if clock.num_busy > 0:
+    if sent_s <= to_s:
         for a in range(len(sites)):
             site = sites[a]
-            if site.num_sending > 0:
-                if site.sent_s <= to_s:
-                    site.share_s = radios[site.first].due_s
-                    while site.first != NONE and radios[site.first].due_s <= site.share_s:
-                        _sent(world, system, site.first, records)
-                else:
-                    site.share_s += passed_s / site.num_sending
+            if site.sent_s <= to_s:
+                site.share_s, site.at_s = radios[site.first].due_s, to_s
+                while site.first != NONE and radios[site.first].due_s <= site.share_s:
+                    _sent(world, system, site.first, records)
+                _foresee(clock, radios, site)
+    elif clock.num_busy > 0 and len(sites) == 1:
+        # Several sites are brought up to date when they change. With one, all results stay as they were, to the last
+        # bit, before there could be several.
+        site = sites[0]
+        if site.num_sending > 0:
+            site.share_s += passed_s / site.num_sending
+            site.at_s = to_s
     if end_s <= to_s and clock.num_busy > 0:
         _change_slot(world, system)
     return True

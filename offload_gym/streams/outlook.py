@@ -24,6 +24,7 @@ from offload_gym.streams.engine import (
     path_s,
     place_of,
     run_s,
+    share_by_now_s,
     site_in,
     slot_at,
 )
@@ -145,7 +146,8 @@ def _expected_sent(world, system, d, foreseen):
         if radio.busy and at == radio.first:
             left_bits = radio.left_bits
             if radio.due_s < np.inf:
-                left_bits = max(radio.due_s - system.sites[radio.site].share_s, 0.0) * world.uplink_bps[d, clock.slot]
+                share_s = share_by_now_s(clock, system.sites[radio.site])
+                left_bits = max(radio.due_s - share_s, 0.0) * world.uplink_bps[d, clock.slot]
         if left_bits > 0.0:
             time_s += left_bits * bit_s
         if link.is_input:

@@ -7,6 +7,7 @@ import numpy as np
 from offload_gym.compilation import inlined, kernel
 from offload_gym.lending import lent
 from offload_gym.random_numbers import mix
+from offload_gym.streams.engine import share_by_now_s
 from offload_gym.streams.streams import NONE
 from offload_gym.streams.system import ARRIVE, COMPLETE, FINISH, LATE, NUM_EVENTS
 
@@ -34,9 +35,9 @@ def state_of(world, system):
         radio = system.radios[d]
         if radio.busy:
             # In an outage what is left to send, else the seconds that it takes alone.
-            left = (
-                radio.due_s - system.sites[radio.site].share_s if radio.due_s < np.inf else radio.left_bits / GRID_PER_S
-            )
+            left = radio.left_bits / GRID_PER_S
+            if radio.due_s < np.inf:
+                left = radio.due_s - share_by_now_s(clock, system.sites[radio.site])
             total += _number(4, d, left)
         elif radio.first != NONE:
             return UNKNOWN

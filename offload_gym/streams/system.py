@@ -42,10 +42,11 @@ SITE = np.dtype(
         # A second advances it by 1 over the number of devices that send, so that a transmission that takes x seconds
         # alone is sent when it has advanced by x, however many devices come and go.
         ("share_s", np.float64),
+        ("at_s", np.float64),  # the moment at which it was ``share_s``
         ("num_sending", np.int64),  # devices that send, not counting those in an outage
         # Of the radios that have begun a transmission the one that has sent it first, the root of a heap; NONE.
         ("first", np.int64),
-        ("sent_s", np.float64),  # when that is if all goes on as now, filled where time passes
+        ("sent_s", np.float64),  # when that is if all goes on as now; infinite where none sends
         ("told_sending", np.int64),  # ``num_sending`` at the last report
     ]
 )
@@ -234,7 +235,8 @@ def begin(world, system):
     clock.num_in_system = clock.num_late = clock.num_arrived = 0
     for a in range(len(system.sites)):
         site = system.sites[a]
-        site.share_s, site.num_sending, site.first = 0.0, 0, NONE
+        site.share_s = site.at_s = 0.0
+        site.num_sending, site.first, site.sent_s = 0, NONE, np.inf
     num_devices, width = len(system.radios), system.core_free_s.shape[1]
     for p in range(len(system.core_free_s)):
         cores = world.devices[p].cores if p < num_devices else world.servers[p - num_devices].cores
