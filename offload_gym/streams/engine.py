@@ -32,6 +32,7 @@ from offload_gym.streams.system import (
     report,
     unlink,
 )
+from offload_gym.streams.uptime import moment_of, slot_at, up_time_s
 
 #: What happened to a task; where it has no core (its job was dropped, or it is padding) all times are NaN.
 RECORD = np.dtype(
@@ -52,18 +53,6 @@ class Records(NamedTuple):
 
     tasks: NDArray[np.void]  # (J * n,) of the dtype RECORD
     sends: NDArray[np.void]  # (J * (n + E),) of the dtype SEND, by transmission, see ``System``
-
-
-@inlined
-def slot_at(world, time_s):
-    """The slot of a moment: as many slots as have ended by then, at most the last one."""
-    slot_s, last = world.common[0].slot_s, world.uplink_bps.shape[1] - 1
-    slot = int(min(time_s / slot_s, last * 1.0))
-    while slot < last and (slot + 1) * slot_s <= time_s:
-        slot += 1
-    while slot > 0 and slot * slot_s > time_s:
-        slot -= 1
-    return slot
 
 
 @inlined
@@ -415,9 +404,9 @@ def _run(world, system, q, records):
     d = world.jobs[j].device
     free_s = system.core_free_s[place_of(world, d, k)]
     core = earliest_core(free_s, cores_at(world, d, k))
-    start_s = max(clock.now_s, free_s[core])
-    finish_s = start_s + task.run_s
-    free_s[core] = finish_s
+    begin_s = max(up_time_s(world, k, clock.now_s), free_s[core])
+    free_s[core] = begin_s + task.run_s
+    finish_s = moment_of(world, k, free_s[core], clock.now_s)
     if k == 0 and world.common[0].kappa > 0.0:
         _spend(system, j, world.common[0].kappa * world.devices[d].hz ** 2 * world.tasks[j, i, WORKLOAD])
     completion_s = finish_s
@@ -433,7 +422,8 @@ def _run(world, system, q, records):
         push(system, finish_s, q * NUM_EVENTS + FINISH)
     if records is not None and len(records.tasks) > 0:
         record = records.tasks[q]
-        record.core, record.ready_s, record.start_s = core, clock.now_s, start_s
+        record.core, record.ready_s = core, clock.now_s
+        record.start_s = moment_of(world, k, begin_s, clock.now_s)
         record.finish_s, record.completion_s = finish_s, completion_s
 
 

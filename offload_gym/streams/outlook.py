@@ -3,7 +3,7 @@
 Nothing of the future is used: the radio is expected to go on at the rate of the current slot, shared with the devices
 that sent at the last report, and no further job is expected to arrive. In an outage the radio is expected to go on at
 its last rate. Servers are seen as they were at the last report, and behind that are the tasks that the device has sent
-since.
+since. One that was down then is expected to be up again ``repair_s`` after it, and none to fail.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from offload_gym.streams.engine import (
     run_s,
     share_by_now_s,
     site_in,
-    slot_at,
 )
 from offload_gym.streams.streams import NONE, PARENT
+from offload_gym.streams.uptime import can_fail, is_down_in, slot_at, up_time_s
 
 LARGEST_EXPONENT = 100.0  # beyond it nothing differs from 0
 SURE = 25.0  # a job that is expected a tenth of the deadline too late is late with the odds of exp(2.5) to 1
@@ -158,6 +158,18 @@ def _expected_sent(world, system, d, foreseen):
 
 
 @inlined
+def _expect_up(world, k, told_s, free_s):
+    """Make moments of the up time at which the cores of server ``k`` are free, from what was known at a moment."""
+    up_s, least_s = up_time_s(world, k, told_s), 0.0
+    later_s = told_s - up_s
+    if is_down_in(world, k, slot_at(world, told_s)):
+        later_s += world.common[0].repair_s
+        least_s = up_s
+    for c in range(len(free_s)):
+        free_s[c] = max(free_s[c], least_s) + later_s
+
+
+@inlined
 def look(world, system, d, outlook):
     """Fill the outlook of device ``d`` when a job arrives there, before its first task is placed."""
     foreseen, free_s, now_s = outlook.foreseen[0], outlook.core_free_s, system.clock[0].now_s
@@ -169,6 +181,8 @@ def look(world, system, d, outlook):
         cores_s = system.core_free_s[place_of(world, d, k)] if k == 0 or fresh else system.reported_free_s[k - 1]
         for c in range(free_s.shape[1]):
             free_s[k, c] = cores_s[c]
+        if can_fail(world, k):
+            _expect_up(world, k, now_s if fresh else system.clock[0].report_s, free_s[k])
     q = system.radios[d].first_pending
     while q != NONE:
         task = system.tasks[q]

@@ -23,13 +23,14 @@ from offload_gym.lending import lent
 from offload_gym.random_numbers import fill_uniform, stream
 from offload_gym.streams.beliefs import Belief, draw_future_jobs, new_belief, observe_arrival, start_belief
 from offload_gym.streams.deciding import Plan, choose, decide_from, new_values
-from offload_gym.streams.engine import admit, admit_here, advance, advance_here, site_in, slot_at
+from offload_gym.streams.engine import admit, admit_here, advance, advance_here, site_in
 from offload_gym.streams.observing import observe
 from offload_gym.streams.outlook import Outlook, look, new_outlook, put, weigh
 from offload_gym.streams.parameters import StreamParameters
 from offload_gym.streams.rates import draw_future_rates
 from offload_gym.streams.streams import StreamBatch
 from offload_gym.streams.system import DROPPED, System, World, begin, read_fates, response_of, system_of, world_of
+from offload_gym.streams.uptime import slot_at
 
 MARGIN_S = 5.0  # of a future, beyond its arrivals
 # What a second of a response counts beside late jobs: where as many are late either way, the shorter queues are better.
@@ -202,6 +203,9 @@ def copy_present(world, future, first, j, slot):
         for s in range(slot + 1):
             future.uplink_bps[d, s] = world.uplink_bps[d, s]
             future.downlink_bps[d, s] = world.downlink_bps[d, s]
+    for k in range(len(world.servers)):
+        for s in range(min(slot + 2, world.down_slots.shape[1])):
+            future.down_slots[k, s] = world.down_slots[k, s]
 
 
 @inlined

@@ -33,7 +33,7 @@ from offload_gym.streams.deciding import play_kernel
 from offload_gym.streams.engine import admit, advance, stands_at
 from offload_gym.streams.networks import OBJECTIVES
 from offload_gym.streams.outlook import look, new_outlook
-from offload_gym.streams.parameters import stream_parameters
+from offload_gym.streams.parameters import room_for_failures, stream_parameters
 from offload_gym.streams.planner import ASKED, MARGIN_S, Played, plan_streams
 from offload_gym.streams.policies import PlannerPolicy, StreamPolicy, check_fits
 from offload_gym.streams.responses import CHUNK, Outcome, check_completion, late_jobs
@@ -229,6 +229,7 @@ def room_for_futures(streams: Streams, scenario: Scenario, num_jobs: int) -> Str
             common=batch.common[:1].copy(),
             # Devices stay where they are then; so many sites are there.
             sites=np.full((1, streams.num_devices, 1), batch.sites.max()),
+            down_slots=room_for_failures(1, streams.num_servers, slots, batch.down_slots.shape[2] > 1),
         )
     )
 

@@ -26,6 +26,7 @@ from offload_gym.scenario import Scenario, as_scenario
 from offload_gym.seeds import check_seed
 from offload_gym.solvers.parallel import for_each_chunk
 from offload_gym.streams.arrivals import SOURCE, begin_source
+from offload_gym.streams.failures import draw_failures
 from offload_gym.streams.jobs import fill_jobs
 from offload_gym.streams.parameters import (
     ARRIVING,
@@ -56,6 +57,7 @@ def draw_stream(parameters, key, episode, batch, b):
     start = stream(key, episode, 0)
     num_devices = batch.devices.shape[1]
     rate_per_s = _draw_machines(parameters, numbers_for(start, MACHINES), batch, b)
+    draw_failures(parameters.process[0], numbers_for(start, MACHINES), batch, b)
     sources = np.zeros(num_devices, dtype=SOURCE)
     for d in range(num_devices):
         of_device = numbers_of_device(start, d, DEVICE_ITSELF)

@@ -10,6 +10,7 @@ from offload_gym.random_numbers import mix
 from offload_gym.streams.engine import share_by_now_s
 from offload_gym.streams.streams import NONE
 from offload_gym.streams.system import ARRIVE, COMPLETE, FINISH, LATE, NUM_EVENTS
+from offload_gym.streams.uptime import up_time_s
 
 GRID_PER_S = 1e9  # times are the same where they are on the same point of this grid
 UNKNOWN = np.uint64(0)  # the state of queues in which something is about to begin
@@ -53,8 +54,9 @@ def state_of(world, system):
                 total += _number(fate.exits_left, -1 - q, max(fate.done_s, now_s))
             q = task.after
     for p in range(len(system.core_free_s)):
+        up_s = up_time_s(world, max(p + 1 - len(system.radios), 0), now_s)
         for c in range(system.core_free_s.shape[1]):
-            if now_s < system.core_free_s[p, c] < np.inf:
+            if up_s < system.core_free_s[p, c] < np.inf:
                 total += _number(0, -1 - p, system.core_free_s[p, c])
     for at in range(clock.num_events):
         kind = system.events[at] % NUM_EVENTS

@@ -124,6 +124,7 @@ class World(NamedTuple):
     downlink_bps: NDArray[np.float64]
     sites: NDArray[np.int64]  # (m, slots), or (m, 1) where devices stay
     common: NDArray[np.void]  # (1,)
+    down_slots: NDArray[np.int64]  # (S, slots + 1), or (S, 1) where servers never fail
     graph_start: NDArray[np.int64]
     graph_edges: NDArray[np.int64]
 
@@ -140,7 +141,8 @@ class System(NamedTuple):
     """
 
     clock: NDArray[np.void]  # (1,) of the dtype CLOCK
-    core_free_s: NDArray[np.float64]  # (m + S, most cores); infinite where there is no core
+    # (m + S, most cores), of a server in up time, see ``offload_gym.streams.uptime``; infinite where there is no core.
+    core_free_s: NDArray[np.float64]
     sites: NDArray[np.void]  # (A,) of the dtype SITE
     reported_free_s: NDArray[np.float64]  # (S, most cores) the servers' ``core_free_s`` at the last report
     radios: NDArray[np.void]  # (m,) of the dtype RADIO
@@ -202,6 +204,7 @@ def world_of(batch, b):
         batch.downlink_bps[b],
         batch.sites[b],
         batch.common[b : b + 1],
+        batch.down_slots[b],
         batch.graph_start,
         batch.graph_edges,
     )
