@@ -142,7 +142,7 @@ def _crowd_rows(effort: Effort, seed: int) -> list[Row]:
 
     crowd.check("SimPy", in_simpy())
     seconds = interleaved([crowd.run, in_simpy], effort._replace(num_rounds=min(effort.num_rounds, SIMPY_ROUNDS)))
-    name = "streams, event kernel, {} devices on {} sites, one thread"
+    name = "streams, event kernel, devices: {}, sites: {}, one thread"
     sides = (
         Side(name.format(f"{CROWD:,}", -(-CROWD // AT_SITE)), crowd.response_s.size, seconds[:, 0]),
         Side("SimPy", crowd.response_s.size, seconds[:, 1]),

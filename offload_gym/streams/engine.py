@@ -407,6 +407,8 @@ def _run(world, system, q, records):
     begin_s = max(up_time_s(world, k, clock.now_s), free_s[core])
     free_s[core] = begin_s + task.run_s
     finish_s = moment_of(world, k, free_s[core], clock.now_s)
+    if len(system.ends_s) > 0:
+        system.ends_s[q] = free_s[core]
     if k == 0 and world.common[0].kappa > 0.0:
         _spend(system, j, world.common[0].kappa * world.devices[d].hz ** 2 * world.tasks[j, i, WORKLOAD])
     completion_s = finish_s

@@ -28,6 +28,7 @@ from offload_gym.streams.observing import observe
 from offload_gym.streams.outlook import Outlook, look, new_outlook, put, weigh
 from offload_gym.streams.parameters import StreamParameters
 from offload_gym.streams.rates import draw_future_rates
+from offload_gym.streams.retiming import retime
 from offload_gym.streams.streams import StreamBatch
 from offload_gym.streams.system import DROPPED, System, World, begin, read_fates, response_of, system_of, world_of
 from offload_gym.streams.uptime import slot_at
@@ -145,6 +146,8 @@ def copy_system(source, target, n, of_job, first, last):
         target.radios[d] = source.radios[d]
     for q in range(first * n, last * n):
         target.tasks[q] = source.tasks[q]
+        if len(source.ends_s) > 0:
+            target.ends_s[q] = source.ends_s[q]
     for link in range(first * of_job, last * of_job):
         target.links[link] = source.links[link]
     for j in range(first, last):
@@ -297,6 +300,8 @@ def plan_task(sampler, start, plan, effort, now, future, step, room):
         for c in range(num_choices):
             if room.in_play[c]:
                 copy_system(now.system, system, n, of_job, step.oldest, j + 1)
+                if len(system.ends_s) > 0:
+                    retime(now.world, world, system)
                 copy_outlook(now.outlook, outlook)
                 placed = i + 1
                 if c == len(outlook.options):

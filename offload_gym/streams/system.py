@@ -153,6 +153,8 @@ class System(NamedTuple):
     events: NDArray[np.int64]  # (events,) what happens then
     ready: NDArray[np.int64]  # (J * n,) tasks without a core yet, ascending
     to_begin: NDArray[np.int64]  # (m,) idle radios that have something to send, ascending
+    # (J * n,) when a task that has a core ends, as ``core_free_s`` has it; no room where servers never fail.
+    ends_s: NDArray[np.float64]
 
 
 # What may happen; an event is a number of task or job, times NUM_EVENTS, plus one of these.
@@ -188,6 +190,7 @@ def system_shapes(batch: StreamBatch) -> list[tuple[tuple[int, ...], np.dtype]]:
         ((events,), whole),
         ((num_jobs * n,), whole),
         ((num_devices,), whole),
+        ((num_jobs * n if batch.down_slots.shape[2] > 1 else 0,), real),
     ]
 
 
@@ -226,6 +229,7 @@ def system_of(systems, b):
         systems.events[b],
         systems.ready[b],
         systems.to_begin[b],
+        systems.ends_s[b],
     )
 
 
