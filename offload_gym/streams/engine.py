@@ -198,8 +198,7 @@ def _go_on(world, system, d):
         radio.since_s = clock.now_s
         site.num_sending += 1
     _line_up(system.radios, site, d)
-    if len(system.sites) > 1:
-        _foresee(clock, system.radios, site)
+    _foresee(clock, system.radios, site)
 
 
 @inlined
@@ -337,8 +336,7 @@ def _change_slot(world, system):
         if before_bps == world.uplink_bps[d, slot + 1] and at == radio.site:
             site.num_sending += before_bps > 0.0
             _line_up(system.radios, site, d)
-            if len(system.sites) > 1:
-                _foresee(clock, system.radios, site)
+            _foresee(clock, system.radios, site)
         else:
             if before_bps > 0.0:
                 radio.left_bits = max((radio.due_s - site.share_s) * before_bps, 0.0)

@@ -30,7 +30,17 @@ from offload_gym.streams.parameters import StreamParameters
 from offload_gym.streams.rates import draw_future_rates
 from offload_gym.streams.retiming import retime
 from offload_gym.streams.streams import StreamBatch
-from offload_gym.streams.system import DROPPED, System, World, begin, read_fates, response_of, system_of, world_of
+from offload_gym.streams.system import (
+    DROPPED,
+    System,
+    World,
+    begin,
+    begin_site,
+    read_fates,
+    response_of,
+    system_of,
+    world_of,
+)
 from offload_gym.streams.uptime import slot_at
 
 MARGIN_S = 5.0  # of a future, beyond its arrivals
@@ -139,8 +149,11 @@ def copy_system(source, target, n, of_job, first, last):
     """Copy a system whose unfinished jobs are among ``first``, ..., ``last - 1``."""
     target.clock[0] = source.clock[0]
     copy_cores(source.core_free_s, target.core_free_s)
-    for a in range(len(source.sites)):
-        target.sites[a] = source.sites[a]
+    for a in range(len(target.sites)):
+        if a < len(source.sites):
+            target.sites[a] = source.sites[a]
+        else:  # where no device of the stream ever is
+            begin_site(target.sites[a])
     copy_cores(source.reported_free_s, target.reported_free_s)
     for d in range(len(source.radios)):
         target.radios[d] = source.radios[d]

@@ -234,6 +234,14 @@ def system_of(systems, b):
 
 
 @inlined
+def begin_site(site):
+    """Nobody sends at a site, nor did at the last report."""
+    site.share_s = site.at_s = 0.0
+    site.num_sending = site.told_sending = 0
+    site.first, site.sent_s = NONE, np.inf
+
+
+@inlined
 def begin(world, system):
     """Empty all queues: time 0."""
     clock = system.clock[0]
@@ -241,9 +249,7 @@ def begin(world, system):
     clock.slot = clock.num_busy = clock.num_to_begin = clock.num_events = clock.num_ready = 0
     clock.num_in_system = clock.num_late = clock.num_arrived = 0
     for a in range(len(system.sites)):
-        site = system.sites[a]
-        site.share_s = site.at_s = 0.0
-        site.num_sending, site.first, site.sent_s = 0, NONE, np.inf
+        begin_site(system.sites[a])
     num_devices, width = len(system.radios), system.core_free_s.shape[1]
     for p in range(len(system.core_free_s)):
         cores = world.devices[p].cores if p < num_devices else world.servers[p - num_devices].cores
