@@ -28,7 +28,7 @@ from offload_gym.streams.engine import (
     site_in,
 )
 from offload_gym.streams.streams import NONE, PARENT
-from offload_gym.streams.uptime import can_fail, is_down_in, slot_at, up_time_s
+from offload_gym.streams.uptime import can_fail, slot_at, up_time_and_state
 
 LARGEST_EXPONENT = 100.0  # beyond it nothing differs from 0
 SURE = 25.0  # a job that is expected a tenth of the deadline too late is late with the odds of exp(2.5) to 1
@@ -160,9 +160,9 @@ def _expected_sent(world, system, d, foreseen):
 @inlined
 def _expect_up(world, k, told_s, free_s):
     """Make moments of the up time at which the cores of server ``k`` are free, from what was known at a moment."""
-    up_s, least_s = up_time_s(world, k, told_s), 0.0
-    later_s = told_s - up_s
-    if is_down_in(world, k, slot_at(world, told_s)):
+    up_s, is_down = up_time_and_state(world.down_slots[k - 1], world.common[0].slot_s, told_s)
+    later_s, least_s = told_s - up_s, 0.0
+    if is_down:
         later_s += world.common[0].repair_s
         least_s = up_s
     for c in range(len(free_s)):

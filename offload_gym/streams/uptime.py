@@ -7,13 +7,17 @@ fails later, and the moment at which it is done follows from up time and failure
 
 from __future__ import annotations
 
-from offload_gym.compilation import inlined
+from offload_gym.compilation import inlined, kernel
 
 
 @inlined
 def slot_at(world, time_s):
     """The slot of a moment: as many slots as have ended by then, at most the last one."""
-    slot_s, last = world.common[0].slot_s, world.uplink_bps.shape[1] - 1
+    return _slot_at(world.common[0].slot_s, world.uplink_bps.shape[1] - 1, time_s)
+
+
+@inlined
+def _slot_at(slot_s, last, time_s):
     slot = int(min(time_s / slot_s, last * 1.0))
     while slot < last and (slot + 1) * slot_s <= time_s:
         slot += 1
@@ -29,19 +33,11 @@ def can_fail(world, k):
 
 
 @inlined
-def is_down_in(world, k, slot):
-    """Whether server ``k`` of a stream in which servers fail is down in a slot."""
-    return world.down_slots[k - 1, slot + 1] > world.down_slots[k - 1, slot]
-
-
-@inlined
 def up_time_s(world, k, time_s):
     """Seconds until a moment in which location ``k`` has been up: all of them where it cannot fail."""
     if not can_fail(world, k):
         return time_s
-    slot, slot_s = slot_at(world, time_s), world.common[0].slot_s
-    down = world.down_slots[k - 1, slot]
-    return (slot - down) * slot_s if is_down_in(world, k, slot) else time_s - down * slot_s
+    return up_time_and_state(world.down_slots[k - 1], world.common[0].slot_s, time_s)[0]
 
 
 @inlined
@@ -49,11 +45,30 @@ def moment_of(world, k, up_s, from_s):
     """The first moment, not before ``from_s``, by which location ``k`` has been up for ``up_s`` seconds."""
     if not can_fail(world, k):
         return up_s
-    if up_s <= up_time_s(world, k, from_s):
+    return _moment_of(world.down_slots[k - 1], world.common[0].slot_s, up_s, from_s)
+
+
+# Calls, as their bodies would stand in every large kernel of streams, also of those without failures.
+
+
+@kernel
+def up_time_and_state(down_slots, slot_s, time_s):
+    """From a server's ``down_slots`` (slots + 1,): (seconds up until a moment, whether it is down then)."""
+    slot = _slot_at(slot_s, len(down_slots) - 2, time_s)
+    down = down_slots[slot]
+    if down_slots[slot + 1] > down:
+        return (slot - down) * slot_s, True
+    return time_s - down * slot_s, False
+
+
+@kernel
+def _moment_of(down_slots, slot_s, up_s, from_s):
+    if up_s <= up_time_and_state(down_slots, slot_s, from_s)[0]:
         return from_s
-    slot, last, slot_s = slot_at(world, from_s), world.uplink_bps.shape[1] - 1, world.common[0].slot_s
+    last = len(down_slots) - 2
+    slot = _slot_at(slot_s, last, from_s)
     while True:
-        time_s = up_s + world.down_slots[k - 1, slot] * slot_s
-        if not is_down_in(world, k, slot) and (slot == last or time_s <= (slot + 1) * slot_s):
+        time_s = up_s + down_slots[slot] * slot_s
+        if down_slots[slot + 1] == down_slots[slot] and (slot == last or time_s <= (slot + 1) * slot_s):
             return max(time_s, from_s)
         slot += 1
