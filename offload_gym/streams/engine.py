@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from offload_gym.compilation import inlined, kernel
 from offload_gym.instances import INPUT, OUTPUT, WORKLOAD
 from offload_gym.lending import lent
+from offload_gym.streams.spectrum import bring_up, foresee, joined, line_up, take_apart
 from offload_gym.streams.streams import CHILD, NONE, OUTGOING
 from offload_gym.streams.system import (
     ARRIVE,
@@ -192,73 +193,13 @@ def _go_on(world, system, d):
     clock, radio = system.clock[0], system.radios[d]
     rate_bps, site = world.uplink_bps[d, clock.slot], system.sites[radio.site]
     radio.due_s = np.inf
-    _bring_up(system, site)
+    bring_up(system, site)
     if rate_bps > 0.0:
         radio.due_s = site.share_s + radio.left_bits / rate_bps
         radio.since_s = clock.now_s
         site.num_sending += 1
-    _line_up(system.radios, site, d)
-    _foresee(clock, system.radios, site)
-
-
-@inlined
-def share_by_now_s(clock, site):
-    """How far ``share_s`` of a site is by now."""
-    if site.num_sending == 0:
-        return site.share_s
-    return site.share_s + (clock.now_s - site.at_s) / site.num_sending
-
-
-@inlined
-def _bring_up(system, site):
-    """Let ``share_s`` of a site that is about to change be that of now; a single site is kept so at each moment."""
-    if len(system.sites) > 1:
-        site.share_s = share_by_now_s(system.clock[0], site)
-    site.at_s = system.clock[0].now_s
-
-
-@inlined
-def _foresee(clock, radios, site):
-    """Fill when the first transmission at a site ends, if all goes on as now."""
-    site.sent_s = np.inf
-    if site.num_sending > 0:
-        site.sent_s = clock.now_s + max(radios[site.first].due_s - site.share_s, 0.0) * site.num_sending
-
-
-@inlined
-def _line_up(radios, site, d):
-    """Put a radio that has begun a transmission into the heap of its site; those in an outage come last.
-
-    It is a skew heap (Sleator and Tarjan, "Self-adjusting heaps", SIAM J. Comput. 1986), for which radios need no room
-    beside their own: one among n is put in or taken out in O(log n) steps, amortized.
-    """
-    radios[d].left = radios[d].right = NONE
-    site.first = d if site.first == NONE else _joined(radios, site.first, d)
-
-
-@inlined
-def _sent_before(radios, d, other):
-    """Whether of two radios at a site this one has sent first, on a tie the one of the lower number."""
-    due_s, other_s = radios[d].due_s, radios[other].due_s
-    return due_s < other_s or (due_s == other_s and d < other)
-
-
-@kernel
-def _joined(radios, a, b):
-    """The root of one heap made of those with the roots ``a`` and ``b``."""
-    if _sent_before(radios, b, a):
-        a, b = b, a
-    root = a
-    while True:  # what is below ``b`` and it itself come below ``a``
-        below = radios[a].right
-        radios[a].right = radios[a].left
-        if below == NONE:
-            radios[a].left = b
-            return root
-        if _sent_before(radios, b, below):
-            below, b = b, below
-        radios[a].left = below
-        a = below
+    line_up(system.radios, site, d)
+    foresee(clock, system.radios, site)
 
 
 @inlined
@@ -286,7 +227,7 @@ def _sent(world, system, d, records):
     clock.num_busy -= 1
     site = system.sites[radio.site]
     site.num_sending -= 1
-    site.first = radio.left if radio.right == NONE else _joined(system.radios, radio.left, radio.right)
+    site.first = radio.left if radio.right == NONE else joined(system.radios, radio.left, radio.right)
     air_s = radio.air_s + clock.now_s - radio.since_s
     _spend(system, system.tasks[link.task].job, world.common[0].transmit_w * air_s)
     _send_on(world, system, d, link)
@@ -299,35 +240,14 @@ def _spend(system, j, energy_j):
 
 
 @inlined
-def _take_apart(radios, site, chain):
-    """Put the radios of a site's heap before a chain along ``right``; returns the first. The site is left without any.
-
-    What is left below a radio is moved above it until nothing is, so that no room for a stack is needed.
-    """
-    d = site.first
-    site.first, site.num_sending, site.sent_s = NONE, 0, np.inf
-    while d != NONE:
-        left = radios[d].left
-        if left == NONE:
-            after = radios[d].right
-            radios[d].right = chain
-            chain, d = d, after
-        else:
-            radios[d].left = radios[left].right
-            radios[left].right = d
-            d = left
-    return chain
-
-
-@inlined
 def _change_slot(world, system):
     """Begin the next slot."""
     clock, slot, chain = system.clock[0], system.clock[0].slot, NONE
     clock.slot = slot + 1
     for a in range(len(system.sites)):
         site = system.sites[a]
-        _bring_up(system, site)
-        chain = _take_apart(system.radios, site, chain)
+        bring_up(system, site)
+        chain = take_apart(system.radios, site, chain)
     while chain != NONE:
         d = chain
         radio = system.radios[d]
@@ -335,8 +255,8 @@ def _change_slot(world, system):
         before_bps, at, site = world.uplink_bps[d, slot], site_in(world, d, slot + 1), system.sites[radio.site]
         if before_bps == world.uplink_bps[d, slot + 1] and at == radio.site:
             site.num_sending += before_bps > 0.0
-            _line_up(system.radios, site, d)
-            _foresee(clock, system.radios, site)
+            line_up(system.radios, site, d)
+            foresee(clock, system.radios, site)
         else:
             if before_bps > 0.0:
                 radio.left_bits = max((radio.due_s - site.share_s) * before_bps, 0.0)
@@ -486,7 +406,7 @@ def _pass_time(world, system, until_s, records):
     sent_s, end_s = np.inf, np.inf
     if clock.num_busy > 0:
         if len(sites) == 1:
-            _foresee(clock, radios, sites[0])
+            foresee(clock, radios, sites[0])
         for a in range(len(sites)):
             sent_s = min(sent_s, sites[a].sent_s)
         if clock.slot < world.uplink_bps.shape[1] - 1:
@@ -506,7 +426,7 @@ def _pass_time(world, system, until_s, records):
                 site.share_s, site.at_s = radios[site.first].due_s, to_s
                 while site.first != NONE and radios[site.first].due_s <= site.share_s:
                     _sent(world, system, site.first, records)
-                _foresee(clock, radios, site)
+                foresee(clock, radios, site)
     elif clock.num_busy > 0 and len(sites) == 1:
         # Several sites are brought up to date when they change. With one, all results stay as they were, to the last
         # bit, before there could be several.

@@ -24,9 +24,9 @@ from offload_gym.streams.engine import (
     path_s,
     place_of,
     run_s,
-    share_by_now_s,
     site_in,
 )
+from offload_gym.streams.spectrum import share_by_now_s
 from offload_gym.streams.streams import NONE, PARENT
 from offload_gym.streams.uptime import can_fail, slot_at, up_time_and_state
 

@@ -7,7 +7,7 @@ import numpy as np
 from offload_gym.compilation import inlined, kernel
 from offload_gym.lending import lent
 from offload_gym.random_numbers import mix
-from offload_gym.streams.engine import share_by_now_s
+from offload_gym.streams.spectrum import share_by_now_s
 from offload_gym.streams.streams import NONE
 from offload_gym.streams.system import ARRIVE, COMPLETE, FINISH, LATE, NUM_EVENTS
 from offload_gym.streams.uptime import up_time_s
