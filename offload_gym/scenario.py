@@ -145,6 +145,11 @@ class Scenario:
         shadowing_db: standard deviation of the shadow fading, in decibels; 0: there is none.
         shadowing_m: metres after which its correlation along a way has fallen to 1/e.
         handover_hysteresis_db: a device changes to another site when it would receive this much more from there.
+        failure_share: share of the time in which an edge server is down, from 0 to below 1; each fails by itself, from
+            slot to slot with a constant probability as outages begin. Its cores do nothing then, and what runs or waits
+            there goes on when it is up again. The cloud server never fails.
+        failure_s: mean length of a failure, at least ``slot_s``, and so long that between two a slot fits; so long
+            policies expect a server that is down to stay down.
 
     Raises:
         ValueError: the preset or a field is unknown, or a value is out of its bounds; one sentence.
@@ -225,6 +230,8 @@ class Scenario:
     shadowing_db: float = 7.82
     shadowing_m: float = 50.0
     handover_hysteresis_db: float = 6.0
+    failure_share: float = 0.0
+    failure_s: float = 5.0
 
     def __init__(self, /, name: str = "default", **changes: Any) -> None:
         if not isinstance(name, str) or name not in PRESETS:
@@ -403,7 +410,8 @@ def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
         kept["deadline_factor"] = _checked_range("deadline_factor", given["deadline_factor"])
     check_flag("can_drop", given["can_drop"])
     kept["can_drop"] = bool(given["can_drop"])
-    kept |= _checked_outages(given)
+    for what, possible in (("outage", given["radio"] == "random"), ("failure", True)):
+        kept |= _checked_outages(given, what, possible)
     kept |= checked_mobility(kept)
     kept["task_types"] = _checked_task_types(given["task_types"])
     kept["applications"] = _checked_applications(given["applications"])
@@ -414,20 +422,20 @@ def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _checked_outages(given: Mapping[str, Any]) -> dict[str, Any]:
-    share = checked_number(
-        "outage_share", given["outage_share"], "at least 0 and below 1", lambda value: 0 <= value < 1
-    )
+def _checked_outages(given: Mapping[str, Any], what: str, possible: bool) -> dict[str, Any]:
+    """The share and the mean length of outages of radios or failures of servers."""
+    share_name, length_name = f"{what}_share", f"{what}_s"
+    share = checked_number(share_name, given[share_name], "at least 0 and below 1", lambda value: 0 <= value < 1)
     if share == 0.0:
         least_s, bound = math.ulp(0.0), "finite and above 0"
-    elif given["radio"] == "random":
-        # An outage takes a slot at least, and so does what is between two of them.
+    elif possible:
+        # One takes a slot at least, and so does what is between two of them.
         least_s = given["slot_s"] * max(1.0, share / (1.0 - share))
         bound = f"finite and at least {least_s:g}"
     else:
-        raise ValueError(f"outage_share is {share:g}; with radio={given['radio']!r} it must be 0")
-    outage_s = checked_number("outage_s", given["outage_s"], bound, lambda value: least_s <= value < math.inf)
-    return {"outage_share": share, "outage_s": outage_s}
+        raise ValueError(f"{share_name} is {share:g}; with radio={given['radio']!r} it must be 0")
+    length_s = checked_number(length_name, given[length_name], bound, lambda value: least_s <= value < math.inf)
+    return {share_name: share, length_name: length_s}
 
 
 def _checked_range(name: str, value: Any) -> Range:

@@ -32,7 +32,10 @@ dropped: it uses nothing, its response is infinite, its energy 0 and its times N
 
 3. Cores. A task is ready when the last of its data is there, a task without parents on the device when the job
    arrives. Each place has equal cores; a task takes one to its end, ``workload_cycles / hz`` seconds. They are given
-   out in the order in which tasks become ready; at the same moment the lowest (job, task) goes first.
+   out in the order in which tasks become ready; at the same moment the lowest (job, task) goes first. In some slots a
+   server is down: its cores do nothing. A task keeps its core, and what it has done; it ends when the seconds in which
+   its server was up since it was given the core are those that it takes, at once where it takes none. What the server
+   sends or gets on the wired path does not wait.
 
 4. A job is complete when the last of its results is on the device.
 
@@ -53,6 +56,8 @@ import heapq
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
 
 INPUT = -1  # what stands for the parent in a transmission of a task's input
 
@@ -79,6 +84,7 @@ def read_stream(streams: Any, b: int) -> dict[str, Any]:
     for name in ("cpu_hz", "cores", "wired_bps", "propagation_s", "rate_ratio", "site", "home_propagation_s"):
         stream[name] = [math.nan, *batch.servers[name][b].tolist()]  # at index k, the server's; 0 is no server
     stream["uplink_bps"], stream["downlink_bps"] = batch.uplink_bps[b].tolist(), batch.downlink_bps[b].tolist()
+    stream["down"] = [[], *np.diff(batch.down_slots[b], axis=1).astype(bool).tolist()]  # of server k, in each slot
     stream["sites"] = batch.sites[b].tolist()  # of each device in each slot, or in all of them
     stream["jobs"] = [read_job(streams, b, j) for j in range(streams.num_jobs)]
     return stream
@@ -285,13 +291,28 @@ class NaiveStream:
         hz = self.stream["device_hz"][job["device"]] if k == 0 else self.stream["cpu_hz"][k]
         core = free_s.index(min(free_s))
         self.start_s[j][i] = max(now, free_s[core])
-        free_s[core] = self.finish_s[j][i] = self.start_s[j][i] + job["workload_cycles"][i] / hz
+        free_s[core] = self.finish_s[j][i] = self.worked_s(self.start_s[j][i], k, job["workload_cycles"][i] / hz)
         if k == 0:
             self.energy_j[j] += self.stream["kappa"] * hz**2 * job["workload_cycles"][i]
         if free_s[core] == now:
             self.task_ends(now, j, i)
         else:
             self.at(free_s[core], self.task_ends, j, i)
+
+    def worked_s(self, now: float, k: int, run_s: float) -> float:
+        """When place k has worked for so long from now on."""
+        down = self.stream["down"][k]
+        if not any(down) or run_s == 0:
+            return now + run_s
+        slot = self.slot_of(now)
+        while slot < self.last_slot:
+            end = (slot + 1) * self.stream["slot_s"]
+            if not down[slot]:
+                if now + run_s <= end:
+                    break
+                run_s -= end - now
+            now, slot = end, slot + 1
+        return now + run_s
 
     def task_ends(self, now: float, j: int, i: int) -> None:
         job, k = self.jobs[j], self.decision[j][i]

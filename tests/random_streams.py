@@ -26,6 +26,10 @@ def random_stream(rng: np.random.Generator) -> tuple[Streams, NDArray[np.int64]]
     fields["device"] = rng.integers(0, num_devices, (1, num_jobs))
     fields["cores"], fields["device_cores"] = rng.integers(1, 4, (1, num_servers)), rng.integers(1, 4, (1, num_devices))
     fields |= draw_sites(rng, fields["uplink_bps"].shape, num_servers, on_grid)
+    if rng.random() < 0.4:
+        up = rng.random((1, num_servers, fields["uplink_bps"].shape[2])) < 0.6
+        up[:, :, -1] = True
+        fields["server_up"] = up
     copied = rng.random(num_jobs) < 0.3  # jobs like the first one
     for name in ("input_bits", "output_bits", "workload_cycles"):
         fields[name][:, copied] = fields[name][:, :1]

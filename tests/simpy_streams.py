@@ -151,9 +151,23 @@ class SimpyStream:
         hz = self.stream["device_hz"][job["device"]] if k == 0 else self.stream["cpu_hz"][k]
         with cores.request() as core:
             yield core
-            yield self.env.timeout(job["workload_cycles"][i] / hz)
+            yield from self.work(k, job["workload_cycles"][i] / hz)
         if k != 0 and not job["children"][i]:
             yield from self.down(j, k, job["output_bits"][i])
+
+    def work(self, k: int, run_s: float) -> Steps:
+        """What a task does on a core, in the slots in which its place is up."""
+        down = self.stream["down"][k]
+        if not any(down):
+            yield self.env.timeout(run_s)
+            return
+        done = run_s == 0
+        while not done:
+            began_s, works = self.env.now, not down[self.clock.slot]
+            ends = [self.env.timeout(run_s)] if works else []
+            yield self.env.any_of([self.clock.change, *ends])
+            done = works and began_s + run_s <= self.env.now
+            run_s -= self.env.now - began_s if works else 0.0
 
     def data(self, j: int, i: int, parent: int, bits: float, made_by: simpy.Process | None) -> Steps:
         """The way of a task's input, or of the bits from its parent once that has ended."""

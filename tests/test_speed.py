@@ -228,7 +228,9 @@ def test_every_group_gives_rows(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(exact, "MAKESPAN_TARGETS", {4: (Target("ratio", 1.0),)})
     monkeypatch.setattr(exact, "MEAN_TARGETS", {4: ()})
     monkeypatch.setattr(labels, "BATCH", 40)
-    for name, few in {"NUM_STREAMS": 2, "SIMPY_STREAMS": 1, "NUM_ENVS": 4, "LABELLED_STREAMS": 1}.items():
+    few_of = {"NUM_STREAMS": 2, "SIMPY_STREAMS": 1, "NUM_ENVS": 4, "LABELLED_STREAMS": 1}
+    crowd = {"CROWD": 12, "AT_SITE": 4, "CROWD_JOBS": 240, "CROWD_STEPS": 20, "SIZES": (3, 12)}
+    for name, few in (few_of | crowd).items():
         monkeypatch.setattr(streams, name, few)
     monkeypatch.setattr(nodes, "TARGETS", {7: (Target("fewer_nodes", 1.0),)})
     for name in ("TASKS", "BATCHES", "ENVIRONMENT_TASKS", "ENVIRONMENTS", "EXACT_TASKS"):
@@ -237,7 +239,7 @@ def test_every_group_gives_rows(monkeypatch, tmp_path, capsys):
     path = tmp_path / "speed.json"
     assert main(["speed", "--quick", "--only", *names, "--json", str(path), "--plots", str(tmp_path / "plots")]) == 0
     rows = json.loads(path.read_text())
-    assert len(rows) == 12 + 2 + 1 + 1 + 1 + 2 + 5 + 8
+    assert len(rows) == 12 + 2 + 1 + 1 + 1 + 2 + 5 + 4 + 8
     assert all(row.keys() >= CONTRACT and row["rate_per_s"] > 0 and row["ratio"] > 0 for row in rows)
     assert [row["x"] for row in rows if "x" in row] == [[2, 4]] * 8
     (with_bound,) = (row for row in rows if "fewer_nodes" in row)
@@ -315,5 +317,7 @@ def test_streams_in_c_and_in_simpy_have_the_responses_and_joules_of_the_kernel()
             ours.check("C", in_c)
             np.testing.assert_allclose(joules, ours.energy_j, rtol=1e-9)
             np.testing.assert_allclose(in_system_js, in_c.sum(axis=1), rtol=1e-9)  # Little's law
+    crowded = streams.Responses(make_scenario("stream", num_devices=6, num_jobs=120, num_edges=2), 2, 0, num_sites=2)
+    crowded.check("SimPy", simpy_reference.response_times(crowded.streams, crowded.decisions))
     with pytest.raises(RuntimeError, match="C and offload_gym differ by a relative"):
         ours.check("C", ours.response_s * 1.001)

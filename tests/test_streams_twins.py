@@ -123,6 +123,40 @@ def test_the_random_streams_have_what_they_should(drawn):
     assert min(shares.values()) > 0.25, shares
 
 
+@pytest.mark.parametrize("num_sites", [1, 7])
+def test_the_kernel_and_plain_python_agree_on_many_devices(num_sites):
+    """60 devices, of which many send at a time and move between sites, and whose jobs arrive at the same moments."""
+    from offload_gym.streams.responses import job_energy, response_times
+
+    rng = np.random.default_rng(num_sites)
+    num_devices, num_jobs, slots = 60, 240, 12
+    of_task, of_slot = (1, num_jobs, 1), (1, num_devices, slots)
+    uplink_bps = rng.uniform(4e6, 16e6, of_slot) * (rng.random(of_slot) < 0.9)
+    uplink_bps[:, :, -1] = 8e6
+    streams = Streams(
+        arrival_s=np.sort(rng.integers(0, 24, (1, num_jobs)) * 0.125),
+        device=rng.integers(0, num_devices, (1, num_jobs)),
+        input_bits=rng.uniform(0, 4e5, of_task),
+        output_bits=rng.uniform(0, 4e5, of_task),
+        workload_cycles=rng.uniform(0, 1e9, of_task),
+        device_hz=rng.uniform(1e9, 2e9, (1, num_devices)),
+        cpu_hz=[[4e9, 9e9]],
+        cores=[[2, 4]],
+        wired_bps=[[np.inf, 1e8]],
+        propagation_s=[[0.0, 0.03]],
+        uplink_bps=uplink_bps,
+        downlink_bps=np.full((1, num_devices, slots), 2e7),
+        site=rng.integers(0, num_sites, (1, num_devices, slots)),
+        slot_s=0.25,
+        kappa=[1e-27],
+        transmit_w=[0.5],
+    )
+    decisions = rng.integers(0, 3, of_task)
+    twin = naive_stream(streams, 0, decisions)
+    np.testing.assert_allclose(response_times(streams, decisions), [twin.response_s], **CLOSE)
+    np.testing.assert_allclose(job_energy(streams, decisions), [twin.energy_j], **CLOSE)
+
+
 def one_moment(rng, size, n, edges, wired_bps):
     """The same decisions as streams of one job at time 0 with one rate, and as instances."""
     servers = 3

@@ -1,8 +1,9 @@
 """Streams of one-task jobs as a simulation in SimPy, of processes and resources, as one would write it there.
 
-Each job is a process. Radios and cores are resources, which serve in the order of the requests. The spectrum, which
-devices share and whose rates change with the slots, is one process more, which wakes up where either happens. What
-comes at the same moment is served in no particular order, so arrivals must differ; there are no outages.
+Each job is a process. Radios and cores are resources, which serve in the order of the requests. The spectrum of a site,
+which devices share and whose rates change with the slots, is one process more, which wakes up where either happens.
+What comes at the same moment is served in no particular order, so arrivals must differ; there are no outages, and
+devices stay at their sites.
 """
 
 from __future__ import annotations
@@ -20,6 +21,15 @@ from offload_gym.streams.streams import Streams
 Steps = Generator[simpy.Event, Any, None]
 
 
+class Spectrum:
+    """What the devices of a site share that send."""
+
+    def __init__(self, env: simpy.Environment) -> None:
+        self.left_bits: dict[int, float] = {}  # of each device that sends
+        self.sent: dict[int, simpy.Event] = {}
+        self.another = env.event()  # device begins to send
+
+
 class Cell:
     """One stream; ``response_s`` (J,) is filled as jobs end."""
 
@@ -34,11 +44,11 @@ class Cell:
         self.radios = [simpy.Resource(env) for _ in self.devices]
         self.device_cores = [simpy.Resource(env, cores) for _, cores in self.devices]
         self.server_cores = [None, *(simpy.Resource(env, server[1]) for server in self.servers[1:])]
-        self.left_bits: dict[int, float] = {}  # of each device that sends
-        self.sent: dict[int, simpy.Event] = {}
-        self.another = env.event()  # device begins to send
+        self.site_of = batch.sites[b, :, 0].tolist()
+        self.spectra = {a: Spectrum(env) for a in set(self.site_of)}
         self.response_s = [0.0] * len(self.jobs)
-        env.process(self.share_spectrum())
+        for spectrum in self.spectra.values():
+            env.process(self.share(spectrum))
         for j in range(len(self.jobs)):
             env.process(self.job(j))
         env.run()
@@ -49,13 +59,16 @@ class Cell:
         task, k = self.tasks[j], self.decision[j]
         yield self.env.timeout(arrival_s)
         if k > 0:
-            _, _, wired_bps, propagation_s, rate_ratio, *_ = self.servers[k]  # all at one site, and no server at it
+            _, _, wired_bps, propagation_s, rate_ratio, stands_at, home_s, *_ = self.servers[k]
+            if stands_at == self.site_of[d]:
+                wired_bps, propagation_s = np.inf, home_s
+            spectrum = self.spectra[self.site_of[d]]
             with self.radios[d].request() as radio:
                 yield radio
-                self.left_bits[d], self.sent[d] = task[INPUT] / rate_ratio, self.env.event()
-                if not self.another.triggered:
-                    self.another.succeed()
-                yield self.sent[d]
+                spectrum.left_bits[d], spectrum.sent[d] = task[INPUT] / rate_ratio, self.env.event()
+                if not spectrum.another.triggered:
+                    spectrum.another.succeed()
+                yield spectrum.sent[d]
             yield self.env.timeout(task[INPUT] / wired_bps + propagation_s)
         with (self.server_cores[k] if k > 0 else self.device_cores[d]).request() as core:
             yield core
@@ -81,28 +94,28 @@ class Cell:
             bits -= self.down[d][slot] * left_s
             slot += 1
 
-    def share_spectrum(self) -> Steps:
+    def share(self, spectrum: Spectrum) -> Steps:
         """Let the devices that send have equal parts, until one has sent, another one begins, or the slot ends."""
-        slot = 0
+        slot, left_bits = 0, spectrum.left_bits
         while True:
-            if not self.left_bits:
-                yield self.another
-                self.another, slot = self.env.event(), self.slot()
+            if not left_bits:
+                yield spectrum.another
+                spectrum.another, slot = self.env.event(), self.slot()
             began_s, end_s = self.env.now, (slot + 1) * self.slot_s if slot < self.last_slot else np.inf
-            rates = {d: self.up[d][slot] / len(self.left_bits) for d in self.left_bits}
-            need_s, first = min((self.left_bits[d] / rates[d], d) for d in rates)
+            rates = {d: self.up[d][slot] / len(left_bits) for d in left_bits}
+            need_s, first = min((left_bits[d] / rates[d], d) for d in rates)
             in_s = max(min(need_s, end_s - began_s), 0.0)
             end = self.env.timeout(in_s)
-            yield end | self.another
-            if self.another.triggered:
-                self.another = self.env.event()
+            yield end | spectrum.another
+            if spectrum.another.triggered:
+                spectrum.another = self.env.event()
             passed_s = self.env.now - began_s
             for d, rate in rates.items():
-                self.left_bits[d] -= rate * passed_s
+                left_bits[d] -= rate * passed_s
             if end.processed:
                 if need_s <= in_s:
-                    del self.left_bits[first]
-                    self.sent.pop(first).succeed()
+                    del left_bits[first]
+                    spectrum.sent.pop(first).succeed()
                 else:
                     slot += 1
 

@@ -30,7 +30,7 @@ def step_rows(names: Sequence[str], effort: Effort, seed: int) -> list[Row]:
     num_steps = max(20, int(effort.round_s / 10e-6))
     for timing_round in range(-1, effort.num_rounds):  # the first one compiles
         for name, env in envs.items():
-            seconds = _step_seconds(env, num_steps, seed + timing_round + 1)
+            seconds = step_seconds(env, num_steps, seed + timing_round + 1)
             if timing_round >= 0:
                 steps[name].append(seconds)
     reference = Side(REFERENCE, 1, steps[REFERENCE])
@@ -38,7 +38,7 @@ def step_rows(names: Sequence[str], effort: Effort, seed: int) -> list[Row]:
     return [compared(side, reference, "steps", [Target("ratio", 0.5)]) for side in sides]
 
 
-def _step_seconds(env: gym.Env[Any, Any], num_steps: int, seed: int) -> float:
+def step_seconds(env: gym.Env[Any, Any], num_steps: int, seed: int) -> float:
     """Mean seconds of a step with random actions."""
     env.reset(seed=seed)
     env.action_space.seed(seed)

@@ -1,4 +1,4 @@
-"""Streams: the event kernel against the same loop in C and against SimPy, the environments, and labels a second."""
+"""Streams: the event kernel against the same loop in C and against SimPy, environments, and labels a second."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from benchmarks.speed import simpy_reference
 from benchmarks.speed.c_reference import compile_stream_reference
 from benchmarks.speed.environments import NATIVE, NUM_ENVS, NUM_SETS
 from benchmarks.speed.rows import Row, Side, Target, compared
-from benchmarks.speed.steps import step_rows
+from benchmarks.speed.steps import step_rows, step_seconds
 from benchmarks.speed.threads import SPEED_UP, judged_with, spinning, two_threads_row
 from benchmarks.speed.timing import Effort, interleaved
+from offload_gym.envs.stream import StreamEnv
 from offload_gym.scenario import Scenario, make_scenario
 from offload_gym.seeds import seed_for
 from offload_gym.streams.labels import label_streams
@@ -29,6 +30,12 @@ from offload_gym.streams.streams import Streams
 from offload_gym.streams.system import new_system
 
 NUM_STREAMS = 256
+# Devices of a crowd, 100 at a site, each with a job a second: half of what devices and spectrum can take.
+CROWD, AT_SITE, CROWD_PER_S = 1000, 100, 1.0
+CROWD_JOBS = 20_000  # of all streams together
+SIZES = (8, 32, 128, CROWD)
+CROWD_STEPS, SIMPY_ROUNDS = 2_000, 5
+CROWD_TASKS_PER_S = 2e5
 SIMPY_DEVICES, SIMPY_STREAMS = 8, 64  # many, as a processor learns the branches of few
 AGREEMENT = 1e-9  # relative, as everywhere between twins of the stream model
 TRIALS = Trials(num_futures=16, num_jobs=40, round_size=4, sure=3.0)
@@ -41,17 +48,30 @@ def measure_streams(effort: Effort, seed: int) -> list[Row]:
     return [
         *_c_rows(effort, seed),
         _simpy_row(effort, seed),
+        *_crowd_rows(effort, seed),
         _environment_row(effort, seed),
         *step_rows(("Stream",), effort, seed),
+        _crowd_step_row(effort, seed),
         _label_row(effort, seed),
     ]
 
 
-class Responses:
-    """The event kernel on streams whose jobs greedy decided."""
+def at_sites(streams: Streams, num_sites: int) -> Streams:
+    """The same streams with the devices at so many sites in turn, and edge server k at site k - 1."""
+    batch = streams.batch
+    site, servers = np.arange(streams.num_devices)[:, None] % num_sites, batch.servers.copy()
+    servers["site"][:, :num_sites] = np.arange(num_sites)
+    servers["home_propagation_s"] = servers["propagation_s"][:, :1]
+    sites = np.repeat(site[None], len(streams), axis=0)
+    return Streams.from_batch(batch._replace(sites=sites, servers=servers))
 
-    def __init__(self, scenario: Scenario, size: int, seed: int) -> None:
-        self.streams: Streams = sample_streams(scenario, size, seed_for("test", seed, 7))
+
+class Responses:
+    """The event kernel on streams whose jobs greedy decided; with sites, see ``at_sites``."""
+
+    def __init__(self, scenario: Scenario, size: int, seed: int, num_sites: int = 0) -> None:
+        drawn = sample_streams(scenario, size, seed_for("test", seed, 7))
+        self.streams: Streams = at_sites(drawn, num_sites) if num_sites > 0 else drawn
         self.decisions: NDArray[np.int64] = play(self.streams, make_stream_policy("greedy", scenario)).decisions
         self.response_s, self.energy_j = np.empty((2, *self.decisions.shape[:2]))
         self._system: tuple[Any, ...] = tuple(new_system(self.streams))
@@ -99,6 +119,53 @@ def _simpy_row(effort: Effort, seed: int) -> Row:
     what = f"streams, event kernel, {SIMPY_DEVICES} devices, {SIMPY_STREAMS} streams of one-task jobs, one thread"
     sides = Side(what, jobs, seconds[:, 0]), Side("SimPy", jobs, seconds[:, 1])
     return compared(*sides, "jobs", [Target("ratio", 300)])
+
+
+def _crowd(num_devices: int, seed: int) -> Responses:
+    """Streams of so many devices at the sites that they need, of CROWD_JOBS jobs together."""
+    size = max(1, CROWD_JOBS // max(200, 20 * num_devices))
+    num_sites = -(-num_devices // AT_SITE)
+    return Responses(_crowd_scenario(num_devices, CROWD_JOBS // size, num_sites), size, seed, num_sites)
+
+
+def _crowd_scenario(num_devices: int, num_jobs: int, num_edges: int) -> Scenario:
+    counts = {"num_devices": num_devices, "num_jobs": num_jobs, "num_edges": num_edges}
+    return make_scenario("stream", arrivals_per_s=CROWD_PER_S, **counts)
+
+
+def _crowd_rows(effort: Effort, seed: int) -> list[Row]:
+    """Many devices at several sites: against SimPy, and what a job takes with more devices than one; one thread."""
+    crowd, alone = _crowd(CROWD, seed), _crowd(1, seed)
+
+    def in_simpy() -> NDArray[np.float64]:
+        return simpy_reference.response_times(crowd.streams, crowd.decisions)
+
+    crowd.check("SimPy", in_simpy())
+    seconds = interleaved([crowd.run, in_simpy], effort._replace(num_rounds=min(effort.num_rounds, SIMPY_ROUNDS)))
+    name = "streams, event kernel, devices: {}, sites: {}, one thread"
+    sides = (
+        Side(name.format(f"{CROWD:,}", -(-CROWD // AT_SITE)), crowd.response_s.size, seconds[:, 0]),
+        Side("SimPy", crowd.response_s.size, seconds[:, 1]),
+    )
+    rows = [compared(*sides, "jobs", [Target("rate_per_s", CROWD_TASKS_PER_S), Target("ratio", 200)])]
+    several = [_crowd(size, seed) for size in SIZES]
+    seconds = interleaved([alone.run, *(ours.run for ours in several)], effort)
+    one = Side("one device", alone.response_s.size, seconds[:, 0])
+    for at, ours in enumerate(several, start=1):
+        what = name.format(f"{ours.streams.num_devices:,}", -(-ours.streams.num_devices // AT_SITE))
+        rows.append(compared(Side(what, ours.response_s.size, seconds[:, at]), one, "jobs"))
+    return rows
+
+
+def _crowd_step_row(effort: Effort, seed: int) -> Row:
+    """One step of an environment of many devices, against one of a single device and as many servers."""
+    envs = [StreamEnv(_crowd_scenario(size, CROWD_JOBS, CROWD // AT_SITE)) for size in (CROWD, 1)]
+    seconds = np.array([[step_seconds(env, CROWD_STEPS, seed + r) for env in envs] for r in range(effort.num_rounds)])
+    sides = (
+        Side(f"Stream-v0, one step of a single environment, {CROWD:,} devices", 1, seconds[:, 0]),
+        Side("one device and as many servers", 1, seconds[:, 1]),
+    )
+    return compared(*sides, "steps", [Target("ratio", 0.5)])
 
 
 def _environment_row(effort: Effort, seed: int) -> Row:

@@ -49,9 +49,9 @@ class StreamEnv(SingleEnv):
     A number is the root of what its column counts (4 s are 2), and beyond 100 grows like a logarithm, 10 + 5 log(x /
     100), up to 10,000; so long is also what is never, as a deadline where there is none, or all that needs the radio in
     an outage before which no rate was seen. The radio is expected to go on at the rate of the current slot, shared with
-    the devices that sent at the last report, and no further job is expected.
-    ``offload_gym.streams.columns.stream_columns(scenario)`` lists the vector number by number.
-    The fields are views of one vector, made anew in each step. After the last step all numbers are 0.
+    the devices that sent at the last report, and no further job is expected. The cores of a server that is down look
+    busy until its expected repair. ``offload_gym.streams.columns.stream_columns(scenario)`` lists the vector number by
+    number. The fields are views of one vector, made anew in each step. After the last step all numbers are 0.
 
     ## Reward
     Minus what accrued since the last decision under ``objective``: the number of jobs in the system integrated over

@@ -117,6 +117,32 @@ def _move_frame(process, source):
     source.number += 1
 
 
+@inlined
+def sink(sources, order, at):
+    """Move the source at a place of a heap to where it belongs: those below it arrive later, or are of higher numbers.
+
+    ``order`` (m,) are the numbers of ``sources`` as a heap, of which only the place ``at`` may be wrong.
+    """
+    d = order[at]
+    while True:
+        below = 2 * at + 1
+        if below >= len(order):
+            break
+        if below + 1 < len(order) and _arrives_before(sources, order[below + 1], order[below]):
+            below += 1
+        if not _arrives_before(sources, order[below], d):
+            break
+        order[at] = order[below]
+        at = below
+    order[at] = d
+
+
+@inlined
+def _arrives_before(sources, d, other):
+    next_s, other_s = sources[d].next_s, sources[other].next_s
+    return next_s < other_s or (next_s == other_s and d < other)
+
+
 @kernel
 def jump(recorded, source):
     """Go on at a random row of the recording, for the rows of a block."""

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from offload_gym.compilation import inlined, kernel
 from offload_gym.instances import INPUT, OUTPUT, WORKLOAD
 from offload_gym.lending import lent
-from offload_gym.streams.engine import is_entry, is_exit, path_s, run_s, site_of, slot_at, way_back
+from offload_gym.streams.engine import is_entry, is_exit, path_s, run_s, site_of, way_back
 from offload_gym.streams.grids import between, shift_cores, shift_radio
 from offload_gym.streams.streams import CHILD, OUTGOING
+from offload_gym.streams.uptime import slot_at
 
 FOREVER_S = 1e6  # stands for infinite
 ROUNDING = 1e-12  # relative: what rounding adds to a sum of bits

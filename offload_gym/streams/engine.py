@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from offload_gym.compilation import inlined, kernel
 from offload_gym.instances import INPUT, OUTPUT, WORKLOAD
 from offload_gym.lending import lent
+from offload_gym.streams.spectrum import bring_up, foresee, joined, line_up, take_apart
 from offload_gym.streams.streams import CHILD, NONE, OUTGOING
 from offload_gym.streams.system import (
     ARRIVE,
@@ -27,10 +28,12 @@ from offload_gym.streams.system import (
     NUM_EVENTS,
     pop,
     push,
+    put_in_order,
     remember,
     report,
     unlink,
 )
+from offload_gym.streams.uptime import moment_of, slot_at, up_time_s
 
 #: What happened to a task; where it has no core (its job was dropped, or it is padding) all times are NaN.
 RECORD = np.dtype(
@@ -51,18 +54,6 @@ class Records(NamedTuple):
 
     tasks: NDArray[np.void]  # (J * n,) of the dtype RECORD
     sends: NDArray[np.void]  # (J * (n + E),) of the dtype SEND, by transmission, see ``System``
-
-
-@inlined
-def slot_at(world, time_s):
-    """The slot of a moment: as many slots as have ended by then, at most the last one."""
-    slot_s, last = world.common[0].slot_s, world.uplink_bps.shape[1] - 1
-    slot = int(min(time_s / slot_s, last * 1.0))
-    while slot < last and (slot + 1) * slot_s <= time_s:
-        slot += 1
-    while slot > 0 and slot * slot_s > time_s:
-        slot -= 1
-    return slot
 
 
 @inlined
@@ -144,7 +135,7 @@ def _wait_for_radio(world, system, d, link, q, bits, is_input):
     entry.server, entry.bits, entry.data_bits = k, bits / world.servers[k - 1].rate_ratio, bits
     if radio.first == NONE:
         radio.first = radio.last = link
-        system.clock[0].to_begin = 1
+        _is_to_begin(system, d)
         return
     before = radio.last
     if links[before].since_s == now_s and _comes_before(system, link, before):
@@ -162,6 +153,14 @@ def _wait_for_radio(world, system, d, link, q, bits, is_input):
         links[before].after = link
         if before == radio.last:
             radio.last = link
+
+
+@inlined
+def _is_to_begin(system, d):
+    """The idle radio of device ``d`` has something to send."""
+    clock = system.clock[0]
+    put_in_order(system.to_begin, clock.num_to_begin, d)
+    clock.num_to_begin += 1
 
 
 @inlined
@@ -192,14 +191,15 @@ def _transmit(world, system, d, records):
 def _go_on(world, system, d):
     """Let the radio of device ``d`` send what is left of its transmission, unless there is an outage."""
     clock, radio = system.clock[0], system.radios[d]
-    rate_bps = world.uplink_bps[d, clock.slot]
+    rate_bps, site = world.uplink_bps[d, clock.slot], system.sites[radio.site]
+    radio.due_s = np.inf
+    bring_up(system, site)
     if rate_bps > 0.0:
-        site = system.sites[radio.site]
         radio.due_s = site.share_s + radio.left_bits / rate_bps
         radio.since_s = clock.now_s
         site.num_sending += 1
-    else:
-        radio.due_s = np.inf
+    line_up(system.radios, site, d)
+    foresee(clock, system.radios, site)
 
 
 @inlined
@@ -214,17 +214,20 @@ def _send_on(world, system, d, link):
 
 @inlined
 def _sent(world, system, d, records):
-    """End the transmission of device ``d``."""
+    """End the transmission of device ``d``, which is the first at its site."""
     clock, radio = system.clock[0], system.radios[d]
     link = system.links[radio.first]
     if records is not None and len(records.tasks) > 0:
         records.sends[radio.first].finish_s = clock.now_s
     radio.first = link.after
     radio.busy = False
-    clock.to_begin = 1
+    if radio.first != NONE:
+        _is_to_begin(system, d)
     radio.due_s = np.inf
     clock.num_busy -= 1
-    system.sites[radio.site].num_sending -= 1
+    site = system.sites[radio.site]
+    site.num_sending -= 1
+    site.first = radio.left if radio.right == NONE else joined(system.radios, radio.left, radio.right)
     air_s = radio.air_s + clock.now_s - radio.since_s
     _spend(system, system.tasks[link.task].job, world.common[0].transmit_w * air_s)
     _send_on(world, system, d, link)
@@ -239,17 +242,25 @@ def _spend(system, j, energy_j):
 @inlined
 def _change_slot(world, system):
     """Begin the next slot."""
-    clock, slot = system.clock[0], system.clock[0].slot
+    clock, slot, chain = system.clock[0], system.clock[0].slot, NONE
     clock.slot = slot + 1
-    for d in range(len(system.radios)):
+    for a in range(len(system.sites)):
+        site = system.sites[a]
+        bring_up(system, site)
+        chain = take_apart(system.radios, site, chain)
+    while chain != NONE:
+        d = chain
         radio = system.radios[d]
-        before_bps, at = world.uplink_bps[d, slot], site_in(world, d, slot + 1)
-        if radio.busy and (before_bps != world.uplink_bps[d, slot + 1] or at != radio.site):
+        chain = radio.right
+        before_bps, at, site = world.uplink_bps[d, slot], site_in(world, d, slot + 1), system.sites[radio.site]
+        if before_bps == world.uplink_bps[d, slot + 1] and at == radio.site:
+            site.num_sending += before_bps > 0.0
+            line_up(system.radios, site, d)
+            foresee(clock, system.radios, site)
+        else:
             if before_bps > 0.0:
-                site = system.sites[radio.site]
                 radio.left_bits = max((radio.due_s - site.share_s) * before_bps, 0.0)
                 radio.air_s += clock.now_s - radio.since_s
-                site.num_sending -= 1
             radio.site = at
             _go_on(world, system, d)
 
@@ -257,17 +268,13 @@ def _change_slot(world, system):
 @inlined
 def _become_ready(world, system, q):
     """A task has all its data: it waits for a core of its place."""
-    clock, task, ready = system.clock[0], system.tasks[q], system.ready
+    clock, task = system.clock[0], system.tasks[q]
     task.ready_s = clock.now_s
     task.waits_for = 0
     if task.location == 0 or world.common[0].report_s == 0.0:
         unlink(system.radios[world.jobs[task.job].device], system.tasks, task)
-    at = clock.num_ready
+    put_in_order(system.ready, clock.num_ready, q)
     clock.num_ready += 1
-    while at > 0 and ready[at - 1] > q:
-        ready[at] = ready[at - 1]
-        at -= 1
-    ready[at] = q
 
 
 @inlined
@@ -315,9 +322,11 @@ def _run(world, system, q, records):
     d = world.jobs[j].device
     free_s = system.core_free_s[place_of(world, d, k)]
     core = earliest_core(free_s, cores_at(world, d, k))
-    start_s = max(clock.now_s, free_s[core])
-    finish_s = start_s + task.run_s
-    free_s[core] = finish_s
+    begin_s = max(up_time_s(world, k, clock.now_s), free_s[core])
+    free_s[core] = begin_s + task.run_s
+    finish_s = moment_of(world, k, free_s[core], clock.now_s)
+    if len(system.ends_s) > 0:
+        system.ends_s[q] = free_s[core]
     if k == 0 and world.common[0].kappa > 0.0:
         _spend(system, j, world.common[0].kappa * world.devices[d].hz ** 2 * world.tasks[j, i, WORKLOAD])
     completion_s = finish_s
@@ -333,7 +342,8 @@ def _run(world, system, q, records):
         push(system, finish_s, q * NUM_EVENTS + FINISH)
     if records is not None and len(records.tasks) > 0:
         record = records.tasks[q]
-        record.core, record.ready_s, record.start_s = core, clock.now_s, start_s
+        record.core, record.ready_s = core, clock.now_s
+        record.start_s = moment_of(world, k, begin_s, clock.now_s)
         record.finish_s, record.completion_s = finish_s, completion_s
 
 
@@ -389,34 +399,16 @@ def _run_first(world, system, records):
 
 
 @inlined
-def _next_sent_s(system):
-    """When the next transmission ends, if all goes on as now; fills how far each site's ``share_s`` is then."""
-    clock, radios, sites, sent_s = system.clock[0], system.radios, system.sites, np.inf
-    for a in range(len(sites)):
-        sites[a].due_s = np.inf
-    for d in range(len(radios)):
-        site = sites[radios[d].site]
-        site.due_s = min(site.due_s, radios[d].due_s)
-    for a in range(len(sites)):
-        if sites[a].num_sending > 0:
-            sent_s = min(sent_s, _due(clock, sites[a]))
-    return sent_s
-
-
-@inlined
-def _due(clock, site):
-    """When the first of the transmissions at a site ends, if all goes on as now."""
-    return clock.now_s + max(site.due_s - site.share_s, 0.0) * site.num_sending
-
-
-@inlined
 def _pass_time(world, system, until_s, records):
     """Go on to the next moment at which something is timed, or to ``until_s``; returns whether there is one."""
     clock, radios, sites = system.clock[0], system.radios, system.sites
     next_s = system.event_s[0] if clock.num_events > 0 else np.inf
     sent_s, end_s = np.inf, np.inf
     if clock.num_busy > 0:
-        sent_s = _next_sent_s(system)
+        if len(sites) == 1:
+            foresee(clock, radios, sites[0])
+        for a in range(len(sites)):
+            sent_s = min(sent_s, sites[a].sent_s)
         if clock.slot < world.uplink_bps.shape[1] - 1:
             end_s = (clock.slot + 1) * world.common[0].slot_s
     to_s = min(min(next_s, until_s), min(sent_s, end_s))
@@ -424,21 +416,24 @@ def _pass_time(world, system, until_s, records):
         return False
     if clock.next_report_s <= to_s:
         report(world, system, to_s)
-    if clock.num_busy > 0:
-        for a in range(len(sites)):
-            site = sites[a]
-            if site.num_sending > 0:
-                if _due(clock, site) <= to_s:
-                    site.share_s = site.due_s
-                else:
-                    site.share_s += (to_s - clock.now_s) / site.num_sending
-                    site.due_s = -np.inf  # none ends
-    clock.in_system_js += clock.num_in_system * (to_s - clock.now_s)
+    passed_s = to_s - clock.now_s
+    clock.in_system_js += clock.num_in_system * passed_s
     clock.now_s = to_s
     if sent_s <= to_s:
-        for d in range(len(radios)):
-            if radios[d].due_s <= sites[radios[d].site].due_s < np.inf:
-                _sent(world, system, d, records)
+        for a in range(len(sites)):
+            site = sites[a]
+            if site.sent_s <= to_s:
+                site.share_s, site.at_s = radios[site.first].due_s, to_s
+                while site.first != NONE and radios[site.first].due_s <= site.share_s:
+                    _sent(world, system, site.first, records)
+                foresee(clock, radios, site)
+    elif clock.num_busy > 0 and len(sites) == 1:
+        # Several sites are brought up to date when they change. With one, all results stay as they were, to the last
+        # bit, before there could be several.
+        site = sites[0]
+        if site.num_sending > 0:
+            site.share_s += passed_s / site.num_sending
+            site.at_s = to_s
     if end_s <= to_s and clock.num_busy > 0:
         _change_slot(world, system)
     return True
@@ -455,11 +450,10 @@ def advance_here(world, system, until_s, records):
             continue
         if clock.now_s >= until_s:
             break
-        if clock.to_begin > 0:
-            clock.to_begin = 0
-            for d in range(len(system.radios)):
-                if not system.radios[d].busy and system.radios[d].first != NONE:
-                    _transmit(world, system, d, records)
+        if clock.num_to_begin > 0:
+            for at in range(clock.num_to_begin):
+                _transmit(world, system, system.to_begin[at], records)
+            clock.num_to_begin = 0
         if clock.num_events > 0 and system.event_s[0] <= clock.now_s:
             continue
         if clock.num_ready > 0:

@@ -11,7 +11,7 @@ from offload_gym.instances import INPUT, OUTPUT, WORKLOAD
 from offload_gym.lending import lent
 from offload_gym.random_numbers import fill_uniform
 from offload_gym.sampling import UNIFORMS_A_TASK, draw_application, draw_sizes
-from offload_gym.streams.arrivals import advance
+from offload_gym.streams.arrivals import advance, sink
 from offload_gym.streams.parameters import DEADLINE
 from offload_gym.streams.streams import CHILD, OUTGOING
 
@@ -28,11 +28,11 @@ def fill_jobs(parameters, sources, start, batch, b, first, last):
     process, recorded, counts = parameters.process[0], parameters.recorded_arrivals, parameters.application_counts
     ranges, task_types = parameters.ranges[0], parameters.task_types
     uniforms, room = np.empty(process.num_job_uniforms), np.empty((4, n))
+    order = np.arange(num_devices)
+    for at in range(num_devices // 2 - 1, -1, -1):
+        sink(sources, order, at)
     for j in range(first, last):
-        device, u, memory = 0, lent(uniforms), lent(room)
-        for d in range(1, num_devices):
-            if sources[d].next_s < sources[device].next_s:
-                device = d
+        device, u, memory = order[0], lent(uniforms), lent(room)
         source, job, own = sources[device], jobs[j], tasks[j]
         job.arrival_s, job.device, job.deadline_s = source.next_s, device, np.inf
         job.graph, job.num_tasks = 0, n
@@ -56,6 +56,7 @@ def fill_jobs(parameters, sources, start, batch, b, first, last):
             factor = process.deadline_low + share * (process.deadline_high - process.deadline_low)
             job.deadline_s = max(LEAST_DEADLINE_S, factor * alone_s(batch, b, j, memory))
         advance(process, recorded, source)
+        sink(sources, order, 0)
 
 
 @kernel

@@ -3,7 +3,7 @@
 Nothing of the future is used: the radio is expected to go on at the rate of the current slot, shared with the devices
 that sent at the last report, and no further job is expected to arrive. In an outage the radio is expected to go on at
 its last rate. Servers are seen as they were at the last report, and behind that are the tasks that the device has sent
-since.
+since. One that was down then is expected to be up again ``repair_s`` after it, and none to fail.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from offload_gym.streams.engine import (
     place_of,
     run_s,
     site_in,
-    slot_at,
 )
+from offload_gym.streams.spectrum import share_by_now_s
 from offload_gym.streams.streams import NONE, PARENT
+from offload_gym.streams.uptime import can_fail, slot_at, up_time_and_state
 
 LARGEST_EXPONENT = 100.0  # beyond it nothing differs from 0
 SURE = 25.0  # a job that is expected a tenth of the deadline too late is late with the odds of exp(2.5) to 1
@@ -145,7 +146,8 @@ def _expected_sent(world, system, d, foreseen):
         if radio.busy and at == radio.first:
             left_bits = radio.left_bits
             if radio.due_s < np.inf:
-                left_bits = max(radio.due_s - system.sites[radio.site].share_s, 0.0) * world.uplink_bps[d, clock.slot]
+                share_s = share_by_now_s(clock, system.sites[radio.site])
+                left_bits = max(radio.due_s - share_s, 0.0) * world.uplink_bps[d, clock.slot]
         if left_bits > 0.0:
             time_s += left_bits * bit_s
         if link.is_input:
@@ -153,6 +155,18 @@ def _expected_sent(world, system, d, foreseen):
             system.tasks[link.task].ready_s = time_s + path
         at = link.after
     foreseen.radio_s = time_s
+
+
+@inlined
+def _expect_up(world, k, told_s, free_s):
+    """Make moments of the up time at which the cores of server ``k`` are free, from what was known at a moment."""
+    up_s, is_down = up_time_and_state(world.down_slots[k - 1], world.common[0].slot_s, told_s)
+    later_s, least_s = told_s - up_s, 0.0
+    if is_down:
+        later_s += world.common[0].repair_s
+        least_s = up_s
+    for c in range(len(free_s)):
+        free_s[c] = max(free_s[c], least_s) + later_s
 
 
 @inlined
@@ -167,6 +181,8 @@ def look(world, system, d, outlook):
         cores_s = system.core_free_s[place_of(world, d, k)] if k == 0 or fresh else system.reported_free_s[k - 1]
         for c in range(free_s.shape[1]):
             free_s[k, c] = cores_s[c]
+        if can_fail(world, k):
+            _expect_up(world, k, now_s if fresh else system.clock[0].report_s, free_s[k])
     q = system.radios[d].first_pending
     while q != NONE:
         task = system.tasks[q]

@@ -38,6 +38,9 @@ PROCESS = np.dtype(
         ("outage_share", np.float64),
         ("outage_begins", np.float64),  # probability that after a slot with a rate comes one without
         ("outage_ends", np.float64),
+        ("failure_share", np.float64),
+        ("failure_begins", np.float64),  # probability that after a slot in which a server is up it is down
+        ("failure_ends", np.float64),
         ("fewest_tasks", np.int64),
         ("num_machine_uniforms", np.int64),
         ("num_job_uniforms", np.int64),
@@ -122,7 +125,7 @@ def stream_parameters(scenario: Scenario) -> tuple[StreamParameters, StreamSizes
     n, num_edges = scenario.most_tasks, applications.parent.shape[1]
     lowest, highest = scenario.deadline_factor or (0.0, 0.0)
     process = np.zeros(1, dtype=PROCESS)
-    outage_ends = min(1.0, scenario.slot_s / scenario.outage_s)
+    outage_ends, failure_ends = (min(1.0, scenario.slot_s / s) for s in (scenario.outage_s, scenario.failure_s))
     given: dict[str, Any] = {
         **{name: getattr(scenario, name) for name in ("burst_ratio", "burst_s", "calm_s", "jitter", "outage_share")},
         "arrivals": ARRIVALS.index(scenario.arrivals),
@@ -136,6 +139,9 @@ def stream_parameters(scenario: Scenario) -> tuple[StreamParameters, StreamSizes
         "slot_correlation": scenario.correlation ** (scenario.slot_s / scenario.epoch_s),
         "outage_begins": outage_ends * scenario.outage_share / (1.0 - scenario.outage_share),
         "outage_ends": outage_ends,
+        "failure_share": scenario.failure_share,
+        "failure_begins": failure_ends * scenario.failure_share / (1.0 - scenario.failure_share),
+        "failure_ends": failure_ends,
         "fewest_tasks": scenario.num_tasks,
         "num_machine_uniforms": num_machine_uniforms(scenario),
         "num_job_uniforms": UNIFORMS_A_TASK * n + 2 + num_edges,
@@ -145,6 +151,7 @@ def stream_parameters(scenario: Scenario) -> tuple[StreamParameters, StreamSizes
     common = np.zeros(1, dtype=COMMON)
     for name in ("slot_s", "report_s", *PRICE_FIELDS):
         common[name] = getattr(scenario, name)
+    common["repair_s"] = scenario.failure_s
     pairs = list(zip(applications.start, applications.parent, strict=True))
     edgeless = (np.zeros(n + 1, dtype=np.int64), np.zeros(0, dtype=np.int64))
     graphs = as_graphs(pairs or [edgeless], n)
@@ -189,9 +196,17 @@ def empty_stream_batch(parameters: StreamParameters, sizes: StreamSizes, num_str
         common=np.zeros(num_streams, dtype=COMMON),
         sites=np.full(places, sizes.num_sites - 1),  # the last one, as queues have room for those up to it
         positions=np.zeros((*places, 2)),
+        down_slots=room_for_failures(
+            num_streams, sizes.num_servers, sizes.num_slots, parameters.process["failure_share"][0] > 0.0
+        ),
         graph_start=parameters.graph_start,
         graph_edges=parameters.graph_edges,
     )
+
+
+def room_for_failures(num_streams: int, num_servers: int, num_slots: int, fail: bool) -> NDArray[np.int64]:
+    """Room for ``StreamBatch.down_slots``: no server is ever down yet."""
+    return np.zeros((num_streams, num_servers, num_slots + 1 if fail else 1), dtype=np.int64)
 
 
 def _recorded_arrivals(scenario: Scenario) -> tuple[NDArray[np.float64], float]:
@@ -238,7 +253,7 @@ def _recorded_rates(scenario: Scenario) -> NDArray[np.float64]:
 
 def _num_slots(scenario: Scenario, gaps: NDArray[np.float64], lowest_per_s: float) -> int:
     """Slots until after the last arrival: of recorded jobs and frames in all streams, of others in almost all."""
-    if scenario.radio == "constant":
+    if scenario.radio == "constant" and scenario.failure_share == 0.0:
         return 1
     each = math.ceil(scenario.num_jobs / scenario.num_devices)
     if scenario.arrivals == "trace":  # when each device has had its share, all jobs have arrived

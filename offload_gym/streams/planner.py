@@ -23,13 +23,25 @@ from offload_gym.lending import lent
 from offload_gym.random_numbers import fill_uniform, stream
 from offload_gym.streams.beliefs import Belief, draw_future_jobs, new_belief, observe_arrival, start_belief
 from offload_gym.streams.deciding import Plan, choose, decide_from, new_values
-from offload_gym.streams.engine import admit, admit_here, advance, advance_here, site_in, slot_at
+from offload_gym.streams.engine import admit, admit_here, advance, advance_here, site_in
 from offload_gym.streams.observing import observe
 from offload_gym.streams.outlook import Outlook, look, new_outlook, put, weigh
 from offload_gym.streams.parameters import StreamParameters
 from offload_gym.streams.rates import draw_future_rates
+from offload_gym.streams.retiming import retime
 from offload_gym.streams.streams import StreamBatch
-from offload_gym.streams.system import DROPPED, System, World, begin, read_fates, response_of, system_of, world_of
+from offload_gym.streams.system import (
+    DROPPED,
+    System,
+    World,
+    begin,
+    begin_site,
+    read_fates,
+    response_of,
+    system_of,
+    world_of,
+)
+from offload_gym.streams.uptime import slot_at
 
 MARGIN_S = 5.0  # of a future, beyond its arrivals
 # What a second of a response counts beside late jobs: where as many are late either way, the shorter queues are better.
@@ -141,13 +153,14 @@ def copy_system(source, target, n, of_job, first, last):
         if a < len(source.sites):
             target.sites[a] = source.sites[a]
         else:  # where no device of the stream ever is, but one of a future may come
-            target.sites[a].share_s = 0.0
-            target.sites[a].num_sending = target.sites[a].told_sending = 0
+            begin_site(target.sites[a])
     copy_cores(source.reported_free_s, target.reported_free_s)
     for d in range(len(source.radios)):
         target.radios[d] = source.radios[d]
     for q in range(first * n, last * n):
         target.tasks[q] = source.tasks[q]
+        if len(source.ends_s) > 0:
+            target.ends_s[q] = source.ends_s[q]
     for link in range(first * of_job, last * of_job):
         target.links[link] = source.links[link]
     for j in range(first, last):
@@ -157,6 +170,8 @@ def copy_system(source, target, n, of_job, first, last):
         target.events[e] = source.events[e]
     for r in range(source.clock[0].num_ready):
         target.ready[r] = source.ready[r]
+    for r in range(source.clock[0].num_to_begin):
+        target.to_begin[r] = source.to_begin[r]
 
 
 @inlined
@@ -207,6 +222,9 @@ def copy_present(world, future, first, j, slot):
                 future.sites[d, s] = site_in(world, d, s)
             future.uplink_bps[d, s] = world.uplink_bps[d, s]
             future.downlink_bps[d, s] = world.downlink_bps[d, s]
+    for k in range(len(world.servers)):
+        for s in range(min(slot + 2, world.down_slots.shape[1])):
+            future.down_slots[k, s] = world.down_slots[k, s]
 
 
 @kernel
@@ -308,6 +326,8 @@ def plan_task(sampler, start, plan, effort, now, future, step, room):
         for c in range(num_choices):
             if room.in_play[c]:
                 copy_system(now.system, system, n, of_job, step.oldest, j + 1)
+                if len(system.ends_s) > 0:
+                    retime(now.world, world, system)
                 copy_outlook(now.outlook, outlook)
                 placed = i + 1
                 if c == len(outlook.options):

@@ -33,7 +33,7 @@ from offload_gym.streams.deciding import play_kernel
 from offload_gym.streams.engine import admit, advance, stands_at
 from offload_gym.streams.networks import OBJECTIVES
 from offload_gym.streams.outlook import look, new_outlook
-from offload_gym.streams.parameters import stream_parameters
+from offload_gym.streams.parameters import room_for_failures, stream_parameters
 from offload_gym.streams.planner import ASKED, MARGIN_S, Played, plan_streams
 from offload_gym.streams.policies import PlannerPolicy, StreamPolicy, check_fits
 from offload_gym.streams.responses import CHUNK, Outcome, check_completion, late_jobs
@@ -237,6 +237,7 @@ def room_for_futures(streams: Streams, scenario: Scenario, num_jobs: int) -> Str
             # So many sites are there. Where the scenario has no mobility devices stay where they are then.
             sites=np.full(places, max(batch.sites.max(), sizes.num_sites - 1)),
             positions=np.zeros((*places, 2)),
+            down_slots=room_for_failures(1, streams.num_servers, slots, batch.down_slots.shape[2] > 1),
         )
     )
 

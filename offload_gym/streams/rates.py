@@ -8,7 +8,8 @@ from offload_gym.compilation import kernel
 from offload_gym.lending import lent
 from offload_gym.random_numbers import fill_normal, stream, uniform
 from offload_gym.sampling import gaussian_cdf, latent_of
-from offload_gym.streams.parameters import CONSTANT, RANDOM, RATES, numbers_of_device
+from offload_gym.streams.failures import draw_future_failures
+from offload_gym.streams.parameters import CONSTANT, MACHINES, RANDOM, RATES, numbers_for, numbers_of_device
 from offload_gym.streams.roaming import roam_on
 
 # Among how many places of a recording a future begins: a fiftieth of them, and at least some.
@@ -99,7 +100,7 @@ def play_recording(recorded_bps, first, downlink_ratio, uplink_bps, downlink_bps
 
 @kernel
 def draw_future_rates(parameters, start, batch, b, from_slot, to_slot):
-    """Fill the rates of stream ``b`` after a slot with what they may be, given the rates of that slot.
+    """Fill the rates of stream ``b`` after a slot, and its servers' failures, with what they may be, given that slot.
 
     A random radio goes on from the rate of the slot, in an outage from the last one before it; a constant one stays;
     a recording is played from a random one of the places with about that uplink rate. Devices that move go on from
@@ -113,7 +114,7 @@ def draw_future_rates(parameters, start, batch, b, from_slot, to_slot):
             devices move so are its sites and positions.
         b: row of it.
         from_slot: the slot of the present.
-        to_slot: slots from here on have the rates of the one before, so that fewer need be drawn.
+        to_slot: slots from here on have the rates of the one before, so that fewer need be drawn; all servers are up.
     """
     parameters, batch = lent(parameters), lent(batch)
     from_slot = min(from_slot, batch.uplink_bps.shape[2] - 1)
@@ -130,6 +131,7 @@ def draw_future_rates(parameters, start, batch, b, from_slot, to_slot):
             _draw_later(parameters, rates, until, ratio, uplink_bps[later], downlink_bps[later])
             uplink_bps[to_slot:] = uplink_bps[to_slot - 1]
             downlink_bps[to_slot:] = downlink_bps[to_slot - 1]
+    draw_future_failures(parameters.process[0], numbers_for(start, MACHINES), batch, b, from_slot, to_slot)
 
 
 @kernel

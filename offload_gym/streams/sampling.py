@@ -26,6 +26,7 @@ from offload_gym.scenario import Scenario, as_scenario
 from offload_gym.seeds import check_seed
 from offload_gym.solvers.parallel import for_each_chunk
 from offload_gym.streams.arrivals import SOURCE, begin_source
+from offload_gym.streams.failures import draw_failures
 from offload_gym.streams.jobs import fill_jobs
 from offload_gym.streams.parameters import (
     ARRIVING,
@@ -59,6 +60,7 @@ def draw_stream(parameters, key, episode, batch, b):
     machines = numbers_for(start, MACHINES)
     rate_per_s = _draw_machines(parameters, machines, batch, b)
     place_servers(parameters.mobility, parameters.ranges[0], start, machines, batch.servers[b])
+    draw_failures(parameters.process[0], machines, batch, b)
     sources = np.zeros(num_devices, dtype=SOURCE)
     for d in range(num_devices):
         of_device = numbers_of_device(start, d, DEVICE_ITSELF)

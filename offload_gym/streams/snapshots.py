@@ -7,8 +7,10 @@ import numpy as np
 from offload_gym.compilation import inlined, kernel
 from offload_gym.lending import lent
 from offload_gym.random_numbers import mix
+from offload_gym.streams.spectrum import share_by_now_s
 from offload_gym.streams.streams import NONE
 from offload_gym.streams.system import ARRIVE, COMPLETE, FINISH, LATE, NUM_EVENTS
+from offload_gym.streams.uptime import up_time_s
 
 GRID_PER_S = 1e9  # times are the same where they are on the same point of this grid
 UNKNOWN = np.uint64(0)  # the state of queues in which something is about to begin
@@ -34,9 +36,9 @@ def state_of(world, system):
         radio = system.radios[d]
         if radio.busy:
             # In an outage what is left to send, else the seconds that it takes alone.
-            left = (
-                radio.due_s - system.sites[radio.site].share_s if radio.due_s < np.inf else radio.left_bits / GRID_PER_S
-            )
+            left = radio.left_bits / GRID_PER_S
+            if radio.due_s < np.inf:
+                left = radio.due_s - share_by_now_s(clock, system.sites[radio.site])
             total += _number(4, d, left)
         elif radio.first != NONE:
             return UNKNOWN
@@ -52,8 +54,9 @@ def state_of(world, system):
                 total += _number(fate.exits_left, -1 - q, max(fate.done_s, now_s))
             q = task.after
     for p in range(len(system.core_free_s)):
+        up_s = up_time_s(world, max(p + 1 - len(system.radios), 0), now_s)
         for c in range(system.core_free_s.shape[1]):
-            if now_s < system.core_free_s[p, c] < np.inf:
+            if up_s < system.core_free_s[p, c] < np.inf:
                 total += _number(0, -1 - p, system.core_free_s[p, c])
     for at in range(clock.num_events):
         kind = system.events[at] % NUM_EVENTS
@@ -100,6 +103,8 @@ def copy_system(source, target, num_jobs):
         while link != NONE:
             target.links[link] = source.links[link]
             link = source.links[link].after
+    for at in range(source.clock[0].num_to_begin):
+        target.to_begin[at] = source.to_begin[at]
     n = len(source.tasks) // len(source.fates)
     for at in range(source.clock[0].num_ready):
         q = source.ready[at]

@@ -52,6 +52,7 @@ COMMON = np.dtype(
         ("kappa", np.float64),
         ("transmit_w", np.float64),
         ("energy_weight_s_per_j", np.float64),
+        ("repair_s", np.float64),  # after which a server that is down is expected to be up
     ]
 )
 PRICE_FIELDS = ("kappa", "transmit_w", "energy_weight_s_per_j")
@@ -83,6 +84,8 @@ class StreamBatch(NamedTuple):
     sites: NDArray[np.int64]  # (B, m, slots) of A, to which the devices are attached; (B, m, 1) where they stay
     # (B, m, slots, 2) where they are at the beginning of each slot, metres; (B, m, 1, 2) where nobody knows.
     positions: NDArray[np.float64]
+    # (B, S, slots + 1) in how many of the slots before each one each server is down; (B, S, 1) where none ever is.
+    down_slots: NDArray[np.int64]
     graph_start: NDArray[np.int64]  # see ``Graphs``; the same for all streams
     graph_edges: NDArray[np.int64]
 
@@ -123,6 +126,11 @@ class Streams:
         server_site: (B, S) the site at which a server stands, or -1; -1 where not given. A device at that site reaches
             it without a wired path, in ``home_propagation_s``, and at others over its wired path.
         home_propagation_s: (B, S) finite, >= 0; 0 where not given.
+        server_up: (B, S, slots) whether each server is up in each slot, in the same slots; all are always up where not
+            given. While it is down its cores do nothing, and what runs or waits there goes on when it is up again. In
+            the last slot, which holds for ever, all must be up.
+        repair_s: (B,) or one number: seconds after which policies expect a server that is down to be up again, finite,
+            >= 0.
         slot_s: (B,) or one number: seconds of a slot, finite, > 0.
         edges: dependencies (parent, child) between the tasks of a job, the same for all jobs, as ``Instances`` takes
             them.
@@ -171,6 +179,8 @@ class Streams:
         server_site: ArrayLike | None = None,
         home_propagation_s: ArrayLike | None = None,
         position_m: ArrayLike | None = None,
+        server_up: ArrayLike | None = None,
+        repair_s: ArrayLike = 0.0,
     ) -> None:
         tasks = _stacked(TASK_FIELDS, (input_bits, output_bits, workload_cycles), ("B", "J", "n"))
         size, num_jobs, n = tasks.shape[:3]
@@ -212,12 +222,14 @@ class Streams:
         common = np.zeros(size, dtype=COMMON)
         common["slot_s"] = _of_each("slot_s", slot_s, size, POSITIVE)
         common["report_s"] = _of_each("report_s", report_s, size, NOT_NEGATIVE)
+        common["repair_s"] = _of_each("repair_s", repair_s, size, NOT_NEGATIVE)
+        down_slots = _checked_failures(server_up, (*per_server, uplink.shape[2]))
         for name, value in zip(PRICE_FIELDS, (kappa, transmit_w, energy_weight_s_per_j), strict=True):
             common[name] = _field(name, value, (size,), NOT_NEGATIVE, 0.0)
         graphs = as_graphs([(start[0], parent[0])], n)
         edge_array = bits.reshape(size, num_jobs, bits.shape[1])
-        rates = uplink, downlink
-        self._store(StreamBatch(jobs, tasks, edge_array, devices, servers, *rates, common, sites, places, *graphs))
+        rates = (uplink, downlink, common, sites, places, down_slots)
+        self._store(StreamBatch(jobs, tasks, edge_array, devices, servers, *rates, *graphs))
 
     def _store(self, batch: StreamBatch) -> None:
         self.batch = batch
@@ -315,6 +327,26 @@ def _checked_sites(site: ArrayLike | None, rates: tuple[int, ...]) -> NDArray[np
     bound, wanted = _index_from(0)
     require("site", given, bound(given), wanted)
     return given.astype(np.int64)
+
+
+def _checked_failures(server_up: ArrayLike | None, shape: tuple[int, int, int]) -> NDArray[np.int64]:
+    """In how many of the slots before each one a server is down: (B, S, slots + 1), or (B, S, 1) where none ever is."""
+    if server_up is None:
+        return np.zeros((*shape[:2], 1), dtype=np.int64)
+    up = _field("server_up", server_up, shape, (lambda array: (array == 0) | (array == 1), "True or False"))
+    last = np.argwhere(up[:, :, -1] == 0)
+    if len(last):
+        b, k = last[0].tolist()
+        raise ValueError(
+            f"server_up[{b}, {k}, -1] is False; the last slot holds for ever, and must be True, as jobs would wait for "
+            "ever"
+        )
+    return as_down_slots(up == 0)
+
+
+def as_down_slots(down: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """``StreamBatch.down_slots`` of servers that are down (B, S, slots) in some slots."""
+    return np.concatenate([np.zeros((*down.shape[:2], 1), dtype=np.int64), np.cumsum(down, axis=2)], axis=2)
 
 
 def _index_from(lowest: int) -> Bound:

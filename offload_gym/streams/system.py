@@ -23,7 +23,7 @@ CLOCK = np.dtype(
         ("now_s", np.float64),
         ("slot", np.int64),  # of now, kept while a radio has something to send
         ("num_busy", np.int64),  # devices with a transmission begun
-        ("to_begin", np.int64),  # 1 where an idle radio may have something to send, else 0
+        ("num_to_begin", np.int64),  # idle radios that have something to send
         ("num_events", np.int64),  # in the heap
         ("num_ready", np.int64),  # tasks that became ready at this moment and have no core yet
         ("num_in_system", np.int64),  # jobs that have arrived and are not complete
@@ -42,8 +42,11 @@ SITE = np.dtype(
         # A second advances it by 1 over the number of devices that send, so that a transmission that takes x seconds
         # alone is sent when it has advanced by x, however many devices come and go.
         ("share_s", np.float64),
+        ("at_s", np.float64),  # the moment at which it was ``share_s``
         ("num_sending", np.int64),  # devices that send, not counting those in an outage
-        ("due_s", np.float64),  # the least of theirs, while time passes
+        # Of the radios that have begun a transmission the one that has sent it first, the root of a heap; NONE.
+        ("first", np.int64),
+        ("sent_s", np.float64),  # when that is if all goes on as now; infinite where none sends
         ("told_sending", np.int64),  # ``num_sending`` at the last report
     ]
 )
@@ -56,6 +59,8 @@ RADIO = np.dtype(
         ("due_s", np.float64),  # ``share_s`` at which it is sent; infinite in an outage
         ("left_bits", np.float64),  # in an outage: what is left of it, over the rate ratio
         ("site", np.int64),  # whose spectrum it uses
+        ("left", np.int64),  # where it has begun: the roots of the heaps below it, of radios at its site; NONE
+        ("right", np.int64),
         ("air_s", np.float64),  # how long it was being sent before ``since_s``
         ("since_s", np.float64),  # when it was begun, or went on
         ("in_report", np.bool_),  # whether the device is among those that were sending, and at which site
@@ -119,6 +124,7 @@ class World(NamedTuple):
     downlink_bps: NDArray[np.float64]
     sites: NDArray[np.int64]  # (m, slots), or (m, 1) where devices stay
     common: NDArray[np.void]  # (1,)
+    down_slots: NDArray[np.int64]  # (S, slots + 1), or (S, 1) where servers never fail
     graph_start: NDArray[np.int64]
     graph_edges: NDArray[np.int64]
 
@@ -135,7 +141,8 @@ class System(NamedTuple):
     """
 
     clock: NDArray[np.void]  # (1,) of the dtype CLOCK
-    core_free_s: NDArray[np.float64]  # (m + S, most cores); infinite where there is no core
+    # (m + S, most cores), of a server in up time, see ``offload_gym.streams.uptime``; infinite where there is no core.
+    core_free_s: NDArray[np.float64]
     sites: NDArray[np.void]  # (A,) of the dtype SITE
     reported_free_s: NDArray[np.float64]  # (S, most cores) the servers' ``core_free_s`` at the last report
     radios: NDArray[np.void]  # (m,) of the dtype RADIO
@@ -145,6 +152,9 @@ class System(NamedTuple):
     event_s: NDArray[np.float64]  # (events,) a heap, the earliest first
     events: NDArray[np.int64]  # (events,) what happens then
     ready: NDArray[np.int64]  # (J * n,) tasks without a core yet, ascending
+    to_begin: NDArray[np.int64]  # (m,) idle radios that have something to send, ascending
+    # (J * n,) when a task that has a core ends, as ``core_free_s`` has it; no room where servers never fail.
+    ends_s: NDArray[np.float64]
 
 
 # What may happen; an event is a number of task or job, times NUM_EVENTS, plus one of these.
@@ -179,6 +189,8 @@ def system_shapes(batch: StreamBatch) -> list[tuple[tuple[int, ...], np.dtype]]:
         ((events,), real),
         ((events,), whole),
         ((num_jobs * n,), whole),
+        ((num_devices,), whole),
+        ((num_jobs * n if batch.down_slots.shape[2] > 1 else 0,), real),
     ]
 
 
@@ -195,6 +207,7 @@ def world_of(batch, b):
         batch.downlink_bps[b],
         batch.sites[b],
         batch.common[b : b + 1],
+        batch.down_slots[b],
         batch.graph_start,
         batch.graph_edges,
     )
@@ -215,7 +228,17 @@ def system_of(systems, b):
         systems.event_s[b],
         systems.events[b],
         systems.ready[b],
+        systems.to_begin[b],
+        systems.ends_s[b],
     )
+
+
+@inlined
+def begin_site(site):
+    """Nobody sends at a site, nor did at the last report."""
+    site.share_s = site.at_s = 0.0
+    site.num_sending = site.told_sending = 0
+    site.first, site.sent_s = NONE, np.inf
 
 
 @inlined
@@ -223,10 +246,10 @@ def begin(world, system):
     """Empty all queues: time 0."""
     clock = system.clock[0]
     clock.now_s = clock.in_system_js = clock.energy_j = 0.0
-    clock.slot = clock.num_busy = clock.to_begin = clock.num_events = clock.num_ready = 0
+    clock.slot = clock.num_busy = clock.num_to_begin = clock.num_events = clock.num_ready = 0
     clock.num_in_system = clock.num_late = clock.num_arrived = 0
     for a in range(len(system.sites)):
-        system.sites[a].share_s, system.sites[a].num_sending = 0.0, 0
+        begin_site(system.sites[a])
     num_devices, width = len(system.radios), system.core_free_s.shape[1]
     for p in range(len(system.core_free_s)):
         cores = world.devices[p].cores if p < num_devices else world.servers[p - num_devices].cores
@@ -315,6 +338,16 @@ def read_fates(world, system, response_s, energy_j):
     for j in range(len(world.jobs)):
         response_s[j] = response_of(world, system, j)
         energy_j[j] = system.fates[j].energy_j
+
+
+@inlined
+def put_in_order(numbers, count, number):
+    """Put a number in its place among the first ``count`` ones, which ascend."""
+    at = count
+    while at > 0 and numbers[at - 1] > number:
+        numbers[at] = numbers[at - 1]
+        at -= 1
+    numbers[at] = number
 
 
 @inlined

@@ -1,0 +1,50 @@
+"""What runs on servers when a future begins: it ends as the failures of that future say, not as those that will be."""
+
+from __future__ import annotations
+
+from offload_gym.compilation import kernel
+from offload_gym.instances import OUTPUT
+from offload_gym.lending import lent
+from offload_gym.streams.engine import is_exit, way_back
+from offload_gym.streams.system import COMPLETE, FINISH, NUM_EVENTS, push
+from offload_gym.streams.uptime import moment_of, up_time_s
+
+
+@kernel
+def retime(real, future, system):
+    """Time anew what is known to end, in a system that was copied from the real stream into a future.
+
+    Args:
+        real: ``World`` as it is, whose servers can fail.
+        future: ``World`` of the future.
+        system: ``System`` of the future, as it is now.
+    """
+    real, future, system = lent(real), lent(future), lent(system)
+    clock, n = system.clock[0], real.tasks.shape[1]
+    count = clock.num_events
+    clock.num_events = 0
+    for e in range(count):
+        time_s, event = system.event_s[e], system.events[e]
+        subject, kind = event // NUM_EVENTS, event % NUM_EVENTS
+        if kind == FINISH:
+            k = system.tasks[subject].location
+            time_s = moment_of(future, k, up_time_s(real, k, time_s), clock.now_s)
+        elif kind == COMPLETE:
+            time_s = 0.0
+            for i in range(real.jobs[subject].num_tasks):
+                if is_exit(real, subject, i):
+                    time_s = max(time_s, _completion_s(real, future, system, subject, i, subject * n + i))
+            system.fates[subject].done_s = time_s
+        push(system, time_s, event)  # into a place of the heap that was read
+
+
+@kernel
+def _completion_s(real, future, system, j, i, q):
+    """When the result of task i of job j, which has a core, is on the device."""
+    job, k = real.jobs[j], system.tasks[q].location
+    finish_s = moment_of(real, k, system.ends_s[q], job.arrival_s)
+    if k == 0:
+        return finish_s
+    if finish_s > system.clock[0].now_s:
+        finish_s = moment_of(future, k, system.ends_s[q], system.clock[0].now_s)
+    return way_back(future, job.device, k, real.tasks[j, i, OUTPUT], finish_s)
