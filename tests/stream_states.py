@@ -51,7 +51,13 @@ def random_network(*hidden, activation="relu", can_drop=False, num_locations=3, 
 
 
 def balanced(network, observations):
-    """The network with other biases in its last layer, such that it chooses all that it can, about as often."""
+    """The network with other biases in its last layer, such that it chooses all that it can, about as often.
+
+    It does not read what is the same in all observations, as a deadline that never is: that would drown all else.
+    """
+    weight, bias = network.layers[0]
+    varying = (observations != observations[0]).any(axis=0)
+    network = network._replace(layers=((weight * varying, bias), *network.layers[1:]))
     scores = forward(network, observations)
     *layers, (weight, bias) = network.layers
     spread = scores.std(axis=0)

@@ -217,7 +217,8 @@ def test_two_choices_takes_the_sooner_of_two_places_drawn_at_random():
 def test_two_choices_draws_others_in_other_streams():
     scenario = make_scenario("stream_cell", num_jobs=80)
     chosen = play(sample_streams(scenario, 30, 0), make_stream_policy("two-choices", scenario)).decisions[:, :, 0]
-    assert all(len(np.unique(of_streams)) == 3 for of_streams in chosen.T)
+    # Were the pairs the same in all streams, no job would be at more than two places.
+    assert np.mean([len(np.unique(of_job)) == 3 for of_job in chosen.T]) > 0.5
 
 
 def test_nearest_looks_at_all_tasks_of_a_job():
