@@ -56,7 +56,7 @@ OF_SEVERAL_DEVICES = ("two-choices",)  # for servers that others use, too
 OF_SEVERAL_EDGES = ("nearest",)
 #: Networks that the package ships, and the presets for which there are networks of their own.
 NETWORKS = ("teacher", "student", "small-student")
-SHIPPED_PRESETS = ("stream", "stream_deadlines", "stream_applications")
+SHIPPED_PRESETS = ("stream", "stream_deadlines", "stream_applications", "stream_cell")
 NAMES = (
     "local",
     "edge",
