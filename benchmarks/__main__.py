@@ -192,6 +192,12 @@ def _information(commands: Any) -> None:
 
 def _cells(commands: Any) -> None:
     def run(options: argparse.Namespace) -> None:
+        parts = {"static": ("json", "networks"), "streams": ("streams_json", "agents")}
+        for part in parts.keys() - {options.only or "static", options.only or "streams"}:
+            for name in parts[part]:
+                if getattr(options, name):
+                    flag = f"--{name.replace('_', '-')}"
+                    raise ValueError(f"{flag} is given; with --only {options.only} it must not be")
         if options.only != "streams":
             compare_static_cells(
                 options.num_cells,

@@ -62,7 +62,7 @@ def fairness(response_s: NDArray[np.float64], device: NDArray[np.int64]) -> tupl
 
     Args:
         response_s: (B, J) infinite where a job was dropped, which then does not count.
-        device: (B, J) of each job. Devices without jobs do not count.
+        device: (B, J) of each job. Devices without jobs do not count, and those of which all jobs were dropped neither.
     """
     jain, worst = [], []
     for of_jobs_s, devices in zip(response_s, device, strict=True):
@@ -129,7 +129,7 @@ NOTE = (
     "interval over streams. Of hindsight: the share of what someone gains over greedy who knows the future (local "
     "search, on the first streams alone); of bound: of what nobody can gain more than. µs: one decision, asked from "
     "Python. The planner plays the first streams alone. Jain: index of the devices' mean responses, 1 where all are "
-    "alike; worst: the largest of them over their mean."
+    "alike; worst: the largest of them over their mean; of devices that have jobs which were not dropped."
 )
 
 

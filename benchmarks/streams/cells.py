@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.analysis import write_json
-from benchmarks.streams.comparing import Asked, compare_streams
+from benchmarks.streams.comparing import Asked, check_outputs, compare_streams
+from offload_gym.array_checks import check_count
 from offload_gym.scenario import make_scenario
+from offload_gym.seeds import check_seed
 
 PRESET = "stream_cell"
 POLICIES = (
@@ -31,12 +33,20 @@ def compare_cell_streams(
 ) -> list[dict[str, Any]]:
     """Compare policies on fresh streams of several devices: two sizes with fresh and with old reports, and two sweeps.
 
+    Prints the tables and returns their rows.
+
     Args:
         num_streams: of 8 devices; of more, fewer.
         seed: of the streams.
         json_path: where to write the rows.
         agents: folder of trained policies that take part, too.
+
+    Raises:
+        ValueError: an argument is out of its bounds.
     """
+    check_count("num_streams", num_streams)
+    check_seed(seed)
+    check_outputs(json_path, None)
     asked = Asked(policies=POLICIES, folder=agents, seed=seed, num_streams=num_streams, num_hindsight=0)
     cell = make_scenario(PRESET)
     each = cell.num_jobs // cell.num_devices

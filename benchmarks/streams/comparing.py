@@ -77,7 +77,7 @@ def compare_streams(
         check_count(name, getattr(asked, name))
     checked_count("num_hindsight", asked.num_hindsight, 0)
     check_seed(asked.seed)
-    _check_outputs(json_path, plots)
+    check_outputs(json_path, plots)
     rows: list[dict[str, Any]] = []
     said: set[str] = set()
     for scenario in scenarios:
@@ -106,7 +106,7 @@ def compare_streams(
     return rows
 
 
-def _check_outputs(json_path: str | None, plots: str | None) -> None:
+def check_outputs(json_path: str | None, plots: str | None) -> None:
     """ValueError where the rows or the pictures cannot be written, which else were known after all was played."""
     if json_path is not None:
         if Path(json_path).is_dir():

@@ -306,7 +306,8 @@ def make_stream_policy(
             - "planner": roll-outs over futures drawn from the scenario, from the queues as they are: with several
               devices or old reports it knows more than a device does;
             - "teacher", "student", "small-student": trained networks that the package ships for the presets "stream",
-              "stream_deadlines" and "stream_applications"; the first one's serve all others with three locations.
+              "stream_deadlines", "stream_applications" and "stream_cell"; the first one's serve all others with three
+              locations.
         scenario: for which rules were tuned, and from which the planner draws futures; where the rule was not tuned for
             it, the numbers of the most similar scenario are taken. Where it lets jobs be dropped, the policies drop
             those that they do not expect to be in time.
