@@ -7,6 +7,7 @@ from agents import cell as agents_cell
 from benchmarks import static_cells
 from benchmarks.__main__ import main
 from benchmarks.static_cells import Outcome, compare_static_cells
+from benchmarks.streams import cells, comparing
 
 
 def test_compare_static_cells(tmp_path, capsys, monkeypatch):
@@ -49,3 +50,37 @@ def test_bad_numbers_are_refused(capsys):
     assert main(["cells", "--seed", "-1"]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(" is ")[0] for line in lines] == ["error: num_cells", "error: num_decisions", "error: seed"]
+
+
+def test_streams_of_cells(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(cells, "DEVICES_AND_REPORTS", ((2, 1.0),))
+    monkeypatch.setattr(cells, "RATES_PER_S", {2: 7.5})
+    monkeypatch.setattr(cells, "POLICIES", ("greedy", "two-choices", "student"))
+    monkeypatch.setattr(comparing, "NUM_DEVICES", (4,))
+    monkeypatch.setattr(comparing, "REPORTS_S", (0.5,))
+    monkeypatch.setattr(comparing, "FEWEST_STREAMS", 1)
+    path = tmp_path / "rows.json"
+    assert main(["cells", "--only", "streams", "--num-streams", "2", "--streams-json", str(path)]) == 0
+    rows = json.loads(path.read_text())
+    sizes = [(row["num_devices"], row["report_s"], row["num_jobs"]) for row in rows[::3]]
+    assert sizes == [(2, 1.0, 400), (4, 0.0, 800), (8, 0.5, 1600)]
+    assert [row["policy"] for row in rows[:3]] == ["greedy", "two-choices", "student"]
+    assert all(0 < row["jain_mean"] <= 1 <= row["worst_over_mean"] for row in rows)
+    assert "Jain" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--only", "streams", "--json", "x.json"], "--json is given; with --only streams it must not be"),
+        (
+            ["--only", "static", "--streams-json", "x.json"],
+            "--streams-json is given; with --only static it must not be",
+        ),
+        (["--only", "streams", "--num-streams", "0"], "num_streams is 0"),
+        (["--only", "streams", "--streams-json", "/dev/null/x.json"], "json_path"),
+    ],
+)
+def test_what_cells_does_not_take_is_refused_at_once(arguments, said, capsys):
+    assert main(["cells", *arguments]) != 0
+    assert said in capsys.readouterr().err
