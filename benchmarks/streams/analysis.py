@@ -181,10 +181,12 @@ def print_sweep(rows: Sequence[dict[str, Any]], sweep: str) -> None:
     names = list(dict.fromkeys(row["policy"] for row in rows))
     by = {(row["policy"], row["at"]): row for row in rows}
     late = rows[0]["objective"] == "late"
-    most = max(row["num_streams"] for row in rows)
-    caption = f"{most} streams at each point. The first line is greedy's "
+    counts = [by["greedy", point]["num_streams"] for point in points]
+    least, most = min(counts), max(counts)
+    caption = f"{most if least == most else f'{least} to {most}'} streams at each point. The first line is greedy's "
     caption += "late share in %." if late else "mean response in seconds."
-    for row in {row["policy"]: row for row in rows if row["num_streams"] < most}.values():
+    fewer = (row for row in rows if row["num_streams"] < by["greedy", row["at"]]["num_streams"])
+    for row in {row["policy"]: row for row in fewer}.values():
         caption += f" {row['policy']}: the first {row['num_streams']} alone, against greedy on these."
     table = Table(
         title=f"{rows[0]['scenario']}, {rows[0]['objective']}: change over greedy in %, by {sweep}",
