@@ -98,10 +98,11 @@ def mobility_of(scenario: Scenario) -> Mobility | None:
 
 def mean_distance(width_m: float, height_m: float) -> float:
     """Mean distance of two points that are uniform in a rectangle (Ghosh, Bull. Calcutta Math. Soc. 43, 1951)."""
-    a, b = width_m, height_m
-    d = math.hypot(a, b)
-    logs = b * b / a * math.log((a + d) / b) + a * a / b * math.log((b + d) / a)
-    return (a**3 / b**2 + b**3 / a**2 + d * (3.0 - (a / b) ** 2 - (b / a) ** 2) + 2.5 * logs) / 15.0
+    longer_m, ratio = max(width_m, height_m), min(width_m, height_m) / max(width_m, height_m)
+    d = math.hypot(1.0, ratio)
+    # The difference of 1 / ratio^2 and d / ratio^2 is 1 / (d + 1), which has all its digits in thin rectangles.
+    logs = ratio * ratio * math.log((1.0 + d) / ratio) + math.asinh(ratio) / ratio
+    return longer_m * (ratio**3 - 1.0 / (d + 1.0) + d * (3.0 - ratio * ratio) + 2.5 * logs) / 15.0
 
 
 @kernel
@@ -158,4 +159,4 @@ def resume_mover(mobility, mover, now_m, before_m, slot_s):
     elif numbers.kind == ROADS:
         resume_on_road(numbers, mover, before_m, slot_s)
     else:
-        resume_track(mobility, mover, before_m)
+        resume_track(mobility, mover, before_m, slot_s)
