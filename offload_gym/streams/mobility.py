@@ -115,7 +115,8 @@ def numbers_of_mover(start, purpose, d):
 def begin_mover(mobility, mover):
     """Put a mover whose ``start`` is given at its place at time 0."""
     numbers, mover.number = mobility.numbers[0], 0
-    mover.pause_s = mover.off_x_m = mover.off_y_m = 0.0
+    mover.pause_s = mover.off_x_m = mover.off_y_m = mover.turn_y = 0.0
+    mover.turn_x = 1.0
     if numbers.kind == WAYPOINT:
         begin_between(numbers, mover)
     elif numbers.kind == ROADS:
@@ -152,7 +153,8 @@ def resume_mover(mobility, mover, now_m, before_m, slot_s):
         slot_s: seconds between the two, 0 in the first slot.
     """
     numbers, mover.number = mobility.numbers[0], 0
-    mover.pause_s = mover.off_x_m = mover.off_y_m = 0.0
+    mover.pause_s = mover.off_x_m = mover.off_y_m = mover.turn_y = 0.0
+    mover.turn_x = 1.0
     mover.x_m, mover.y_m = now_m[0], now_m[1]
     if numbers.kind == WAYPOINT:
         resume_between(numbers, mover, before_m, slot_s)
