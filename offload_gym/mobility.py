@@ -66,7 +66,8 @@ def load_sites(path: str | os.PathLike[str]) -> Sites:
             north, by the equirectangular projection.
 
     Raises:
-        ValueError: the file cannot be read, has no such columns, or a row is out of its bounds; one sentence.
+        ValueError: the file cannot be read, has no such columns, one of them twice, both pairs, or a row is out of its
+            bounds; one sentence.
     """
     return _loaded_sites(os.fspath(path), modified_ns(path))
 

@@ -69,8 +69,8 @@ def test_capacity_of_each_site_by_hand(monkeypatch):
     rates = {name: np.ones((1, 1, 2)) for name in ("uplink_bps", "downlink_bps")}
     moving = equal_jobs(6, **rates, site=[[[0, 1]]], cpu_hz=[[1.0, 9.0]])
     assert capacity_of(monkeypatch, moving) == pytest.approx(3.0)
-    # In four of five slots it is at the first one, in three of them with 2 bit/s and in one without: 6/4 bit/s there. At
-    # the other it has no rate, so all is sent at the first one.
+    # In four of five slots it is at the first one, in three of them with 2 bit/s and in one without: 6/4 bit/s there.
+    # At the other it has no rate, so all is sent at the first one.
     rates = {"uplink_bps": [[[2.0, 2.0, 0.0, 0.0, 2.0]]], "downlink_bps": np.ones((1, 1, 5))}
     away = equal_jobs(6, **rates, site=[[[0, 0, 0, 1, 0]]])
     assert capacity_of(monkeypatch, away) == pytest.approx(1.0 + 6.0 / 4.0)

@@ -173,5 +173,7 @@ def test_after_the_last_slot_the_planner_goes_on_as_if_it_were_repeated():
         cut = cut._replace(**{name: getattr(cut, name)[:, :, :4].copy()})
         getattr(repeated, name)[:, :, 4:] = getattr(repeated, name)[:, :, 3:4]
     cut.uplink_bps[:, :, 3] = repeated.uplink_bps[:, :, 3:] = 20e6
-    decided = [offload_gym.play(Streams.from_batch(batch), make_planner(scenario)).decisions for batch in (cut, repeated)]
+    decided = [
+        offload_gym.play(Streams.from_batch(batch), make_planner(scenario)).decisions for batch in (cut, repeated)
+    ]
     np.testing.assert_array_equal(*decided)

@@ -22,10 +22,10 @@ def capacity(scenario: Scenario, seed: int = 0, num_streams: int = NUM_STREAMS) 
 
     Work is taken as a fluid: any share of a task may run at any location, and no resource is busy for longer than the
     jobs take to arrive: each device's cores, each server's cores, and the spectrum of each site, which is used by one
-    device at a time at the mean of its rates there. What a device sends it sends at its sites in proportion to the time
-    that it is there, but at none where it never has a rate. Of the data between tasks those are sent whose parent's share on the device is larger
-    than the child's. This is a linear program over the jobs of a stream; the result is the mean over sampled streams,
-    each with its own machines and rates.
+    device at a time at the mean of its rates there. What a device sends it sends at its sites in proportion to the
+    time that it is there, but at none where it never has a rate. Of the data between tasks those are sent whose
+    parent's share on the device is larger than the child's. This is a linear program over the jobs of a stream; the
+    result is the mean over sampled streams, each with its own machines and rates.
 
     Args:
         scenario: what streams are drawn from; its own rate of arrivals has no influence but on how long rates are

@@ -11,6 +11,7 @@ and both rates are those of that second. The downlink begins with the uplink; it
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple

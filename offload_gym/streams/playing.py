@@ -229,8 +229,8 @@ def room_for_futures(streams: Streams, scenario: Scenario, num_jobs: int) -> Str
         )
     if moving and batch.sites.max() >= sizes.num_sites:
         raise ValueError(
-            f"site of the streams is up to {batch.sites.max():,}; the planner's scenario has {sizes.num_sites:,} sites, so "
-            f"it must be at most {sizes.num_sites - 1:,}"
+            f"site of the streams is up to {batch.sites.max():,}; the planner's scenario has {sizes.num_sites:,} "
+            f"sites, so it must be at most {sizes.num_sites - 1:,}"
         )
     places = (1, streams.num_devices, slots if moving else 1)
     return Streams.from_batch(
