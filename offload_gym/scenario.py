@@ -548,7 +548,7 @@ _STREAM_APPLICATIONS: dict[str, Any] = {
 
 # Eight devices among four sites, of which three have an edge server. Jobs are four times as large as those of "stream",
 # so that 800 of them take 100 s, in which a device changes its site four times. The cloud server is behind a slow path,
-# so that all locations are needed. Greedy's queues grow without end from about 1.4 jobs/s at each device on.
+# so that all locations are needed.
 _STREAM_MOBILE: dict[str, Any] = {
     **_STREAM,
     "input_bits": (1.6e6, 16e6),
