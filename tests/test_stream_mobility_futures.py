@@ -49,8 +49,8 @@ def test_futures_begin_at_the_present_and_do_not_read_what_comes(kind, now, trac
     assert future.sites.min() >= 0
     assert future.sites.max() < 5
     moved_m = np.abs(np.diff(future.positions[:, :, now : now + 80], axis=2))
-    most_m_per_s = 31.7 if kind == "recorded" else 15.0  # 500 m in 30 s along x, and 200 in 10
-    assert moved_m.max() <= most_m_per_s * scenario.slot_s + 1e-9
+    if kind != "recorded":
+        assert moved_m.max() <= 15.0 * scenario.slot_s + 1e-9
     assert moved_m.max() > 1.0
     ratio = future.downlink_bps[:, :, now + 1 :] / np.maximum(future.uplink_bps[:, :, now + 1 :], 1.0)
     assert ratio.max() <= 4.0 + 1e-9
@@ -73,27 +73,70 @@ def test_a_device_goes_on_in_its_direction_at_its_speed():
     np.testing.assert_allclose(still[:, :20].mean(), 0.5, atol=0.12)
 
 
-@pytest.mark.parametrize("kind", ["waypoint", "roads"])
-def test_futures_are_distributed_as_the_truth_is(kind):
-    scenario = make_scenario("stream_mobile", mobility=kind, num_jobs=300, num_devices=4)
+@pytest.fixture
+def many_ways_csv(tmp_path):
+    """Sixty ways of 60 s with a row a second, as random waypoints are."""
+    batch = sample_streams({"name": "stream_mobile", "num_jobs": 300, "num_devices": 4}, 15, seed=9).batch
+    ways, path = batch.positions.reshape(60, -1, 2)[:, :240:4], tmp_path / "ways.csv"
+    rows = [f"{i},{second},{x},{y}\n" for i, way in enumerate(ways) for second, (x, y) in enumerate(way.tolist())]
+    path.write_text("device,time_s,x_m,y_m\n" + "".join(rows), encoding="utf-8")
+    return path
+
+
+def what_comes(batch, now, lag):
+    """How far devices went in quantiles, their rates in quantiles, their correlation, and who changed the site."""
+    rate, rate_now = batch.uplink_bps[:, :, now + lag].ravel(), batch.uplink_bps[:, :, now].ravel()
+    far_m = np.linalg.norm(batch.positions[:, :, now + lag] - batch.positions[:, :, now], axis=-1)
+    change = batch.sites[:, :, now + lag] != batch.sites[:, :, now]
+    return (
+        np.append(np.quantile(far_m, [0.5, 0.8, 0.99]), far_m.mean()),
+        np.append(np.quantile(rate, [0.1, 0.3, 0.5, 0.7]) / 80e6, np.corrcoef(rate_now, rate)[0, 1]),
+        change.mean(),
+    )
+
+
+@pytest.mark.parametrize("now", [0, 1, 80])
+@pytest.mark.parametrize("kind", KINDS)
+def test_futures_are_distributed_as_the_truth_is(kind, now, many_ways_csv):
+    path = many_ways_csv if kind == "recorded" else None
+    scenario = make_scenario("stream_mobile", mobility=kind, positions_path=path, num_jobs=300, num_devices=4)
     truth = sample_streams(scenario, 600, seed=3).batch
-    future = futures(scenario, truth, 80, 210)
+    future = futures(scenario, truth, now, now + 130)
     for lag in (8, 40, 120):
-        found = []
-        for batch in (truth, future):
-            rate = batch.uplink_bps[:, :, 80 + lag].ravel()
-            way = batch.positions[:, :, 80 + lag] - batch.positions[:, :, 80]
-            far_m = np.hypot(way[..., 0], way[..., 1])
-            now = batch.uplink_bps[:, :, 80].ravel()
-            found.append(
-                [
-                    *(np.quantile(rate, [0.1, 0.3, 0.5, 0.7]) / 80e6),
-                    np.corrcoef(now, rate)[0, 1],
-                    *(np.quantile(far_m, [0.3, 0.5, 0.8]) / np.quantile(far_m, 0.99)),
-                    (batch.sites[:, :, 80 + lag] != batch.sites[:, :, 80]).mean(),
-                ]
-            )
-        np.testing.assert_allclose(*found, atol=0.055)
+        (far_m, rates, changes), (far, same, other) = (what_comes(batch, now, lag) for batch in (truth, future))
+        np.testing.assert_allclose(far, far_m, rtol=0.15 if kind == "recorded" else 0.06)
+        np.testing.assert_allclose(same, rates, atol=0.07)
+        # AND where there are slots before, of which nothing is kept, handovers come a little too soon
+        too_soon = 0.0 if now == 0 else 0.07 if lag == 8 else 0.03
+        assert -0.025 < other - changes < too_soon + 0.025
+
+
+def test_a_recorded_way_goes_on_at_the_present_velocity_not_where_it_really_went(many_ways_csv):
+    scenario = make_scenario("stream_mobile", mobility="recorded", positions_path=many_ways_csv, num_jobs=100)
+    batch = sample_streams(scenario, 100, seed=4).batch
+    future = futures(scenario, batch, 30, 80)
+    last, following = (future.positions[:, :, s + 1] - future.positions[:, :, s] for s in (29, 30))
+    moves = np.linalg.norm(last, axis=-1) > 0.1 * scenario.slot_s
+    same = np.isclose(last[moves], following[moves], rtol=0.05, atol=0.01).all(axis=-1)
+    assert same.mean() > 0.8
+    assert np.linalg.norm(following[~moves], axis=-1).max() <= 15.0 * scenario.slot_s
+    # AND few of those that move are after 10 s where the real ones are
+    away_m = np.linalg.norm(future.positions[:, :, 70] - batch.positions[:, :, 70], axis=-1)[moves]
+    assert (away_m < 1.0).mean() < 0.5
+
+
+def test_a_recorded_way_is_turned_and_stretched_by_hand(tmp_path):
+    """One way, to the east at 4 m/s: a device that goes north at 6 m/s goes on so, and back at its end."""
+    path = tmp_path / "way.csv"
+    path.write_text("device,time_s,x_m,y_m\na,0,0,0\na,100,400,0\n", encoding="utf-8")
+    scenario = make_scenario("stream_mobile", mobility="recorded", positions_path=path, num_devices=1, num_jobs=20)
+    batch = copied(sample_streams(scenario, 20, seed=4).batch)
+    batch.positions[:, :, :2] = [[0.0, 0.0], [0.0, 1.5]]
+    future = futures(scenario, batch, 1, 41)
+    step_m = np.diff(future.positions[:, 0, 1:41], axis=1)
+    np.testing.assert_allclose(step_m[:, :, 0], 0.0, atol=1e-9)
+    assert (np.isclose(np.abs(step_m[:, :, 1]), 1.5) | (np.abs(step_m[:, :, 1]) < 1.5)).all()
+    assert np.isclose(step_m[:, 0, 1], 1.5).mean() > 0.8
 
 
 def test_the_planner_sees_nothing_of_where_devices_will_be():
@@ -112,3 +155,25 @@ def test_the_planner_sees_nothing_of_where_devices_will_be():
     without = Streams.from_batch(first._replace(positions=np.zeros((4, 3, 1, 2))))
     with pytest.raises(ValueError, match=r"^streams have no position_m; the planner's scenario needs it"):
         offload_gym.play(without, planner)
+
+    with pytest.raises(ValueError, match=r"^site of the streams is up to 3; the planner's scenario has 3 sites, so it"):
+        offload_gym.play(Streams.from_batch(first), make_planner(make_scenario("stream_mobile", num_sites=3)))
+
+
+def make_planner(scenario):
+    return PlannerPolicy(scenario, make_stream_policy("greedy", scenario), Effort(4, 12, 2, 3.0), "response", 1)
+
+
+def test_after_the_last_slot_the_planner_goes_on_as_if_it_were_repeated():
+    scenario = make_scenario("stream_mobile", num_jobs=24, num_devices=3, arrivals_per_s=0.7)
+    streams = sample_streams(scenario, 4, seed=5)
+    cut, repeated = streams.batch, copied(streams.batch)
+    assert cut.jobs["arrival_s"].max() > 8.0
+    for name in WRITTEN:
+        cut = cut._replace(**{name: getattr(cut, name)[:, :, :4].copy()})
+        getattr(repeated, name)[:, :, 4:] = getattr(repeated, name)[:, :, 3:4]
+    cut.uplink_bps[:, :, 3] = repeated.uplink_bps[:, :, 3:] = 20e6
+    decided = [
+        offload_gym.play(Streams.from_batch(batch), make_planner(scenario)).decisions for batch in (cut, repeated)
+    ]
+    np.testing.assert_array_equal(*decided)

@@ -98,10 +98,11 @@ def mobility_of(scenario: Scenario) -> Mobility | None:
 
 def mean_distance(width_m: float, height_m: float) -> float:
     """Mean distance of two points that are uniform in a rectangle (Ghosh, Bull. Calcutta Math. Soc. 43, 1951)."""
-    a, b = width_m, height_m
-    d = math.hypot(a, b)
-    logs = b * b / a * math.log((a + d) / b) + a * a / b * math.log((b + d) / a)
-    return (a**3 / b**2 + b**3 / a**2 + d * (3.0 - (a / b) ** 2 - (b / a) ** 2) + 2.5 * logs) / 15.0
+    longer_m, ratio = max(width_m, height_m), min(width_m, height_m) / max(width_m, height_m)
+    d = math.hypot(1.0, ratio)
+    # The difference of 1 / ratio^2 and d / ratio^2 is 1 / (d + 1), which has all its digits in thin rectangles.
+    logs = ratio * ratio * math.log((1.0 + d) / ratio) + math.asinh(ratio) / ratio
+    return longer_m * (ratio**3 - 1.0 / (d + 1.0) + d * (3.0 - ratio * ratio) + 2.5 * logs) / 15.0
 
 
 @kernel
@@ -114,7 +115,8 @@ def numbers_of_mover(start, purpose, d):
 def begin_mover(mobility, mover):
     """Put a mover whose ``start`` is given at its place at time 0."""
     numbers, mover.number = mobility.numbers[0], 0
-    mover.pause_s = mover.off_x_m = mover.off_y_m = 0.0
+    mover.pause_s = mover.off_x_m = mover.off_y_m = mover.turn_y = 0.0
+    mover.turn_x = 1.0
     if numbers.kind == WAYPOINT:
         begin_between(numbers, mover)
     elif numbers.kind == ROADS:
@@ -151,11 +153,12 @@ def resume_mover(mobility, mover, now_m, before_m, slot_s):
         slot_s: seconds between the two, 0 in the first slot.
     """
     numbers, mover.number = mobility.numbers[0], 0
-    mover.pause_s = mover.off_x_m = mover.off_y_m = 0.0
+    mover.pause_s = mover.off_x_m = mover.off_y_m = mover.turn_y = 0.0
+    mover.turn_x = 1.0
     mover.x_m, mover.y_m = now_m[0], now_m[1]
     if numbers.kind == WAYPOINT:
         resume_between(numbers, mover, before_m, slot_s)
     elif numbers.kind == ROADS:
         resume_on_road(numbers, mover, before_m, slot_s)
     else:
-        resume_track(mobility, mover, before_m)
+        resume_track(mobility, mover, before_m, slot_s)

@@ -21,7 +21,9 @@ MOVER = np.dtype(
         ("row", np.int64),
         ("track", np.int64),  # that is followed
         ("track_s", np.float64),  # since its beginning, forth and back
-        ("off_x_m", np.float64),  # from the track
+        ("turn_x", np.float64),  # the track is turned and stretched by this complex factor, 1 where it is as recorded
+        ("turn_y", np.float64),
+        ("off_x_m", np.float64),  # and moved by this
         ("off_y_m", np.float64),
         ("start", np.uint64),  # of the random numbers
         ("number", np.int64),  # how many of them were drawn

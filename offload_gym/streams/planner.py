@@ -191,7 +191,10 @@ def follow(plan, world, system, outlook, first, placed, last, values):
 
 @inlined
 def copy_present(world, future, first, j, slot):
-    """Copy what is known when job j arrives: jobs ``first``, ..., ``j`` and the rates of slots until now."""
+    """Copy what is known when job j arrives: jobs ``first``, ..., ``j`` and the rates of slots until now.
+
+    ``slot`` is that of the future; the world may have fewer.
+    """
     for t in range(first, j + 1):
         future.jobs[t] = world.jobs[t]
         for i in range(world.tasks.shape[1]):
@@ -203,20 +206,22 @@ def copy_present(world, future, first, j, slot):
         if future.sites.shape[1] == 1:
             future.sites[d, 0] = site_in(world, d, slot)  # where it is expected to stay
         for s in range(slot + 1):
+            seen = min(s, world.uplink_bps.shape[1] - 1)  # whose rates hold for ever after
             if future.sites.shape[1] > 1:
-                future.sites[d, s] = site_in(world, d, s)
-            future.uplink_bps[d, s] = world.uplink_bps[d, s]
-            future.downlink_bps[d, s] = world.downlink_bps[d, s]
+                future.sites[d, s] = site_in(world, d, seen)
+            future.uplink_bps[d, s] = world.uplink_bps[d, seen]
+            future.downlink_bps[d, s] = world.downlink_bps[d, seen]
 
 
 @kernel
 def copy_positions(positions_m, future_m, slot):
-    """Copy where devices (m, slots, 2) are in a slot and were before, for futures in which they move."""
+    """Copy where devices (m, slots, 2) are in a slot of the future and were before, if they move in it."""
     if future_m.shape[1] > 1:
         for d in range(len(positions_m)):
             for s in range(max(slot - 1, 0), slot + 1):
+                seen = min(s, positions_m.shape[1] - 1)
                 for axis in range(2):
-                    future_m[d, s, axis] = positions_m[d, s, axis]
+                    future_m[d, s, axis] = positions_m[d, seen, axis]
 
 
 @inlined
@@ -269,12 +274,11 @@ def compare(table, num_futures, sure, findings):
 
 
 @inlined
-def _draw(sampler, start, now_s, first, effort):
-    """Draw a future: the rates of slots to come, and the jobs from ``first`` on."""
+def _draw(sampler, start, now_s, slot, first, effort):
+    """Draw a future: the rates of the slots after ``slot``, and the jobs from ``first`` on."""
     batch, slot_s = sampler.batch, sampler.batch.common[0].slot_s
     # By then the jobs have arrived and most are done; the rates of the last slot drawn hold on.
     horizon_s = effort.num_jobs * 1.5 * now_s / first + MARGIN_S
-    slot = int(now_s / slot_s)
     draw_future_rates(sampler.parameters, start, batch, 0, slot, slot + 2 + int(horizon_s / slot_s))
     draw_future_jobs(sampler.parameters, start, sampler.belief, now_s, batch, 0, first, first + effort.num_jobs)
 
@@ -298,16 +302,19 @@ def plan_task(sampler, start, plan, effort, now, future, step, room):
     world, system, outlook = future
     n, of_job, table = world.tasks.shape[1], world.tasks.shape[1] + world.edge_bits.shape[1], room.table
     now_s, last = now.system.clock[0].now_s, j + 1 + effort.num_jobs
-    slot = slot_at(now.world, now_s)
+    # Where the stream has no slots any more the future still has some.
+    slot, stream_slots = slot_at(world, now_s), now.world.uplink_bps.shape[1]
     copy_present(now.world, world, step.oldest, j, slot)
     for c in range(num_choices):
         room.counts[c], room.in_play[c] = 0, True
     best, left, f = 0, num_choices, 0
     while f < effort.num_futures and left > 1:
-        _draw(sampler, stream(start, j * n + i, f), now_s, j + 1, effort)
+        _draw(sampler, stream(start, j * n + i, f), now_s, slot, j + 1, effort)
         for c in range(num_choices):
             if room.in_play[c]:
                 copy_system(now.system, system, n, of_job, step.oldest, j + 1)
+                if system.clock[0].slot == stream_slots - 1:
+                    system.clock[0].slot = slot
                 copy_outlook(now.outlook, outlook)
                 placed = i + 1
                 if c == len(outlook.options):
@@ -384,7 +391,8 @@ def plan_streams(parameters, arrays, systems, spare, policies, effort, asked, ou
                 num_choices = num_locations + 1 if i == 0 and asked.can_drop else num_locations
                 chosen = -1
                 if draws[0] < asked.share:
-                    copy_positions(batch.positions[b], spare.positions[0], slot_at(world, system.clock[0].now_s))
+                    slot = slot_at(trial_world, system.clock[0].now_s)
+                    copy_positions(batch.positions[b], spare.positions[0], slot)
                     step = Step(j, i, num_choices, oldest, asked.objective)
                     chosen = plan_task(sampler, start, base, effort, present, future, step, room)
                     if num_labels < len(out.costs):

@@ -49,6 +49,7 @@ from offload_gym.streams.system import (
     world_of,
 )
 
+MOST_SLOTS = 1_000_000  # until the last arrival, for which a future has room; after them its rates hold
 LEAST_BPS = 1e-3  # expected of a radio of which only an outage was seen
 
 
@@ -216,12 +217,20 @@ def room_for_futures(streams: Streams, scenario: Scenario, num_jobs: int) -> Str
     parameters, sizes = stream_parameters(scenario)
     process = parameters.process[0]
     horizon_s = 1.5 * num_jobs / float(process["rate_low_per_s"]) + MARGIN_S
-    slots = batch.uplink_bps.shape[2] + 2 + int(horizon_s / scenario.slot_s)
+    seen = batch.uplink_bps.shape[2]
+    if scenario.radio != "constant":  # jobs may arrive after the streams' last slot
+        seen = max(seen, 1 + int(min(batch.jobs["arrival_s"].max() / batch.common["slot_s"].min(), MOST_SLOTS)))
+    slots = seen + 2 + int(horizon_s / scenario.slot_s)
     jobs = streams.num_jobs + num_jobs
     moving = parameters.mobility is not None
     if moving and batch.positions.shape[2] == 1:
         raise ValueError(
             f"streams have no position_m; the planner's scenario needs it, as its mobility is {scenario.mobility!r}"
+        )
+    if moving and batch.sites.max() >= sizes.num_sites:
+        raise ValueError(
+            f"site of the streams is up to {batch.sites.max():,}; the planner's scenario has {sizes.num_sites:,} "
+            f"sites, so it must be at most {sizes.num_sites - 1:,}"
         )
     places = (1, streams.num_devices, slots if moving else 1)
     return Streams.from_batch(

@@ -131,11 +131,11 @@ def _below(bound, share):
 
 
 @kernel
-def infer_shadows(mobility, start, position_m, uplink_bps, site, shadows_db):
+def infer_shadows(mobility, start, position_m, uplink_bps, site, margin_db, shadows_db):
     """Fill the shadow fading of one device (A,) with what it may be, given where it is, its rate and its site.
 
     The rate says what it is to the site: exactly, or where it is cut off at the top, or in an outage, as a bound. The
-    other sites are received with at most the hysteresis more than this one.
+    other sites are received with at most ``margin_db`` more than this one: the hysteresis, or 0 in the first slot.
     """
     numbers, sites_m, shares = mobility.numbers[0], mobility.sites_m, stream(start, 1, 1)
     deviation_db = numbers.shadowing_db
@@ -151,7 +151,7 @@ def infer_shadows(mobility, start, position_m, uplink_bps, site, shadows_db):
         shadows_db[site] = _snr_of_rate(numbers, uplink_bps) - own_db
     else:
         shadows_db[site] = deviation_db * _below((LEAST_SNR_DB - own_db) / deviation_db, uniform(shares, site))
-    bound_db = own_db + shadows_db[site] + numbers.hysteresis_db
+    bound_db = own_db + shadows_db[site] + margin_db
     for a in range(len(shadows_db)):
         if a != site:
             mean_db = mean_snr_db(numbers, position_m[0] - sites_m[a, 0], position_m[1] - sites_m[a, 1])

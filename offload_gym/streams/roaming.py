@@ -110,7 +110,8 @@ def roam_on(mobility, start, downlink_ratio, batch, row, from_slot, to_slot):
     resume_mover(mobility, movers[0], positions_m[from_slot], positions_m[before], slot_s * (from_slot - before))
     _fill_way(mobility, movers[0], slot_s, positions_m[from_slot:to_slot])
     shadowing, site = numbers_of_mover(start, SHADOWING, row[1]), sites[from_slot]
-    infer_shadows(mobility, shadowing, positions_m[from_slot], uplink_bps[from_slot], site, shadows_db)
+    margin_db = mobility.numbers[0].hysteresis_db if from_slot > 0 else 0.0
+    infer_shadows(mobility, shadowing, positions_m[from_slot], uplink_bps[from_slot], site, margin_db, shadows_db)
     later = slice(from_slot + 1, to_slot)
     at = positions_m[from_slot], shadows_db, site
     follow_way(mobility, shadowing, at, positions_m[later], uplink_bps[later], sites[later])
