@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offload_gym.checks import checked_number, is_number, quoted, shortened
-from offload_gym.files import read_text
+from offload_gym.files import modified_ns, read_text
 from offload_gym.sheets import number_of, rows_of, separator_of
 
 ARRIVALS = ("poisson", "bursty", "periodic", "trace")
@@ -41,8 +41,7 @@ def load_arrivals(path: str | os.PathLike[str]) -> NDArray[np.float64]:
     Raises:
         ValueError: the file cannot be read, has no such column, or a row is out of its bounds; one sentence.
     """
-    modified_ns = os.stat(path).st_mtime_ns if os.path.exists(path) else 0  # where it is not, reading says so
-    return _loaded(os.fspath(path), modified_ns)
+    return _loaded(os.fspath(path), modified_ns(path))
 
 
 def recorded_gap_s(table: NDArray[np.float64]) -> float:

@@ -57,6 +57,11 @@ def decoded(data: bytes, source: str | Path) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+def modified_ns(path: str | os.PathLike[str]) -> int:
+    """When a file was last written, for what is read once while it stays; 0 where it is not: reading says so."""
+    return os.stat(path).st_mtime_ns if os.path.exists(path) else 0
+
+
 def read_text(path: str | os.PathLike[str], source: str | None = None) -> str:
     """The text of a file, which sentences call ``source``; ValueError where it cannot be read or is no text."""
     source = source or str(as_path(path))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offload_gym.checks import checked_count, checked_number, is_number, quoted, shortened
-from offload_gym.files import read_text
+from offload_gym.files import modified_ns, read_text
 from offload_gym.sheets import number_of, rows_of, separator_of
 
 MOBILITY = ("none", "waypoint", "roads", "recorded")
@@ -20,24 +20,27 @@ STAY, WAYPOINT, ROADS, RECORDED_WAY = range(4)
 MAX_SITES = 10_000
 EARTH_M = 6_371_008.8  # mean radius
 METRES, DEGREES = ("x_m", "y_m"), ("latitude", "longitude")
-FINITE = (-math.inf, math.inf, "finite")
+LENGTHS_M = (1.0, 1e7)
+ANYWHERE = (-LENGTHS_M[1], LENGTHS_M[1], "from -1e+07 to 1e+07")
 #: Bounds of the columns of positions, and how a sentence says them.
 BOUNDS = {
-    "x_m": FINITE,
-    "y_m": FINITE,
+    "x_m": ANYWHERE,
+    "y_m": ANYWHERE,
     "latitude": (-90.0, 90.0, "from -90 to 90"),
     "longitude": (-180.0, 180.0, "from -180 to 180"),
 }
 #: Fields of a scenario that are one number: the least one, whether it may be that, the highest one.
 NUMBERS = {
-    "road_spacing_m": (0.0, False, math.inf),
-    "site_spacing_m": (0.0, False, math.inf),
+    "road_spacing_m": (LENGTHS_M[0], True, LENGTHS_M[1]),
+    "site_spacing_m": (LENGTHS_M[0], True, LENGTHS_M[1]),
     "carrier_hz": (0.5e9, True, 100e9),  # for which 3GPP TR 38.901 is
     "bandwidth_hz": (0.0, False, math.inf),
     "shadowing_db": (0.0, True, math.inf),
     "shadowing_m": (0.0, False, math.inf),
     "handover_hysteresis_db": (0.0, True, math.inf),
 }
+#: Bounds of ranges.
+RANGES = {"speed_m_per_s": (1e-3, 1e4), "pause_s": (0.0, 1e7)}
 
 
 class Sites(NamedTuple):
@@ -63,9 +66,10 @@ def load_sites(path: str | os.PathLike[str]) -> Sites:
             north, by the equirectangular projection.
 
     Raises:
-        ValueError: the file cannot be read, has no such columns, or a row is out of its bounds; one sentence.
+        ValueError: the file cannot be read, has no such columns, one of them twice, both pairs, or a row is out of its
+            bounds; one sentence.
     """
-    return _loaded_sites(os.fspath(path), _modified_ns(path))
+    return _loaded_sites(os.fspath(path), modified_ns(path))
 
 
 def load_tracks(path: str | os.PathLike[str], origin: tuple[float, float] | None = None) -> Tracks:
@@ -79,11 +83,7 @@ def load_tracks(path: str | os.PathLike[str], origin: tuple[float, float] | None
     Raises:
         ValueError: see ``load_sites``; or positions are in degrees, and sites are not, or the other way round.
     """
-    return _loaded_tracks(os.fspath(path), origin, _modified_ns(path))
-
-
-def _modified_ns(path: str | os.PathLike[str]) -> int:
-    return os.stat(path).st_mtime_ns if os.path.exists(path) else 0  # where it is not, reading says so
+    return _loaded_tracks(os.fspath(path), origin, modified_ns(path))
 
 
 @lru_cache(maxsize=16)
@@ -95,7 +95,8 @@ def _loaded_sites(path: str, _modified_ns: int) -> Sites:
         raise ValueError(f"{source} has {len(positions):,} sites; it must have at most {MAX_SITES:,}")
     if not degrees:
         return Sites(positions, None)
-    latitude, longitude = positions.mean(axis=0)
+    first = tuple(positions[0].tolist())
+    latitude, longitude = first + _away(positions, first).mean(axis=0)
     origin = float(latitude), float(longitude)
     return Sites(_projected(positions, origin), origin)
 
@@ -114,6 +115,8 @@ def _loaded_tracks(path: str, origin: tuple[float, float] | None, _modified_ns: 
     rows: dict[str, list[int]] = {}
     times_s = np.empty(len(xy_m))
     for i, (number, cells) in enumerate(table.rows):
+        if not cells[0]:
+            raise ValueError(f"{source}, row {number}: 'device' is ''; it must say which device is there")
         own, cell = rows.setdefault(cells[0], []), cells[1]
         times_s[i] = _number(cell, table.decimal_comma)
         if not (math.isfinite(times_s[i]) and (not own or times_s[i] > times_s[own[-1]])):
@@ -139,7 +142,8 @@ def _read(path: str, source: str, others: tuple[str, ...]) -> _Table:
     text = read_text(path, source)
     rows = [row for row in rows_of(text, source) if any(row[1])]
     header = rows[0][1] if rows else []
-    names = next((pair for pair in (METRES, DEGREES) if set(pair) <= set(header)), None)
+    pairs = [pair for pair in (METRES, DEGREES) if set(pair) <= set(header)]
+    names = pairs[0] if pairs else None
     missing = [name for name in others if name not in header]
     if names is None or missing:
         found = shortened(", ".join(map(repr, header)))
@@ -147,6 +151,11 @@ def _read(path: str, source: str, others: tuple[str, ...]) -> _Table:
             [*map(repr, missing), *(["'x_m', 'y_m' or 'latitude', 'longitude'"] if not names else [])]
         )
         raise ValueError(f"{source} has {f'the columns {found}' if found else 'no row'}; it needs {wanted}")
+    if len(pairs) > 1:
+        raise ValueError(f"{source} has positions in metres and in degrees; it must have one of both")
+    for name in (*names, *others):
+        if header.count(name) > 1:
+            raise ValueError(f"{source} has {header.count(name)} columns {name!r}; it must have one")
     if len(rows) < 2:
         raise ValueError(f"{source} has no row of positions; it must have at least 1")
     decimal_comma = separator_of(text) != ","
@@ -163,9 +172,16 @@ def _read(path: str, source: str, others: tuple[str, ...]) -> _Table:
     return _Table(positions, names == DEGREES, kept, decimal_comma)
 
 
+def _away(degrees: NDArray[np.float64], origin: tuple[float, float]) -> NDArray[np.float64]:
+    """Latitude and longitude (rows, 2) less those of an origin, on the shorter way around the earth."""
+    away = degrees - np.array(origin)
+    away[:, 1] -= 360.0 * np.round(away[:, 1] / 360.0)
+    return away
+
+
 def _projected(degrees: NDArray[np.float64], origin: tuple[float, float]) -> NDArray[np.float64]:
     """Latitude and longitude (rows, 2) as metres to the east and north of an origin: the equirectangular projection."""
-    latitude, longitude = np.radians(degrees - np.array(origin)).T
+    latitude, longitude = np.radians(_away(degrees, origin)).T
     return EARTH_M * np.column_stack([longitude * math.cos(math.radians(origin[0])), latitude])
 
 
@@ -202,6 +218,9 @@ def checked_mobility(given: Mapping[str, Any]) -> dict[str, Any]:
         bound = f"from {low:g} to {high:g}" if high < math.inf else f"finite and {'at least' if closed else 'above'} 0"
         most = min(high, math.nextafter(math.inf, 0.0))
         kept[name] = checked_number(name, given[name], bound, _within(least, most))
+    for name, (low, high) in RANGES.items():
+        if kind != "none" and not (low <= given[name][0] and given[name][1] <= high):
+            raise ValueError(f"{name} is {quoted(given[name])}; both must be from {low:g} to {high:g}")
     kept["area_m"] = _checked_area(given["area_m"])
     for name, needed in (("sites_path", None), ("positions_path", "recorded")):
         kept[name] = path = given[name]
@@ -240,6 +259,9 @@ def _checked_area(area: Any) -> tuple[float, float] | None:
         return None
     if isinstance(area, tuple | list) and len(area) == 2 and all(is_number(side) for side in area):
         width_m, height_m = map(float, area)
-        if 0 < width_m < math.inf and 0 < height_m < math.inf:
+        if all(LENGTHS_M[0] <= side <= LENGTHS_M[1] for side in (width_m, height_m)):
             return width_m, height_m
-    raise ValueError(f"area_m is {quoted(area)}; it must be a pair (width, height) of finite numbers above 0, or None")
+    raise ValueError(
+        f"area_m is {quoted(area)}; it must be a pair (width, height) of numbers from {LENGTHS_M[0]:g} to "
+        f"{LENGTHS_M[1]:g}, or None"
+    )

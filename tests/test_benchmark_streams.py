@@ -61,6 +61,21 @@ def test_capacity_by_hand(monkeypatch):
     assert capacity_of(monkeypatch, changing) == pytest.approx(2.0)
 
 
+def test_capacity_of_each_site_by_hand(monkeypatch):
+    # Two devices at two sites: each has the spectrum of its own, so that each sends 1 job a second and runs 1.
+    apart = equal_jobs(6, 2, site=[[[0], [1]]])
+    assert capacity_of(monkeypatch, apart) == pytest.approx(2.0)
+    # One device is half of the time at either: a bit takes half a second of both, and 2 jobs/s are sent, 1 is run.
+    rates = {name: np.ones((1, 1, 2)) for name in ("uplink_bps", "downlink_bps")}
+    moving = equal_jobs(6, **rates, site=[[[0, 1]]], cpu_hz=[[1.0, 9.0]])
+    assert capacity_of(monkeypatch, moving) == pytest.approx(3.0)
+    # In four of five slots it is at the first one, in three of them with 2 bit/s and in one without: 6/4 bit/s there.
+    # At the other it has no rate, so all is sent at the first one.
+    rates = {"uplink_bps": [[[2.0, 2.0, 0.0, 0.0, 2.0]]], "downlink_bps": np.ones((1, 1, 5))}
+    away = equal_jobs(6, **rates, site=[[[0, 0, 0, 1, 0]]])
+    assert capacity_of(monkeypatch, away) == pytest.approx(1.0 + 6.0 / 4.0)
+
+
 def test_capacity_of_jobs_that_are_cut(monkeypatch):
     # A chain of two tasks of 1 cycle, between them 1 bit, as much as the input. The radio takes 1 job/s, the device
     # 0.5; a job that is cut would need as much of the radio, and of the device besides.

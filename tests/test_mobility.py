@@ -31,6 +31,15 @@ def test_sites_in_degrees_become_metres_about_their_mean(write):
     np.testing.assert_allclose(tracks.rows, [[0.0, 878.37, 0.0]], atol=0.01)
 
 
+def test_sites_on_both_sides_of_180_degrees_are_neighbours(write):
+    sites = load_sites(write("latitude,longitude\n0,179.99\n0,-179.98\n"))
+    # 0.03 degrees apart on the equator are 3 * 1,111.95 m; the origin is between them, at 180.005 degrees.
+    np.testing.assert_allclose(sites.xy_m, [[-1667.92, 0.0], [1667.92, 0.0]], atol=0.01)
+    rows = "device,time_s,latitude,longitude\na,0,0,179.99\na,1,0,-179.98\n"
+    tracks = load_tracks(write(rows, "ways.csv"), sites.origin)
+    np.testing.assert_allclose(tracks.rows[:, 1:], sites.xy_m)
+
+
 def test_sites_in_metres_stay_where_they_are(write):
     path = write("name;x_m;y_m\na;12,5;-3\nb;1e3;0\n")
     assert load_sites(path).xy_m.tolist() == [[12.5, -3.0], [1000.0, 0.0]]
@@ -51,9 +60,15 @@ def test_tracks_are_sorted_by_device(write):
         ("", r"the file of sites .* has no row; it needs 'x_m', 'y_m' or 'latitude', 'longitude'"),
         ("x_m,z_m\n1,2\n", r"the file of sites .* has the columns 'x_m', 'z_m'; it needs 'x_m', 'y_m' or"),
         ("x_m,y_m\n", r"the file of sites .* has no row of positions; it must have at least 1"),
-        ("x_m,y_m\n1,2\n3,nan\n", r"the file of sites .*, row 3: 'y_m' is 'nan'; it must be finite"),
-        ("x_m,y_m\n1,inf\n", r"the file of sites .*, row 2: 'y_m' is 'inf'; it must be finite"),
-        ("x_m,y_m\n1\n", r"the file of sites .*, row 2: 'y_m' is ''; it must be finite"),
+        ("x_m,y_m\n1,2\n3,nan\n", r"the file of sites .*, row 3: 'y_m' is 'nan'; it must be from -1e\+07 to 1e\+07"),
+        ("x_m,y_m\n1,inf\n", r"the file of sites .*, row 2: 'y_m' is 'inf'; it must be from"),
+        ("x_m,y_m\n1e8,1\n", r"the file of sites .*, row 2: 'x_m' is '1e8'; it must be from -1e\+07 to 1e\+07"),
+        ("x_m,y_m\n1\n", r"the file of sites .*, row 2: 'y_m' is ''; it must be from"),
+        ("x_m,y_m,x_m\n1,2,3\n", r"the file of sites .* has 2 columns 'x_m'; it must have one"),
+        (
+            "x_m,y_m,latitude,longitude\n1,2,3,4\n",
+            r"the file of sites .* has positions in metres and in degrees; it must have one of both",
+        ),
         ("latitude,longitude\n91,0\n", r"the file of sites .*, row 2: 'latitude' is '91'; it must be from -90 to 90"),
         ("latitude,longitude\n1,-181\n", r".* 'longitude' is '-181'; it must be from -180 to 180"),
     ],
@@ -73,7 +88,9 @@ def test_bad_sites(write, text, message):
             r".*, row 4: 'time_s' is '1'; it must be finite and above that of the device's row before it",
         ),
         ("device,time_s,x_m,y_m\na,nan,0,0\n", r".*, row 2: 'time_s' is 'nan'; it must be finite"),
-        ("device,time_s,x_m,y_m\na,0,zero,0\n", r".*, row 2: 'x_m' is 'zero'; it must be finite"),
+        ("device,time_s,x_m,y_m\na,0,zero,0\n", r".*, row 2: 'x_m' is 'zero'; it must be from"),
+        ("device,time_s,x_m,y_m\na,0,0,0\n,1,0,0\n", r".*, row 3: 'device' is ''; it must say which device is there"),
+        ("device,time_s,x_m,y_m,device\na,0,0,0,b\n", r".* has 2 columns 'device'; it must have one"),
         (
             "device,time_s,latitude,longitude\na,0,1,1\n",
             r".* has the columns latitude and longitude, and the sites have x_m and y_m; both must have the same",
@@ -92,10 +109,22 @@ def test_bad_positions(write, text, message):
         ({"mobility": 3}, r"mobility is 3; it must be one of"),
         ({"speed_m_per_s": (0.0, 2.0)}, r"speed_m_per_s is \(0.0, 2.0\); low must be above 0"),
         ({"pause_s": (-1.0, 2.0)}, r"pause_s is \(-1.0, 2.0\); low must be at least 0"),
-        ({"road_spacing_m": 0}, r"road_spacing_m is 0; it must be finite and above 0"),
-        ({"site_spacing_m": math.inf}, r"site_spacing_m is inf; it must be finite and above 0"),
-        ({"area_m": 300.0}, r"area_m is 300.0; it must be a pair \(width, height\) of finite numbers above 0, or None"),
+        (
+            {"speed_m_per_s": (1.0, 1e12)},
+            r"speed_m_per_s is \(1.0, 1000000000000.0\); both must be from 0.001 to",
+        ),
+        ({"speed_m_per_s": (1e-9, 1.0)}, r"speed_m_per_s is \(1e-09, 1.0\); both must be from 0.001 to 10000"),
+        ({"pause_s": (0.0, 1e300)}, r"pause_s is \(0.0, 1e\+300\); both must be from 0 to 1e\+07"),
+        ({"road_spacing_m": 0}, r"road_spacing_m is 0; it must be from 1 to 1e\+07"),
+        ({"road_spacing_m": 1e-17}, r"road_spacing_m is 1e-17; it must be from 1 to 1e\+07"),
+        ({"site_spacing_m": math.inf}, r"site_spacing_m is inf; it must be from 1 to 1e\+07"),
+        (
+            {"area_m": 300.0},
+            r"area_m is 300.0; it must be a pair \(width, height\) of numbers from 1 to 1e\+07",
+        ),
         ({"area_m": (300.0, 0.0)}, r"area_m is \(300.0, 0.0\); it must be a pair"),
+        ({"area_m": (1e200, 1e200)}, r"area_m is \(1e\+200, 1e\+200\); it must be a pair"),
+        ({"area_m": (1e-6, 1e-6)}, r"area_m is \(1e-06, 1e-06\); it must be a pair"),
         ({"num_sites": 0}, r"num_sites is 0; it must be a whole number, at least 1"),
         ({"num_sites": 10_001}, r"num_sites is 10001; it must be at most 10,000"),
         ({"carrier_hz": 3.5}, r"carrier_hz is 3.5; it must be from 5e\+08 to 1e\+11"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from ortools.linear_solver import pywraplp
 
 from offload_gym.instances import INPUT, WORKLOAD
@@ -20,10 +21,11 @@ def capacity(scenario: Scenario, seed: int = 0, num_streams: int = NUM_STREAMS) 
     """The largest rate of arrivals at each device, in jobs a second, at which some split of the jobs is stable.
 
     Work is taken as a fluid: any share of a task may run at any location, and no resource is busy for longer than the
-    jobs take to arrive: each device's cores, each server's cores, and the spectrum, which is used by one device at a
-    time at the mean of its rates. Of the data between tasks those are sent whose parent's share on the device is larger
-    than the child's. This is a linear program over the jobs of a stream; the result is the mean over sampled streams,
-    each with its own machines and rates.
+    jobs take to arrive: each device's cores, each server's cores, and the spectrum of each site, which is used by one
+    device at a time at the mean of its rates there. What a device sends it sends at its sites in proportion to the
+    time that it is there, but at none where it never has a rate. Of the data between tasks those are sent whose
+    parent's share on the device is larger than the child's. This is a linear program over the jobs of a stream; the
+    result is the mean over sampled streams, each with its own machines and rates.
 
     Args:
         scenario: what streams are drawn from; its own rate of arrivals has no influence but on how long rates are
@@ -36,11 +38,22 @@ def capacity(scenario: Scenario, seed: int = 0, num_streams: int = NUM_STREAMS) 
     return float((streams.num_jobs / streams.num_devices / busy_s).mean())
 
 
+def _seconds_a_bit(streams: Streams, b: int) -> NDArray[np.float64]:
+    """How long the spectrum of each site is used by a bit of each device (m, sites) of stream ``b``."""
+    rate_bps = streams.batch.uplink_bps[b]
+    sites = np.broadcast_to(streams.batch.sites[b], rate_bps.shape)
+    there = sites[:, :, None] == np.arange(sites.max() + 1)
+    bits, slots = (rate_bps[:, :, None] * there).sum(axis=1), there.sum(axis=1) * 1.0
+    slots[bits == 0.0] = 0.0
+    share = slots / slots.sum(axis=1, keepdims=True)
+    return share * np.divide(slots, bits, out=np.zeros_like(bits), where=bits > 0.0)
+
+
 def _least_busy(streams: Streams, b: int) -> float:
     """For how many seconds the busiest resource is busy with all jobs of stream ``b``, at least."""
     batch, num_locations = streams.batch, streams.num_locations
     tasks, servers, devices = batch.tasks[b], batch.servers[b], batch.devices[b]
-    rate_bps = batch.uplink_bps[b].mean(axis=1)
+    bit_s = _seconds_a_bit(streams, b)
     solver = pywraplp.Solver.CreateSolver("GLOP")
     busiest = solver.NumVar(0.0, solver.infinity(), "")
 
@@ -56,7 +69,12 @@ def _least_busy(streams: Streams, b: int) -> float:
         for variable, factor in factors.items():
             constraint.SetCoefficient(variable, float(factor))
 
-    spectrum, at_device, at_server = resource(), [resource() for _ in devices], [resource() for _ in servers]
+    def send(d: int, variable: Any, bits: float) -> None:
+        for spectrum, second in zip(at_site, bit_s[d], strict=True):
+            if second > 0.0:
+                add_to(spectrum, {variable: bits * second})
+
+    at_site, at_device, at_server = ([resource() for _ in each] for each in (bit_s[0], devices, servers))
     for j, job in enumerate(batch.jobs[b]):
         d, start, edges = job["device"], batch.graph_start[job["graph"]], batch.graph_edges[job["graph"]]
         places = [[share() for _ in range(num_locations)] for _ in range(job["num_tasks"])]
@@ -67,10 +85,10 @@ def _least_busy(streams: Streams, b: int) -> float:
             for k, server in enumerate(servers, start=1):
                 add_to(at_server[k - 1], {shares[k]: cycles / (server["cpu_hz"] * server["cores"])})
                 if start[i, 0] == start[i + 1, 0]:  # no parents
-                    add_to(spectrum, {shares[k]: bits / (rate_bps[d] * server["rate_ratio"])})
+                    send(d, shares[k], bits / server["rate_ratio"])
         for e in range(start[job["num_tasks"], 0]):
             sent = share()
-            add_to(spectrum, {sent: batch.edge_bits[b, j, e] / (rate_bps[d] * servers["rate_ratio"].max())})
+            send(d, sent, batch.edge_bits[b, j, e] / servers["rate_ratio"].max())
             parent, child = (places[edges[e, end]][0] for end in (PARENT, CHILD))
             add_to(solver.Constraint(-solver.infinity(), 0.0), {parent: 1.0, child: -1.0, sent: -1.0})
     solver.Minimize(busiest)

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offload_gym.checks import quoted
+from offload_gym.files import modified_ns
 from offload_gym.radio.formats import load_trace
 from offload_gym.radio.trace import Trace
 
@@ -61,8 +62,8 @@ class Recording(NamedTuple):
         return _seconds_of(self, *self._modified_ns())
 
     def _modified_ns(self) -> list[int]:
-        """When each file was last written; none of one that is not there, which is an error where it is read."""
-        return [os.stat(path).st_mtime_ns for path in self[:2] if path is not None and os.path.exists(path)]
+        """When each file was last written."""
+        return [modified_ns(path) for path in self[:2] if path is not None]
 
 
 # Fields of a scenario that belong to radio="trace" alone, and are None otherwise.
