@@ -58,6 +58,7 @@ class Arm(NamedTuple):
     labels: StreamLabels
     hidden: Sequence[int]
     alpha: float = 0.0  # weight of a teacher's scores beside the labels; 0: there is no teacher
+    more_passes: int = 1  # so many times those of the settings, where there are as many times fewer labels
 
 
 def hindsight_labels(settings: StreamSettings) -> StreamLabels:
@@ -109,8 +110,20 @@ def make_arms(folder: Path, settings: StreamSettings, course: Course, report: Ca
     surer = kept_labels(folder / "labels-surer.npz", surer_labels)
     arms += [
         Arm("planner, its choices alone", choices_alone(rounds[0].labels, settings.objective), base),
-        Arm(f"planner, {MORE_FUTURES} times the futures, a {FEWER_STATES}th of the states", surer, base),
-        Arm("planner, as many of the states as these", thinned(rounds[0].labels, len(surer.costs)), base),
+        Arm(
+            f"planner, {MORE_FUTURES} times the futures, a {FEWER_STATES}th of the states",
+            surer,
+            base,
+            0.0,
+            FEWER_STATES,
+        ),
+        Arm(
+            "planner, as many of the states as these",
+            thinned(rounds[0].labels, len(surer.costs)),
+            base,
+            0.0,
+            FEWER_STATES,
+        ),
     ]
     own = kept_labels(folder / "labels-own.npz", own_labels)
     # On the streams of the own states: what is gained by more labels alone.
@@ -187,7 +200,7 @@ def ablate(
     for arm, seed in with_progress(missing, "networks", "network"):
         module = teacher(seed)
         if arm.name != TEACHER:
-            weighed = replace(settings, alpha=arm.alpha)
+            weighed = replace(settings, alpha=arm.alpha, passes=settings.passes * arm.more_passes)
             module = fit_network(arm.labels, arm.hidden, weighed, seed, teacher(seed) if arm.alpha else None)
         policy = as_policy(module, arm.name, settings)
         results.append(

@@ -74,7 +74,7 @@ class StreamSettings:
     teacher: tuple[int, ...] = (128, 64)
     student: tuple[int, ...] = (40, 24)
     small_student: tuple[int, ...] = (14,)
-    passes: int = 10
+    passes: int = 20
     batch_size: int = 256
     learning_rate: float = 4e-3
     alpha: float = 0.5  # weight of the teacher's scores in a student's loss, beside the labels
