@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import math
@@ -239,7 +240,11 @@ class Scenario:
         defaults = {field.name: field.default for field in fields(self)}
         for field in changes:
             if field not in defaults:
-                raise ValueError(f"a scenario has no field {quoted(field)}; its fields are {', '.join(defaults)}")
+                similar = ", ".join(difflib.get_close_matches(str(field), defaults, n=5, cutoff=0.0))
+                raise ValueError(
+                    f"a scenario has no field {quoted(field)}; it must be one of the {len(defaults)} that Scenario "
+                    f"lists, such as {similar}"
+                )
         self.__dict__.update(_checked({**defaults, **PRESETS[name], **changes, "name": name}))
         least, what = self.num_tasks, "num_tasks"
         if self.graphs:

@@ -20,6 +20,7 @@ from agents.stream_learning import (
     first_policy,
     fit_network,
     planned_labels,
+    state_weights,
 )
 from offload_gym.seeds import seed_for
 from offload_gym.streams.hindsight import hindsight
@@ -67,11 +68,13 @@ def test_arms_learn_from_what_they_say(made):
     rounds = [files[name] for name in "012"]
     base, last = (6,), joined(rounds[1:]).costs
     evenly = rounds[0].costs[np.linspace(0, len(rounds[0].costs) - 1, len(files["surer"].costs)).astype(int)]
+    # Costs of 1, such that they are 1 when they have been weighed.
+    alone = (rounds[0].costs != 0) / state_weights(rounds[0], "response")
     wanted = {
         "hindsight": (files["hindsight"].costs, base, 0.0),
         "planner, states of the rule": (files["unexplored"].costs, base, 0.0),
         "planner, states of the rule, some choices random": (rounds[0].costs, base, 0.0),
-        "planner, its choices alone": (rounds[0].costs != 0, base, 0.0),
+        "planner, its choices alone": (alone, base, 0.0),
         "planner, 8 times the futures, a 5th of the states": (files["surer"].costs, base, 0.0),
         "planner, as many of the states as these": (evenly, base, 0.0),
         "planner, own states": (files["own"].costs, base, 0.0),
@@ -90,7 +93,7 @@ def test_arms_learn_from_what_they_say(made):
         }
     assert list(arms) == list(wanted)
     for name, (costs, hidden, alpha) in wanted.items():
-        np.testing.assert_array_equal(arms[name].labels.costs, costs, err_msg=name)
+        np.testing.assert_allclose(arms[name].labels.costs, costs, rtol=1e-6, err_msg=name)
         assert (tuple(arms[name].hidden), arms[name].alpha) == (hidden, alpha)
 
 
@@ -150,8 +153,8 @@ def test_the_command_runs_and_goes_on(tmp_path, capsys):
     # One more network of each kind: the others are as they were.
     assert main([*arguments, "2"]) == 0
     more = json.loads((tmp_path / FILE).read_text(encoding="utf-8"))
-    assert more[:15] == rows
-    assert [row["seed"] for row in more[15:]] == [1] * 14
+    assert more[:18] == rows
+    assert [row["seed"] for row in more[18:]] == [1] * 17
     assert main([*arguments[:-3], "--num-test", "6"]) == 2
     assert "num_test is 6, but the results" in capsys.readouterr().err
 
