@@ -63,18 +63,17 @@ class StreamSettings:
     # Policy file to begin with, or folder of a teacher and students that learn on; None: the best rule.
     start: str | None = None
     streams_a_round: int = 800
-    share: float = 1.0  # of the tasks that are labelled
+    share: float = 0.4  # of the tasks that are labelled
     explore: float = 0.1  # share of the tasks that are placed at random
-    # A network averages over the labels that it learns from, so that two futures of each of many states teach more than
-    # many futures of few (``agents.stream_ablation``).
-    num_futures: int = 2
+    # Of few futures of many states a network learns less in as many steps (``agents.stream_ablation``).
+    num_futures: int = 16
     future_jobs: int = 80  # of a future, for each device
     num_validation: int = 400  # streams
     base: tuple[int, ...] = (48, 24)  # hidden layers of the networks of the rounds
     teacher: tuple[int, ...] = (128, 64)
     student: tuple[int, ...] = (40, 24)
     small_student: tuple[int, ...] = (14,)
-    passes: int = 20
+    passes: int = 40
     batch_size: int = 256
     learning_rate: float = 4e-3
     alpha: float = 0.5  # weight of the teacher's scores in a student's loss, beside the labels
