@@ -110,20 +110,12 @@ def make_arms(folder: Path, settings: StreamSettings, course: Course, report: Ca
     surer = kept_labels(folder / "labels-surer.npz", surer_labels)
     arms += [
         Arm("planner, its choices alone", choices_alone(rounds[0].labels, settings.objective), base),
-        Arm(
-            f"planner, {MORE_FUTURES} times the futures, a {FEWER_STATES}th of the states",
-            surer,
-            base,
-            0.0,
-            FEWER_STATES,
-        ),
-        Arm(
-            "planner, as many of the states as these",
-            thinned(rounds[0].labels, len(surer.costs)),
-            base,
-            0.0,
-            FEWER_STATES,
-        ),
+    ]
+    few = thinned(rounds[0].labels, len(surer.costs))
+    name = f"planner, {MORE_FUTURES} times the futures, a {FEWER_STATES}th of the states"
+    arms += [
+        Arm(name, surer, base, more_passes=FEWER_STATES),
+        Arm("planner, as many of the states as these", few, base, more_passes=FEWER_STATES),
     ]
     own = kept_labels(folder / "labels-own.npz", own_labels)
     # On the streams of the own states: what is gained by more labels alone.

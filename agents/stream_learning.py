@@ -169,9 +169,9 @@ def state_weights(labels: StreamLabels, objective: str) -> NDArray[np.float64]:
     return np.asarray((soonest_s + BIT_S) ** -2)
 
 
-def mean_cost(labels: StreamLabels, objective: str) -> float:
+def mean_cost(weighed: NDArray[np.float64]) -> float:
     """The mean of ``weighed_costs``, above 0."""
-    return max(float(weighed_costs(labels, objective).mean()), 1e-9)
+    return max(float(weighed.mean()), 1e-9)
 
 
 @one_thread()
@@ -187,7 +187,7 @@ def fit_network(
     device = pick_device(settings.device)
     observations = torch.from_numpy(labels.observations).to(device)
     weighed = weighed_costs(labels, settings.objective)
-    costs = torch.from_numpy((weighed / max(float(weighed.mean()), 1e-9)).astype(np.float32)).to(device)
+    costs = torch.from_numpy((weighed / mean_cost(weighed)).astype(np.float32)).to(device)
     network = new_network(observations.shape[1], hidden, costs.shape[1], seed) if began is None else learning_on(began)
     network = network.to(device)
     soft = None
@@ -265,8 +265,10 @@ class Validation(FreshStreams):
 
 def first_policy(settings: StreamSettings, validation: Validation) -> PlanPolicy:
     """What policy iteration begins with: the best rule, or the policy that the settings name, whichever is better."""
-    rules: list[Any] = [network_policy(networks_of(settings)["student"], "student")] if networks_of(settings) else []
-    if settings.start is not None and not rules:
+    rules: list[Any] = []
+    if networks := networks_of(settings):
+        rules = [network_policy(networks["student"], "student")]
+    elif settings.start is not None:
         rules = [load_stream_policy(settings.start)]
     names = [name for name in ("greedy", *RULE_SIZES) if settings.objective == "late" or name not in FOR_LATE]
     rules += [make_stream_policy(name, settings.scenario, settings.objective) for name in names]
@@ -355,7 +357,8 @@ def lessons(courses: Sequence[Course], memory: int) -> StreamLabels:
     if len(found) == 1:
         return found[0]
     objective = courses[0].settings.objective
-    return joined([labels._replace(costs=labels.costs / mean_cost(labels, objective)) for labels in found])
+    means = [mean_cost(weighed_costs(labels, objective)) for labels in found]
+    return joined([labels._replace(costs=labels.costs / mean) for labels, mean in zip(found, means, strict=True)])
 
 
 def iterate(

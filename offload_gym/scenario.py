@@ -554,8 +554,7 @@ _STREAM_APPLICATIONS: dict[str, Any] = {
 # Eight devices among four sites, of which three have an edge server. Jobs are four times as large as those of "stream",
 # so that 800 of them take 100 s, in which a device changes its site four times. The cloud server is behind a slow path,
 # so that all locations are needed. The machines take 2.3 jobs/s at each device at most, on average
-# (benchmarks/streams/capacity.py). Greedy's mean response over 800 and over 3,200 jobs of 30 streams is 2.0 and 1.9 s
-# at 1.0 jobs/s, 3.3 and 3.7 s at 1.4, and 4.8 and 7.5 s at 1.8.
+# (benchmarks/streams/capacity.py).
 _STREAM_MOBILE: dict[str, Any] = {
     **_STREAM,
     "input_bits": (1.6e6, 16e6),
