@@ -188,6 +188,40 @@ def test_bad_input_is_one_sentence():
         offload_gym.response_times(streams, decisions)
 
 
+@pytest.mark.parametrize(
+    ("of_planner", "of_streams", "said"),
+    [
+        ("stream", {"name": "stream", "num_tasks": 3}, "stream, makes jobs of up to 1 tasks and 0 edges, the streams .* 3"),
+        ("stream_applications", "stream", "makes jobs of up to 9 tasks and 10 edges, the streams have jobs of up to 1 and 0"),
+        ("stream_applications", {"name": "stream", "applications": ["fork_join"]}, "give the planner the scenario"),
+        (
+            {"name": "stream", "applications": ["vgg16"], "num_tasks": 4},
+            {"name": "stream", "applications": ["vgg16", "alexnet"], "num_tasks": 4},
+            "makes jobs of 1 graphs, the streams have jobs of 2",
+        ),
+    ],
+)
+def test_a_planner_of_other_jobs_is_refused(of_planner, of_streams, said):
+    """Futures of its scenario would be written behind the arrays of the streams' jobs."""
+    of_streams = of_streams if isinstance(of_streams, dict) else {"name": of_streams}
+    streams = offload_gym.sample_streams({**of_streams, "num_jobs": 4}, 1, 1)
+    with pytest.raises(ValueError, match=said):
+        offload_gym.play(streams, make_stream_policy("planner", of_planner))
+
+
+def test_a_planner_for_late_jobs_needs_deadlines_on_both_sides():
+    without, with_deadlines = (offload_gym.sample_streams(name, 1, 1)[:1] for name in ("stream", "stream_deadlines"))
+    with pytest.raises(ValueError, match="the planner's streams have no deadlines, which its objective 'late' needs"):
+        offload_gym.play(without, make_stream_policy("planner", "stream_deadlines", "late"))
+    with pytest.raises(ValueError, match="the planner's scenario, stream, draws no deadlines"):
+        offload_gym.play(with_deadlines, make_stream_policy("planner", "stream", "late"))
+    # Where responses count deadlines make no difference.
+    planner = policy_named("planner", "stream")
+    few = offload_gym.sample_streams({"name": "stream_deadlines", "num_jobs": 5}, 2, 1)
+    others = offload_gym.sample_streams({"name": "stream", "num_jobs": 5}, 2, 1)
+    np.testing.assert_array_equal(*(offload_gym.play(streams, planner).decisions for streams in (few, others)))
+
+
 def with_outage(streams, until_s):
     """The same streams with no rate until a moment."""
     up_bps, down_bps = streams.batch.uplink_bps.copy(), streams.batch.downlink_bps.copy()

@@ -179,6 +179,12 @@ def stream_parameters(scenario: Scenario) -> tuple[StreamParameters, StreamSizes
     )
 
 
+def has_deadlines(parameters: StreamParameters) -> bool:
+    """Whether jobs of the scenario have deadlines, drawn or recorded."""
+    recorded = np.isfinite(parameters.recorded_arrivals[:, DEADLINE]).any()
+    return bool(parameters.process["deadline_high"][0] > 0.0 or recorded)
+
+
 def empty_stream_batch(parameters: StreamParameters, sizes: StreamSizes, num_streams: int) -> StreamBatch:
     """Room for B streams, with the graphs of the scenario."""
     jobs, slots = (num_streams, sizes.num_jobs), (num_streams, sizes.num_devices, sizes.num_slots)

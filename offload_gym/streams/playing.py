@@ -33,7 +33,7 @@ from offload_gym.streams.deciding import play_kernel
 from offload_gym.streams.engine import admit, advance, stands_at
 from offload_gym.streams.networks import OBJECTIVES
 from offload_gym.streams.outlook import look, new_outlook
-from offload_gym.streams.parameters import room_for_failures, stream_parameters
+from offload_gym.streams.parameters import has_deadlines, room_for_failures, stream_parameters
 from offload_gym.streams.planner import ASKED, MARGIN_S, Played, plan_streams
 from offload_gym.streams.policies import PlannerPolicy, StreamPolicy, check_fits
 from offload_gym.streams.responses import CHUNK, Outcome, check_completion, late_jobs
@@ -66,8 +66,8 @@ def play(streams: Streams, policy: StreamPolicy | Any, num_threads: int | None =
         Decisions (B, J, n), responses (B, J) in seconds, which jobs are late (B, J), and energies (B, J) in joules.
 
     Raises:
-        ValueError: a job never completes, or the policy decides something else than locations, or is a network for
-            another number of locations.
+        ValueError: a job never completes, or the policy decides something else than locations, is a network for
+            another number of locations, or a planner whose scenario makes other jobs.
     """
     check_streams(streams)
     decisions = np.zeros((len(streams), streams.num_jobs, streams.num_tasks), dtype=np.int64)
@@ -211,6 +211,36 @@ def _play_moments(
     finish_kernel(streams.arrays, given, response_s, energy_j)
 
 
+def check_planner(streams: Streams, planner: PlannerPolicy) -> None:
+    """ValueError where the futures of a planner's scenario cannot be those of the streams.
+
+    Jobs must be of the same shape, as futures are put where the streams' jobs are; and where late jobs count both must
+    have deadlines. Else the scenario is what the planner believes of the world, right or wrong: its arrivals, rates,
+    failures and mobility may be others than those of the streams.
+    """
+    parameters, sizes = stream_parameters(planner.scenario)
+    batch, label, hint = streams.batch, planner.scenario.label, "give the planner the scenario of these streams"
+    made, there = (sizes.num_tasks, sizes.num_edges), (streams.num_tasks, batch.edge_bits.shape[2])
+    if made != there:
+        raise ValueError(
+            f"the planner's scenario, {label}, makes jobs of up to {made[0]} tasks and {made[1]} edges, the streams "
+            f"have jobs of up to {there[0]} and {there[1]}; {hint}"
+        )
+    graphs = (parameters.graph_start, batch.graph_start), (parameters.graph_edges, batch.graph_edges)
+    if not all(np.array_equal(of_scenario, of_streams) for of_scenario, of_streams in graphs):
+        raise ValueError(
+            f"the planner's scenario, {label}, makes jobs of {len(parameters.graph_start)} graphs, the streams have "
+            f"jobs of {len(batch.graph_start)}, which depend on each other in other ways; {hint}"
+        )
+    if planner.objective == "late":
+        for of, have in (
+            (f"scenario, {label}, draws", has_deadlines(parameters)),
+            ("streams have", bool(np.isfinite(streams.deadline_s).any())),
+        ):
+            if not have:
+                raise ValueError(f"the planner's {of} no deadlines, which its objective 'late' needs; {hint}")
+
+
 def room_for_futures(streams: Streams, scenario: Scenario, num_jobs: int) -> Streams:
     """One stream of the shape of ``streams`` with room for the jobs and slots of a future."""
     batch = streams.batch
@@ -255,6 +285,7 @@ def planning_call(
     streams: Streams, planner: PlannerPolicy, behaviour: Any, asked: dict[str, Any]
 ) -> Callable[[int, Played], int]:
     """A function that plays the streams from a number on with planning, fills a ``Played`` and counts the labels."""
+    check_planner(streams, planner)
     for decides in (planner.base, behaviour):
         check_fits(decides, streams.num_locations, planner.scenario.can_drop)
     parameters, _ = stream_parameters(planner.scenario)
