@@ -7,6 +7,7 @@ import pytest
 
 import offload_gym
 from offload_gym.random_numbers import stream
+from offload_gym.solvers.stopping import new_stop, watch_of
 from offload_gym.streams.beliefs import draw_future_jobs, new_belief, observe_jobs
 from offload_gym.streams.labels import label_streams, load_stream_labels, save_stream_labels
 from offload_gym.streams.networks import OBJECTIVES
@@ -102,7 +103,8 @@ def test_costs_are_those_of_the_futures(objective):
     parameters, _ = stream_parameters(scenario)
     systems = tuple(new_system(streams)), tuple(new_system(spare))
     policies = tuple(local.plan), tuple(local.plan)
-    count = plan_streams(tuple(parameters), streams.arrays, systems, spare.arrays, policies, effort, asked, tuple(out))
+    given = tuple(parameters), streams.arrays, systems, spare.arrays, policies, effort, asked
+    count = plan_streams(*given, watch_of(new_stop()), tuple(out))
     assert count == 6
     for j in range(6):
         costs = np.array(

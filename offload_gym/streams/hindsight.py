@@ -15,6 +15,7 @@ from offload_gym.checks import quoted
 from offload_gym.compilation import inlined, kernel
 from offload_gym.lending import lent
 from offload_gym.solvers.parallel import for_each_chunk
+from offload_gym.solvers.stopping import Budget, is_stopped, new_stop, raise_pending, watch_of
 from offload_gym.streams.bounds import foreseen_decisions
 from offload_gym.streams.engine import admit, advance
 from offload_gym.streams.responses import outcome_of
@@ -26,6 +27,7 @@ OBJECTIVES = ("response", "late")
 LATE_S = 1e6  # what a late job counts in the objective "late", so that responses break ties only
 LEAST_GAIN_S = 1e-6  # moves that gain less are not made: sums of responses are not better known than that
 WINDOW = 10  # jobs that follow a job are close enough to move with it
+STEPS_A_JOB = 1 << 20  # of the moves of a job, as ``is_stopped`` counts them
 CHUNK = 1  # streams that a thread takes at a time
 
 
@@ -176,7 +178,7 @@ def _try_job(world, systems, decisions, j, marks, best_s, search):
 
 
 @kernel
-def search_streams(arrays, systems, first, decisions, search):
+def search_streams(arrays, systems, first, decisions, search, watch):
     """Improve decisions until no move does.
 
     Args:
@@ -185,7 +187,9 @@ def search_streams(arrays, systems, first, decisions, search):
         first: number of the first stream.
         decisions: (some streams, J, n), changed in place.
         search: ``Search`` as a plain tuple.
+        watch: ``Budget`` as a plain tuple, by which the search is stopped.
     """
+    watch = lent(Budget(*watch))
     batch, systems, search = lent(StreamBatch(*arrays)), lent(System(*systems)), Search(*search)
     num_jobs = batch.jobs.shape[1]
     alone = Search(search.late_s, search.can_drop, 0)
@@ -204,11 +208,21 @@ def search_streams(arrays, systems, first, decisions, search):
                 while best_s < last_s:
                     last_s = best_s
                     best_s = _try_job(world, systems, plan, j, marks, best_s, search if pairs else alone)
+                    if is_stopped(watch, STEPS_A_JOB):
+                        break
+                if watch.stop[0]:
+                    break
                 admit(world, here, j, plan[j])
+            if watch.stop[0]:
+                break
             if best_s == before_s:
                 if pairs or search.window == 0:
                     break
                 pairs = True
+        if watch.stop[0]:
+            break
+    if watch.stop[0]:
+        raise_pending()
 
 
 def hindsight(
@@ -249,12 +263,13 @@ def hindsight(
         raise ValueError(f"can_drop is {quoted(can_drop)}; with the objective {objective!r} no job is dropped")
     start = foreseen_decisions(streams, num_threads) if decisions is None else decisions
     plan = outcome_of(streams, start).decisions
+    stop = new_stop()
     search = Search(LATE_S if objective == "late" else 0.0, bool(can_drop), WINDOW if moves == 2 else 0)
 
     def work(rows: slice) -> None:
         systems: tuple[Any, ...] = tuple(new_system(streams, 3))
-        search_streams(streams.arrays, systems, rows.start, plan[rows], tuple(search))
+        search_streams(streams.arrays, systems, rows.start, plan[rows], tuple(search), watch_of(stop))
 
-    for_each_chunk(work, len(streams), num_threads, CHUNK)
+    for_each_chunk(work, len(streams), num_threads, CHUNK, stop)
     dropped = plan[:, :, :1] == DROPPED
     return np.where(streams.present, plan, np.where(dropped, DROPPED, 0))

@@ -15,6 +15,7 @@ from offload_gym.checks import checked_number
 from offload_gym.files import replacing
 from offload_gym.seeds import as_seed_sequence
 from offload_gym.solvers.parallel import for_each_chunk
+from offload_gym.solvers.stopping import new_stop
 from offload_gym.streams.observing import OBSERVATION_VERSION, size_of
 from offload_gym.streams.planner import Played
 from offload_gym.streams.playing import planning_call
@@ -66,7 +67,8 @@ def label_streams(
     of_streams, of_plans = as_seed_sequence(seed).spawn(2)
     streams = sample_streams(planner.scenario, num_streams, of_streams)
     key = np.random.default_rng(of_plans).integers(1 << 64, dtype=np.uint64)
-    call = planning_call(streams, planner, behaviour, {"key": key, "share": share, "explore": explore})
+    stop = new_stop()
+    call = planning_call(streams, planner, behaviour, {"key": key, "share": share, "explore": explore}, stop)
     made: dict[int, StreamLabels] = {}
 
     def work(rows: slice) -> None:
@@ -76,7 +78,7 @@ def label_streams(
             out.observations[:count].copy(), out.costs[:count].astype(np.float32), out.errors[:count].astype(np.float32)
         )
 
-    for_each_chunk(work, num_streams, num_threads, CHUNK)
+    for_each_chunk(work, num_streams, num_threads, CHUNK, stop)
     return joined([made[first] for first in sorted(made)])
 
 

@@ -29,6 +29,7 @@ from offload_gym.instances import (
 from offload_gym.lending import lent
 from offload_gym.scenario import Scenario
 from offload_gym.solvers.parallel import for_each_chunk
+from offload_gym.solvers.stopping import new_stop, watch_of
 from offload_gym.streams.deciding import play_kernel
 from offload_gym.streams.engine import admit, advance, stands_at
 from offload_gym.streams.networks import OBJECTIVES
@@ -282,9 +283,12 @@ def room_for_futures(streams: Streams, scenario: Scenario, num_jobs: int) -> Str
 
 
 def planning_call(
-    streams: Streams, planner: PlannerPolicy, behaviour: Any, asked: dict[str, Any]
+    streams: Streams, planner: PlannerPolicy, behaviour: Any, asked: dict[str, Any], stop: NDArray[np.bool_]
 ) -> Callable[[int, Played], int]:
-    """A function that plays the streams from a number on with planning, fills a ``Played`` and counts the labels."""
+    """A function that plays the streams from a number on with planning, fills a ``Played`` and counts the labels.
+
+    ``stop`` is what ``new_stop`` makes, by which other threads are stopped.
+    """
     check_planner(streams, planner)
     for decides in (planner.base, behaviour):
         check_fits(decides, streams.num_locations, planner.scenario.can_drop)
@@ -302,7 +306,11 @@ def planning_call(
         spare, mine = room_for_futures(streams, planner.scenario, effort.num_jobs), request.copy()
         mine["first"] = first
         systems = tuple(new_system(streams)), tuple(new_system(spare))
-        return int(plan_streams(given, streams.arrays, systems, spare.arrays, policies, effort, mine, tuple(out)))
+        return int(
+            plan_streams(
+                given, streams.arrays, systems, spare.arrays, policies, effort, mine, watch_of(stop), tuple(out)
+            )
+        )
 
     return call
 
@@ -316,10 +324,11 @@ def _plan_all(
     num_threads: int | None,
 ) -> None:
     key = np.random.default_rng(policy.seed).integers(1 << 64, dtype=np.uint64)
-    call = planning_call(streams, policy, policy.base, {"key": key, "share": 1.0, "follow_plan": True})
+    stop = new_stop()
+    call = planning_call(streams, policy, policy.base, {"key": key, "share": 1.0, "follow_plan": True}, stop)
     none = np.empty((0, 0), dtype=np.float32), np.empty((0, 0)), np.empty((0, 0))
 
     def work(rows: slice) -> None:
         call(rows.start, Played(decisions[rows], response_s[rows], energy_j[rows], *none))
 
-    for_each_chunk(work, len(streams), num_threads, 1)
+    for_each_chunk(work, len(streams), num_threads, 1, stop)
