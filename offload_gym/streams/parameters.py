@@ -117,7 +117,10 @@ def stream_parameters(scenario: Scenario) -> tuple[StreamParameters, StreamSizes
         ValueError: the scenario is none of streams; one sentence.
     """
     if scenario.random_graph:
-        raise ValueError("random_graph is True; in streams it must be False, and graphs come from applications")
+        raise ValueError(
+            f"random_graph is True in the scenario {scenario.label}; in streams it must be False, and graphs come from "
+            "applications"
+        )
     applications = application_arrays(scenario)
     recorded, recorded_per_s = _recorded_arrivals(scenario)
     low, high = _rates_of(scenario, recorded_per_s)
