@@ -11,7 +11,7 @@ from numpy.random import SeedSequence
 from numpy.typing import NDArray
 
 from offload_gym.array_checks import check_count
-from offload_gym.checks import checked_number
+from offload_gym.checks import checked_number, quoted
 from offload_gym.files import replacing
 from offload_gym.seeds import as_seed_sequence
 from offload_gym.solvers.parallel import for_each_chunk
@@ -62,6 +62,8 @@ def label_streams(
         ValueError: an argument is out of its bounds.
     """
     check_count("num_streams", num_streams)
+    if not isinstance(planner, PlannerPolicy):
+        raise ValueError(f"planner is {quoted(planner)}; it must be a planner, as make_stream_policy makes it")
     for name, value in (("share", share), ("explore", explore)):
         checked_number(name, value, "from 0 to 1", lambda given: 0 <= given <= 1)
     of_streams, of_plans = as_seed_sequence(seed).spawn(2)

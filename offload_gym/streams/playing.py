@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from offload_gym.array_checks import numbers
 from offload_gym.checks import quoted
 from offload_gym.compilation import kernel
 from offload_gym.delay import latency
@@ -36,7 +37,7 @@ from offload_gym.streams.networks import OBJECTIVES
 from offload_gym.streams.outlook import look, new_outlook
 from offload_gym.streams.parameters import has_deadlines, room_for_failures, stream_parameters
 from offload_gym.streams.planner import ASKED, MARGIN_S, Played, plan_streams
-from offload_gym.streams.policies import PlannerPolicy, StreamPolicy, check_fits
+from offload_gym.streams.policies import PlannerPolicy, PlanPolicy, StreamPolicy, check_fits
 from offload_gym.streams.responses import CHUNK, Outcome, check_completion, late_jobs
 from offload_gym.streams.streams import PARENT, StreamBatch, Streams, check_streams
 from offload_gym.streams.system import (
@@ -200,16 +201,25 @@ def _play_moments(
     for j in range(streams.num_jobs):
         arrive_kernel(streams.arrays, given, j, tuple(batch), deadline_s)
         instances = Instances.from_batch(batch)
-        decided = np.array(policy.decide(instances), dtype=np.int64)
-        if decided.shape != (size, n) or decided.min() < 0 or decided.max() >= num_locations:
-            raise ValueError(
-                f"the policy decides {quoted(decided)}; it must be {(size, n)} locations from 0 to {num_locations - 1}"
-            )
+        decided = _checked(policy.decide(instances), (size, n), num_locations)
         if drop_factor < math.inf:
             decided[latency(instances, decided) > drop_factor * deadline_s] = DROPPED
         decisions[:, j] = decided
         admit_kernel(streams.arrays, given, j, decided)
     finish_kernel(streams.arrays, given, response_s, energy_j)
+
+
+def _checked(decided: Any, shape: tuple[int, int], num_locations: int) -> NDArray[np.int64]:
+    """What a policy decides as kernels take it; ValueError where it is something else than locations."""
+    try:
+        given = numbers("decisions", decided)
+    except ValueError:
+        given = np.empty(0)
+    if given.shape != shape or not ((given >= 0) & (given < num_locations) & (given == np.floor(given))).all():
+        raise ValueError(
+            f"the policy decides {quoted(decided)}; it must be {shape} locations from 0 to {num_locations - 1}"
+        )
+    return given.astype(np.int64)
 
 
 def check_planner(streams: Streams, planner: PlannerPolicy) -> None:
@@ -289,6 +299,8 @@ def planning_call(
 
     ``stop`` is what ``new_stop`` makes, by which other threads are stopped.
     """
+    if not isinstance(behaviour, PlanPolicy):
+        raise ValueError(f"behaviour is {quoted(behaviour)}; it must be a rule or a network, which a kernel runs")
     check_planner(streams, planner)
     for decides in (planner.base, behaviour):
         check_fits(decides, streams.num_locations, planner.scenario.can_drop)
