@@ -295,8 +295,9 @@ def test_bad_arguments_and_actions():
     for bad in (4, -1, None, 0.0, [0]):
         with pytest.raises(ValueError, match=r"the action for task 0 of the job is .*; it must be one whole number"):
             env.step(bad)
-    with pytest.raises(ValueError, match="agent is 'device_3'; it must be one of"):
-        env.observe("device_3")
+    for ask in (env.observe, env.action_space, env.observation_space):
+        with pytest.raises(ValueError, match="agent is 'device_3'; it must be one of"):
+            ask("device_3")
     agent = env.agent_selection
     env.step(np.int32(0))
     with pytest.raises(ValueError, match="the action for task 1 of the job is 3; it must be one whole"):
