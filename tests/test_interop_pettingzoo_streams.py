@@ -134,7 +134,10 @@ def test_the_cost_of_an_agent_is_its_own_responses_and_its_own_energy():
 @pytest.mark.parametrize("objective", ["response", "late", "cost"])
 def test_a_step_pays_what_stream_v0_pays_shared_or_in_parts(scenario, objective):
     # GIVEN the same actions WHEN rewards are own, common, and those of the single environment
-    scenario = {**scenario, "can_drop": objective == "late"}
+    if objective == "late":
+        scenario = {"deadline_factor": (1.5, 4.0), **scenario, "can_drop": True}
+    else:
+        scenario = {**scenario, "can_drop": False}
     envs = [stream_env(scenario, objective, shared_reward=shared) for shared in (False, True)]
     single, rng, over = StreamEnv(scenario, objective), np.random.default_rng(3), False
     view, _ = single.reset(seed=5)

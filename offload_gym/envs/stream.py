@@ -225,9 +225,9 @@ class VectorStreamEnv(NativeVectorEnv):
 
     def _whose_turn(self) -> dict[str, NDArray[Any]]:
         """What the infos say of the devices whose jobs are being decided, where there are several."""
-        if self.scenario.num_devices == 1:
-            return {}
         devices, decides = self._fleet.whose_turn()
+        if self.scenario.num_devices == 1 or not decides.any():
+            return {}
         return {"device": np.where(decides, devices, 0), "_device": decides}
 
     def _check_now(self, orders: NDArray[np.int64], actions: NDArray[np.int64]) -> None:
