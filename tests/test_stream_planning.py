@@ -213,7 +213,11 @@ def test_bad_input_is_one_sentence():
             "stream",
             "makes jobs of up to 9 tasks and 10 edges, the streams have .* up to 1 and 0",
         ),
-        ("stream_applications", {"name": "stream", "applications": ["fork_join"], "num_tasks": 6}, "give the planner the scenario"),
+        (
+            "stream_applications",
+            {"name": "stream", "applications": ["fork_join"], "num_tasks": 6},
+            "give the planner the scenario",
+        ),
         (
             {"name": "stream", "applications": ["vgg16"], "num_tasks": 4},
             {"name": "stream", "applications": ["vgg16", "alexnet"], "num_tasks": 4},

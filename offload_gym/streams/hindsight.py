@@ -27,7 +27,7 @@ OBJECTIVES = ("response", "late")
 LATE_S = 1e6  # what a late job counts in the objective "late", so that responses break ties only
 LEAST_GAIN_S = 1e-6  # moves that gain less are not made: sums of responses are not better known than that
 WINDOW = 10  # jobs that follow a job are close enough to move with it
-STEPS_A_JOB = 1 << 20  # of the moves of a job, as ``is_stopped`` counts them
+STEPS = 250  # as ``is_stopped`` counts them, to play a job: of all later jobs, at most
 CHUNK = 1  # streams that a thread takes at a time
 
 
@@ -114,7 +114,7 @@ def _move(decision, num_tasks, num_locations, number, can_drop):
 
 
 @kernel
-def _try_job(world, systems, decisions, j, marks, best_s, search):
+def _try_job(world, systems, decisions, j, marks, best_s, search, watch):
     """The best move of job ``j``, alone or with one of those that follow it, is made.
 
     Args:
@@ -125,6 +125,7 @@ def _try_job(world, systems, decisions, j, marks, best_s, search):
         marks: ``Marks``, renewed where something is gained.
         best_s: what the decisions count.
         search: ``Search``.
+        watch: ``Budget``, by which it is stopped.
 
     Returns:
         What they count now.
@@ -134,7 +135,7 @@ def _try_job(world, systems, decisions, j, marks, best_s, search):
     last = min(j + search.window, len(world.jobs) - 1)
     old, new, given, other = decisions[j].copy(), decisions[j].copy(), np.empty(n, np.int64), NONE
     partner = np.empty(n, np.int64)
-    aim_s, num_tasks = best_s - LEAST_GAIN_S, world.jobs[j].num_tasks
+    aim_s, num_tasks, steps = best_s - LEAST_GAIN_S, world.jobs[j].num_tasks, STEPS * len(world.jobs)
     for number in range(_num_moves(num_tasks, num_locations, False)):
         decisions[j] = old
         if not _move(decisions[j], num_tasks, num_locations, number, search.can_drop):
@@ -150,11 +151,15 @@ def _try_job(world, systems, decisions, j, marks, best_s, search):
                     continue
                 copy_system(played, tried, i)
                 admit(world, tried, i, decisions[i])
+                if is_stopped(watch, steps):
+                    return best_s
                 value_s = _play_on(world, tried, decisions, i + 1, marks, best_s, search.late_s)
                 if value_s < aim_s:
                     aim_s, other, new[:], partner[:] = value_s, i, decisions[j], decisions[i]
             decisions[i] = given
             admit(world, played, i, given)
+        if is_stopped(watch, steps):
+            return best_s
         first = (last if number <= num_locations else j) + 1
         value_s = _play_on(world, played, decisions, first, marks, best_s, search.late_s)
         if value_s < aim_s:
@@ -207,8 +212,8 @@ def search_streams(arrays, systems, first, decisions, search, watch):
                 last_s = np.inf
                 while best_s < last_s:
                     last_s = best_s
-                    best_s = _try_job(world, systems, plan, j, marks, best_s, search if pairs else alone)
-                    if is_stopped(watch, STEPS_A_JOB):
+                    best_s = _try_job(world, systems, plan, j, marks, best_s, search if pairs else alone, watch)
+                    if watch.stop[0]:
                         break
                 if watch.stop[0]:
                     break
