@@ -105,8 +105,11 @@ def test_a_shipped_network_says_where_it_was_not_trained():
         ({"num_tasks": 3}, "jobs have several tasks that do not depend on each other"),
         ({"num_tasks": 2, "report_s": 1.0}, "several tasks .* and devices know the servers by reports"),
         ({"mobility": "waypoint"}, "devices move"),
+        # Trained at 0.7 to 12 jobs/s, of which 25 is more than twice.
+        ({"arrivals_per_s": 25.0}, r"25 jobs a second arrive at each device, not 0\.7 to 12"),
+        ({"applications": ["alexnet"]}, "the applications are others"),
     ):
-        with pytest.warns(UserWarning, match=f"the student for stream was trained on other streams: here .*{said}"):
+        with pytest.warns(UserWarning, match=f"the student for .* was trained on other streams: here .*{said}"):
             make_stream_policy("student", {"name": "stream", **changes})
     with warnings.catch_warnings():
         warnings.simplefilter("error")

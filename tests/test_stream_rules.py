@@ -13,6 +13,7 @@ from agents.evolution import minimise
 from agents.stream_rules import tune_rules, write_rules
 from offload_gym import make_scenario
 from offload_gym.random_numbers import stream, uniform
+from offload_gym.streams.likeness import mean_rate, tuned_rules
 from offload_gym.streams.playing import play
 from offload_gym.streams.policies import (
     FOR_LATE,
@@ -20,9 +21,7 @@ from offload_gym.streams.policies import (
     RULE_SIZES,
     PlanPolicy,
     make_stream_policy,
-    mean_rate,
     rule_plan,
-    tuned_rules,
 )
 from offload_gym.streams.responses import Outcome, stream_costs
 from offload_gym.streams.sampling import sample_streams
@@ -121,7 +120,7 @@ def test_the_numbers_of_as_many_devices_come_before_those_of_the_rate(monkeypatc
         return named | {"numbers": [price, 0.0, 0.0], "drop_factor": None} | of
 
     rows = [row(1.0), row(2.0, num_devices=8, arrivals_per_s=2.0), row(3.0, num_devices=8, report_s=1.0)]
-    monkeypatch.setattr("offload_gym.streams.policies.tuned_rules", lambda: rows)
+    monkeypatch.setattr("offload_gym.streams.likeness.tuned_rules", lambda: rows)
     for devices, report_s, rate, price in (
         (1, 0.0, 2.0, 1.0),
         (2, 0.0, 2.0, 1.0),

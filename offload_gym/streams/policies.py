@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 import warnings
 from collections.abc import Mapping
-from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path, PurePath
@@ -15,11 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from offload_gym.arrivals import load_arrivals, recorded_gap_s
 from offload_gym.checks import quoted
 from offload_gym.instances import Instances
 from offload_gym.layers import packed
-from offload_gym.scenario import PRESETS, Scenario, as_scenario
+from offload_gym.scenario import Scenario, as_scenario
 from offload_gym.seeds import check_seed
 from offload_gym.solvers.exact import exact
 from offload_gym.solvers.heft import heft
@@ -47,6 +44,7 @@ from offload_gym.streams.deciding import (
     WAIT,
     Plan,
 )
+from offload_gym.streams.likeness import outside_training, preset_like, tuned
 from offload_gym.streams.networks import OBJECTIVES, StreamNetwork, load_stream_network, network_plan
 from offload_gym.streams.parameters import stream_parameters
 from offload_gym.streams.planner import Effort
@@ -74,7 +72,6 @@ NAMES = (
     "planner",
     *NETWORKS,
 )
-RULES_FILE = "stream_rules.json"
 SERVERS = slice(1, DROPPING)  # their rows of the weights
 
 
@@ -242,78 +239,26 @@ def _shortest_queue() -> Plan:
     return as_rule(weights)
 
 
-@cache
-def tuned_rules() -> list[dict[str, Any]]:
-    """What ``python -m agents tune-rules`` found: rows with scenario, num_devices, report_s, arrivals_per_s, ..."""
-    text = (files("offload_gym") / "weights" / RULES_FILE).read_text(encoding="utf-8")
-    rows: list[dict[str, Any]] = json.loads(text)
-    return rows
-
-
-def mean_rate(scenario: Scenario) -> float:
-    """Arrivals a second at a device; the geometric mean where it is drawn, else, where recorded, the mean there."""
-    rate = scenario.arrivals_per_s
-    if rate is None:
-        assert scenario.arrivals_path is not None  # as the scenario was checked
-        return 1.0 / recorded_gap_s(load_arrivals(scenario.arrivals_path))
-    return math.sqrt(rate[0] * rate[1]) if isinstance(rate, tuple) else float(rate)
-
-
-def _tuned(name: str, scenario: Scenario, objective: str) -> dict[str, Any] | None:
-    """What was tuned of a policy for the most similar scenario; None where nothing was.
-
-    Similar is what has the same objective, then the same kind of jobs, then devices that move or stay, then about as
-    many devices; among these the scenario's own preset comes first, then the age of reports, then the rate.
-    """
-
-    def unlike(row: dict[str, Any]) -> tuple[float, ...]:
-        preset = PRESETS.get(row["scenario"], {})
-        rates = abs(math.log(row["arrivals_per_s"] / mean_rate(scenario)))
-        devices = abs(math.log(row["num_devices"] / scenario.num_devices))
-        news = abs(row["report_s"] - scenario.report_s)
-        jobs = bool(preset.get("applications")) != bool(scenario.applications)
-        moves = (preset.get("mobility", "none") == "none") != (scenario.mobility == "none")
-        return row["objective"] != objective, jobs, moves, devices, row["scenario"] != scenario.name, news, rates
-
-    return min((row for row in tuned_rules() if row["policy"] == name), key=unlike, default=None)
-
-
 def _shipped(name: str, scenario: Scenario, objective: str) -> PlanPolicy:
     """A network that the package ships, of the preset whose jobs and devices are most like those of the scenario."""
-    if scenario.applications:
-        preset = "stream_applications"
-    elif scenario.can_drop:
-        preset = "stream_deadlines"
-    else:
-        preset = "stream_cell" if scenario.num_devices > 1 or scenario.name == "stream_cell" else "stream"
+    preset = preset_like(scenario)
     path = files("offload_gym") / "weights" / f"{preset}-{name}.safetensors"
     if not path.is_file():
         raise ValueError(f"the package ships no {name} for {preset}")
     policy = load_stream_policy(path)
     policy.name = name
-    trained_for = policy.network.objective if policy.network else objective
+    assert policy.network is not None
+    trained_for = policy.network.objective
     if objective != trained_for:
         raise ValueError(f"objective is {quoted(objective)}; the {name} for {preset} was trained for {trained_for!r}")
     check_fits(policy, scenario.num_locations, scenario.can_drop)
-    if outside := _outside(preset, scenario):
+    if outside := outside_training(policy.network, preset, scenario):
         warnings.warn(
             f"the {name} for {preset} was trained on other streams: here {' and '.join(outside)}; compare it with a "
             "rule such as queue-price, or train one with `python -m agents learn-streams`",
             stacklevel=3,
         )
     return policy
-
-
-def _outside(preset: str, scenario: Scenario) -> list[str]:
-    """What no stream had that the networks of a preset were trained on, in words."""
-    says = {
-        "jobs have several tasks that do not depend on each other": preset != "stream_applications"
-        and scenario.most_tasks > 1,
-        "several devices share the servers": preset != "stream_cell" and scenario.num_devices > 1,
-        "devices know the servers by reports": preset != "stream_cell" and scenario.report_s > 0.0,
-        "devices move": scenario.mobility != "none",
-    }
-    return [words for words, holds in says.items() if holds]
 
 
 def own_objective(scenario: Scenario) -> str:
@@ -368,7 +313,7 @@ def make_stream_policy(
         raise ValueError(f"num_edges is 0; the policy {name!r} needs an edge server")
     if name in FOR_LATE and objective != "late":
         raise ValueError(f"objective is {quoted(objective)}; for {name} it must be 'late'")
-    row, drop_factor = _tuned(name, scenario, objective), math.inf
+    row, drop_factor = tuned(name, scenario, objective), math.inf
     if scenario.can_drop and objective == "late":
         drop_factor = (row and row["drop_factor"]) or 1.0
     if name in RULE_SIZES:
