@@ -191,9 +191,14 @@ OF_STREAMS = {
 @pytest.mark.parametrize(("search", "few", "many"), OF_STREAMS.values(), ids=OF_STREAMS)
 def test_what_takes_long_of_streams_is_interrupted(stopped_after, search, few, many):
     search(few)  # compiles
+    _nrt_python.memsys_enable_stats()
+    stats = rtsys.get_allocation_stats()
+    held = stats.alloc - stats.free
     error, seconds = stopped_after(raise_interrupt, 0.5, lambda: search(many))
+    stats = rtsys.get_allocation_stats()
     assert type(error) is KeyboardInterrupt
     assert seconds < SOON_S
+    assert stats.alloc - stats.free == held
 
 
 def test_a_handler_that_raises_nothing_changes_nothing():
