@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from agents.job_options import add_job_options, chosen_backend
-from benchmarks.applications import compare_applications, compare_large_graphs
+from benchmarks.analysis import write_json
+from benchmarks.applications import compare_applications
 from benchmarks.carry_over import compare_carry_over
 from benchmarks.front import compare_sizes
+from benchmarks.graphs import compare_large_graphs
 from benchmarks.information import compare_information
 from benchmarks.large_n import compare_large_n
 from benchmarks.policies import MAX_NODES, Outputs, compare
@@ -166,10 +168,14 @@ def _applications(commands: Any) -> None:
 
 def _large_graphs(commands: Any) -> None:
     def run(options: argparse.Namespace) -> None:
-        compare_large_graphs(options.num_instances, options.seed, options.agents)
+        rows = compare_large_graphs(options.num_instances, options.seed, options.agents)
+        if options.json:
+            write_json(options.json, rows)
 
-    summary = "compare heuristics and trained policies on random graphs of up to 200 tasks"
-    _command(commands, run, "large-graphs", summary, agents="results/dag", num_instances=50)
+    summary = "compare heuristics, searches and trained policies on random graphs of up to 1,000 tasks"
+    parser = _command(commands, run, "large-graphs", summary, num_instances=20)
+    parser.add_argument("--agents", type=_folder, metavar="DIR", help="folder of policies that were trained on graphs")
+    parser.add_argument("--json", metavar="FILE", help="write the rows as a JSON list")
 
 
 def _carry_over(commands: Any) -> None:

@@ -31,7 +31,9 @@ examples:
   offload-gym solve tasks.csv --locations locations.csv --objective mean
   offload-gym solve vision --json | offload-gym decide - --policy greedy
 """
-SEARCHING = "searching; Ctrl-C ends it with the best decisions so far, and --max-nodes limits it from the start"
+SEARCHING = (
+    "searching; Ctrl-C ends it with the best decisions so far, and --max-nodes and --time-limit limit it from the start"
+)
 DECIDE_EXAMPLES = """\
 examples:
   offload-gym decide default --policy greedy
@@ -48,6 +50,12 @@ def add_solve(commands: Any) -> None:
         type=int,
         help="partial schedules to make for an instance at most; the decision may then be short of the optimum "
         "(default: until it is proven optimal)",
+    )
+    parser.add_argument(
+        "--time-limit",
+        type=float,
+        metavar="SECONDS",
+        help="about how long the search for an instance may take; the decision may then be short of the optimum",
     )
 
 
@@ -95,7 +103,9 @@ def _solve(options: argparse.Namespace) -> None:
             with patience():
                 given = read_instances(options)
             with patience(SEARCHING):
-                solutions = solve(given.instances, options.objective, options.max_nodes)
+                solutions = solve(
+                    given.instances, options.objective, options.max_nodes, time_limit_s=options.time_limit
+                )
     except Interrupted as interrupt:
         begun = np.flatnonzero(interrupt.solutions.nodes)
         if len(begun):
