@@ -6,13 +6,15 @@ import heapq
 import math
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from offload_gym.checks import quoted
 from offload_gym.instances import TASK_FIELDS
+
+MAX_TASKS, MAX_EDGES = 100_000, 1_000_000  # of a file or a graph: what is larger is no application of one device
 
 
 class Task(NamedTuple):
@@ -45,15 +47,16 @@ def arranged(tasks: Sequence[Task], edges: Sequence[Edge]) -> dict[str, Any]:
     and received by tasks without work that are added; see ``with_transfers``.
 
     Raises:
-        ValueError: two tasks have one name, an edge names a task that is not there, bits are not a number, or tasks
-            depend on each other in a cycle.
+        ValueError: there are too many tasks or edges, two tasks have one name, an edge names a task that is not there,
+            bits are not a number, or tasks depend on each other in a cycle.
     """
+    for what, count, most in (("tasks", len(tasks), MAX_TASKS), ("edges", len(edges), MAX_EDGES)):
+        if count > most:
+            raise ValueError(f"it has {count:,} {what}; it must have at most {most:,}")
     check_task_names([task.name for task in tasks])
     names = {task.name for task in tasks}
     for parent, child, bits in edges:
-        for end in (parent, child):
-            if not isinstance(end, str) or end not in names:
-                raise ValueError(f"the edge {parent!r} -> {child!r} names {quoted(end)}, which is not a task")
+        check_end(names, parent, child)
         check_number(f"bits of the edge {parent!r} -> {child!r}", bits)
     tasks, edges = with_transfers(tasks, edges)
     order = _topological(tasks, edges)
@@ -148,6 +151,13 @@ def check_task_names(names: Iterable[Any]) -> None:
     for name, count in Counter(names).items():
         if count > 1:
             raise ValueError(f"{count} tasks have the name {name!r}; the names of tasks must differ")
+
+
+def check_end(names: Container[str], parent: Any, child: Any) -> None:
+    """ValueError where an end of an edge is not among the names of tasks."""
+    for end in (parent, child):
+        if not isinstance(end, str) or end not in names:
+            raise ValueError(f"the edge {quoted(parent)} -> {quoted(child)} names {quoted(end)}, which is not a task")
 
 
 def check_number(label: str, value: Any) -> None:

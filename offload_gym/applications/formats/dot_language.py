@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
+from offload_gym.applications.task_graph import MAX_EDGES
+
 Attributes = dict[str, str]
 
 
@@ -31,6 +33,8 @@ def parse(text: str) -> Graph:
     Raises:
         ValueError: the text is not DOT, or not one directed graph; with the line.
     """
+    if "NODE_COUNT" in text and "digraph" not in text:
+        raise ValueError("it is in daggen's own format; write it with daggen --dot")
     try:
         return _Reader(text).graph()
     except RecursionError:
@@ -162,6 +166,8 @@ class _Reader:
             groups.append(self._group(scope)[0])
         attributes = scope.edge | self._attributes()
         for parents, children in pairwise(groups):
+            if len(self.edges) + len(parents) * len(children) > MAX_EDGES:  # groups make many edges of few characters
+                raise self._wrong(f"the graph has more than {MAX_EDGES:,} edges")
             self.edges += [(parent, child, attributes) for parent in parents for child in children]
 
     def _group(self, scope: _Scope) -> tuple[list[str], bool]:
