@@ -20,7 +20,7 @@ from offload_gym.applications.attributes import Rename
 from offload_gym.applications.formats.dot import check_factors, checked_dot_rename, parts_of_dot
 from offload_gym.applications.formats.dot_language import parse
 from offload_gym.applications.formats.graphml import parts_of_graph
-from offload_gym.applications.task_graph import Edge, Task, arranged, check_task_names, task_of
+from offload_gym.applications.task_graph import Edge, Task, arranged, check_size, check_task_names, task_of
 from offload_gym.array_checks import check_count
 from offload_gym.checks import as_path, quoted, shortened
 from offload_gym.files import read_text
@@ -107,6 +107,7 @@ class Application:
         for key, rows in (("tasks", tasks), ("edges", edges)):
             if not isinstance(rows, list):
                 raise ValueError(f"{key} is {quoted(rows)}; it must be a list")
+        check_size(len(tasks), len(edges))
         for i, task in enumerate(tasks):
             _check_keys(f"tasks[{i}]", task, needed=("name", "workload_cycles"), optional=("input_bits", "output_bits"))
         for i, edge in enumerate(edges):

@@ -48,6 +48,7 @@ GRAPHML = Format("GraphML", ("rename",), read_graphml)
 DOT = Format("DOT", ("reference_hz", "rename"), read_dot)
 STG = Format("STG", ("reference_hz", "unit_bits"), read_stg)
 ONNX = Format("an ONNX model", ("dimensions",), read_onnx)
+XML = {"adag": DAX, "graphml": GRAPHML}  # by the name of the first element
 
 
 def load_application(
@@ -150,11 +151,10 @@ def format_of_bytes(data: bytes, source: str | Path) -> tuple[Format, Any] | Non
         return format_of_json(found), found
     if start == "<":
         try:
-            parts = elements(text)
+            root = next(elements(text))
         except ValueError as error:
             raise ValueError(f"{source}: {error}") from None
-        root = parts[0].name
-        return (DAX, parts) if root == "adag" else (GRAPHML, (text, parts)) if root == "graphml" else None
+        return (XML[root.name], text) if root.name in XML else None
     if _DOT.match(text) or ("NODE_COUNT" in text and "NODE" in text):
         return DOT, text
     return (STG, text) if is_stg(text) else None

@@ -50,9 +50,7 @@ def arranged(tasks: Sequence[Task], edges: Sequence[Edge]) -> dict[str, Any]:
         ValueError: there are too many tasks or edges, two tasks have one name, an edge names a task that is not there,
             bits are not a number, or tasks depend on each other in a cycle.
     """
-    for what, count, most in (("tasks", len(tasks), MAX_TASKS), ("edges", len(edges), MAX_EDGES)):
-        if count > most:
-            raise ValueError(f"it has {count:,} {what}; it must have at most {most:,}")
+    check_size(len(tasks), len(edges))
     check_task_names([task.name for task in tasks])
     names = {task.name for task in tasks}
     for parent, child, bits in edges:
@@ -141,6 +139,13 @@ def _cycle(parents: Mapping[int, int]) -> list[int]:
         node = parents[node]
     walked = list(seen)
     return [node, *reversed(walked[walked.index(node) :])]
+
+
+def check_size(num_tasks: int, num_edges: int = 0) -> None:
+    """ValueError where there are too many tasks or edges. Readers ask before they make anything of them."""
+    for what, count, most in (("tasks", num_tasks, MAX_TASKS), ("edges", num_edges, MAX_EDGES)):
+        if count > most:
+            raise ValueError(f"it has at least {count:,} {what}; it must have at most {most:,}")
 
 
 def check_task_names(names: Iterable[Any]) -> None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from offload_gym.applications.formats.parts import Options, Parts, amount_in
 from offload_gym.applications.formats.workflow import Job, with_data
-from offload_gym.applications.formats.xml_events import Element
+from offload_gym.applications.formats.xml_events import elements
+from offload_gym.applications.task_graph import check_size
 from offload_gym.checks import quoted
 
 _ENDS = {"input": ("reads",), "output": ("writes",), "inout": ("reads", "writes")}
 
 
-def read_dax(found: Sequence[Element], options: Options) -> Parts:
-    """The tasks and edges of the elements of a DAX file; run times become cycles at the reference speed.
+def read_dax(text: str, options: Options) -> Parts:
+    """The tasks and edges of a DAX file; run times become cycles at the reference speed.
 
     A task is named by the id of its job. ``runtime`` of a job is in seconds and ``size`` of a file in bytes, as in the
     files of the workflow generator of Pegasus. What is read over: executables, arguments, profiles, and what is to be
@@ -27,7 +28,7 @@ def read_dax(found: Sequence[Element], options: Options) -> Parts:
     links: list[tuple[str, str]] = []
     child = ""
     within = ""  # which job or child the next elements belong to
-    for element in found:
+    for element in elements(text):
         name, attributes = element.name, element.attributes
         if name in ("dax", "dag") and element.depth > 0:
             raise ValueError(f"it has the workflow {attributes.get('id', '')!r} in it; it must have jobs alone")
@@ -37,6 +38,7 @@ def read_dax(found: Sequence[Element], options: Options) -> Parts:
             job = _said("a job", attributes, "id")
             run_s = amount_in(f"runtime of job {job!r}", _said(f"job {job!r}", attributes, "runtime"))
             jobs.append(Job(job, run_s, {}, {}))
+            check_size(len(jobs))
         elif name == "uses" and within == "job":
             _add_file(jobs[-1], attributes)
         elif name == "child":

@@ -9,7 +9,7 @@ from typing import Any
 
 from offload_gym.applications.attributes import Rename, checked_rename, read_attributes
 from offload_gym.applications.formats.dot_language import Graph, parse
-from offload_gym.applications.formats.parts import BITS_PER_BYTE, Options, Parts
+from offload_gym.applications.formats.parts import BITS_PER_BYTE, Options, Parts, amount_in
 from offload_gym.applications.task_graph import Edge, Task, task_of
 from offload_gym.instances import TASK_FIELDS
 
@@ -133,10 +133,4 @@ def _links(graph: Graph, known: tuple[str, ...], rename: Rename) -> Links:
 
 
 def _numbers(label: str, attributes: Mapping[str, str]) -> dict[str, Any]:
-    numbers = {}
-    for key, text in attributes.items():
-        try:
-            numbers[key] = float(text)
-        except ValueError:
-            raise ValueError(f"{key} of {label} is {text}; it must be a number") from None
-    return numbers
+    return {key: amount_in(f"{key} of {label}", text) for key, text in attributes.items()}

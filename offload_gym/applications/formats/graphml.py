@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from offload_gym.applications.attributes import Rename, checked_rename, read_attributes
 from offload_gym.applications.formats.parts import Options, Parts
-from offload_gym.applications.formats.xml_events import Element
-from offload_gym.applications.task_graph import Edge, Task, task_of
+from offload_gym.applications.formats.xml_events import elements
+from offload_gym.applications.task_graph import Edge, Task, check_size, task_of
 from offload_gym.checks import shortened
 from offload_gym.instances import TASK_FIELDS
 
@@ -17,9 +16,9 @@ if TYPE_CHECKING:
     import networkx
 
 
-def read_graphml(content: tuple[str, Sequence[Element]], options: Options) -> Parts:
-    """The tasks and edges of a GraphML text and its elements; see ``Application.from_networkx``."""
-    return Parts(None, *parts_of_graph(graph_of(*content), options.rename))
+def read_graphml(text: str, options: Options) -> Parts:
+    """The tasks and edges of a GraphML text; see ``Application.from_networkx``."""
+    return Parts(None, *parts_of_graph(graph_of(text), options.rename))
 
 
 def parts_of_graph(graph: networkx.DiGraph, rename: Rename | None) -> tuple[list[Task], list[Edge]]:
@@ -40,8 +39,8 @@ def parts_of_graph(graph: networkx.DiGraph, rename: Rename | None) -> tuple[list
     return tasks, edges
 
 
-def graph_of(text: str, found: Sequence[Element]) -> networkx.DiGraph:
-    """The graph of a GraphML text whose elements have been looked at.
+def graph_of(text: str) -> networkx.DiGraph:
+    """The graph of a GraphML text, whose elements are looked at before networkx reads it.
 
     Raises:
         ImportError: networkx is not installed.
@@ -51,7 +50,8 @@ def graph_of(text: str, found: Sequence[Element]) -> networkx.DiGraph:
         import networkx
     except ImportError as error:
         raise ImportError("GraphML needs networkx: pip install 'offload-gym[applications]'") from error
-    counts = Counter(element.attributes.get("id", "") for element in found if element.name == "node")
+    counts = Counter(element.attributes.get("id", "") for element in elements(text) if element.name == "node")
+    check_size(counts.total())
     for name, count in counts.items():
         if count > 1:
             raise ValueError(f"{count} nodes have the id {name!r}; the ids of nodes must differ")

@@ -58,7 +58,7 @@ def amount_in(label: str, text: str) -> float:
 
 
 def rows(where: str, data: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
-    """The list of objects that stands under ``key`` of an object of JSON."""
+    """The list of objects that stands under ``key`` of an object of JSON; ValueError where none does."""
     found = data.get(key)
     if not isinstance(found, list):
         raise ValueError(f"{where} has {quoted(found)} as its {key}; it must be a list")

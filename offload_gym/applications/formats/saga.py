@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from offload_gym.applications.formats.parts import Options, Parts, amount, name_in, needed, rows
-from offload_gym.applications.task_graph import Task
+from offload_gym.applications.task_graph import Task, check_size
 from offload_gym.checks import quoted
 
 
@@ -24,7 +24,9 @@ def read_saga(data: Mapping[str, Any], options: Options) -> Parts:
         raise ValueError(f"task_graph is {quoted(graph)}; it must be an object")
     name = name_in("the application", data, "name") if "name" in data else None
     tasks, edges = [], []
-    for row in rows("the task graph", graph, "tasks"):
+    rows_of_tasks = rows("the task graph", graph, "tasks")
+    check_size(len(rows_of_tasks))
+    for row in rows_of_tasks:
         task = name_in("a task", row, "name")
         cost = amount(f"cost of task {task!r}", needed(f"task {task!r}", row, "cost"))
         tasks.append(Task(task, cost * options.hz))

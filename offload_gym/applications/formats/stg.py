@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 
 from offload_gym.applications.formats.parts import Options, Parts, amount_in
-from offload_gym.applications.task_graph import Edge, Task
+from offload_gym.applications.task_graph import Edge, Task, check_size
 from offload_gym.checks import quoted
 
 Line = tuple[int, list[str]]  # its number and its words
@@ -35,6 +36,7 @@ def read_stg(text: str, options: Options) -> Parts:
     """
     lines = _lines(text)
     at, header = next(lines)
+    check_size(int(header[0]) if len(header[0]) < 20 else sys.maxsize)
     tasks: list[Task] = []
     edges: list[Edge] = []
     for number, words in lines:

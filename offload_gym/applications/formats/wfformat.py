@@ -7,6 +7,7 @@ from typing import Any
 
 from offload_gym.applications.formats.parts import Options, Parts, amount, name_in, needed, rows
 from offload_gym.applications.formats.workflow import Job, with_data
+from offload_gym.applications.task_graph import check_size
 from offload_gym.checks import quoted
 
 VERSIONS = ("1.4", "1.5")
@@ -49,7 +50,9 @@ def _of_1_5(workflow: Mapping[str, Any]) -> tuple[list[Job], list[tuple[str, str
         name = name_in("a task of execution", row, "id")
         run_s[name] = _of(row, "runtimeInSeconds", f"task {name!r}")
     jobs, links = [], []
-    for row in rows("specification", specification, "tasks"):
+    tasks = rows("specification", specification, "tasks")
+    check_size(len(tasks))
+    for row in tasks:
         name = name_in("a task", row, "id")
         if name not in run_s:
             raise ValueError(f"task {name!r} has no runtimeInSeconds, as execution does not have it")
@@ -64,6 +67,7 @@ def _of_1_4(workflow: Mapping[str, Any]) -> tuple[list[Job], list[tuple[str, str
     """Jobs and links where all stands at the task. Parents are called by their id or, without one, by their name."""
     jobs, links = [], []
     tasks = rows("workflow", workflow, "tasks")
+    check_size(len(tasks))
     called = {row["name"]: row["id"] for row in tasks if isinstance(row.get("name"), str) and "id" in row}
     for row in tasks:
         name = name_in("a task", row, "id" if "id" in row else "name")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 from xml.parsers import expat
 
+from offload_gym.checks import quoted
+
 DEEPEST = 100  # elements within each other
+PIECE = 1 << 16  # characters that are read at a time
 
 
 class Element(NamedTuple):
@@ -16,7 +20,7 @@ class Element(NamedTuple):
     depth: int
 
 
-def elements(text: str) -> list[Element]:
+def elements(text: str) -> Iterator[Element]:
     """All elements in the order in which they begin.
 
     A document type is refused before anything in it is read, so that no entity can be declared, expanded or fetched.
@@ -39,15 +43,16 @@ def elements(text: str) -> list[Element]:
         depth -= 1
 
     def declares(name: str, *_: object) -> None:
-        raise ValueError(
-            f"it declares the document type {name!r}; it must declare none, as entities may expand without end"
-        )
+        raise ValueError(f"it declares the document type {quoted(name)}; it must declare none, and no entities")
 
     parser = expat.ParserCreate("UTF-8")
     parser.StartElementHandler, parser.EndElementHandler = begins, ends
     parser.StartDoctypeDeclHandler = declares
-    try:
-        parser.Parse(text.encode("utf-8", "surrogatepass"), True)
-    except expat.ExpatError as error:
-        raise ValueError(f"it is not XML: {error}") from None
-    return found
+    for start in range(0, len(text) + 1, PIECE):
+        piece = text[start : start + PIECE].encode("utf-8", "surrogatepass")
+        try:
+            parser.Parse(piece, start + PIECE > len(text))
+        except expat.ExpatError as error:
+            raise ValueError(f"it is not XML: {error}") from None
+        yield from found
+        found.clear()
