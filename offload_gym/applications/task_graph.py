@@ -6,7 +6,7 @@ import heapq
 import math
 import sys
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -148,7 +148,7 @@ def check_size(num_tasks: int, num_edges: int = 0) -> None:
             raise ValueError(f"it has at least {count:,} {what}; it must have at most {most:,}")
 
 
-def check_task_names(names: Iterable[Any]) -> None:
+def check_task_names(names: Sequence[Any]) -> None:
     """ValueError where a name is not a string, or two are the same."""
     for name in names:
         if not isinstance(name, str):

@@ -149,6 +149,7 @@ def _with_shapes(data: bytes, dimensions: Mapping[str, int]) -> onnx.ModelProto:
     """The model with the shapes of all tensors that can be inferred, and its own functions written out."""
     try:
         import onnx
+        import onnx.inliner
     except ImportError as error:
         raise ImportError("ONNX models need onnx: pip install 'offload-gym[onnx]'") from error
     try:

@@ -32,7 +32,7 @@ def with_data(
         ValueError: two jobs have one name, a link names a job that is not there, or several tasks write a file and
             none of them is a parent of its reader.
     """
-    check_task_names(job.name for job in jobs)
+    check_task_names([job.name for job in jobs])
     by_name = {job.name: job for job in jobs}
     bits: dict[tuple[str, str], float] = {}
     parents: dict[str, list[str]] = {job.name: [] for job in jobs}
