@@ -169,11 +169,16 @@ def test_models_that_are_refused(tmp_path):
     refused("the graph of the ONNX model has no node", [], x, x)
     body = onnx.helper.make_graph([node("Relu", "x", "z")], "body", [], [value("z", 2, 2)])
     branches = {"then_branch": body, "else_branch": body}
-    refused("the work of If .'Y'. has parts", [node("If", "c", "y", **branches)], [value("c", kind=9)], y)
+    refused("the work of If .'Y'. depends on the data", [node("If", "c", "y", **branches)], [value("c", kind=9)], y)
     fused = onnx.helper.make_node("FusedConv", ["x", "x"], ["y"], domain="com.microsoft")
     refused("FusedConv .'y'. of the domain 'com.microsoft' is not known", [fused], x, y)
     nodes = [node("NonZero", "x", "i"), node("MatMul", "a i", "y")]
-    refused("the shape of the tensor 'i' is .2, unk__0.; all its dimensions must be known", nodes, [*x, value("a", 2, 2, kind=7)], [value("y", 2, None, kind=7)])
+    refused(
+        "the shape of the tensor 'i' is .2, unk__0.; all its dimensions must be known",
+        nodes,
+        [*x, value("a", 2, 2, kind=7)],
+        [value("y", 2, None, kind=7)],
+    )
     refused("onnx cannot infer the shapes", [node("MatMul", "x a", "y")], [*x, value("a", 3, 2)], y)
     texts = [value("x", 2, kind=8)]
     refused("'x' is of the type STRING", [node("Identity", "x", "y")], texts, [value("y", 2, kind=8)])

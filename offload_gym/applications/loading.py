@@ -184,6 +184,8 @@ def read(kind: Format, content: Any, source: str | Path, options: Options) -> Ap
         if isinstance(made, Application):
             return made
         return numbered(Path(source).stem if made.name is None else made.name, made.tasks, made.edges)
+    except OverflowError:
+        raise ValueError(f"{source}: a size in it is larger than a number can be") from None
     except (RecursionError, ValueError) as error:
         raise ValueError(f"{source}: {error}") from None
 

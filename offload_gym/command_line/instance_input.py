@@ -33,7 +33,7 @@ from offload_gym.command_line.text_files import (
 )
 from offload_gym.files import decoded, is_onnx
 from offload_gym.instances import Instances
-from offload_gym.sampling import sample_instances
+from offload_gym.sampling import drawn_application, sample_instances
 from offload_gym.scenario import PRESETS, Scenario
 
 _KINDS = (*KINDS, "instances (input_bits, cpu_hz and the other fields)")
@@ -69,6 +69,12 @@ class Given(NamedTuple):
     names: list[str]
     instances: Instances
     scenario: Scenario | None
+
+    def task_names(self, b: int) -> tuple[str, ...]:
+        """The names of the tasks of instance ``b``; none where it is of no application, or they are the numbers."""
+        application = None if self.scenario is None else drawn_application(self.scenario, self.instances, b)
+        names = () if application is None else application.task_names
+        return () if names == tuple(map(str, range(len(names)))) else names
 
 
 def add_input_options(parser: argparse.ArgumentParser) -> None:

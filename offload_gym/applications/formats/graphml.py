@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -56,7 +57,8 @@ def graph_of(text: str) -> networkx.DiGraph:
         if count > 1:
             raise ValueError(f"{count} nodes have the id {name!r}; the ids of nodes must differ")
     try:
-        graph = networkx.parse_graphml(text)
+        with warnings.catch_warnings(action="ignore"):  # of types that it guesses: what is no number is refused later
+            graph = networkx.parse_graphml(text)
     except Exception as error:  # of many kinds, of networkx and of what it calls
         raise ValueError(
             f"networkx cannot read this GraphML: {type(error).__name__}: {shortened(str(error))}"

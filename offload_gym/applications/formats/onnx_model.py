@@ -160,9 +160,11 @@ def _with_shapes(data: bytes, dimensions: Mapping[str, int]) -> onnx.ModelProto:
         raise ValueError(f"it is not an ONNX model: {shortened(str(error))}") from None
     if not model.graph.node:
         raise ValueError("the graph of the ONNX model has no node; it must have at least one")
+    for node in model.graph.node:
+        _check_operator(node)
     _set_dimensions(model.graph, dimensions)
     try:
-        return onnx.shape_inference.infer_shapes(model, data_prop=True)
+        return onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
     except Exception as error:
         raise ValueError(f"onnx cannot infer the shapes of the model: {shortened(str(error))}") from None
 
@@ -202,22 +204,30 @@ def _set_dimensions(graph: onnx.GraphProto, dimensions: Mapping[str, int]) -> No
                 value.type.tensor_type.ClearField("shape")
 
 
+def _label(node: onnx.NodeProto) -> str:
+    """How sentences call a node."""
+    return f"{node.op_type} ({node.name or ', '.join(node.output)!r})"
+
+
+def _check_operator(node: onnx.NodeProto) -> None:
+    """ValueError where the work of an operator can't be known, whatever the shapes are."""
+    if node.domain not in _STANDARD:
+        raise ValueError(f"the work of {_label(node)} of the domain {node.domain!r} is not known")
+    if node.op_type not in FREE and node.op_type not in FORMULAS:
+        control = any(it.type in (it.GRAPH, it.GRAPHS) for it in node.attribute)
+        why = "depends on the data" if control else "is not known"
+        raise ValueError(f"the work of {_label(node)} {why}")
+
+
 def _work(node: onnx.NodeProto, tensors: _Tensors) -> float:
-    """The MACs of a node; ValueError where they are not known."""
+    """The MACs of a node."""
     import onnx
 
-    label = f"{node.op_type} ({node.name or node.output[0]!r})"
-    if node.domain not in _STANDARD:
-        raise ValueError(f"the work of {label} of the domain {node.domain!r} is not known")
     if node.op_type in FREE:
         return 0
-    if node.op_type not in FORMULAS:
-        control = any(it.type in (it.GRAPH, it.GRAPHS) for it in node.attribute)
-        why = "has parts that depend on the data" if control else "is not known"
-        raise ValueError(f"the work of {label} {why}")
     attributes = {it.name: onnx.helper.get_attribute_value(it) for it in node.attribute}
     try:
         inputs, outputs = ([tensors.shape(name) for name in names] for names in (node.input, node.output))
         return FORMULAS[node.op_type](Call(inputs, outputs, attributes))
     except (IndexError, KeyError) as error:
-        raise ValueError(f"{label} has too few arguments, dimensions or attributes: {error}") from None
+        raise ValueError(f"{_label(node)} has too few arguments, dimensions or attributes: {error}") from None
