@@ -120,3 +120,9 @@ def test_a_task_that_writes_over_what_it_reads(tmp_path):
     assert application.input_bits == (80, 0)
     assert application.edge_bits == (80,)
     assert application.output_bits == (0, 0)
+    # With a reader that writes it, too: only the first of them reads what was there before.
+    both = load(tmp_path, text.replace('link="input"', 'link="inout"'))
+    assert (both.input_bits, both.edges, both.output_bits) == ((80, 0), ((0, 1),), (0, 80))
+    # And where only the task that comes after writes it, the one before reads what was there, too.
+    after = load(tmp_path, text.replace('link="input"', 'link="output"').replace('link="inout"', 'link="input"'))
+    assert (after.input_bits, after.edge_bits, after.output_bits) == ((80, 0), (0,), (0, 80))

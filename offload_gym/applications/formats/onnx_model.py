@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import onnx
 
 _STANDARD = ("", "ai.onnx")
+_LONGEST_SHAPE = 1024
+_NUMBERS = ("raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data")
 
 
 def read_onnx(data: bytes, options: Options) -> Parts:
@@ -162,6 +164,10 @@ def _with_shapes(data: bytes, dimensions: Mapping[str, int]) -> onnx.ModelProto:
         raise ValueError("the graph of the ONNX model has no node; it must have at least one")
     for node in model.graph.node:
         _check_operator(node)
+    for tensor in model.graph.initializer:  # numbers are looked at where they are shapes, which are short
+        if math.prod(tensor.dims) > _LONGEST_SHAPE:
+            for field in _NUMBERS:
+                tensor.ClearField(field)
     _set_dimensions(model.graph, dimensions)
     try:
         return onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)

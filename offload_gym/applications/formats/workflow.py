@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from offload_gym.applications.formats.parts import BITS_PER_BYTE
@@ -24,9 +24,10 @@ def with_data(
     """Tasks and edges of jobs and the links (parent, child) between them.
 
     An edge carries the files that its parent writes and its child reads, as many bytes as the parent writes; a link
-    without a file carries nothing. A file that no parent of its reader writes comes from the one task that writes it,
-    along an edge of its own, and where none does, from the device: it is part of the reader's input, with the bytes
-    that are read. What a task writes and no other task reads from it is its output.
+    without a file carries nothing. A file that no parent of its reader writes comes from the one other task that writes
+    it, along an edge of its own, and where none does, from the device: it is part of the reader's input, with the bytes
+    that are read. A reader that writes the file itself, or after which another task does, reads what was there before,
+    from the device. What a task writes and no other task reads from it is its output.
 
     Raises:
         ValueError: two jobs have one name, a link names a job that is not there, or several tasks write a file and
@@ -35,25 +36,31 @@ def with_data(
     check_task_names([job.name for job in jobs])
     by_name = {job.name: job for job in jobs}
     bits: dict[tuple[str, str], float] = {}
-    parents: dict[str, list[str]] = {job.name: [] for job in jobs}
+    parents: dict[str, dict[str, None]] = {job.name: {} for job in jobs}  # as ordered sets, all three
+    children: dict[str, dict[str, None]] = {job.name: {} for job in jobs}
     for parent, child in links:
         check_end(by_name, parent, child)
         if (parent, child) not in bits:
             bits[parent, child] = 0.0
-            parents[child].append(parent)
-    writers: dict[str, list[str]] = {}
+            parents[child][parent] = None
+            children[parent][child] = None
+    writers: dict[str, dict[str, None]] = {}
     for job in jobs:
         for file in job.writes:
-            writers.setdefault(file, []).append(job.name)
+            writers.setdefault(file, {})[job.name] = None
     returned = {job.name: dict(job.writes) for job in jobs}
     tasks = []
     for job in jobs:
         from_device = 0.0
-        sources = _sources(job, parents[job.name], by_name, writers)
         for file, size in job.reads.items():
-            if not sources[file]:
+            written_by = writers.get(file, {})
+            fewer, more = sorted((parents[job.name], written_by), key=len)
+            sources = [name for name in fewer if name in more and name != job.name]
+            if not sources and file not in job.writes:
+                sources = _writer(job.name, file, written_by, children)
+            if not sources:
                 from_device += size
-            for parent in sources[file]:
+            for parent in sources:
                 link = (parent, job.name)
                 bits[link] = bits.get(link, 0.0) + BITS_PER_BYTE * by_name[parent].writes[file]
                 returned[parent].pop(file, None)
@@ -62,21 +69,20 @@ def with_data(
     return tasks, [(*link, carried) for link, carried in bits.items()]
 
 
-def _sources(
-    job: Job, parents: Sequence[str], by_name: dict[str, Job], writers: dict[str, list[str]]
-) -> dict[str, list[str]]:
-    """The tasks that each file comes from which a job reads; none where it comes from the device."""
-    sources: dict[str, list[str]] = {file: [] for file in job.reads}
-    for parent in parents:
-        if parent != job.name:
-            for file in by_name[parent].writes.keys() & job.reads.keys():
-                sources[file].append(parent)
-    for file, found in sources.items():
-        others = [] if found else [name for name in writers.get(file, ())[:3] if name != job.name]
-        if len(others) > 1:
-            raise ValueError(
-                f"task {job.name!r} reads the file {file!r}, which several tasks write, such as {others[0]!r} and "
-                f"{others[1]!r}; one of them must be its parent"
-            )
-        found += others
-    return sources
+def _writer(reader: str, file: str, writers: Iterable[str], children: Mapping[str, Iterable[str]]) -> list[str]:
+    """The task that a file comes from which no parent of its reader writes; none where all write it later."""
+    if not writers:
+        return []
+    after, ahead = {reader}, [reader]
+    while ahead:
+        for child in children[ahead.pop()]:
+            if child not in after:
+                after.add(child)
+                ahead.append(child)
+    before = [name for name in writers if name not in after]
+    if len(before) > 1:
+        raise ValueError(
+            f"task {reader!r} reads the file {file!r}, which several tasks write, such as {before[0]!r} and "
+            f"{before[1]!r}; one of them must be its parent"
+        )
+    return before
