@@ -114,6 +114,13 @@ def test_bad_files_give_one_sentence(tmp_path, content, sentence):
         (">2e9<", ">many<", "networkx cannot read this GraphML: ValueError: could not convert string to float"),
         (">2e9<", ">-1<", "workload_cycles of task 'b' (0) is -1.0; it must be finite and at least 0"),
         ("<graphml", "<!DOCTYPE g><graphml", "it declares the document type 'g'; it must declare none"),
+        ('"b"><data', '"b"><graph><node id="c"/></graph><data', "networkx reads 2 of the 3 nodes and 1 of the 1 edges"),
+        ("</graph>", '</graph><graph edgedefault="directed"><node id="c"/></graph>', "2 of the 3 nodes"),
+        (
+            "</graph>",
+            '<edge source="b" target="a"/></graph>',
+            "the graph is a MultiDiGraph; it must be a networkx.DiGraph",
+        ),
         ("workload_cycles", "load", "task 'a' has the unknown attribute 'load'"),
     ],
 )

@@ -72,7 +72,10 @@ class Given(NamedTuple):
 
     def task_names(self, b: int) -> tuple[str, ...]:
         """The names of the tasks of instance ``b``; none where it is of no application, or they are the numbers."""
-        application = None if self.scenario is None else drawn_application(self.scenario, self.instances, b)
+        if self.scenario is None:
+            return ()
+        graphs = self.scenario.graphs
+        application = graphs[0] if len(graphs) == 1 else drawn_application(self.scenario, self.instances, b)
         names = () if application is None else application.task_names
         return () if names == tuple(map(str, range(len(names)))) else names
 

@@ -51,8 +51,13 @@ def graph_of(text: str) -> networkx.DiGraph:
         import networkx
     except ImportError as error:
         raise ImportError("GraphML needs networkx: pip install 'offload-gym[applications]'") from error
-    counts = Counter(element.attributes.get("id", "") for element in elements(text) if element.name == "node")
-    check_size(counts.total())
+    counts: Counter[str] = Counter()
+    num_edges = 0
+    for element in elements(text):
+        num_edges += element.name == "edge"
+        if element.name == "node":
+            counts[element.attributes.get("id", "")] += 1
+    check_size(counts.total(), num_edges)
     for name, count in counts.items():
         if count > 1:
             raise ValueError(f"{count} nodes have the id {name!r}; the ids of nodes must differ")
@@ -60,10 +65,15 @@ def graph_of(text: str) -> networkx.DiGraph:
         with warnings.catch_warnings(action="ignore"):  # of types that it guesses: what is no number is refused later
             graph = networkx.parse_graphml(text)
     except Exception as error:  # of many kinds, of networkx and of what it calls
-        raise ValueError(
-            f"networkx cannot read this GraphML: {type(error).__name__}: {shortened(str(error))}"
-        ) from None
+        said = shortened(str(error))
+        raise ValueError(f"networkx cannot read this GraphML: {type(error).__name__}: {said}") from None
     for node in graph:
         if str(node) not in counts:
             raise ValueError(f"an edge names {str(node)!r}, which is not a node")
+    # It reads one graph, and what stands in nodes of it not at all.
+    if len(graph) < len(counts) or graph.number_of_edges() < num_edges:
+        raise ValueError(
+            f"networkx reads {len(graph):,} of the {len(counts):,} nodes and {graph.number_of_edges():,} of the "
+            f"{num_edges:,} edges; all must stand in one graph, and none in a node"
+        )
     return graph
