@@ -486,7 +486,7 @@ def _checked_applications(given: Any) -> tuple[str | Application, ...]:
                 raise ValueError(f"applications has a dict ({name}) that is not the fields of one: {reason}") from None
         elif isinstance(one, Application | str):
             if isinstance(one, str) and one not in APPLICATIONS:
-                hint = "; a file is read with load_application" if one.endswith(".json") else ""
+                hint = "; a file is read with load_application" if Path(one).suffix else ""
                 raise ValueError(f"applications has {quoted(one)}; the known ones are {', '.join(APPLICATIONS)}{hint}")
             checked.append(one)
         else:
