@@ -23,10 +23,12 @@ from benchmarks.static_cells import NUM_DEVICES, compare_static_cells
 from benchmarks.streams.cells import compare_cell_streams
 from benchmarks.streams.comparing import SWEEPS, Asked, compare_streams
 from benchmarks.tune_beam import tune_beam
+from benchmarks.workflows import compare_workflows
 from offload_gym.array_checks import check_count
 from offload_gym.command_line.exit_codes import exit_code_of
 from offload_gym.command_line.scenario_options import add_scenario_options, chosen_scenario
 from offload_gym.command_line.stream_options import add_stream_options, chosen_streams
+from offload_gym.scenario import PRESETS
 from offload_gym.streams.policies import NAMES as STREAM_POLICIES
 
 POLICIES_JSON, FRONT_JSON, AGENTS = Path("results/policies.json"), Path("results/front.json"), Path("results/agents")
@@ -47,6 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
         _deployment,
         _applications,
         _large_graphs,
+        _workflows,
         _large_n,
         _carry_over,
         _information,
@@ -175,6 +178,36 @@ def _large_graphs(commands: Any) -> None:
     summary = "compare heuristics, searches and trained policies on random graphs of up to 1,000 tasks"
     parser = _command(commands, run, "large-graphs", summary, num_instances=20)
     parser.add_argument("--agents", type=_folder, metavar="DIR", help="folder of policies that were trained on graphs")
+    parser.add_argument("--json", metavar="FILE", help="write the rows as a JSON list")
+
+
+def _workflows(commands: Any) -> None:
+    def run(options: argparse.Namespace) -> None:
+        machines = {"name": options.scenario, "random_graph": False}
+        if options.num_edges is not None:
+            machines["num_edges"] = options.num_edges
+        rows = compare_workflows(
+            options.files,
+            options.num_instances,
+            options.seed,
+            machines,
+            options.reference_hz,
+            options.agents,
+            options.plots,
+        )
+        if options.json:
+            write_json(options.json, rows)
+
+    summary = "compare heuristics, searches and trained policies on applications of files"
+    parser = _command(commands, run, "workflows", summary, num_instances=5)
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="WfFormat, DAX, DOT, ONNX, JSON and others")
+    parser.add_argument(
+        "--scenario", default="multi_edge", choices=PRESETS, help="whose machines it has (default: %(default)s)"
+    )
+    parser.add_argument("--num-edges", type=int, help="edge servers (default: the scenario's)")
+    parser.add_argument("--reference-hz", type=float, help="cycles of a second of run time (default: 1e9)")
+    parser.add_argument("--agents", type=_folder, metavar="DIR", help="folder of policies that were trained on graphs")
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="draw the best schedule of each file")
     parser.add_argument("--json", metavar="FILE", help="write the rows as a JSON list")
 
 

@@ -40,6 +40,7 @@ class Result(NamedTuple):
     method: str
     excess: NDArray[np.float64]  # (B,) latency over the best that any method found, minus 1
     seconds: NDArray[np.float64]  # (B,) of one decision
+    decisions: NDArray[np.int64]  # (B, n)
 
 
 def search_for(time_limit_s: float) -> Decide:
@@ -68,16 +69,17 @@ def compare_methods(instances: Instances, methods: dict[str, Decide], warm: Sequ
     """
     singles = [instances[b : b + 1] for b in range(len(instances))]
     values_s, seconds = np.empty((len(methods), len(singles))), np.empty((len(methods), len(singles)))
+    decisions = np.empty((len(methods), len(singles), instances.num_tasks), np.int64)
     for m, decide in enumerate(with_progress(list(methods.values()), f"{instances.num_tasks} tasks", "method")):
         for one in warm:
             decide(one)
         for b, one in enumerate(singles):
             begun_s = time.perf_counter()
-            decisions = decide(one)
+            decisions[m, b] = decide(one)[0]
             seconds[m, b] = time.perf_counter() - begun_s
-            values_s[m, b] = latency(one, decisions)[0]
+            values_s[m, b] = latency(one, decisions[m, b : b + 1])[0]
     excess = values_s / values_s.min(axis=0) - 1.0
-    return [Result(instances.num_tasks, name, excess[m], seconds[m]) for m, name in enumerate(methods)]
+    return [Result(instances.num_tasks, name, excess[m], seconds[m], decisions[m]) for m, name in enumerate(methods)]
 
 
 def compare_large_graphs(num_instances: int, seed: int, agents_folder: Path | None) -> list[dict[str, Any]]:
@@ -121,11 +123,12 @@ def _print(rows: list[Result]) -> None:
         cells = []
         for num_tasks in TASK_COUNTS:
             row_of = of_sizes.get(num_tasks)
-            cells.append("" if row_of is None else f"{100 * row_of.excess.mean():.2f} ({_short(row_of.seconds)})")
+            cells.append("" if row_of is None else f"{100 * row_of.excess.mean():.2f} ({short_time(row_of.seconds)})")
         table.add_row(method, *cells)
     Console(width=max(Console().width, 110)).print(table)
 
 
-def _short(seconds: NDArray[np.float64]) -> str:
+def short_time(seconds: NDArray[np.float64]) -> str:
+    """The median, in a unit that suits it."""
     median_s = float(np.median(seconds))
     return f"{1e6 * median_s:.0f} µs" if median_s < 1e-3 else f"{1e3 * median_s:.3g} ms"
