@@ -1,4 +1,4 @@
-"""What runs on servers when a future begins: it ends as the failures of that future say, not as those that will be."""
+"""What a future does not have of the real failures: those to come, and when what runs on servers ends by them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from offload_gym.compilation import kernel
 from offload_gym.instances import OUTPUT
 from offload_gym.lending import lent
 from offload_gym.streams.engine import is_exit, way_back
-from offload_gym.streams.system import COMPLETE, FINISH, NUM_EVENTS, push
-from offload_gym.streams.uptime import moment_of, up_time_s
+from offload_gym.streams.system import COMPLETE, FAIL, FINISH, NUM_EVENTS, push, push_failure
+from offload_gym.streams.uptime import moment_of, slot_at, up_time_s
 
 
 @kernel
@@ -20,12 +20,17 @@ def retime(real, future, system):
         system: ``System`` of the future, as it is now.
     """
     real, future, system = lent(real), lent(future), lent(system)
-    clock, n = system.clock[0], real.tasks.shape[1]
+    clock, n, lost = system.clock[0], real.tasks.shape[1], real.common[0].loses_tasks != 0
     count = clock.num_events
     clock.num_events = 0
     for e in range(count):
         time_s, event = system.event_s[e], system.events[e]
         subject, kind = event // NUM_EVENTS, event % NUM_EVENTS
+        if kind == FAIL:
+            continue
+        if lost:  # the ends of tasks know nothing of failures
+            push(system, time_s, event)
+            continue
         if kind == FINISH:
             k = system.tasks[subject].location
             time_s = moment_of(future, k, up_time_s(real, k, time_s), clock.now_s)
@@ -36,6 +41,9 @@ def retime(real, future, system):
                     time_s = max(time_s, _completion_s(real, future, system, subject, i, subject * n + i))
             system.fates[subject].done_s = time_s
         push(system, time_s, event)  # into a place of the heap that was read
+    if lost:
+        for k in range(1, len(future.servers) + 1):
+            push_failure(future, system, k, slot_at(future, clock.now_s))
 
 
 @kernel
