@@ -72,10 +72,11 @@ class StreamAECEnv(AECEnv):  # type: ignore[misc]
     ## Rewards
     Minus what the agent's own jobs cost in a step under ``objective``: the seconds for which they are in the system
     ("response"), those that became late or were dropped or lost ("late"), or the former plus their joules times the
-    scenario's ``energy_weight_s_per_j`` ("cost"). As AEC environments do, a step rewards all agents, and ``last()`` returns what
-    has come together since the agent's own last decision. So an agent's return is minus the sum of its own jobs'
-    responses, or minus the number of its own late jobs, and the returns of all agents add up to that of ``Stream-v0``;
-    exactly, but for rounding (a relative 1e-9). Its decisions also delay the jobs of others, which costs it nothing.
+    scenario's ``energy_weight_s_per_j`` ("cost"). As AEC environments do, a step rewards all agents, and ``last()``
+    returns what has come together since the agent's own last decision. So an agent's return is minus the sum of its own
+    jobs' responses, or minus the number of its own late jobs, and the returns of all agents add up to that of
+    ``Stream-v0``; exactly, but for rounding (a relative 1e-9). Its decisions also delay the jobs of others, which costs
+    it nothing.
 
     With ``shared_reward`` each agent gets the whole reward of ``Stream-v0`` in each step (a common reward, not a part
     of it), so that each agent's return is minus the sum of the responses of all jobs. What has come together before an

@@ -45,6 +45,7 @@ RECORD = np.dtype(
         ("start_s", np.float64),
         ("finish_s", np.float64),
         ("completion_s", np.float64),  # when its result is on the device; ``finish_s`` where it has children
+        ("lost_s", np.float64),  # when it was lost, as its server failed or was down; it has no ``finish_s`` then
     ]
 )
 #: From when until when a radio sent; NaN where there was nothing to send.
@@ -349,7 +350,7 @@ def _run(world, system, q, records):
         record = records.tasks[q]
         record.core, record.ready_s = core, clock.now_s
         record.start_s = moment_of(world, k, begin_s, clock.now_s)
-        record.finish_s, record.completion_s = finish_s, completion_s
+        record.finish_s, record.completion_s, record.lost_s = finish_s, completion_s, np.nan
 
 
 @inlined

@@ -49,7 +49,7 @@ def lose(world, system, q, records):
                     unlink(radio, system.tasks, child)
     if records is not None and len(records.tasks) > 0:
         record = records.tasks[q]
-        record.ready_s = task.ready_s
+        record.ready_s, record.lost_s = task.ready_s, now_s
         if not record.start_s < now_s:
             record.start_s = np.nan
         record.finish_s = record.completion_s = np.nan

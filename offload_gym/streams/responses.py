@@ -196,8 +196,8 @@ def timelines(streams: Streams, decisions: ArrayLike) -> NDArray[np.void]:
     Returns:
         (B, J, n) of the dtype ``RECORD``: core, and the seconds since time 0 at which a task is ready, starts and
         finishes, and its result is on the device (of a task with children: at which it finishes). NaN and core -1 for
-        padding and jobs that are dropped. Of a task that is lost with its server there is no finish, and no start
-        where it had none; of one that waits for it, nothing.
+        padding and jobs that are dropped. A task that is lost when its server fails, or as that is down, has that
+        moment in ``lost_s``, which is NaN elsewhere, and no finish; one that waits for it has neither.
 
     Raises:
         ValueError: as ``response_times``.
