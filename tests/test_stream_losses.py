@@ -14,7 +14,9 @@ from offload_gym.envs.stream_rendering import picture_of
 from offload_gym.streams.bounds import lower_bound
 from offload_gym.streams.cloning import decided_labels
 from offload_gym.streams.hindsight import hindsight
-from offload_gym.streams.planner import Effort
+from offload_gym.streams.observing import size_of
+from offload_gym.streams.planner import Effort, Played
+from offload_gym.streams.playing import planning_call
 from offload_gym.streams.policies import PlannerPolicy
 from offload_gym.streams.responses import outcome_of, stream_costs, timelines
 from offload_gym.streams.streams import as_down_slots
@@ -141,7 +143,7 @@ def test_the_return_is_minus_the_number_of_late_jobs_which_count_when_they_are_l
         dropped = decisions[0, :, 0] == -1
         when_s[dropped] = streams.arrival_s[0, dropped]
         last = np.cumsum(np.where(dropped, 1, streams.batch.jobs["num_tasks"][0]))[:-1]
-        counted = [(when_s <= arrival_s).sum() for arrival_s in streams.arrival_s[0, 1:]]
+        counted = [(when_s[: j + 1] <= until_s).sum() for j, until_s in enumerate(streams.arrival_s[0, 1:])]
         np.testing.assert_array_equal(-np.cumsum(rewards)[last - 1], counted)
     assert lost.any()
 
@@ -180,6 +182,25 @@ def test_planning_does_not_know_later_failures_and_loses_less(report_s):
     np.testing.assert_array_equal(planned.response_s, again.response_s)
     np.testing.assert_array_equal(planned.lost, again.lost)
     assert planned.late.sum() < play(streams, make_stream_policy("edge", scenario)).late.sum()
+
+
+@pytest.mark.parametrize(("kind", "objective"), [("wait", "response"), ("lost", "late")])
+def test_what_planning_finds_does_not_depend_on_later_failures(kind, objective):
+    """Jobs of three tasks, of which some have a core at a server when a future begins, and others wait."""
+    for seed in (2, 3):
+        scenario, streams, changed, until_s = failing_pair(seed, failure_tasks=kind, num_tasks=3)
+        rule = make_stream_policy("late-price" if kind == "lost" else "queue-price", scenario, objective)
+        planner = PlannerPolicy(scenario, rule, Effort(4, 20, 4, 3.0), objective, 0)
+        behaviour, found = make_stream_policy("edge", scenario), []
+        for of in (streams, changed):
+            size, tasks = (4, 40), 4 * 40 * 3
+            out = Played(
+                np.zeros((*size, 3), dtype=np.int64), np.zeros(size), np.zeros(size),
+                np.zeros((tasks, size_of(4)), dtype=np.float32), np.zeros((tasks, 4)), np.zeros((tasks, 4)),
+            )  # fmt: skip
+            assert planning_call(of, planner, behaviour, {"key": np.uint64(5), "share": 1.0})(0, out) == tasks
+            found.append(out.costs[np.repeat(streams.arrival_s.ravel() < until_s, 3)])
+        np.testing.assert_allclose(found[0], found[1], rtol=0.0, atol=1e-9)
 
 
 def losing(streams, seed):

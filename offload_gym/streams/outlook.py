@@ -200,7 +200,7 @@ def look(world, system, d, outlook):
         j, i = q // world.tasks.shape[1], q % world.tasks.shape[1]
         ready_s = now_s
         if is_entry(world, j, i):
-            ready_s = task.ready_s if task.waits_for == 0 else max(task.ready_s, now_s)
+            ready_s = task.ready_s if task.waits_for <= 0 else max(task.ready_s, now_s)
         cores_s[core] = max(ready_s, cores_s[core]) + task.run_s
         q = task.after
 

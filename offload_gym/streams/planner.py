@@ -345,7 +345,7 @@ def plan_task(sampler, start, plan, effort, now, future, step, room):
                 if system.clock[0].slot == stream_slots - 1:
                     system.clock[0].slot = slot
                 if len(system.ends_s) > 0:
-                    retime(now.world, world, system)
+                    retime(now.world, world, system, step.oldest, j)
                 copy_outlook(now.outlook, outlook)
                 placed = i + 1
                 if c == len(outlook.options):

@@ -11,16 +11,21 @@ from offload_gym.streams.uptime import moment_of, slot_at, up_time_s
 
 
 @kernel
-def retime(real, future, system):
+def retime(real, future, system, first, last):
     """Time anew what is known to end, in a system that was copied from the real stream into a future.
 
     Args:
         real: ``World`` as it is, whose servers can fail.
         future: ``World`` of the future.
         system: ``System`` of the future, as it is now.
+        first: the first job that may not be complete.
+        last: the first job that is not decided.
     """
     real, future, system = lent(real), lent(future), lent(system)
-    clock, n, lost = system.clock[0], real.tasks.shape[1], real.common[0].loses_tasks != 0
+    clock, lost = system.clock[0], real.common[0].loses_tasks != 0
+    for j in range(first, last):
+        if not lost and system.fates[j].exits_left > 0:
+            system.fates[j].done_s = _done_s(real, future, system, j)
     count = clock.num_events
     clock.num_events = 0
     for e in range(count):
@@ -35,15 +40,25 @@ def retime(real, future, system):
             k = system.tasks[subject].location
             time_s = moment_of(future, k, up_time_s(real, k, time_s), clock.now_s)
         elif kind == COMPLETE:
-            time_s = 0.0
-            for i in range(real.jobs[subject].num_tasks):
-                if is_exit(real, subject, i):
-                    time_s = max(time_s, _completion_s(real, future, system, subject, i, subject * n + i))
-            system.fates[subject].done_s = time_s
+            time_s = system.fates[subject].done_s = _done_s(real, future, system, subject)
         push(system, time_s, event)  # into a place of the heap that was read
     if lost:
         for k in range(1, len(future.servers) + 1):
             push_failure(future, system, k, slot_at(future, clock.now_s))
+
+
+@kernel
+def _done_s(real, future, system, j):
+    """The latest result of the tasks without children of job j that have a core."""
+    n, done_s = real.tasks.shape[1], 0.0
+    for i in range(real.jobs[j].num_tasks):
+        q = j * n + i
+        has_core = system.tasks[q].waits_for == 0
+        for at in range(system.clock[0].num_ready):
+            has_core = has_core and system.ready[at] != q
+        if has_core and is_exit(real, j, i):
+            done_s = max(done_s, _completion_s(real, future, system, j, i, q))
+    return done_s
 
 
 @kernel
