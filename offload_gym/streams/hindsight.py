@@ -240,7 +240,8 @@ def hindsight(
         (B, J, n) decisions, never worse than those from which the search starts.
 
     Raises:
-        ValueError: a name or number is none of these, the decisions do not fit, or a job never completes with them.
+        ValueError: a name or number is none of these, the decisions do not fit, a job never completes with them, or
+            responses are to be made small where jobs can be lost.
     """
     if objective not in OBJECTIVES:
         raise ValueError(f"objective is {quoted(objective)}; it must be {' or '.join(map(repr, OBJECTIVES))}")
