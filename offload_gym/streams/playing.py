@@ -36,7 +36,7 @@ from offload_gym.streams.outlook import look, new_outlook
 from offload_gym.streams.parameters import room_for_failures, stream_parameters
 from offload_gym.streams.planner import ASKED, MARGIN_S, Played, plan_streams
 from offload_gym.streams.policies import PlannerPolicy, StreamPolicy, check_fits
-from offload_gym.streams.responses import CHUNK, Outcome, check_completion, late_jobs
+from offload_gym.streams.responses import CHUNK, Outcome, as_outcome, check_can_lose
 from offload_gym.streams.streams import PARENT, StreamBatch, Streams, check_streams
 from offload_gym.streams.system import (
     DROPPED,
@@ -63,11 +63,12 @@ def play(streams: Streams, policy: StreamPolicy | Any, num_threads: int | None =
         num_threads: threads that share the streams; None takes one a core.
 
     Returns:
-        Decisions (B, J, n), responses (B, J) in seconds, which jobs are late (B, J), and energies (B, J) in joules.
+        Decisions (B, J, n), responses (B, J) in seconds, which jobs are late (B, J), energies (B, J) in joules, and
+        which jobs are lost (B, J).
 
     Raises:
-        ValueError: a job never completes, or the policy decides something else than locations, or is a network for
-            another number of locations.
+        ValueError: a job never completes that is not lost, or the policy decides something else than locations, is a
+            network for another number of locations, or plans for responses where jobs can be lost.
     """
     check_streams(streams)
     decisions = np.zeros((len(streams), streams.num_jobs, streams.num_tasks), dtype=np.int64)
@@ -89,8 +90,7 @@ def play(streams: Streams, policy: StreamPolicy | Any, num_threads: int | None =
     else:
         raise ValueError(f"policy is {quoted(policy)}; it must be one of make_stream_policy, or have decide(instances)")
     decisions[~streams.present & (decisions[:, :, :1] != DROPPED)] = 0
-    check_completion(streams, response_s, decisions[:, :, 0] == DROPPED)
-    return Outcome(decisions, response_s, late_jobs(response_s, streams.deadline_s), energy_j)
+    return as_outcome(streams, decisions, response_s, energy_j)
 
 
 @kernel
@@ -255,6 +255,7 @@ def planning_call(
     streams: Streams, planner: PlannerPolicy, behaviour: Any, asked: dict[str, Any]
 ) -> Callable[[int, Played], int]:
     """A function that plays the streams from a number on with planning, fills a ``Played`` and counts the labels."""
+    check_can_lose(streams.can_lose, planner.objective)
     for decides in (planner.base, behaviour):
         check_fits(decides, streams.num_locations, planner.scenario.can_drop)
     parameters, _ = stream_parameters(planner.scenario)
