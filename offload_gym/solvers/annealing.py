@@ -230,6 +230,7 @@ def anneal(
     for walk in walks:
         share = sweep(walk, 0, 0.0)  # its value
     before, share = share, sweep(walks[0], 1, COLD)
+    yield min(walks, key=_best_s).best
     a_sweep = max(share - before, 1e-9)
     going = walks[: _num_starts(len(walks), a_sweep)]
     first, num_rounds = share, math.ceil(math.log2(len(going))) + 1

@@ -36,7 +36,7 @@ from offload_gym.solvers.bounds import TOLERANCE, lower_bound
 from offload_gym.solvers.branch_and_bound import branch_and_bound
 from offload_gym.solvers.chain import is_chain, solve_chain
 from offload_gym.solvers.greedy import complete_greedily
-from offload_gym.solvers.local_search import improve, local_search, settle
+from offload_gym.solvers.local_search import improve, settle
 from offload_gym.solvers.parallel import check_threads, for_each_chunk
 from offload_gym.solvers.pareto import FIRST_WIDTH, pareto_search
 from offload_gym.solvers.portfolio import ranked_portfolio
@@ -46,7 +46,7 @@ CHUNK = 16  # instances that a thread solves at a time
 UNLIMITED = np.iinfo(np.int64).max
 # Of a limit of time, for independent and for dependent tasks. The search for the former begins with the best of many.
 EXACT_SHARES = (0.8, 0.2)
-MOST_FLIPPED = 64  # tasks of a graph; for larger ones, flips take longer than they help an exact search
+MOST_FLIPPED = 64  # tasks; with more, flips take longer than annealing needs to be better
 
 
 class Solutions(NamedTuple):
@@ -226,7 +226,8 @@ def _search_one_on(
 ) -> None:
     one, at, code = instances[b : b + 1], slice(b, b + 1), objective_code(objective)
     timed, dependent = limits.time_limit_s < np.inf, one.edge_start[0, -1] > 0
-    starts = ranked_portfolio(one, objective, None if timed else "flip")
+    unflipped = timed or (dependent and one.task_counts[0] > MOST_FLIPPED)
+    starts = ranked_portfolio(one, objective, None if unflipped else "flip")
     begun_s = time.perf_counter()
     if timed:
         exact_limits = limits._replace(time_limit_s=EXACT_SHARES[int(dependent)] * limits.time_limit_s)
@@ -247,7 +248,6 @@ def _search_one_on(
         found.decisions[b, : len(decision)] = decision
         if latency(one, found.decisions[at], objective)[0] * TOLERANCE <= found.lower_bound_s[b]:
             break
-    found.decisions[at] = local_search(one, found.decisions[at], objective, num_threads=1)
     found.optimal[b] = latency(one, found.decisions[at], objective)[0] * TOLERANCE <= found.lower_bound_s[b]
 
 
@@ -286,9 +286,10 @@ def solve(
         max_nodes: how many partial schedules may be made for each instance; None searches until optimality is proven,
             which the time and the memory for it must allow. An instance that reaches the limit goes on from the best
             decision that the search or the portfolio (all tasks at one location, greedy, HEFT, beams of width 4 and 16,
-            each with flips behind it) finds, by simulated annealing with as many moves; ``optimal`` is then False
-            unless the bound is reached. ``python -m benchmarks large-n`` shows how far it is from the bound. The
-            makespan of a chain is always solved to the end.
+            each with flips behind it unless more than 64 tasks depend on each other) finds. Where tasks are dependent,
+            that is simulated annealing of as many moves. ``optimal`` is then False unless the bound is reached.
+            ``python -m benchmarks large-n`` and ``large-graphs`` show how far it is from the bound, and from the best
+            that is known. The makespan of a chain is always solved to the end.
         num_threads: threads to share the instances; None takes one a core.
         time_limit_s: about how many seconds an instance may take: the exact search has a fifth of it (four fifths where
             tasks are independent), annealing from the portfolio without flips the rest. The portfolio comes on top,
