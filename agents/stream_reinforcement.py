@@ -35,6 +35,7 @@ from torch import nn
 
 from agents.networks import linear_layers, one_thread
 from agents.reinforcement import KeepBest, ShowProgress
+from agents.stream_central import CentralPolicy
 from agents.stream_learning import StreamSettings, Validation
 from agents.stream_rewards import folded, standardisation, training_environments, unfolded
 from offload_gym.array_checks import check_count
@@ -42,6 +43,7 @@ from offload_gym.files import keep_settings
 from offload_gym.layers import Layers
 from offload_gym.scenario import described
 from offload_gym.streams.networks import StreamNetwork, save_stream_policy
+from offload_gym.streams.observing import size_of
 from offload_gym.streams.policies import (
     PlanPolicy,
     check_fits,
@@ -53,12 +55,13 @@ from offload_gym.streams.policies import (
 _say = partial(print, flush=True)
 CLONED = "ppo-cloned"
 PLAIN = "ppo-plain"
+CENTRAL = "ppo-central"
 AGENTS = ("ppo", "dqn", CLONED)  # what is trained unless asked otherwise
-# Of all: discount, jobs of a stream, environments, and whether observations are standardised, rewards are less greedy's
-# and costs are foreseen. Of PPO: decisions between two updates, passes over them, in how many batches, and the share of
-# the training in which only the critic learns. Of DQN: transitions in a batch and in the buffer, gradient steps for 128
-# decisions, decisions between two updates of the target network, and the share of the training over which exploration
-# falls.
+# Of all: discount, jobs of each device in a stream, environments, and whether observations are standardised, rewards
+# are less greedy's and costs are foreseen. Of PPO: decisions between two updates, passes over them, in how many
+# batches, the share of the training in which only the critic learns, and whether the critic sees the whole cell. Of
+# DQN: transitions in a batch and in the buffer, gradient steps for 128 decisions, decisions between two updates of the
+# target network, and the share of the training over which exploration falls.
 _COMMON = {"gamma": 0.95, "num_jobs": 100, "standardised": 1, "against_greedy": 1, "foreseen": 1}
 _PPO = _COMMON | {
     "num_envs": 64,
@@ -69,9 +72,11 @@ _PPO = _COMMON | {
     "gae_lambda": 0.93,
     "entropy": 0.0,
     "critic_alone": 0.0,
+    "central": 0,
 }
 HYPERPARAMETERS: dict[str, dict[str, float]] = {
     "ppo": _PPO,
+    CENTRAL: _PPO | {"central": 1},
     PLAIN: _PPO | {"gamma": 1.0, "standardised": 0, "against_greedy": 0, "foreseen": 0},
     CLONED: _PPO | {"learning_rate": 1e-4, "decisions": 16384, "passes": 8, "batches": 16, "critic_alone": 0.2},
     "dqn": _COMMON
@@ -100,9 +105,10 @@ def as_policy(agent: BaseAlgorithm, settings: StreamSettings) -> PlanPolicy:
     """What an agent does without exploring, in the compiled runtime."""
     scenario, env = settings.scenario, agent.get_vec_normalize_env()
     module = actor(agent)
+    layers = linear_layers(module)
     assert env is not None
     network = StreamNetwork(
-        layers=folded(linear_layers(module), *standardisation(env)),
+        layers=folded(layers, *(of_all[: layers[0][0].shape[1]] for of_all in standardisation(env))),
         activation="tanh" if any(isinstance(layer, nn.Tanh) for layer in module) else "relu",
         num_locations=scenario.num_locations,
         can_drop=scenario.can_drop,
@@ -200,8 +206,9 @@ def make_agent(
     if start is not None:
         hidden = [len(bias) for _, bias in start.layers[:-1]]
     steps = max(int(chosen["decisions"]) // env.num_envs, 2)
+    own = {"own": size_of(settings.scenario.num_locations)} if chosen["central"] else {}
     agent = PPO(
-        "MlpPolicy",
+        CentralPolicy if own else "MlpPolicy",
         env,
         n_steps=steps,
         batch_size=max(steps * env.num_envs // int(chosen["batches"]), 2),
@@ -210,6 +217,7 @@ def make_agent(
         gae_lambda=chosen["gae_lambda"],
         ent_coef=chosen["entropy"],
         policy_kwargs={
+            **own,
             "net_arch": {"pi": hidden, "vf": list(CRITIC)},
             "activation_fn": nn.Tanh if start is not None and start.activation == "tanh" else nn.ReLU,
         },
