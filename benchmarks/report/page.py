@@ -14,6 +14,7 @@ from benchmarks.contenders import SUFFIX
 from benchmarks.plots import STYLES, family
 from benchmarks.policies import BESIDE_CURVES
 from benchmarks.report.explorer import explorer
+from benchmarks.report.moving import moving
 from benchmarks.streams.analysis import title_of
 from offload_gym import __version__
 from offload_gym.files import replacing
@@ -43,6 +44,8 @@ STREAM_FURTHER = (
     "change_low",
     "change_high",
     "hindsight_share",
+    "jain_mean",
+    "worst_over_mean",
 )  # of which some may be null, or not there
 OTHERS = QUANTILES, NOISE, DIGEST, SHIPPED = "gap_quantiles", "observation_noise", "scenario_digest", "shipped"
 
@@ -71,6 +74,7 @@ def write_report(
         "comparisons": comparisons,
         "curves": curves,
         "streams": [comparison for path in stream_files for comparison in read_streams(path)],
+        "moving": moving(seed),
         "explorer": explorer(seed),
     }
     path = folder / NAME
