@@ -58,11 +58,11 @@ PLAIN = "ppo-plain"
 CENTRAL = "ppo-central"
 AGENTS = ("ppo", "dqn", CLONED)  # what is trained unless asked otherwise
 # Of all: discount, jobs of each device in a stream, environments, and whether observations are standardised, rewards
-# are less greedy's and costs are foreseen. Of PPO: decisions between two updates, passes over them, in how many
+# are less greedy's and costs are paid at once. Of PPO: decisions between two updates, passes over them, in how many
 # batches, the share of the training in which only the critic learns, and whether the critic sees the whole cell. Of
 # DQN: transitions in a batch and in the buffer, gradient steps for 128 decisions, decisions between two updates of the
 # target network, and the share of the training over which exploration falls.
-_COMMON = {"gamma": 0.95, "num_jobs": 100, "standardised": 1, "against_greedy": 1, "foreseen": 1}
+_COMMON = {"gamma": 0.95, "num_jobs": 100, "standardised": 1, "against_greedy": 1, "at_once": 1}
 _PPO = _COMMON | {
     "num_envs": 64,
     "learning_rate": 5e-4,
@@ -77,7 +77,7 @@ _PPO = _COMMON | {
 HYPERPARAMETERS: dict[str, dict[str, float]] = {
     "ppo": _PPO,
     CENTRAL: _PPO | {"central": 1},
-    PLAIN: _PPO | {"gamma": 1.0, "standardised": 0, "against_greedy": 0, "foreseen": 0},
+    PLAIN: _PPO | {"gamma": 1.0, "standardised": 0, "against_greedy": 0, "at_once": 0},
     CLONED: _PPO | {"learning_rate": 1e-4, "decisions": 16384, "passes": 8, "batches": 16, "critic_alone": 0.2},
     "dqn": _COMMON
     | {
