@@ -19,7 +19,7 @@ NETWORKS = ("small-student", "student", "teacher")  # for three locations
 AMONG_EDGES = ("nearest", "cloud")  # for several edge servers
 DEVICES_AND_REPORTS = ((8, 0.0), (8, 1.0), (32, 0.0), (32, 1.0))
 RATES_PER_S = {8: 3.4, 32: 2.0}  # 0.8 of the capacity, as the sweep over devices prints it
-FAILURES = {"failure_share": 0.1, "failure_s": 5.0}  # of each edge server, with fresh and with old reports
+FAILURE_SHARE, FAILURE_S = 0.1, 5.0  # of each edge server
 
 
 def scenarios_of_cells(positions: str | None = None, sites: str | None = None) -> list[Scenario]:
@@ -38,7 +38,9 @@ def scenarios_of_cells(positions: str | None = None, sites: str | None = None) -
         replace(cell, num_devices=m, num_jobs=each * m, arrivals_per_s=RATES_PER_S[m], report_s=report_s)
         for m, report_s in DEVICES_AND_REPORTS
     ]
-    scenarios += [replace(cell, **FAILURES, report_s=report_s) for report_s in (0.0, 1.0)]
+    scenarios += [
+        replace(cell, failure_share=FAILURE_SHARE, failure_s=FAILURE_S, report_s=report_s) for report_s in (0.0, 1.0)
+    ]
     scenarios.append(mobile)
     if positions is not None or sites is not None:
         kind = mobile.mobility if positions is None else "recorded"
