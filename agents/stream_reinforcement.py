@@ -6,14 +6,16 @@ others have instead, and can be switched off in ``HYPERPARAMETERS``:
 
 - Observations are standardised by their mean and deviation where greedy plays, which the result has folded into its
   first layer. This matters most: without it the agents stayed worse than greedy.
-- A decision earns, when it is made, minus what it adds to the foreseen response of its job (``foreseen_costs``),
-  instead of minus what all jobs cost until the next decision. This is for stability; with all else as it was, the best
-  network of a training was not better for it.
+- A decision earns, when it is made, minus what it adds to the costs of all jobs, were none to follow (``Drained``),
+  instead of minus what they cost until the next decision. With several devices the jobs of others must be among them:
+  where a decision paid for its own job alone, PPO grew worse again as it learned to be selfish.
 - What greedy earns on the same stream is subtracted. How hard a stream is falls out of that, most of which is luck of
   the arrivals; the best policy stays the same, as greedy's cost depends on nothing that the agent does (Mao et al.,
   "Variance reduction for reinforcement learning in input-driven environments", ICLR 2019).
-- Later rewards are discounted by 0.95 a decision.
+- Later rewards are discounted by 0.95 a decision of each device.
 - Updates are small and many, at a low rate that falls.
+- "ppo-central" has a critic that sees the queues of all devices, its own and those where greedy plays
+  (``agents.stream_central``).
 - "ppo-cloned" starts from a trained network; its critic learns first, with the actor as it was.
 
 For late jobs none of this is enough yet: there the agents end behind greedy, which drops what will be late. The policy
@@ -57,11 +59,12 @@ CLONED = "ppo-cloned"
 PLAIN = "ppo-plain"
 CENTRAL = "ppo-central"
 AGENTS = ("ppo", "dqn", CLONED)  # what is trained unless asked otherwise
-# Of all: discount, jobs of each device in a stream, environments, and whether observations are standardised, rewards
-# are less greedy's and costs are paid at once. Of PPO: decisions between two updates, passes over them, in how many
-# batches, the share of the training in which only the critic learns, and whether the critic sees the whole cell. Of
-# DQN: transitions in a batch and in the buffer, gradient steps for 128 decisions, decisions between two updates of the
-# target network, and the share of the training over which exploration falls.
+# Of all: discount, jobs of a stream, environments, and whether observations are standardised, rewards are less greedy's
+# and costs are paid at once. Of PPO: decisions between two updates, passes over them, in how many batches, the share of
+# the training in which only the critic learns, and whether the critic sees the whole cell. Of DQN: transitions in a
+# batch and in the buffer, gradient steps for 128 decisions, decisions between two updates of the target network, and
+# the share of the training over which exploration falls. All of one device: `for_devices` says what follows for
+# several.
 _COMMON = {"gamma": 0.95, "num_jobs": 100, "standardised": 1, "against_greedy": 1, "at_once": 1}
 _PPO = _COMMON | {
     "num_envs": 64,
@@ -183,6 +186,7 @@ def make_agent(
     chosen = HYPERPARAMETERS[name] | dict(hyperparameters or {})
     if unknown := sorted(chosen.keys() - HYPERPARAMETERS[name].keys()):
         raise ValueError(f"hyperparameters has {', '.join(unknown)}; {name} has {', '.join(HYPERPARAMETERS[name])}")
+    chosen = for_devices(chosen, settings.scenario.num_devices)
     env = training_environments(settings, validation, chosen)
     common: dict[str, Any] = {"gamma": chosen["gamma"], "seed": settings.seed % 2**32, "device": "cpu"}
     hidden: list[int] = list(settings.student)
@@ -226,6 +230,17 @@ def make_agent(
     if start is not None:
         _set_layers(actor(agent), unfolded(start.layers, *standardisation(env)))
     return agent
+
+
+def for_devices(chosen: Mapping[str, float], num_devices: int) -> dict[str, float]:
+    """Hyperparameters for m devices, whose decisions alternate, from those for one.
+
+    Streams have as many jobs of each device, rewards are discounted and averaged over as many decisions of each, and
+    all environments together have as many devices, but at least one.
+    """
+    changed = {"num_jobs": chosen["num_jobs"] * num_devices, "num_envs": max(chosen["num_envs"] // num_devices, 1)}
+    fading = {name: chosen[name] ** (1.0 / num_devices) for name in ("gamma", "gae_lambda") if name in chosen}
+    return {**chosen, **changed, **fading}
 
 
 def _falling(rate: float, remaining: float) -> float:

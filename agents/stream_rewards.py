@@ -213,7 +213,7 @@ def training_environments(
     Raises:
         ValueError: jobs of several tasks may be dropped, or greedy pays nothing.
     """
-    scenario = replace(settings.scenario, num_jobs=int(chosen["num_jobs"]) * settings.scenario.num_devices)
+    scenario = replace(settings.scenario, num_jobs=int(chosen["num_jobs"]))
     if scenario.can_drop and scenario.most_tasks > 1:
         raise ValueError(
             f"the scenario lets jobs of {scenario.most_tasks} tasks be dropped, which needs masks that PPO and DQN do "

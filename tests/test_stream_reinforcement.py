@@ -12,7 +12,15 @@ import offload_gym
 from agents.__main__ import main
 from agents.stream_central import OF_DEVICE, cell_columns
 from agents.stream_learning import StreamSettings, Validation
-from agents.stream_reinforcement import CLONED, HYPERPARAMETERS, as_policy, make_agent, reinforce, train_agent
+from agents.stream_reinforcement import (
+    CLONED,
+    HYPERPARAMETERS,
+    as_policy,
+    for_devices,
+    make_agent,
+    reinforce,
+    train_agent,
+)
 from agents.stream_rewards import StreamReward, folded, greedy_actions, unfolded
 from offload_gym.envs.stream import VectorStreamEnv
 from offload_gym.interop.sb3 import SB3VecEnv
@@ -60,6 +68,17 @@ def test_the_compiled_policy_decides_as_the_agent(name, validation):
     assert same.mean() > 0.99
     assert isinstance(agent, DQN if name == "dqn" else PPO)
     assert policy.network.scenario == SCENARIO.label
+
+
+def test_several_devices_learn_as_one_does():
+    chosen = {"gamma": 0.95, "gae_lambda": 0.81, "num_jobs": 100, "num_envs": 64, "passes": 12}
+    assert for_devices(chosen, 1) == chosen
+    # Two decisions, one of each device, are discounted as one was: sqrt(0.81) = 0.9.
+    fading = {"gamma": pytest.approx(0.95**0.5), "gae_lambda": pytest.approx(0.9)}
+    assert for_devices(chosen, 2) == {"num_jobs": 200, "num_envs": 32, "passes": 12, **fading}
+    assert for_devices(chosen, 100)["num_envs"] == 1
+    del chosen["gae_lambda"]  # which DQN has not
+    assert "gae_lambda" not in for_devices(chosen, 2)
 
 
 def test_layers_are_folded_by_hand():
