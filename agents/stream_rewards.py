@@ -226,7 +226,8 @@ def training_environments(
         return SB3VecEnv(VectorStreamEnv(int(chosen["num_envs"]), scenario, settings.objective, "SameStep", 1))
 
     plain = not chosen["against_greedy"]
-    unit = 1.0 if plain else validation.greedy / len(validation.streams) / validation.streams.num_jobs
+    num_jobs = {"late": 1}.get(settings.objective, validation.streams.num_jobs)  # of late jobs their share is counted
+    unit = 1.0 if plain else validation.greedy / len(validation.streams) / num_jobs
     rewarded = StreamReward(environments(), None if plain else environments(), unit, bool(chosen["at_once"]))
     envs = WithCell(rewarded) if chosen.get("central") else rewarded
     env = VecNormalize(envs, norm_reward=False, clip_obs=np.inf, epsilon=LEAST_VARIANCE)

@@ -21,7 +21,7 @@ from agents.stream_reinforcement import (
     reinforce,
     train_agent,
 )
-from agents.stream_rewards import StreamReward, folded, greedy_actions, unfolded
+from agents.stream_rewards import StreamReward, folded, greedy_actions, training_environments, unfolded
 from offload_gym.envs.stream import VectorStreamEnv
 from offload_gym.interop.sb3 import SB3VecEnv
 from offload_gym.streams.networks import save_stream_policy
@@ -244,6 +244,9 @@ def test_late_jobs_can_be_learned_and_dropped(tmp_path):
         start=str(tmp_path / "start.safetensors"),
     )
     validation = Validation(settings)
+    # Rewards are in units of what greedy pays for a job: of its late jobs, their share.
+    greedy = play(validation.streams, make_stream_policy("greedy", settings.scenario, "late")).late.mean()
+    assert training_environments(settings, validation, HYPERPARAMETERS["ppo"]).venv._unit == pytest.approx(greedy)
     for name in ("ppo", "dqn", CLONED):
         keeper = train_agent(name, settings, 128, validation, TINY[name])
         assert keeper.best.can_drop
