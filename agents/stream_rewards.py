@@ -226,7 +226,8 @@ def training_environments(
         return SB3VecEnv(VectorStreamEnv(int(chosen["num_envs"]), scenario, settings.objective, "SameStep", 1))
 
     plain = not chosen["against_greedy"]
-    num_jobs = {"late": 1}.get(settings.objective, validation.streams.num_jobs)  # of late jobs their share is counted
+    # Of late jobs the share is counted, which is of one job.
+    num_jobs = {"late": 1}.get(settings.objective, int(validation.streams.num_jobs))
     unit = 1.0 if plain else validation.greedy / len(validation.streams) / num_jobs
     rewarded = StreamReward(environments(), None if plain else environments(), unit, bool(chosen["at_once"]))
     envs = WithCell(rewarded) if chosen.get("central") else rewarded
