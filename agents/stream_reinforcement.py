@@ -18,8 +18,7 @@ others have instead, and can be switched off in ``HYPERPARAMETERS``:
   (``agents.stream_central``).
 - "ppo-cloned" starts from a trained network; its critic learns first, with the actor as it was.
 
-For late jobs none of this is enough yet: there the agents end behind greedy, which drops what will be late. The policy
-that is best on validation streams is kept; what it started from is among them.
+The policy that is best on validation streams is kept; what it started from is among them.
 """
 
 from __future__ import annotations
