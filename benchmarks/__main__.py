@@ -20,7 +20,7 @@ from benchmarks.policies import MAX_NODES, Outputs, compare
 from benchmarks.report.page import NAME, write_report
 from benchmarks.speed.command import GROUPS, measure_speed
 from benchmarks.static_cells import NUM_DEVICES, compare_static_cells
-from benchmarks.streams.cells import compare_cell_streams
+from benchmarks.streams.cells import compare_cell_streams, scenarios_of_cells
 from benchmarks.streams.comparing import SWEEPS, Asked, compare_streams
 from benchmarks.tune_beam import tune_beam
 from benchmarks.workflows import compare_workflows
@@ -231,12 +231,13 @@ def _information(commands: Any) -> None:
 
 def _cells(commands: Any) -> None:
     def run(options: argparse.Namespace) -> None:
-        parts = {"static": ("json", "networks"), "streams": ("streams_json", "agents")}
+        parts = {"static": ("json", "networks"), "streams": ("streams_json", "agents", "positions", "sites")}
         for part in parts.keys() - {options.only or "static", options.only or "streams"}:
             for name in parts[part]:
                 if getattr(options, name):
                     flag = f"--{name.replace('_', '-')}"
                     raise ValueError(f"{flag} is given; with --only {options.only} it must not be")
+        scenarios = scenarios_of_cells(options.positions, options.sites)
         if options.only != "streams":
             compare_static_cells(
                 options.num_cells,
@@ -247,7 +248,7 @@ def _cells(commands: Any) -> None:
                 networks=options.networks,
             )
         if options.only != "static":
-            compare_cell_streams(options.num_streams, options.seed, options.streams_json, options.agents)
+            compare_cell_streams(scenarios, options.num_streams, options.seed, options.streams_json, options.agents)
 
     summary = "compare policies of devices that share a cell's uplink and servers, all at once and over time"
     parser = _command(commands, run, "cells", summary, num_cells=200, num_streams=100)
@@ -256,6 +257,15 @@ def _cells(commands: Any) -> None:
     )
     parser.add_argument(
         "--agents", type=_folder, metavar="DIR", help="folder of trained policies of streams that take part, too"
+    )
+    parser.add_argument(
+        "--positions",
+        metavar="FILE",
+        help="recorded positions (CSV: device,time_s and x_m,y_m or latitude,longitude) of devices that move, in one "
+        "table more",
+    )
+    parser.add_argument(
+        "--sites", metavar="FILE", help="sites (CSV: x_m,y_m or latitude,longitude) of the devices in that table"
     )
     parser.add_argument("--streams-json", metavar="FILE", help="write the rows of streams as a JSON list")
     parser.add_argument(

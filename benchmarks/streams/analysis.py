@@ -100,7 +100,8 @@ def row_of(
         "scenario_digest": digest_of(described(scenario)),
         "arrivals_per_s": mean_rate(scenario),
         "num_devices": scenario.num_devices,
-        "report_s": getattr(scenario, "report_s", 0.0),
+        "report_s": scenario.report_s,
+        "failure_share": scenario.failure_share,
         "objective": objective,
         "num_streams": count,
         "num_jobs": outcome.response_s.shape[1],
@@ -163,13 +164,23 @@ def cells(row: dict[str, Any], can_lose: bool = False) -> list[str]:
     ]
 
 
-def print_rows(rows: Sequence[dict[str, Any]], heading: str = "") -> None:
+def title_of(row: dict[str, Any]) -> str:
+    """Of which streams a row is, and what is counted."""
+    parts = [row["scenario"], f"{row['arrivals_per_s']:.3g} jobs/s"]
+    if row["num_devices"] > 1:
+        parts.append(f"{row['num_devices']} devices")
+    if row.get("report_s", 0.0) > 0.0:
+        parts.append(f"reports every {row['report_s']:g} s")
+    if row.get("failure_share", 0.0) > 0.0:
+        parts.append(f"edge servers down {100 * row['failure_share']:g} % of the time")
+    return ", ".join([*parts, row["objective"]])
+
+
+def print_rows(rows: Sequence[dict[str, Any]]) -> None:
     """A table, the best policy last so that it stands nearest the prompt."""
     first = max(rows, key=lambda row: row["num_streams"])
-    devices = f", {first['num_devices']} devices" if first["num_devices"] > 1 else ""
-    title = f"{first['scenario']}, {first['arrivals_per_s']:.3g} jobs/s{devices}, {first['objective']}{heading}"
     table = Table(
-        title=f"{title}: {first['num_streams']} test streams of {first['num_jobs']} jobs",
+        title=f"{title_of(first)}: {first['num_streams']} test streams of {first['num_jobs']} jobs",
         caption=NOTE,
         box=box.SIMPLE_HEAD,
     )
