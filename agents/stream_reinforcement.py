@@ -6,18 +6,19 @@ others have instead, and can be switched off in ``HYPERPARAMETERS``:
 
 - Observations are standardised by their mean and deviation where greedy plays, which the result has folded into its
   first layer. This matters most: without it the agents stayed worse than greedy.
-- A decision earns, when it is made, minus what it adds to the foreseen response of its job (``foreseen_costs``),
-  instead of minus what all jobs cost until the next decision. This is for stability; with all else as it was, the best
-  network of a training was not better for it.
+- A decision earns, when it is made, minus what it adds to the costs of all jobs, were none to follow (``Drained``),
+  instead of minus what they cost until the next decision. With several devices the jobs of others must be among them:
+  where a decision paid for its own job alone, PPO grew worse again as it learned to be selfish.
 - What greedy earns on the same stream is subtracted. How hard a stream is falls out of that, most of which is luck of
   the arrivals; the best policy stays the same, as greedy's cost depends on nothing that the agent does (Mao et al.,
   "Variance reduction for reinforcement learning in input-driven environments", ICLR 2019).
-- Later rewards are discounted by 0.95 a decision.
+- Later rewards are discounted by 0.95 a decision of each device.
 - Updates are small and many, at a low rate that falls.
+- "ppo-central" has a critic that sees the queues of all devices, its own and those where greedy plays
+  (``agents.stream_central``).
 - "ppo-cloned" starts from a trained network; its critic learns first, with the actor as it was.
 
-For late jobs none of this is enough yet: there the agents end behind greedy, which drops what will be late. The policy
-that is best on validation streams is kept; what it started from is among them.
+The policy that is best on validation streams is kept; what it started from is among them.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from torch import nn
 
 from agents.networks import linear_layers, one_thread
 from agents.reinforcement import KeepBest, ShowProgress
+from agents.stream_central import CentralPolicy
 from agents.stream_learning import StreamSettings, Validation
 from agents.stream_rewards import folded, standardisation, training_environments, unfolded
 from offload_gym.array_checks import check_count
@@ -42,6 +44,7 @@ from offload_gym.files import keep_settings
 from offload_gym.layers import Layers
 from offload_gym.scenario import described
 from offload_gym.streams.networks import StreamNetwork, save_stream_policy
+from offload_gym.streams.observing import size_of
 from offload_gym.streams.policies import (
     PlanPolicy,
     check_fits,
@@ -53,13 +56,15 @@ from offload_gym.streams.policies import (
 _say = partial(print, flush=True)
 CLONED = "ppo-cloned"
 PLAIN = "ppo-plain"
+CENTRAL = "ppo-central"
 AGENTS = ("ppo", "dqn", CLONED)  # what is trained unless asked otherwise
 # Of all: discount, jobs of a stream, environments, and whether observations are standardised, rewards are less greedy's
-# and costs are foreseen. Of PPO: decisions between two updates, passes over them, in how many batches, and the share of
-# the training in which only the critic learns. Of DQN: transitions in a batch and in the buffer, gradient steps for 128
-# decisions, decisions between two updates of the target network, and the share of the training over which exploration
-# falls.
-_COMMON = {"gamma": 0.95, "num_jobs": 100, "standardised": 1, "against_greedy": 1, "foreseen": 1}
+# and costs are paid at once. Of PPO: decisions between two updates, passes over them, in how many batches, the share of
+# the training in which only the critic learns, and whether the critic sees the whole cell. Of DQN: transitions in a
+# batch and in the buffer, gradient steps for 128 decisions, decisions between two updates of the target network, and
+# the share of the training over which exploration falls. All of one device: `for_devices` says what follows for
+# several.
+_COMMON = {"gamma": 0.95, "num_jobs": 100, "standardised": 1, "against_greedy": 1, "at_once": 1}
 _PPO = _COMMON | {
     "num_envs": 64,
     "learning_rate": 5e-4,
@@ -69,10 +74,12 @@ _PPO = _COMMON | {
     "gae_lambda": 0.93,
     "entropy": 0.0,
     "critic_alone": 0.0,
+    "central": 0,
 }
 HYPERPARAMETERS: dict[str, dict[str, float]] = {
     "ppo": _PPO,
-    PLAIN: _PPO | {"gamma": 1.0, "standardised": 0, "against_greedy": 0, "foreseen": 0},
+    CENTRAL: _PPO | {"central": 1},
+    PLAIN: _PPO | {"gamma": 1.0, "standardised": 0, "against_greedy": 0, "at_once": 0},
     CLONED: _PPO | {"learning_rate": 1e-4, "decisions": 16384, "passes": 8, "batches": 16, "critic_alone": 0.2},
     "dqn": _COMMON
     | {
@@ -100,9 +107,10 @@ def as_policy(agent: BaseAlgorithm, settings: StreamSettings) -> PlanPolicy:
     """What an agent does without exploring, in the compiled runtime."""
     scenario, env = settings.scenario, agent.get_vec_normalize_env()
     module = actor(agent)
+    layers = linear_layers(module)
     assert env is not None
     network = StreamNetwork(
-        layers=folded(linear_layers(module), *standardisation(env)),
+        layers=folded(layers, *(of_all[: layers[0][0].shape[1]] for of_all in standardisation(env))),
         activation="tanh" if any(isinstance(layer, nn.Tanh) for layer in module) else "relu",
         num_locations=scenario.num_locations,
         can_drop=scenario.can_drop,
@@ -177,6 +185,7 @@ def make_agent(
     chosen = HYPERPARAMETERS[name] | dict(hyperparameters or {})
     if unknown := sorted(chosen.keys() - HYPERPARAMETERS[name].keys()):
         raise ValueError(f"hyperparameters has {', '.join(unknown)}; {name} has {', '.join(HYPERPARAMETERS[name])}")
+    chosen = for_devices(chosen, settings.scenario.num_devices)
     env = training_environments(settings, validation, chosen)
     common: dict[str, Any] = {"gamma": chosen["gamma"], "seed": settings.seed % 2**32, "device": "cpu"}
     hidden: list[int] = list(settings.student)
@@ -200,8 +209,9 @@ def make_agent(
     if start is not None:
         hidden = [len(bias) for _, bias in start.layers[:-1]]
     steps = max(int(chosen["decisions"]) // env.num_envs, 2)
+    own = {"own": size_of(settings.scenario.num_locations)} if chosen["central"] else {}
     agent = PPO(
-        "MlpPolicy",
+        CentralPolicy if own else "MlpPolicy",
         env,
         n_steps=steps,
         batch_size=max(steps * env.num_envs // int(chosen["batches"]), 2),
@@ -210,6 +220,7 @@ def make_agent(
         gae_lambda=chosen["gae_lambda"],
         ent_coef=chosen["entropy"],
         policy_kwargs={
+            **own,
             "net_arch": {"pi": hidden, "vf": list(CRITIC)},
             "activation_fn": nn.Tanh if start is not None and start.activation == "tanh" else nn.ReLU,
         },
@@ -218,6 +229,17 @@ def make_agent(
     if start is not None:
         _set_layers(actor(agent), unfolded(start.layers, *standardisation(env)))
     return agent
+
+
+def for_devices(chosen: Mapping[str, float], num_devices: int) -> dict[str, float]:
+    """Hyperparameters for m devices, whose decisions alternate, from those for one.
+
+    Streams have as many jobs of each device, rewards are discounted and averaged over as many decisions of each, and
+    all environments together have as many devices, but at least one.
+    """
+    changed = {"num_jobs": chosen["num_jobs"] * num_devices, "num_envs": max(chosen["num_envs"] // num_devices, 1)}
+    fading = {name: chosen[name] ** (1.0 / num_devices) for name in ("gamma", "gae_lambda") if name in chosen}
+    return {**chosen, **changed, **fading}
 
 
 def _falling(rate: float, remaining: float) -> float:

@@ -14,7 +14,7 @@ from agents.tune import run_study, suggest_for_dqn
 from offload_gym.array_checks import check_count
 
 # What trials leave as it is.
-FIXED = ("num_jobs", "standardised", "against_greedy", "foreseen", "num_envs", "critic_alone")
+FIXED = ("num_jobs", "standardised", "against_greedy", "at_once", "num_envs", "critic_alone", "central")
 
 
 def suggest(name: str, trial: optuna.Trial) -> dict[str, float]:

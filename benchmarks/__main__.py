@@ -9,22 +9,26 @@ from pathlib import Path
 from typing import Any
 
 from agents.job_options import add_job_options, chosen_backend
-from benchmarks.applications import compare_applications, compare_large_graphs
+from benchmarks.analysis import write_json
+from benchmarks.applications import compare_applications
 from benchmarks.carry_over import compare_carry_over
 from benchmarks.front import compare_sizes
+from benchmarks.graphs import compare_large_graphs
 from benchmarks.information import compare_information
 from benchmarks.large_n import compare_large_n
 from benchmarks.policies import MAX_NODES, Outputs, compare
 from benchmarks.report.page import NAME, write_report
 from benchmarks.speed.command import GROUPS, measure_speed
 from benchmarks.static_cells import NUM_DEVICES, compare_static_cells
-from benchmarks.streams.cells import compare_cell_streams
+from benchmarks.streams.cells import compare_cell_streams, scenarios_of_cells
 from benchmarks.streams.comparing import SWEEPS, Asked, compare_streams
 from benchmarks.tune_beam import tune_beam
+from benchmarks.workflows import compare_workflows
 from offload_gym.array_checks import check_count
 from offload_gym.command_line.exit_codes import exit_code_of
 from offload_gym.command_line.scenario_options import add_scenario_options, chosen_scenario
 from offload_gym.command_line.stream_options import add_stream_options, chosen_streams
+from offload_gym.scenario import PRESETS
 from offload_gym.streams.policies import NAMES as STREAM_POLICIES
 
 POLICIES_JSON, FRONT_JSON, AGENTS = Path("results/policies.json"), Path("results/front.json"), Path("results/agents")
@@ -45,6 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
         _deployment,
         _applications,
         _large_graphs,
+        _workflows,
         _large_n,
         _carry_over,
         _information,
@@ -166,10 +171,44 @@ def _applications(commands: Any) -> None:
 
 def _large_graphs(commands: Any) -> None:
     def run(options: argparse.Namespace) -> None:
-        compare_large_graphs(options.num_instances, options.seed, options.agents)
+        rows = compare_large_graphs(options.num_instances, options.seed, options.agents)
+        if options.json:
+            write_json(options.json, rows)
 
-    summary = "compare heuristics and trained policies on random graphs of up to 200 tasks"
-    _command(commands, run, "large-graphs", summary, agents="results/dag", num_instances=50)
+    summary = "compare heuristics, searches and trained policies on random graphs of up to 1,000 tasks"
+    parser = _command(commands, run, "large-graphs", summary, num_instances=20)
+    parser.add_argument("--agents", type=_folder, metavar="DIR", help="folder of policies that were trained on graphs")
+    parser.add_argument("--json", metavar="FILE", help="write the rows as a JSON list")
+
+
+def _workflows(commands: Any) -> None:
+    def run(options: argparse.Namespace) -> None:
+        machines = {"name": options.scenario, "random_graph": False}
+        if options.num_edges is not None:
+            machines["num_edges"] = options.num_edges
+        rows = compare_workflows(
+            options.files,
+            options.num_instances,
+            options.seed,
+            machines,
+            options.reference_hz,
+            options.agents,
+            options.plots,
+        )
+        if options.json:
+            write_json(options.json, rows)
+
+    summary = "compare heuristics, searches and trained policies on applications of files"
+    parser = _command(commands, run, "workflows", summary, num_instances=5)
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="WfFormat, DAX, DOT, ONNX, JSON and others")
+    parser.add_argument(
+        "--scenario", default="multi_edge", choices=PRESETS, help="whose machines it has (default: %(default)s)"
+    )
+    parser.add_argument("--num-edges", type=int, help="edge servers (default: the scenario's)")
+    parser.add_argument("--reference-hz", type=float, help="cycles of a second of run time (default: 1e9)")
+    parser.add_argument("--agents", type=_folder, metavar="DIR", help="folder of policies that were trained on graphs")
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="draw the best schedule of each file")
+    parser.add_argument("--json", metavar="FILE", help="write the rows as a JSON list")
 
 
 def _carry_over(commands: Any) -> None:
@@ -192,12 +231,13 @@ def _information(commands: Any) -> None:
 
 def _cells(commands: Any) -> None:
     def run(options: argparse.Namespace) -> None:
-        parts = {"static": ("json", "networks"), "streams": ("streams_json", "agents")}
+        parts = {"static": ("json", "networks"), "streams": ("streams_json", "agents", "positions", "sites")}
         for part in parts.keys() - {options.only or "static", options.only or "streams"}:
             for name in parts[part]:
                 if getattr(options, name):
                     flag = f"--{name.replace('_', '-')}"
                     raise ValueError(f"{flag} is given; with --only {options.only} it must not be")
+        scenarios = scenarios_of_cells(options.positions, options.sites)
         if options.only != "streams":
             compare_static_cells(
                 options.num_cells,
@@ -208,7 +248,7 @@ def _cells(commands: Any) -> None:
                 networks=options.networks,
             )
         if options.only != "static":
-            compare_cell_streams(options.num_streams, options.seed, options.streams_json, options.agents)
+            compare_cell_streams(scenarios, options.num_streams, options.seed, options.streams_json, options.agents)
 
     summary = "compare policies of devices that share a cell's uplink and servers, all at once and over time"
     parser = _command(commands, run, "cells", summary, num_cells=200, num_streams=100)
@@ -217,6 +257,15 @@ def _cells(commands: Any) -> None:
     )
     parser.add_argument(
         "--agents", type=_folder, metavar="DIR", help="folder of trained policies of streams that take part, too"
+    )
+    parser.add_argument(
+        "--positions",
+        metavar="FILE",
+        help="recorded positions (CSV: device,time_s and x_m,y_m or latitude,longitude) of devices that move, in one "
+        "table more",
+    )
+    parser.add_argument(
+        "--sites", metavar="FILE", help="sites (CSV: x_m,y_m or latitude,longitude) of the devices in that table"
     )
     parser.add_argument("--streams-json", metavar="FILE", help="write the rows of streams as a JSON list")
     parser.add_argument(

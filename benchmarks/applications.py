@@ -12,14 +12,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.contenders import SUFFIX
 from offload_gym.applications.application import Application
 from offload_gym.applications.cnns import CNN_NAMES
 from offload_gym.delay import latency, optimality_gap, schedule
 from offload_gym.envs.rendering import draw_application, draw_schedule
 from offload_gym.files import replacing
 from offload_gym.instances import Instances
-from offload_gym.policies import Policy, load_policy, make_policy
+from offload_gym.policies import make_policy
 from offload_gym.progress import with_progress
 from offload_gym.sampling import sample_instances
 from offload_gym.scenario import Scenario, make_scenario
@@ -34,8 +33,6 @@ SHOWN: dict[str, dict[str, Any]] = {
     "augmented_reality": {"name": "augmented_reality"},
     **{name: {"name": "partitioning", "applications": (name,)} for name in CNN_NAMES},
 }
-TASK_COUNTS = (10, 50, 200)
-LARGE = ("greedy", "heft", "greedy+flip", "beam-16", "beam-16+flip")
 POLICIES = ("local", "edge", "cloud", "greedy", "heft", "greedy+flip", "beam-4", "beam-16")
 
 
@@ -128,30 +125,3 @@ def _print(rows: list[dict[str, Any]], num_instances: int) -> None:
             *(f"{100 * row['gaps'][policy]:.1f}" for policy in POLICIES),
         )
     Console(width=max(Console().width, 140)).print(table)
-
-
-def compare_large_graphs(num_instances: int, seed: int, agents_folder: Path) -> dict[int, dict[str, float]]:
-    """Print how heuristics and trained policies decide random graphs of many tasks, which have no known optimum.
-
-    Returns the mean latency over that of the best policy on each instance, minus 1, by number of tasks and policy.
-    """
-    policies: dict[str, Policy] = {name: make_policy(name) for name in LARGE}
-    for path in sorted(agents_folder.glob(f"*{SUFFIX}")):
-        policies[path.name.removesuffix(SUFFIX)] = load_policy(path)
-    excess: dict[int, dict[str, float]] = {}
-    for num_tasks in TASK_COUNTS:
-        instances = sample_instances(make_scenario("dag", num_tasks=num_tasks), num_instances, seed_for("test", seed))
-        values_s = {name: latency(instances, policy.decide(instances)) for name, policy in policies.items()}
-        best_s = np.min(list(values_s.values()), axis=0)
-        excess[num_tasks] = {name: float((value_s / best_s - 1).mean()) for name, value_s in values_s.items()}
-    table = Table(
-        title=f"dag, {num_instances} test instances of each size",
-        caption="Mean latency over the best of these policies on the instance, in % above it.",
-        box=box.SIMPLE_HEAD,
-    )
-    for header in ("policy", *(f"n = {num_tasks}" for num_tasks in TASK_COUNTS)):
-        table.add_column(header, justify="left" if header == "policy" else "right", no_wrap=True)
-    for name in policies:
-        table.add_row(name, *(f"{100 * excess[num_tasks][name]:.1f}" for num_tasks in TASK_COUNTS))
-    Console(width=max(Console().width, 100)).print(table)
-    return excess

@@ -6,7 +6,8 @@
 
 from gymnasium.envs.registration import register
 
-from offload_gym.applications.application import Application, load_application, save_application
+from offload_gym.applications.application import Application
+from offload_gym.applications.loading import load_application, save_application
 from offload_gym.applications.presets import random_application
 from offload_gym.delay import OBJECTIVES, Schedule, completion_times, energy, latency, schedule
 from offload_gym.demonstrations import (

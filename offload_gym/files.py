@@ -43,8 +43,8 @@ def decoded(data: bytes, source: str | Path) -> str:
             what, remedy = "an npz file", "offload_gym.load_demonstrations reads demonstrations from it"
         elif b"data.pkl" in data:
             what, remedy = "a torch file", "offload_gym.Application.from_torch reads models in Python"
-    elif data[:1] == b"\x08" and data[2:3] in (b"\x12", b"\x3a"):  # the version, then who made it or the graph
-        what, remedy = "an ONNX model", "offload_gym.Application.from_torch reads models of torch"
+    elif is_onnx(data):
+        what, remedy = "an ONNX model", "offload_gym.load_application reads it"
     if what:
         raise ValueError(f"{source} is {what}, not a text in UTF-8; {remedy}")
     at = data.find(b"\0")  # numbers, or a text in UTF-16 that does not say so
@@ -57,6 +57,13 @@ def decoded(data: bytes, source: str | Path) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+def is_onnx(data: bytes) -> bool:
+    """Whether bytes begin as an ONNX model does: its version, below 128, and then another field of a model."""
+    # The fields of ModelProto in the order of their numbers, as writers have them: who made it, its domain and version,
+    # a text, the graph and the sets of operators (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
+    return len(data) > 2 and data[0] == 0x08 and data[1] < 0x80 and data[2] in b"\x12\x1a\x22\x28\x32\x3a\x42"
+
+
 def modified_ns(path: str | os.PathLike[str]) -> int:
     """When a file was last written, for what is read once while it stays; 0 where it is not: reading says so."""
     return os.stat(path).st_mtime_ns if os.path.exists(path) else 0
@@ -65,10 +72,15 @@ def modified_ns(path: str | os.PathLike[str]) -> int:
 def read_text(path: str | os.PathLike[str], source: str | None = None) -> str:
     """The text of a file, which sentences call ``source``; ValueError where it cannot be read or is no text."""
     source = source or str(as_path(path))
+    return decoded(read_bytes(path, source), source)
+
+
+def read_bytes(path: str | os.PathLike[str], source: str | None = None) -> bytes:
+    """The bytes of a file; ValueError where it cannot be read."""
     try:
-        return decoded(as_path(path).read_bytes(), source)
+        return as_path(path).read_bytes()
     except OSError as error:
-        raise ValueError(f"{source} cannot be read: {error.strerror or error}") from None
+        raise ValueError(f"{source or path} cannot be read: {error.strerror or error}") from None
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from offload_gym.solvers.exact import exact
 from offload_gym.solvers.greedy import greedy
 from offload_gym.solvers.heft import heft
 from offload_gym.solvers.local_search import MOVES, local_search
+from offload_gym.solvers.portfolio import portfolio
 
 
 class Policy(Protocol):
@@ -107,6 +108,7 @@ _BUILT_IN: dict[str, Callable[[str, str | None, int], Policy]] = {
     ),
     "greedy": lambda objective, moves, seed: FunctionPolicy(partial(greedy, objective=objective, moves=moves)),
     "heft": lambda objective, moves, seed: FunctionPolicy(partial(heft, objective=objective, moves=moves)),
+    "portfolio": lambda objective, moves, seed: FunctionPolicy(partial(portfolio, objective=objective, moves=moves)),
     "roll-out": lambda objective, moves, seed: _roll_out(objective, moves),
     "beam-4": lambda objective, moves, seed: _beam(4, objective, moves),
     "beam-16": lambda objective, moves, seed: _beam(16, objective, moves),
@@ -140,7 +142,8 @@ def make_policy(name: str, objective: str = "makespan", seed: int = 0, preset: s
 
             - "local", "edge" (the first edge server), "cloud", "random" (each location equally likely), "greedy"
               (earliest completion), "heft" (the same, most urgent task first), "beam-4" (beam search of that width, any
-              whole number), "roll-out" (greedy completions of each choice; for independent tasks and not for "cost").
+              whole number), "portfolio" (the best of all at one location, greedy, heft, beam-4 and beam-16), "roll-out"
+              (greedy completions of each choice; for independent tasks and not for "cost").
               Behind them "+flip": one-flip local search; "+swap": by flips and swaps.
             - "exact", as ``solve``.
             - a trained network that the package ships, for makespan: "student" (2,200 to 2,800 parameters),

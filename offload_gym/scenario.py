@@ -28,6 +28,8 @@ from offload_gym.radio.epochs import Recording, checked_recording
 
 LONG = 2_000  # characters of a field in JSON that are too many for the header of a policy file
 PATHS = ("trace_path", "downlink_trace_path", "arrivals_path", "sites_path", "positions_path")
+#: What becomes of the tasks of a server that fails.
+FAILURE_TASKS = ("wait", "lost")
 Range = tuple[float, float]  # (low, high), low at least 0
 PositiveRange = Range  # low above 0
 
@@ -147,10 +149,12 @@ class Scenario:
         shadowing_m: metres after which its correlation along a way has fallen to 1/e.
         handover_hysteresis_db: a device changes to another site when it would receive this much more from there.
         failure_share: share of the time in which an edge server is down, from 0 to below 1; each fails by itself, from
-            slot to slot with a constant probability as outages begin. Its cores do nothing then, and what runs or waits
-            there goes on when it is up again. The cloud server never fails.
+            slot to slot with a constant probability as outages begin. Its cores do nothing then. The cloud server never
+            fails.
         failure_s: mean length of a failure, at least ``slot_s``, and so long that between two a slot fits; so long
             policies expect a server that is down to stay down.
+        failure_tasks: "wait": what runs or waits at an edge server that fails goes on when it is up again; "lost": it
+            is lost, and so is what becomes ready there while it is down. A job of which a task is lost is late.
 
     Raises:
         ValueError: the preset or a field is unknown, or a value is out of its bounds; one sentence.
@@ -233,6 +237,7 @@ class Scenario:
     handover_hysteresis_db: float = 6.0
     failure_share: float = 0.0
     failure_s: float = 5.0
+    failure_tasks: str = "wait"
 
     def __init__(self, /, name: str = "default", **changes: Any) -> None:
         if not isinstance(name, str) or name not in PRESETS:
@@ -255,6 +260,11 @@ class Scenario:
             least, what = largest.num_tasks, f"the number of tasks of {quoted(largest.name)}"
         if self.max_tasks is not None and self.max_tasks < least:
             raise ValueError(f"max_tasks is {self.max_tasks}; it must be at least {least}, {what}")
+
+    @property
+    def can_lose(self) -> bool:
+        """Whether the jobs of a stream can be lost, as edge servers fail and what they hold is lost then."""
+        return self.failure_share > 0.0 and self.failure_tasks == "lost"
 
     @property
     def num_locations(self) -> int:
@@ -420,6 +430,7 @@ def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
     kept["can_drop"] = bool(given["can_drop"])
     kept |= _checked_outages(given, "outage", given["radio"] == "random", f"radio={given['radio']!r}")
     kept |= _checked_outages(given, "failure", kept["num_edges"] > 0, "num_edges=0")
+    check_failure_tasks(given["failure_tasks"])
     kept |= checked_mobility(kept)
     kept["task_types"] = _checked_task_types(given["task_types"])
     kept["applications"] = _checked_applications(given["applications"])
@@ -444,6 +455,12 @@ def _checked_outages(given: Mapping[str, Any], what: str, possible: bool, withou
         raise ValueError(f"{share_name} is {share:g}; with {without} it must be 0")
     length_s = checked_number(length_name, given[length_name], bound, lambda value: least_s <= value < math.inf)
     return {share_name: share, length_name: length_s}
+
+
+def check_failure_tasks(given: Any) -> None:
+    """ValueError where what becomes of the tasks of a server that fails is something unknown."""
+    if not isinstance(given, str) or given not in FAILURE_TASKS:
+        raise ValueError(f"failure_tasks is {quoted(given)}; it must be {' or '.join(map(repr, FAILURE_TASKS))}")
 
 
 def _checked_range(name: str, value: Any) -> Range:
@@ -489,7 +506,7 @@ def _checked_applications(given: Any) -> tuple[str | Application, ...]:
                 raise ValueError(f"applications has a dict ({name}) that is not the fields of one: {reason}") from None
         elif isinstance(one, Application | str):
             if isinstance(one, str) and one not in APPLICATIONS:
-                hint = "; a file is read with load_application" if one.endswith(".json") else ""
+                hint = "; a file is read with load_application" if Path(one).suffix else ""
                 raise ValueError(f"applications has {quoted(one)}; the known ones are {', '.join(APPLICATIONS)}{hint}")
             checked.append(one)
         else:

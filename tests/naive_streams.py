@@ -33,11 +33,18 @@ dropped: it uses nothing, its response is infinite, its energy 0 and its times N
 3. Cores. A task is ready when the last of its data is there, a task without parents on the device when the job
    arrives. Each place has equal cores; a task takes one to its end, ``workload_cycles / hz`` seconds. They are given
    out in the order in which tasks become ready; at the same moment the lowest (job, task) goes first. In some slots a
-   server is down: its cores do nothing. A task keeps its core, and what it has done; it ends when the seconds in which
-   its server was up since it was given the core are those that it takes, at once where it takes none. What the server
-   sends or gets on the wired path does not wait.
+   server is down: its cores do nothing. What the server sends or gets on the wired path does not wait. What becomes of
+   its tasks is one of two things, the same for all servers of a stream:
 
-4. A job is complete when the last of its results is on the device.
+   - They wait. A task keeps its core, and what it has done; it ends when the seconds in which its server was up since
+     it was given the core are those that it takes, at once where it takes none.
+   - They are lost. When a server goes down all tasks there are lost that are ready and have not ended by then, at that
+     moment included, and its cores are free. So is a task that becomes ready there while the server is down. What was
+     lost never starts if it has not, nor does it finish, and the tasks that need its data never become ready. The other
+     tasks of the job, and all its data, go on as if nothing was lost.
+
+4. A job is complete when the last of its results is on the device. One of which a task was lost never is: its response
+   is infinite.
 
 5. Energy of a job: ``kappa * hz**2`` joules for each cycle on the device, and ``transmit_w`` times the seconds in which
    its transmissions are sent, outages not counted.
@@ -65,7 +72,8 @@ INPUT = -1  # what stands for the parent in a transmission of a task's input
 class NaiveResult(NamedTuple):
     """What happened in one stream of J jobs of up to n tasks; times in seconds of the stream.
 
-    Infinite response, energy 0 and times NaN for a job that was dropped; times NaN for padding.
+    Infinite response, energy 0 and times NaN for a job that was dropped; times NaN for padding, and where it never came
+    to that as a task was lost.
     """
 
     response_s: list[float]  # (J,)
@@ -85,6 +93,7 @@ def read_stream(streams: Any, b: int) -> dict[str, Any]:
         stream[name] = [math.nan, *batch.servers[name][b].tolist()]  # at index k, the server's; 0 is no server
     stream["uplink_bps"], stream["downlink_bps"] = batch.uplink_bps[b].tolist(), batch.downlink_bps[b].tolist()
     stream["down"] = [[], *np.diff(batch.down_slots[b], axis=1).astype(bool).tolist()]  # of server k, in each slot
+    stream["loses"] = bool(batch.common["loses_tasks"][b] == 1)  # whether what a server has is lost when it goes down
     stream["sites"] = batch.sites[b].tolist()  # of each device in each slot, or in all of them
     stream["jobs"] = [read_job(streams, b, j) for j in range(streams.num_jobs)]
     return stream
@@ -127,11 +136,16 @@ class NaiveStream:
         self.sending: list[dict[str, Any] | None] = [None] * num_devices
         self.core_free_s = [[0.0] * cores for cores in stream["cores"][1:]]  # of each server, each core
         self.device_core_free_s = [[0.0] * cores for cores in stream["device_cores"]]
+        self.at_server: list[set[tuple[int, int]]] = [set() for _ in stream["cores"]]  # ready there, and not ended
 
     def run(self) -> None:
         for j, job in enumerate(self.jobs):
             if self.decision[j][: job["count"]] != [-1] * job["count"]:
                 self.at(job["arrival_s"], self.job_arrives, j)
+        for k, down in enumerate(self.stream["down"]):
+            for slot in range(1, len(down)):
+                if self.stream["loses"] and down[slot] and not down[slot - 1]:
+                    self.at(slot * self.stream["slot_s"], self.server_fails, k)
         now = 0.0
         while True:
             then = self.next_moment(now)
@@ -289,6 +303,11 @@ class NaiveStream:
         job, k = self.jobs[j], self.decision[j][i]
         free_s = self.device_core_free_s[job["device"]] if k == 0 else self.core_free_s[k - 1]
         hz = self.stream["device_hz"][job["device"]] if k == 0 else self.stream["cpu_hz"][k]
+        if k > 0 and self.stream["loses"]:
+            self.at_server[k].add((j, i))
+            if self.stream["down"][k] and self.stream["down"][k][self.slot_of(now)]:
+                self.lose(now, k)
+                return
         core = free_s.index(min(free_s))
         self.start_s[j][i] = max(now, free_s[core])
         free_s[core] = self.finish_s[j][i] = self.worked_s(self.start_s[j][i], k, job["workload_cycles"][i] / hz)
@@ -302,7 +321,7 @@ class NaiveStream:
     def worked_s(self, now: float, k: int, run_s: float) -> float:
         """When place k has worked for so long from now on."""
         down = self.stream["down"][k]
-        if not any(down) or run_s == 0:
+        if self.stream["loses"] or not any(down) or run_s == 0:
             return now + run_s
         slot = self.slot_of(now)
         while slot < self.last_slot:
@@ -314,8 +333,23 @@ class NaiveStream:
             now, slot = end, slot + 1
         return now + run_s
 
+    def server_fails(self, now: float, k: int) -> None:
+        self.lose(now, k)
+        self.core_free_s[k - 1] = [min(now, free_s) for free_s in self.core_free_s[k - 1]]
+
+    def lose(self, now: float, k: int) -> None:
+        """Lose what is at server k and does not end now."""
+        for j, i in {(j, i) for j, i in self.at_server[k] if not self.finish_s[j][i] <= now}:
+            self.at_server[k].remove((j, i))
+            self.response_s[j], self.finish_s[j][i] = math.inf, math.nan
+            if not self.start_s[j][i] < now:
+                self.start_s[j][i] = math.nan
+
     def task_ends(self, now: float, j: int, i: int) -> None:
         job, k = self.jobs[j], self.decision[j][i]
+        if math.isnan(self.finish_s[j][i]):  # it was lost meanwhile
+            return
+        self.at_server[k].discard((j, i))
         for child, bits in job["children"][i]:
             self.move(now, j, k, self.decision[j][child], bits, (child, i))
         inner = bool(job["children"][i])

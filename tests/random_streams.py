@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from offload_gym.streams.streams import StreamBatch, Streams, as_graphs
 
 
-def random_stream(rng: np.random.Generator) -> tuple[Streams, NDArray[np.int64]]:
+def random_stream(rng: np.random.Generator, failure_tasks: str = "wait") -> tuple[Streams, NDArray[np.int64]]:
     """One stream and decisions (1, J, n) for it: m and S up to 4, up to 8 jobs of up to 8 tasks.
 
+    In two of five streams servers fail, and ``failure_tasks`` says what becomes of their tasks.
     In two of five streams all times are multiples of a power of two of a second, which floating point holds exactly,
     so that what should happen at the same moment does.
     """
@@ -30,6 +31,7 @@ def random_stream(rng: np.random.Generator) -> tuple[Streams, NDArray[np.int64]]
         up = rng.random((1, num_servers, fields["uplink_bps"].shape[2])) < 0.6
         up[:, :, -1] = True
         fields["server_up"] = up
+        fields["failure_tasks"] = failure_tasks
     copied = rng.random(num_jobs) < 0.3  # jobs like the first one
     for name in ("input_bits", "output_bits", "workload_cycles"):
         fields[name][:, copied] = fields[name][:, :1]

@@ -7,8 +7,9 @@ waited. Only the radio spectrum, which senders share and which changes with the 
 SimPy grants a resource in the order of the requests, also to the first of several that come at one moment. The model
 wants the order within a moment instead, so requests pass a ``Gate``: it opens when all else at that moment has
 happened, and lets those that wait pass one by one in the order of their keys. SimPy handles the events of a moment by
-their priority, so the gates are events of a lower priority than those of SimPy's own (0 and 1): 2 for the radios and 3,
-after them, for the cores.
+their priority, so the gates are events of a lower priority than those of SimPy's own (0 and 1): 3 for the radios and 4,
+after them, for the cores. A failure of a server that loses its tasks comes before these, when all has ended that ends
+at its moment.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 import simpy
 from naive_streams import INPUT, read_stream
 
-RADIOS, CORES = 2, 3
+FAILURES, RADIOS, CORES = 2, 3, 4
 
 Steps = Generator[simpy.Event, Any, None]
 
@@ -123,6 +124,10 @@ class SimpyStream:
         self.radios = [simpy.PriorityResource(env) for _ in stream["device_hz"]]
         self.device_cores = [simpy.Resource(env, cores) for cores in stream["device_cores"]]
         self.server_cores = [None, *(simpy.Resource(env, cores) for cores in stream["cores"][1:])]
+        self.failure = [env.event() for _ in stream["cores"]]  # the next one of each server
+        if stream["loses"]:
+            for k in range(1, len(stream["cores"])):
+                env.process(self.fail(k))
         self.response_s = [math.inf] * len(self.jobs)
         for j, job in enumerate(self.jobs):
             if set(decision[j][: job["count"]]) != {-1}:
@@ -147,6 +152,13 @@ class SimpyStream:
         if data:
             yield self.env.all_of(data)
         yield self.core_gate.passed((j, i))
+        if k != 0 and self.stream["loses"]:
+            if not (yield from self.work_or_lose(k, job["workload_cycles"][i] / self.stream["cpu_hz"][k])):
+                self.response_s[j] = math.inf
+                yield self.env.event()  # which never comes
+            if not job["children"][i]:
+                yield from self.down(j, k, job["output_bits"][i])
+            return
         cores = self.device_cores[job["device"]] if k == 0 else self.server_cores[k]
         hz = self.stream["device_hz"][job["device"]] if k == 0 else self.stream["cpu_hz"][k]
         with cores.request() as core:
@@ -154,6 +166,28 @@ class SimpyStream:
             yield from self.work(k, job["workload_cycles"][i] / hz)
         if k != 0 and not job["children"][i]:
             yield from self.down(j, k, job["output_bits"][i])
+
+    def fail(self, k: int) -> Steps:
+        """The failures of server k."""
+        down = self.stream["down"][k]
+        while any(down[self.clock.slot :]):
+            yield self.clock.change
+            if down[self.clock.slot] and not down[self.clock.slot - 1]:
+                yield AfterAllElse(self.env, FAILURES)
+                failure, self.failure[k] = self.failure[k], self.env.event()
+                failure.succeed()
+
+    def work_or_lose(self, k: int, run_s: float) -> Generator[simpy.Event, Any, bool]:
+        """What a task does on a core of server k; returns whether it ends before the server fails."""
+        if self.stream["down"][k] and self.stream["down"][k][self.clock.slot]:
+            return False
+        failure = self.failure[k]
+        with self.server_cores[k].request() as core:
+            yield core | failure
+            if failure.triggered:
+                return False
+            yield self.env.timeout(run_s) | failure
+            return not failure.triggered
 
     def work(self, k: int, run_s: float) -> Steps:
         """What a task does on a core, in the slots in which its place is up."""

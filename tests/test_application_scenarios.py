@@ -1,6 +1,7 @@
 """Scenarios of applications, and the environments and networks on them."""
 
 import json
+import time
 
 import gymnasium as gym
 import numpy as np
@@ -11,6 +12,7 @@ from gymnasium.utils.env_checker import check_env
 from agents.networks import TaskNetwork, to_runtime
 from offload_gym import Instances, latency, make_policy, make_scenario, sample_instances
 from offload_gym.applications.application import Application
+from offload_gym.applications.loading import load_application
 from offload_gym.applications.presets import cnn_application, random_application
 from offload_gym.delay import new_workspace, open_instance
 from offload_gym.estimates import as_last_measured
@@ -31,6 +33,25 @@ DIAMOND = Application(
     edges=((0, 1), (0, 2), (1, 3), (2, 3)),
     edge_bits=(1e6, 2e6, 3e5, 4e5),
 )
+
+
+def test_an_application_of_a_thousand_tasks(tmp_path):
+    # GIVEN a chain of 1,000 tasks as STG, of 1 to 10 units of time
+    times = [1 + i % 10 for i in range(1000)]
+    lines = ["1000", *(f"{i} {units} {min(i, 1)} {i - 1 if i else ''}" for i, units in enumerate(times))]
+    (tmp_path / "chain.stg").write_text("\n".join(lines))
+    application = load_application(tmp_path / "chain.stg", reference_hz=1e6)
+    # WHEN a device runs all of it THEN that takes 5,500 units: 100 of each of 1 to 10
+    scenario = make_scenario(applications=[application], device_backlog_s=0.0)
+    instances = sample_instances(scenario, 20, seed=1)
+    seconds = latency(instances, np.zeros((20, 1000), dtype=np.int64))
+    np.testing.assert_allclose(seconds, 5500e6 / instances.cpu_hz[:, 0])
+    # and making, drawing and deciding it take no second, once kernels are there
+    make_policy("greedy").decide(instances)
+    started_s = time.process_time()
+    sample_instances(make_scenario(applications=[application]), 20, seed=2)
+    make_policy("greedy").decide(instances)
+    assert time.process_time() - started_s < 1.0
 
 
 @pytest.mark.parametrize("name", PRESETS)

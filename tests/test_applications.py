@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from offload_gym.applications.application import Application, load_application, save_application
+from offload_gym.applications.application import Application
+from offload_gym.applications.loading import load_application, save_application
 from offload_gym.applications.presets import CCR_BPS, CCR_HZ, face_recognition, random_application
 
 

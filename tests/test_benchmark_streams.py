@@ -165,6 +165,21 @@ def test_late_shares_are_what_counts_with_deadlines():
     assert priced["response_mean_s"] < 10.0  # of those that were not dropped
 
 
+def test_lost_jobs_have_a_column_of_their_own(capsys):
+    failing = {"failure_share": 0.3, "failure_s": 1.0, "failure_tasks": "lost"}
+    scenario, policies = make_scenario("stream", num_jobs=40, **failing), ("greedy", "local", "planner")
+    rows = compare_streams([scenario], Asked("late", policies, num_streams=4, num_planned=2, num_hindsight=2))
+    greedy, local = (next(row for row in rows if row["policy"] == name) for name in ("greedy", "local"))
+    # Without deadlines those that are lost are late.
+    assert greedy["late_share"] == greedy["lost_share"] > local["lost_share"] == 0.0
+    assert (greedy["dropped_share"], local["change"], local["hindsight_share"]) == (0.0, -1.0, 1.0)
+    assert " lost % " in capsys.readouterr().out
+    with pytest.raises(ValueError, match="objective is 'response', and a job that is lost has no response"):
+        compare_streams([scenario], Asked(policies=("greedy",), num_streams=1))
+    compare_streams([SMALL], Asked(policies=("greedy",), num_streams=1, num_hindsight=0))
+    assert "lost %" not in capsys.readouterr().out
+
+
 def test_a_sweep_over_load(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("benchmarks.streams.comparing.LOADS", (0.5, 1.0))
     asked = Asked(policies=("greedy", "price"), num_streams=3, num_hindsight=0)

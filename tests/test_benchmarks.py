@@ -18,7 +18,7 @@ from benchmarks.measurement import Measurement, measure
 from benchmarks.plots import fronts, learning_curves
 from benchmarks.policies import with_uplink
 from offload_gym import policies, progress
-from offload_gym.applications.application import save_application
+from offload_gym.applications.loading import save_application
 from offload_gym.applications.presets import random_application
 from offload_gym.policies import POLICY_NAMES, SHIPPED
 from offload_gym.sampling import sample_instances

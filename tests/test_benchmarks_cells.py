@@ -1,4 +1,5 @@
 import json
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -55,18 +56,38 @@ def test_bad_numbers_are_refused(capsys):
 def test_streams_of_cells(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(cells, "DEVICES_AND_REPORTS", ((2, 1.0),))
     monkeypatch.setattr(cells, "RATES_PER_S", {2: 7.5})
-    monkeypatch.setattr(cells, "POLICIES", ("greedy", "two-choices", "student"))
+    monkeypatch.setattr(cells, "RULES", ("greedy", "two-choices"))
+    monkeypatch.setattr(cells, "NETWORKS", ("student",))
     monkeypatch.setattr(comparing, "NUM_DEVICES", (4,))
     monkeypatch.setattr(comparing, "REPORTS_S", (0.5,))
     monkeypatch.setattr(comparing, "FEWEST_STREAMS", 1)
-    path = tmp_path / "rows.json"
-    assert main(["cells", "--only", "streams", "--num-streams", "2", "--streams-json", str(path)]) == 0
+    path, positions, sites = tmp_path / "rows.json", tmp_path / "ways.csv", tmp_path / "sites.csv"
+    positions.write_text("device,time_s,x_m,y_m\na,0,0,0\na,60,600,0\nb,0,500,0\nb,60,0,100\n")
+    sites.write_text("x_m,y_m\n0,0\n300,50\n600,0\n")
+    files = ["--streams-json", str(path), "--positions", str(positions), "--sites", str(sites)]
+    # A folder of networks for three locations, which the tables of devices that move have no use for.
+    weights = resources.files("offload_gym") / "weights" / "stream_cell-small-student.safetensors"
+    (tmp_path / "mine.safetensors").write_bytes(weights.read_bytes())
+    assert main(["cells", "--only", "streams", "--num-streams", "2", "--agents", str(tmp_path), *files]) == 0
     rows = json.loads(path.read_text())
-    sizes = [(row["num_devices"], row["report_s"], row["num_jobs"]) for row in rows[::3]]
-    assert sizes == [(2, 1.0, 400), (4, 0.0, 800), (8, 0.5, 1600)]
-    assert [row["policy"] for row in rows[:3]] == ["greedy", "two-choices", "student"]
-    assert all(0 < row["jain_mean"] <= 1 <= row["worst_over_mean"] for row in rows)
-    assert "Jain" in capsys.readouterr().out
+    kinds = {}
+    for row in rows:
+        kind = row["scenario"], row["num_devices"], row["report_s"], row["failure_share"], row["sweep"]
+        kinds.setdefault(kind, []).append(row["policy"])
+    fixed, moving = ["greedy", "two-choices", "student", "mine"], ["nearest", "cloud", "greedy", "two-choices"]
+    assert {kind: sorted(names) for kind, names in kinds.items()} == {
+        ("stream_cell", 2, 1.0, 0.0, None): sorted(fixed),
+        ("stream_cell", 8, 0.0, 0.1, None): sorted(fixed),
+        ("stream_cell", 8, 1.0, 0.1, None): sorted(fixed),
+        ("stream_mobile", 8, 0.0, 0.0, None): sorted(moving),
+        ("stream_mobile, sites.csv, ways.csv", 8, 0.0, 0.0, None): sorted(moving),
+        ("stream_cell", 4, 0.0, 0.0, "devices"): sorted(fixed),
+        ("stream_cell", 8, 0.5, 0.0, "report"): sorted(fixed),
+    }
+    assert all(0 < row["jain_mean"] <= 1 <= row["worst_over_mean"] and row["decide_us_p50"] > 0 for row in rows)
+    said = capsys.readouterr().out
+    assert "left out mine.safetensors: the policy mine is for 3 locations; the streams have 5" in said
+    assert "8 devices, reports every 1 s, edge servers down 10 % of the time, response: 2 test streams" in said
 
 
 @pytest.mark.parametrize(
@@ -79,6 +100,9 @@ def test_streams_of_cells(tmp_path, monkeypatch, capsys):
         ),
         (["--only", "streams", "--num-streams", "0"], "num_streams is 0"),
         (["--only", "streams", "--streams-json", "/dev/null/x.json"], "json_path"),
+        (["--only", "static", "--sites", "x.csv"], "--sites is given; with --only static it must not be"),
+        (["--only", "streams", "--positions", "/dev/null/x.csv"], "/dev/null/x.csv"),
+        (["--sites", "/dev/null/x.csv", "--num-decisions", "0"], "/dev/null/x.csv"),
     ],
 )
 def test_what_cells_does_not_take_is_refused_at_once(arguments, said, capsys):

@@ -238,11 +238,13 @@ def test_mistakes_in_sheets(sheets, capsys, tasks, locations, sentence):
         (b'{"num_tasks": 2}', ["--locations", "x.csv"], "given is not a sheet of tasks"),
         (b'{"num_tasks": 2}', ["--num-instances", "0"], "num_instances is 0; it must be a whole number, at least 1"),
         (b'{"input_kb": [3], "cpu_hz": [1]}', [], "has the field 'input_kb' where input_bits is expected"),
-        (
-            b'{"name": "w", "workflow": {}}',
-            [],
-            "given has the keys 'name', 'workflow'; it must be an application (name",
-        ),
+        (b'{"name": "w", "workflow": {}}', [], "given: the workflow has no 'schemaVersion'"),
+        (b'{"name": "w", "flow": {}}', [], "given has the keys 'name', 'flow'; it must be an application (name"),
+        (b"<adag>", [], "given: it is not XML: no element found"),
+        (b"<svg/>", [], "given holds neither JSON nor an application; if it is a sheet of tasks, --locations CSV"),
+        (b'<adag><job id="a" runtime="1"/></adag>', ["--dimension", "n=1"], "dimensions is {'n': 1}, and given is DAX"),
+        (b'<adag><job id="a" runtime="1"/></adag>', ["--reference-hz", "0"], "reference_hz is 0.0; it must be"),
+        (b'{"num_tasks": 2}', ["--unit-bits", "8"], "--unit-bits belongs to an application; given holds a scenario"),
         (b'{"name": "g", "nodes": [], "edges": []}', [], "a scenario (a preset's name, and fields such as num_tasks)"),
         (b'{"name": [], "links": 3}', [], "or instances (input_bits, cpu_hz and the other fields)"),
         (b'{"name": "x", "num_taks": 3}', [], "given: scenario is 'x'; the presets are default"),
@@ -264,6 +266,50 @@ def test_mistakes_in_what_is_given(tmp_path, monkeypatch, capsys, content, argum
     assert len(error.splitlines()) == 1
 
 
+DAX = (
+    '<adag><job id="sense" runtime="2"><uses file="f" link="output" size="1000"/></job>'
+    '<job id="plan" runtime="0.5"><uses file="f" link="input" size="1000"/></job>'
+    '<child ref="plan"><parent ref="sense"/></child></adag>'
+)
+
+
+def test_applications_in_formats_of_others(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("flow.dax").write_text(DAX)
+    decide = ["decide", "flow.dax", "--policy", "local", "--json"]
+    # On the device one task runs after the other, at 10^9 cycles a second of run time.
+    for options, cycles, scenario in (
+        ([], [2e9, 0.5e9], "default"),
+        (["--reference-hz", "4e8"], [8e8, 2e8], "default"),
+        (["--scenario", "dag"], [2e9, 0.5e9], "dag"),
+    ):
+        assert main([*decide, *options]) == 0
+        (row,) = json.loads(capsys.readouterr().out)["results"]
+        assert row["fields"]["workload_cycles"] == cycles
+        assert row["fields"]["edge_bits"] == [8000]
+        assert [task["name"] for task in row["schedule"]] == ["sense", "plan"]
+        assert len(row["fields"]["cpu_hz"]) == offload_gym.make_scenario(scenario).num_locations
+    assert main(["solve", "flow.dax"]) == 0
+    assert "complete (ms)  name\n   0" in (said := capsys.readouterr().out)
+    assert "  plan\n" in said
+    say(monkeypatch, DAX)
+    assert main(["solve", "-", "--num-instances", "3"]) == 0
+    assert "3 instances: makespan" in capsys.readouterr().out
+
+
+def test_an_onnx_model(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("onnx")
+    monkeypatch.chdir(tmp_path)
+    offload_gym.export_onnx(make_policy("small-student"), "net.onnx", num_tasks=2)
+    assert main(["decide", "net.onnx", "--policy", "local"]) == 2
+    assert "net.onnx: the model leaves the dimensions 'B' of its inputs open" in capsys.readouterr().err
+    assert main(["decide", "net.onnx", "--policy", "local", "--dimension", "B=1"]) == 0
+    assert "MatMul" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["decide", "net.onnx", "--policy", "local", "--dimension", "B"])
+    assert "'B' must be NAME=SIZE, such as batch=1" in capsys.readouterr().err
+
+
 def test_mistakes_in_values_of_json(hand_case, tmp_path, capsys):
     fields = fields_of(hand_case, 0)
     path = tmp_path / "one.json"
@@ -283,6 +329,8 @@ def test_mistakes_in_values_of_json(hand_case, tmp_path, capsys):
     path.write_text(json.dumps(fields))
     assert main(["solve", str(path), "--num-instances", "2"]) == 2
     assert "--num-instances belongs to a scenario" in capsys.readouterr().err
+    assert main(["solve", str(path), "--scenario", "vision"]) == 2
+    assert "--scenario belongs to an application" in capsys.readouterr().err
     for policy, sentence in (
         ("gredy", "did you mean greedy?"),
         (str(path), "one.json"),

@@ -6,6 +6,7 @@ import struct
 import zipfile
 from pathlib import Path
 
+import application_files
 import numpy as np
 import pytest
 
@@ -36,7 +37,7 @@ def damaged(data: bytes, rounds: int = ROUNDS):
         yield bytes(copy)
 
 
-def outcomes(path, data, load):
+def outcomes(path, data, load, fewest=ROUNDS / 2):
     """What ``load`` gives for each damaged file that it takes; all others it refuses in one sentence."""
     taken, refused = [], []
     for bad in damaged(data):
@@ -45,7 +46,7 @@ def outcomes(path, data, load):
             taken.append(load(path))
         except ValueError as error:
             refused.append(str(error))
-    assert len(refused) > ROUNDS / 2
+    assert len(refused) > fewest
     for said in refused:
         assert said
         assert "\n" not in said
@@ -130,6 +131,24 @@ def test_policies(name, load_policy, tmp_path):
 def test_applications(tmp_path):
     og.save_application(tmp_path / "a.json", og.random_application(5, seed=1))
     outcomes(tmp_path / "b.json", (tmp_path / "a.json").read_bytes(), og.load_application)
+
+
+@pytest.mark.parametrize("name", ["WFFORMAT", "DAX", "STG", "SAGA", "GRAPHML", "MRLCO"])
+def test_applications_in_formats_of_others(name, tmp_path):
+    if name == "GRAPHML":
+        pytest.importorskip("networkx")
+    content = getattr(application_files, name)
+    text = content if isinstance(content, str) else json.dumps(content, indent=1)
+    outcomes(tmp_path / "a", text.encode(), og.load_application, fewest=ROUNDS / 4)
+
+
+def test_onnx_models(tmp_path):
+    pytest.importorskip("onnx")
+    og.export_onnx(og.make_policy("small-student"), tmp_path / "a.onnx", num_tasks=2)
+    data = (tmp_path / "a.onnx").read_bytes()
+    # Weights, of which nothing is read, are most of it; names and shapes stand after them.
+    for part in (data, data[:40] + data[-3000:]):
+        outcomes(tmp_path / "b", part, lambda path: og.load_application(path, dimensions={"B": 1}), fewest=0)
 
 
 def test_traces(tmp_path):

@@ -36,7 +36,7 @@ def test_the_example_of_shards_runs(tmp_path, monkeypatch, capsys):
 def test_commands_of_the_command_line_run_with_the_files_of_their_page(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     page = "command_line.md"
-    names = {"csv": ("tasks.csv", "locations.csv"), "json": ("scenario.json", "instances.json")}
+    names = {"csv": ("tasks.csv", "locations.csv"), "json": ("scenario.json", "instances.json"), "xml": ("flow.dax",)}
     for language, files in names.items():
         for name, text in zip(files, blocks(page, language), strict=True):
             Path(name).write_text(text, encoding="utf-8")

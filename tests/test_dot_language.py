@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from offload_gym.applications.dot_language import parse
+from offload_gym.applications.formats.dot_language import parse
 
 
 @pytest.mark.parametrize(

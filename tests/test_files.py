@@ -52,7 +52,7 @@ OTHERS = {
     "hdf5": (b"\x89HDF\r\n\x1a\n" + bytes(8), "is an HDF5 file, not a text in UTF-8; write its numbers as CSV or JSON"),
     "onnx": (
         b"\x08\x08\x12\x07pytorch" + b":\x05graph",
-        "is an ONNX model, not a text in UTF-8; offload_gym.Application",
+        "is an ONNX model, not a text in UTF-8; offload_gym.load_application reads it",
     ),
     "parquet": (b"PAR1\x15\x04", "is a Parquet file, not a text in UTF-8; offload_gym.interop.parquet reads"),
 }
@@ -63,7 +63,7 @@ def test_a_file_that_is_no_text_is_called_by_what_it_is(kind, tmp_path, capsys):
     data, sentence = OTHERS[kind]
     path = tmp_path / "given.csv"
     path.write_bytes(data)
-    for read in (read_text, load_application):
+    for read in (read_text, load_application) if kind != "onnx" else (read_text,):
         with pytest.raises(ValueError, match=r".") as error:
             read(path)
         assert str(error.value).startswith(f"{path} {sentence}")

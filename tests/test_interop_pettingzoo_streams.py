@@ -110,16 +110,18 @@ def test_the_return_of_an_agent_is_minus_the_sum_of_its_own_responses(scenario):
             assert info["energy_j"] == pytest.approx(outcome.energy_j[0, device == d].sum(), rel=1e-12)
 
 
-def test_the_return_of_an_agent_is_minus_the_number_of_its_own_late_jobs():
+@pytest.mark.parametrize("changes", [{}, {"failure_share": 0.3, "failure_s": 1.0, "failure_tasks": "lost"}])
+def test_the_return_of_an_agent_is_minus_the_number_of_its_own_late_jobs(changes):
     rng = np.random.default_rng(1)
     for seed in range(6):
-        outcome, streams, returns, infos, _ = play(stream_env(SCENARIOS["drops"]), seed, rng)
+        outcome, streams, returns, infos, _ = play(stream_env({**SCENARIOS["drops"], **changes}), seed, rng)
         response_s = outcome.response_s[0]
         for d, (total, info) in enumerate(zip(returns, infos, strict=True)):
             own = streams.device[0] == d
             served_s = response_s[own & (response_s < np.inf)]
             assert total == -outcome.late[0, own].sum()
             assert info["late_share"] == outcome.late[0, own].mean()
+            assert info["lost_share"] == outcome.lost[0, own].mean()
             assert info["response_mean_s"] == pytest.approx(served_s.mean(), rel=1e-12)
             assert info["response_p95_s"] == pytest.approx(np.quantile(served_s, 0.95), rel=1e-12)
 

@@ -1,9 +1,13 @@
+import base64
+import io
 import json
 import re
 import shutil
 
+import gymnasium as gym
 import numpy as np
 import pytest
+from matplotlib.image import imread
 
 from agents.networks import TaskNetwork, save_policy, to_runtime
 from benchmarks.__main__ import main
@@ -92,6 +96,28 @@ def test_the_page_needs_nothing_else(written):
         {"policy": "dqn-sequential", "points": [[0.5, 0.4], [3.0, 0.05], [9.0, 0.02]]}
     ]
     assert data["curves"][0]["beside"] == [{"policy": "greedy", "gap": 0.11}]
+
+
+def test_devices_that_move_come_onto_the_page(written):
+    moving = data_of(written.read_text(encoding="utf-8"))["moving"]
+    kind, png = moving["image"].split(",")
+    assert kind == "data:image/png;base64"
+    # The picture of the environment, in which the map is right of the chart.
+    env = gym.make("offload_gym/Stream-v0", scenario="stream_mobile", render_mode="rgb_array")
+    env.reset(seed=0)
+    pixels = imread(io.BytesIO(base64.b64decode(png)), format="png")
+    assert pixels.shape[:2] == env.render().shape[:2]
+    assert float(moving["now"].removesuffix(" s")) > 0
+    assert (moving["devices"], moving["sites"]) == (8, 4)
+
+
+def test_titles_say_which_streams(tmp_path):
+    rows = [stream_row("greedy", 0.0, num_devices=8, report_s=report_s, failure_share=0.1) for report_s in (0.0, 1.0)]
+    (tmp_path / "streams.json").write_text(json.dumps(rows))
+    assert [comparison["title"] for comparison in read_streams(tmp_path / "streams.json")] == [
+        "stream, 6 jobs/s, 8 devices, edge servers down 10 % of the time, response",
+        "stream, 6 jobs/s, 8 devices, reports every 1 s, edge servers down 10 % of the time, response",
+    ]
 
 
 def test_streams_come_onto_the_page(tmp_path, capsys):

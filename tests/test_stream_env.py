@@ -95,6 +95,7 @@ def test_the_return_is_minus_the_sum_of_the_responses(scenario):
             "response_mean_s": pytest.approx(response_s.mean(), rel=1e-12),
             "response_p95_s": pytest.approx(np.quantile(response_s, 0.95), rel=1e-12),
             "late_share": (response_s > streams.deadline_s[0]).mean(),
+            "lost_share": 0.0,
             "energy_j": pytest.approx(job_energy(streams, decisions).sum(), rel=1e-12),
         }
 

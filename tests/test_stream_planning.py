@@ -82,12 +82,25 @@ def test_planning_gains_on_what_it_plans_with():
     assert gained < 0.95
 
 
-@pytest.mark.parametrize("objective", ["response", "cost", "late"])
-def test_costs_are_those_of_the_futures(objective):
-    """Against the model itself: each choice of a job, then all later jobs of each future on the device."""
+FAILING = {"failure_share": 0.4, "failure_s": 0.5, "radio": "constant"}
+
+
+@pytest.mark.parametrize(
+    ("objective", "others", "changes"),
+    [
+        ("response", 0, {}),
+        ("cost", 0, {}),
+        ("late", 0, {}),
+        ("response", 1, FAILING),
+        ("late", 1, FAILING | {"failure_tasks": "lost"}),
+    ],
+)
+def test_costs_are_those_of_the_futures(objective, others, changes):
+    """Against the model itself: each choice of a job, then all other jobs of each future on the device or the edge."""
     fields = {"num_jobs": 6, "arrivals_per_s": 8.0, "energy_weight_s_per_j": 2.0, "deadline_factor": (1.5, 4.0)}
-    scenario = offload_gym.make_scenario("stream", **fields)
-    streams, local = offload_gym.sample_streams(scenario, 1, 6), make_stream_policy("local", scenario)
+    scenario = offload_gym.make_scenario("stream", **fields | changes)
+    streams = offload_gym.sample_streams(scenario, 1, 6)
+    fixed = make_stream_policy(("local", "edge")[others], scenario)
     effort, key = Effort(num_futures=3, num_jobs=5, round_size=3, sure=np.inf), np.uint64(77)
     asked = np.zeros(1, dtype=ASKED)
     asked["key"], asked["share"], asked["objective"] = key, 1.0, OBJECTIVES.index(objective)
@@ -102,20 +115,21 @@ def test_costs_are_those_of_the_futures(objective):
     spare = room_for_futures(streams, scenario, effort.num_jobs)
     parameters, _ = stream_parameters(scenario)
     systems = tuple(new_system(streams)), tuple(new_system(spare))
-    policies = tuple(local.plan), tuple(local.plan)
+    policies = tuple(fixed.plan), tuple(fixed.plan)
     given = tuple(parameters), streams.arrays, systems, spare.arrays, policies, effort, asked
     count = plan_streams(*given, watch_of(new_stop()), tuple(out))
     assert count == 6
     for j in range(6):
+        which = [(key, j, f) for f in range(3)]
         costs = np.array(
-            [costs_in_future(scenario, streams, parameters, effort, (key, j, f), objective) for f in range(3)]
+            [costs_in_future(scenario, streams, parameters, effort, one, objective, others) for one in which]
         )
         best = costs.sum(axis=0).argmin()
         np.testing.assert_allclose(out.costs[j], (costs - costs[:, [best]]).mean(axis=0), atol=1e-9)
 
 
-def costs_in_future(scenario, streams, parameters, effort, which, objective):
-    """What each location of a job costs in a future, if all other jobs are on the device."""
+def costs_in_future(scenario, streams, parameters, effort, which, objective, others):
+    """What each location of a job costs in a future, if all other jobs are at the location ``others``."""
     key, j, f = which
     future = room_for_futures(streams, scenario, effort.num_jobs)
     batch, given = future.batch, streams.batch
@@ -125,6 +139,8 @@ def costs_in_future(scenario, streams, parameters, effort, which, objective):
     slot = int(now_s / scenario.slot_s)
     for name in ("uplink_bps", "downlink_bps"):
         getattr(batch, name)[:, :, : slot + 1] = getattr(given, name)[:, :, : slot + 1]
+    if batch.down_slots.shape[2] > 1:
+        batch.down_slots[:, :, : slot + 2] = given.down_slots[:, :, : slot + 2]
     belief = new_belief(parameters, 1)
     observe_jobs(parameters, belief, given.jobs[0], 0, j + 1)
     start = np.uint64(stream(np.uint64(stream(key, 0, 0)), j, f))
@@ -141,12 +157,12 @@ def costs_in_future(scenario, streams, parameters, effort, which, objective):
     )
     totals = []
     for k in range(3):
-        decisions = np.zeros((1, last, 1), dtype=np.int64)
+        decisions = np.full((1, last, 1), others)
         decisions[0, j] = k
         outcome = outcome_of(alone, decisions)
         cost = stream_costs(alone, outcome, objective)[0]
         if objective == "late":  # how many, and a little for responses
-            cost = alone.num_jobs * cost + 0.01 * outcome.response_s.sum()
+            cost = alone.num_jobs * cost + 0.01 * outcome.response_s[~outcome.lost].sum()
         totals.append(cost)
     return totals
 

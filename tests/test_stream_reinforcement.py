@@ -4,28 +4,32 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from stable_baselines3 import DQN, PPO
 from stream_states import forward, random_network
 
 import offload_gym
 from agents.__main__ import main
+from agents.stream_central import OF_DEVICE, cell_columns
 from agents.stream_learning import StreamSettings, Validation
-from agents.stream_reinforcement import CLONED, HYPERPARAMETERS, as_policy, make_agent, reinforce, train_agent
-from agents.stream_rewards import (
-    DEADLINE,
-    PLACED,
-    StreamReward,
-    folded,
-    foreseen_costs,
-    greedy_actions,
-    unfolded,
+from agents.stream_reinforcement import (
+    CLONED,
+    HYPERPARAMETERS,
+    as_policy,
+    for_devices,
+    make_agent,
+    reinforce,
+    train_agent,
 )
+from agents.stream_rewards import StreamReward, folded, greedy_actions, training_environments, unfolded
 from offload_gym.envs.stream import VectorStreamEnv
 from offload_gym.interop.sb3 import SB3VecEnv
 from offload_gym.streams.networks import save_stream_policy
 from offload_gym.streams.observing import OF_LOCATION, OF_STREAM
 from offload_gym.streams.playing import play
 from offload_gym.streams.policies import make_stream_policy, network_policy
+from offload_gym.streams.responses import outcome_of, stream_costs
+from offload_gym.streams.streams import Streams
 
 SCENARIO = offload_gym.make_scenario("stream", num_jobs=30)
 SETTINGS = StreamSettings(SCENARIO, num_validation=20, student=(8,))
@@ -33,7 +37,7 @@ TINY = {
     "ppo": {"num_envs": 4, "num_jobs": 10, "decisions": 64, "passes": 1, "batches": 2},
     "dqn": {"num_envs": 4, "num_jobs": 10, "gradient_steps": 1},
 }
-TINY |= {CLONED: TINY["ppo"], "ppo-plain": TINY["ppo"]}
+TINY |= dict.fromkeys((CLONED, "ppo-plain", "ppo-central"), TINY["ppo"])
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +50,15 @@ def test_the_compiled_policy_decides_as_the_agent(name, validation):
     agent = make_agent(name, SETTINGS, validation, TINY[name])
     policy = as_policy(agent, SETTINGS)
     normalised = agent.get_vec_normalize_env()
+    beside = np.zeros((20, normalised.observation_space.shape[0] - OF_LOCATION * 3 - OF_STREAM))  # for critics alone
     envs = VectorStreamEnv(20, SCENARIO, autoreset_mode="Disabled")
     observations, _ = envs.reset(seed=5)
     decisions, seen = [], []
     for _ in range(SCENARIO.num_jobs):
         seen.append(observations)
-        decisions.append(agent.predict(normalised.normalize_obs(observations), deterministic=True)[0])
+        decisions.append(
+            agent.predict(normalised.normalize_obs(np.hstack([observations, beside])), deterministic=True)[0]
+        )
         observations, *_ = envs.step(decisions[-1])
     # In single precision two scores that are nearly equal may be told apart in another way.
     scores = np.sort(forward(policy.network, np.array(seen)), axis=2)
@@ -61,6 +68,17 @@ def test_the_compiled_policy_decides_as_the_agent(name, validation):
     assert same.mean() > 0.99
     assert isinstance(agent, DQN if name == "dqn" else PPO)
     assert policy.network.scenario == SCENARIO.label
+
+
+def test_several_devices_learn_as_one_does():
+    chosen = {"gamma": 0.95, "gae_lambda": 0.81, "num_jobs": 100, "num_envs": 64, "passes": 12}
+    assert for_devices(chosen, 1) == chosen
+    # Two decisions, one of each device, are discounted as one was: sqrt(0.81) = 0.9.
+    fading = {"gamma": pytest.approx(0.95**0.5), "gae_lambda": pytest.approx(0.9)}
+    assert for_devices(chosen, 2) == {"num_jobs": 200, "num_envs": 32, "passes": 12, **fading}
+    assert for_devices(chosen, 100)["num_envs"] == 1
+    del chosen["gae_lambda"]  # which DQN has not
+    assert "gae_lambda" not in for_devices(chosen, 2)
 
 
 def test_layers_are_folded_by_hand():
@@ -101,13 +119,13 @@ def test_only_the_critic_learns_at_first(validation):
     assert halfway[0] == halfway[1] != halfway[-1]
 
 
-def rewarding(num_envs=3, against_greedy=True, foreseen=False, objective=None, **changes):
+def rewarding(num_envs=3, against_greedy=True, at_once=False, **changes):
     scenario = replace(SCENARIO, num_jobs=10, **changes)
 
     def environments():
-        return SB3VecEnv(VectorStreamEnv(num_envs, scenario, objective, "SameStep"))
+        return SB3VecEnv(VectorStreamEnv(num_envs, scenario, None, "SameStep"))
 
-    env = StreamReward(environments(), environments() if against_greedy else None, 2.0, foreseen)
+    env = StreamReward(environments(), environments() if against_greedy else None, 2.0, at_once)
     env.seed(7)
     return env, scenario
 
@@ -123,43 +141,89 @@ def episodes(env, choose):
 
 
 def test_greedy_earns_nothing_against_greedy():
-    for foreseen in (False, True):
-        env, _ = rewarding(foreseen=foreseen)
+    for at_once in (False, True):
+        env, _ = rewarding(at_once=at_once)
         observations = env.reset()
         for _ in range(25):  # also in the episodes after the first one
             observations, rewards, *_ = env.step(greedy_actions(observations, 3))
             np.testing.assert_array_equal(rewards, 0.0)
 
 
+@pytest.mark.parametrize("at_once", [False, True])
 @pytest.mark.parametrize("against_greedy", [False, True])
-def test_returns_are_the_responses_less_greedys(against_greedy):
-    env, scenario = rewarding(against_greedy=against_greedy)
-    total, streams = episodes(env, lambda observations: np.zeros(len(observations), dtype=np.int64))
-    own = play(streams, make_stream_policy("local", scenario)).response_s.sum(axis=1)
-    greedy = play(streams, make_stream_policy("greedy", scenario)).response_s.sum(axis=1)
-    np.testing.assert_allclose(total, (against_greedy * greedy - own) / 2.0, rtol=1e-5)  # the unit is 2
+def test_returns_are_the_responses_less_greedys(against_greedy, at_once):
+    env, scenario = rewarding(against_greedy=against_greedy, at_once=at_once, num_devices=2)
+    for _ in range(2):  # also of the episodes after the first ones
+        total, streams = episodes(env, lambda observations: np.zeros(len(observations), dtype=np.int64))
+        own = play(streams, make_stream_policy("local", scenario)).response_s.sum(axis=1)
+        greedy = play(streams, make_stream_policy("greedy", scenario)).response_s.sum(axis=1)
+        np.testing.assert_allclose(total, (against_greedy * greedy - own) / 2.0, rtol=1e-5)  # the unit is 2
 
 
-@pytest.mark.parametrize("changes", [{}, {"num_tasks": 3}])
-def test_foreseen_costs_are_the_responses_where_rates_stay(changes):
-    env, scenario = rewarding(against_greedy=False, foreseen=True, radio="constant", **changes)
-    total, streams = episodes(env, lambda observations: greedy_actions(observations, 3))
-    own = play(streams, make_stream_policy("greedy", scenario)).response_s.sum(axis=1)
-    np.testing.assert_allclose(total, -own / 2.0, rtol=1e-4)
+@pytest.mark.parametrize(
+    ("changes", "objective"),
+    [
+        ({"name": "stream_cell", "num_devices": 3}, "response"),
+        ({"name": "stream_cell", "failure_share": 0.3, "report_s": 1.0}, "cost"),
+        ({"name": "stream_deadlines", "num_devices": 2, "arrivals_per_s": 9.0}, "late"),
+        ({"name": "stream_applications", "num_devices": 2}, "response"),
+        ({"name": "stream_mobile"}, "response"),
+    ],
+)
+def test_a_decision_pays_at_once_for_all_jobs_that_it_delays(changes, objective):
+    scenario = offload_gym.make_scenario(**changes, num_jobs=12)
+    env = StreamReward(SB3VecEnv(VectorStreamEnv(1, scenario, objective, "SameStep")), None, 1.0, True)
+    env.seed(3)
+    env.reset()
+    streams, rng, paid = env.venv.env.streams, np.random.default_rng(0), 0.0
+    decisions = np.zeros((1, 12, scenario.most_tasks), dtype=np.int64)
+    for j, num_tasks in enumerate(streams.batch.jobs["num_tasks"][0]):
+        for i in range(num_tasks):
+            decisions[0, j, i] = rng.integers(0, scenario.num_locations)
+            paid += env.step(decisions[:, j, i])[1][0]
+        # What the jobs so far cost together, were they all.
+        cut = {name: getattr(streams.batch, name)[:, : j + 1] for name in ("jobs", "tasks", "edge_bits")}
+        first = Streams.from_batch(streams.batch._replace(**cut))
+        cost = stream_costs(first, outcome_of(first, decisions[:, : j + 1]), objective)[0]
+        cost *= j + 1 if objective == "late" else 1  # else it is the share of late jobs
+        assert paid == pytest.approx(-cost, rel=1e-4, abs=1e-5)
 
 
-def test_foreseen_late_jobs_by_hand():
-    seen = np.zeros((4, 3 * OF_LOCATION + OF_STREAM), dtype=np.float32)
-    seen[:, : 3 * OF_LOCATION : OF_LOCATION] = np.sqrt([1.0, 2.0, 3.0])  # completions at the three locations
-    seen[:, 3 * OF_LOCATION + DEADLINE] = np.sqrt(2.5)
-    np.testing.assert_array_equal(foreseen_costs(seen, np.array([0, 1, 2, 3]), 3, "late"), [0, 0, 1, 1])
-    np.testing.assert_allclose(foreseen_costs(seen, np.array([0, 1, 2, 2]), 3, "response"), [1, 2, 3, 3], rtol=1e-6)
-    # AND what another task of the job was late for already adds nothing
-    seen[:, 3 * OF_LOCATION + PLACED] = np.sqrt(2.75)
-    np.testing.assert_array_equal(foreseen_costs(seen, np.array([0, 1, 2, 2]), 3, "late"), 0)
-    np.testing.assert_allclose(
-        foreseen_costs(seen, np.array([0, 1, 2, 2]), 3, "response"), [0, 0, 0.25, 0.25], atol=1e-6
-    )
+def test_what_the_critic_sees_of_a_cell():
+    """Three devices: one decision after another, the first one kept by the device and the others sent to the edge."""
+    scenario = offload_gym.make_scenario("stream_cell", num_devices=3, num_jobs=6, edge_cores=2)
+    env = VectorStreamEnv(2, scenario)
+    env.reset(seed=5)
+    turns = env.streams.device
+    for place in (0, 1, 1):
+        env.step(np.array([place, place]))
+    columns = cell_columns(env)
+    assert columns.shape == (2, OF_DEVICE * 3 + 2)
+    fleet = env._fleet
+    for b in range(2):
+        now_s = fleet.systems.clock["now_s"][b, 0]
+        slot = int(now_s / fleet.batch.common["slot_s"][b])
+        for place, d in enumerate((turns[b, 3] + np.arange(3)) % 3):  # whose turn it is stands first
+            jobs, work_s, send_s, sends = columns[b, OF_DEVICE * place : OF_DEVICE * (place + 1)] ** 2
+            radio, free_s = fleet.systems.radios[b, d], fleet.systems.core_free_s[b]
+            assert jobs == pytest.approx(radio["num_in_system"])
+            assert work_s == pytest.approx(max(free_s[d, 0] - now_s, 0.0), rel=1e-5)
+            assert send_s == pytest.approx(1e6 / fleet.batch.uplink_bps[b, d, slot], rel=1e-5)
+            assert sends == (radio["due_s"] < np.inf)
+        of_edge_s = np.maximum(fleet.systems.core_free_s[b, 3, :2] - now_s, 0.0).sum()
+        assert columns[b, -2] ** 2 == pytest.approx(of_edge_s, rel=1e-5)
+
+
+def test_the_actor_of_a_central_critic_reads_its_own_view(validation):
+    agent = make_agent("ppo-central", SETTINGS, validation, TINY["ppo-central"])
+    seen = torch.rand(5, agent.observation_space.shape[0])
+    changed = seen.clone()
+    changed[:, OF_LOCATION * 3 + OF_STREAM :] += 1.0
+    logits, others = (agent.policy.get_distribution(x).distribution.logits for x in (seen, changed))
+    torch.testing.assert_close(logits, others, rtol=0, atol=0)
+    assert not torch.equal(agent.policy.predict_values(seen), agent.policy.predict_values(changed))
+    # Its own view, 4 numbers of the device and 2 of servers, and the same of the twin in which greedy decides.
+    assert seen.shape[1] == 2 * (39 + OF_DEVICE + 2)
 
 
 @pytest.mark.parametrize("name", HYPERPARAMETERS)
@@ -180,6 +244,9 @@ def test_late_jobs_can_be_learned_and_dropped(tmp_path):
         start=str(tmp_path / "start.safetensors"),
     )
     validation = Validation(settings)
+    # Rewards are in units of what greedy pays for a job: of its late jobs, their share.
+    greedy = play(validation.streams, make_stream_policy("greedy", settings.scenario, "late")).late.mean()
+    assert training_environments(settings, validation, HYPERPARAMETERS["ppo"]).venv._unit == pytest.approx(greedy)
     for name in ("ppo", "dqn", CLONED):
         keeper = train_agent(name, settings, 128, validation, TINY[name])
         assert keeper.best.can_drop
@@ -216,7 +283,7 @@ def test_mistakes_are_said_in_one_sentence(validation, tmp_path):
     dropping = offload_gym.make_scenario("stream_deadlines", num_jobs=30)
     start = str(tmp_path / "start.safetensors")
     for name, settings, message in [
-        ("a2c", SETTINGS, "agent is 'a2c'; it must be one of ppo, ppo-plain, ppo-cloned, dqn"),
+        ("a2c", SETTINGS, "agent is 'a2c'; it must be one of ppo, ppo-central, ppo-plain, ppo-cloned, dqn"),
         (
             "ppo",
             StreamSettings(replace(dropping, num_tasks=2), "late"),
@@ -224,7 +291,6 @@ def test_mistakes_are_said_in_one_sentence(validation, tmp_path):
         ),
         (CLONED, StreamSettings(dropping, "late", start=start), "start drops no jobs"),
         (CLONED, StreamSettings(replace(SCENARIO, num_edges=2)), "is for 3 locations; the streams have 4"),
-        ("ppo", replace(SETTINGS, objective="cost"), "objective is 'cost'; .* response or late"),
     ]:
         with pytest.raises(ValueError, match=message):
             make_agent(name, settings, validation)

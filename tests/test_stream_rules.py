@@ -209,7 +209,8 @@ def test_all_tuned_rules_can_be_made_and_stand_in_order():
 
 def test_costs_of_streams():
     streams = jobs((0.0, 1.0, 1.0), (0.0, 1.0, 1.0), energy_weight_s_per_j=2.0)
-    outcome = Outcome(np.zeros((1, 2, 1)), np.array([[1.0, 2.0]]), np.array([[True, False]]), np.array([[0.5, 1.0]]))
+    late, lost = np.array([[True, False]]), np.zeros((1, 2), dtype=bool)
+    outcome = Outcome(np.zeros((1, 2, 1)), np.array([[1.0, 2.0]]), late, np.array([[0.5, 1.0]]), lost)
     assert stream_costs(streams, outcome, "response") == 3.0
     assert stream_costs(streams, outcome, "late") == 0.5
     assert stream_costs(streams, outcome, "cost") == 3.0 + 2.0 * 1.5

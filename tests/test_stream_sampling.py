@@ -25,7 +25,7 @@ def through_the_constructor(streams):
     fields |= {"server_site": batch.servers["site"], "site": batch.sites}
     if batch.positions.shape[2] > 1:
         fields["position_m"] = batch.positions
-    fields |= {name: batch.common[name] for name in batch.common.dtype.names}
+    fields |= {name: batch.common[name] for name in batch.common.dtype.names if name != "loses_tasks"}
     return Streams(
         arrival_s=streams.arrival_s,
         device=streams.device,

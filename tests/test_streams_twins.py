@@ -123,6 +123,30 @@ def test_the_random_streams_have_what_they_should(drawn):
     assert min(shares.values()) > 0.25, shares
 
 
+def test_all_agree_where_servers_lose_their_tasks():
+    from offload_gym.streams.responses import histories, outcome_of
+
+    rng = np.random.default_rng(2)
+    drawn = [one for one in (random_stream(rng, "lost") for _ in range(1000)) if one[0].can_lose]
+    num_lost, num_doomed = 0, 0
+    for number, (streams, decisions) in enumerate(drawn):
+        where, twin = f"stream {number}, {streams}", naive_stream(streams, 0, decisions)
+        ours = outcome_of(streams, decisions)
+        np.testing.assert_allclose(ours.response_s, [twin.response_s], **CLOSE, err_msg=where)
+        np.testing.assert_allclose(ours.energy_j, [twin.energy_j], **CLOSE, err_msg=where)
+        lost = np.isinf(twin.response_s) & (decisions[0, :, 0] != -1)
+        np.testing.assert_array_equal([ours.lost, ours.late], [[lost], np.isinf(ours.response_s)], err_msg=where)
+        times = histories(streams, np.where(streams.present, decisions, 0)).tasks.reshape(decisions.shape)[0]
+        for name in ("ready_s", "start_s", "finish_s", "completion_s"):
+            np.testing.assert_allclose(times[name], getattr(twin, name), **CLOSE, err_msg=f"{name} of {where}")
+        np.testing.assert_allclose(simpy_stream(streams, 0, decisions), twin.response_s, **CLOSE, err_msg=where)
+        num_lost += ours.lost.sum()
+        num_doomed += (np.isnan(times["ready_s"]) & streams.present[0])[ours.lost[0]].sum()
+    assert len(drawn) > 350
+    assert num_lost > 300
+    assert num_doomed > 150
+
+
 @pytest.mark.parametrize("num_sites", [1, 7])
 def test_the_kernel_and_plain_python_agree_on_many_devices(num_sites):
     """60 devices, of which many send at a time and move between sites, and whose jobs arrive at the same moments."""

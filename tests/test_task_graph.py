@@ -4,7 +4,8 @@ import math
 import pytest
 
 import offload_gym
-from offload_gym.applications.application import Application, load_application, save_application
+from offload_gym.applications.application import Application
+from offload_gym.applications.loading import load_application, save_application
 from offload_gym.applications.task_graph import Task, with_transfers
 
 

@@ -90,6 +90,7 @@ const STREAM_COLUMNS = [
   ["change %", "change", 100, 1], ["streams", "num_streams", 1, 0], ["mean s", "response_mean_s", 1, 3],
   ["p95 s", "response_p95_s", 1, 3], ["p99 s", "response_p99_s", 1, 3], ["late %", "late_share", 100, 1],
   ["energy J", "energy_mean_j", 1, 3], ["of hindsight %", "hindsight_share", 100, 0],
+  ["Jain", "jain_mean", 1, 2], ["worst", "worst_over_mean", 1, 2],
   ["p50 µs", "decide_us_p50", 1, 1], ["parameters", "num_parameters", 1, 0],
 ];
 const MUCH_WORSE = 0.2; // than greedy: such policies would leave no room for the others

@@ -43,6 +43,11 @@ for (const { title, agents, beside } of data.curves) {
 
 drawStreams(section("streams"), data.streams, data.families);
 
+const { image, policy, now, devices, sites } = data.moving;
+section("moment").textContent = `${now} after its beginning, with the policy ${policy}`;
+section("picture").alt = `Chart of radios and cores, and map of ${devices} devices and ${sites} sites`;
+section("picture").src = image;
+
 const { locations, device_backlog_ms: busy, downlink_ratio: ratio } = data.explorer;
 section("machines").textContent = locations
   .map(({ name, cores, ghz }) => `${name} ${cores} ${cores > 1 ? "cores" : "core"} of ${ghz} GHz`)

@@ -14,6 +14,8 @@ from benchmarks.contenders import SUFFIX
 from benchmarks.plots import STYLES, family
 from benchmarks.policies import BESIDE_CURVES
 from benchmarks.report.explorer import explorer
+from benchmarks.report.moving import moving
+from benchmarks.streams.analysis import title_of
 from offload_gym import __version__
 from offload_gym.files import replacing
 from offload_gym.networks.policy_file import load_network
@@ -31,6 +33,8 @@ FURTHER = ("num_instances", "gap_mean_low", "gap_mean_high", "optimal_share", *W
 STREAM_TEXTS = ("policy", "scenario", "objective")
 STREAM_NUMBERS = ("arrivals_per_s", "num_devices", "late_share", "decide_us_p50", "num_parameters")
 STREAM_FURTHER = (
+    "report_s",
+    "failure_share",
     "num_streams",
     "response_mean_s",
     "response_p95_s",
@@ -40,6 +44,8 @@ STREAM_FURTHER = (
     "change_low",
     "change_high",
     "hindsight_share",
+    "jain_mean",
+    "worst_over_mean",
 )  # of which some may be null, or not there
 OTHERS = QUANTILES, NOISE, DIGEST, SHIPPED = "gap_quantiles", "observation_noise", "scenario_digest", "shipped"
 
@@ -68,6 +74,7 @@ def write_report(
         "comparisons": comparisons,
         "curves": curves,
         "streams": [comparison for path in stream_files for comparison in read_streams(path)],
+        "moving": moving(seed),
         "explorer": explorer(seed),
     }
     path = folder / NAME
@@ -131,10 +138,8 @@ def read_streams(path: Path) -> list[dict[str, Any]]:
             fits = isinstance(value, str) if name in STREAM_TEXTS else _is_finite(value)
             if not fits or (name == "decide_us_p50" and value <= 0):
                 raise ValueError(f"{path} has {value!r} as {name} in row {number}; {wanted}")
-        devices = f", {row['num_devices']} devices" if row["num_devices"] > 1 else ""
-        title = f"{row['scenario']}, {row['arrivals_per_s']:.3g} jobs/s{devices}, {row['objective']}"
         shown = row | {"policy": shown_as, "family": [*STYLES].index(family(row["policy"]))}
-        together.setdefault((title, digest), []).append(shown)
+        together.setdefault((title_of(row), digest), []).append(shown)
     return [{"title": title, "rows": rows} for (title, _), rows in together.items()]
 
 

@@ -15,7 +15,10 @@ typedef struct {
     int64_t site;
     double home_propagation_s;
 } Server;
-typedef struct { double slot_s, report_s, kappa, transmit_w, energy_weight_s_per_j, repair_s; } Common;
+typedef struct {
+    double slot_s, report_s, kappa, transmit_w, energy_weight_s_per_j, repair_s;
+    int64_t loses_tasks;
+} Common;
 typedef struct { double time_s; int64_t job; int is_end; } Event; /* data are at a server, or the job is complete */
 
 static inline double larger(double a, double b) { return a > b ? a : b; }

@@ -15,6 +15,7 @@ from benchmarks.analysis import BOOTSTRAP_SAMPLES
 from offload_gym.scenario import Scenario, described, digest_of
 from offload_gym.streams.likeness import mean_rate
 from offload_gym.streams.responses import Outcome
+from offload_gym.streams.system import DROPPED
 
 
 class Played(NamedTuple):
@@ -61,8 +62,8 @@ def fairness(response_s: NDArray[np.float64], device: NDArray[np.int64]) -> tupl
     """Jain's index of the devices' mean responses, and that of the worst device over their mean; means over streams.
 
     Args:
-        response_s: (B, J) infinite where a job was dropped, which then does not count.
-        device: (B, J) of each job. Devices without jobs do not count, and those of which all jobs were dropped neither.
+        response_s: (B, J) infinite where a job was dropped or lost, which then does not count.
+        device: (B, J) of each job. Devices without jobs do not count, and those without a response neither.
     """
     jain, worst = [], []
     for of_jobs_s, devices in zip(response_s, device, strict=True):
@@ -84,7 +85,7 @@ def row_of(
     objective: str,
     device: NDArray[np.int64],
 ) -> dict[str, Any]:
-    """One row. Times are in seconds, but for ``decide_us_p50``; responses are of the jobs that were not dropped."""
+    """One row. Times are in seconds, but for ``decide_us_p50``; responses are of jobs neither dropped nor lost."""
     outcome, count = played.outcome, len(played.costs)
     done_s = outcome.response_s[np.isfinite(outcome.response_s)]
     quantiles = np.quantile(done_s, [0.95, 0.99]) if len(done_s) else (np.nan, np.nan)
@@ -99,7 +100,8 @@ def row_of(
         "scenario_digest": digest_of(described(scenario)),
         "arrivals_per_s": mean_rate(scenario),
         "num_devices": scenario.num_devices,
-        "report_s": getattr(scenario, "report_s", 0.0),
+        "report_s": scenario.report_s,
+        "failure_share": scenario.failure_share,
         "objective": objective,
         "num_streams": count,
         "num_jobs": outcome.response_s.shape[1],
@@ -107,7 +109,8 @@ def row_of(
         "response_p95_s": float(quantiles[0]) if len(done_s) else None,
         "response_p99_s": float(quantiles[1]) if len(done_s) else None,
         "late_share": float(outcome.late.mean()),
-        "dropped_share": 1.0 - len(done_s) / outcome.response_s.size,
+        "dropped_share": float((outcome.decisions[:, :, 0] == DROPPED).mean()),
+        "lost_share": float(outcome.lost.mean()),
         "energy_mean_j": float(outcome.energy_j.mean()),
         "change": float(played.costs.sum() / reference.sum() - 1.0) if reference.sum() > 0.0 else None,
         "change_low": low if np.isfinite(low) else None,
@@ -122,14 +125,15 @@ def row_of(
 
 
 COLUMNS = ("policy", "streams", "mean s", "p95 s", "p99 s", "late %", "energy J", "change % [95 %]", "of hindsight %")
+LOST = "lost %"  # behind "late %", where servers lose what they hold when they fail
 FURTHER = ("of bound %", "Jain", "worst", "p50 µs", "parameters")
 NOTE = (
-    "Mean, p95 and p99: of the responses of jobs that were not dropped. Late: dropped, or after its deadline. Change: "
-    "what the objective counts over what it counts for greedy on the same streams, minus 1, with its bootstrap "
+    "Mean, p95 and p99: of the responses of jobs neither dropped nor lost. Late: either, or after its deadline. "
+    "Change: what the objective counts over what it counts for greedy on the same streams, minus 1, with its bootstrap "
     "interval over streams. Of hindsight: the share of what someone gains over greedy who knows the future (local "
     "search, on the first streams alone); of bound: of what nobody can gain more than. µs: one decision, asked from "
     "Python. The planner plays the first streams alone. Jain: index of the devices' mean responses, 1 where all are "
-    "alike; worst: the largest of them over their mean; of devices that have jobs which were not dropped."
+    "alike; worst: the largest of them over their mean; of devices that have jobs with a response."
 )
 
 
@@ -137,17 +141,19 @@ def _percent(value: float | None, digits: int = 0) -> str:
     return "" if value is None else f"{100 * value:.{digits}f}"
 
 
-def cells(row: dict[str, Any]) -> list[str]:
-    """The columns of one row as text."""
+def cells(row: dict[str, Any], can_lose: bool = False) -> list[str]:
+    """The columns of one row as text, with that of ``LOST`` or not."""
     change = "" if row["change"] is None else f"{100 * row['change']:+.1f}"
     if row["change_low"] is not None and row["change_low"] != row["change_high"]:
         change += f" [{100 * row['change_low']:+.1f}, {100 * row['change_high']:+.1f}]"
     seconds = [row[name] for name in ("response_mean_s", "response_p95_s", "response_p99_s")]
+    lost = [_percent(row["lost_share"], 1)] if can_lose else []
     return [
         f"{row['policy']} (shipped)" if row["shipped"] else row["policy"],
         f"{row['num_streams']:,}",
         *("" if value is None else f"{value:.3f}" for value in seconds),
         _percent(row["late_share"], 1),
+        *lost,
         f"{row['energy_mean_j']:.3f}",
         change,
         _percent(row["hindsight_share"]),
@@ -158,20 +164,32 @@ def cells(row: dict[str, Any]) -> list[str]:
     ]
 
 
-def print_rows(rows: Sequence[dict[str, Any]], heading: str = "") -> None:
+def title_of(row: dict[str, Any]) -> str:
+    """Of which streams a row is, and what is counted."""
+    parts = [row["scenario"], f"{row['arrivals_per_s']:.3g} jobs/s"]
+    if row["num_devices"] > 1:
+        parts.append(f"{row['num_devices']} devices")
+    if row.get("report_s", 0.0) > 0.0:
+        parts.append(f"reports every {row['report_s']:g} s")
+    if row.get("failure_share", 0.0) > 0.0:
+        parts.append(f"edge servers down {100 * row['failure_share']:g} % of the time")
+    return ", ".join([*parts, row["objective"]])
+
+
+def print_rows(rows: Sequence[dict[str, Any]]) -> None:
     """A table, the best policy last so that it stands nearest the prompt."""
     first = max(rows, key=lambda row: row["num_streams"])
-    devices = f", {first['num_devices']} devices" if first["num_devices"] > 1 else ""
-    title = f"{first['scenario']}, {first['arrivals_per_s']:.3g} jobs/s{devices}, {first['objective']}{heading}"
     table = Table(
-        title=f"{title}: {first['num_streams']} test streams of {first['num_jobs']} jobs",
+        title=f"{title_of(first)}: {first['num_streams']} test streams of {first['num_jobs']} jobs",
         caption=NOTE,
         box=box.SIMPLE_HEAD,
     )
-    for header in (*COLUMNS, *FURTHER):
+    can_lose = any(row.get("lost_share") for row in rows)
+    at = COLUMNS.index("late %") + 1
+    for header in (*COLUMNS[:at], *([LOST] if can_lose else []), *COLUMNS[at:], *FURTHER):
         table.add_column(header, justify="left" if header == "policy" else "right", no_wrap=True)
     for row in sorted(rows, key=lambda row: -np.inf if row["change"] is None else -row["change"]):
-        table.add_row(*cells(row))
+        table.add_row(*cells(row, can_lose))
     _print_whole(table)
 
 

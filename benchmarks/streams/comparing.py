@@ -25,7 +25,7 @@ from offload_gym.streams.bounds import lower_bound
 from offload_gym.streams.hindsight import hindsight
 from offload_gym.streams.playing import play
 from offload_gym.streams.policies import PlannerPolicy
-from offload_gym.streams.responses import Outcome, outcome_of, stream_costs
+from offload_gym.streams.responses import Outcome, check_can_lose, outcome_of, stream_costs
 from offload_gym.streams.sampling import sample_streams
 from offload_gym.streams.streams import Streams
 
@@ -171,8 +171,9 @@ def _compare(
     scenario: Scenario, asked: Asked, said: set[str]
 ) -> tuple[list[dict[str, Any]], tuple[Streams, dict[str, Outcome]]]:
     """The rows of one scenario, and what is drawn of its queues. What is left out is printed and kept in ``said``."""
+    check_can_lose(scenario.can_lose, asked.objective)
     streams = sample_streams(scenario, asked.num_streams, seed_for("test", asked.seed))
-    if asked.objective == "late" and not np.isfinite(streams.batch.jobs["deadline_s"]).any():
+    if asked.objective == "late" and not (scenario.can_lose or np.isfinite(streams.deadline_s).any()):
         raise ValueError(f"objective is 'late', but the jobs of {scenario.label} have no deadlines")
     listed, left_out = contenders(scenario, asked.objective, asked.policies, asked.folder, asked.seed)
     for line in left_out:

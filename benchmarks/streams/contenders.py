@@ -15,6 +15,7 @@ from offload_gym.streams.policies import (
     OF_SEVERAL_DEVICES,
     OF_SEVERAL_EDGES,
     OF_SEVERAL_TASKS,
+    check_fits,
     make_stream_policy,
 )
 
@@ -69,7 +70,9 @@ def contenders(
         left_out.append(f"no trained policies in {folder}")
     for path in paths:
         try:
-            listed.append(Contender(path.name.removesuffix(SUFFIX), offload_gym.load_stream_policy(path)))
+            trained = offload_gym.load_stream_policy(path)
+            check_fits(trained, scenario.num_locations, scenario.can_drop)
+            listed.append(Contender(path.name.removesuffix(SUFFIX), trained))
         except ValueError as error:
             left_out.append(f"left out {path.name}: {error}")
     return listed, left_out

@@ -1,4 +1,4 @@
-"""Applications: tasks that depend on each other, checked, and read from files.
+"""Applications: tasks that depend on each other, checked, and made of graphs and models.
 
 An application is a directed acyclic graph. Only a task without a parent (an entry task) sends its ``input_bits``, and
 only a task without a child (an exit task) returns its ``output_bits``; every edge carries ``edge_bits``.
@@ -6,7 +6,6 @@ only a task without a child (an exit task) returns its ``output_bits``; every ed
 
 from __future__ import annotations
 
-import json
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from offload_gym.applications.attributes import Rename, checked_rename, read_attributes
-from offload_gym.applications.dot import read_dot
-from offload_gym.applications.task_graph import Edge, Task, arranged, check_task_names, task_of
+from offload_gym.applications.attributes import Rename
+from offload_gym.applications.formats.dot import check_factors, checked_dot_rename, parts_of_dot
+from offload_gym.applications.formats.dot_language import parse
+from offload_gym.applications.formats.graphml import parts_of_graph
+from offload_gym.applications.task_graph import Edge, Task, arranged, check_size, check_task_names, task_of
 from offload_gym.array_checks import check_count
 from offload_gym.checks import as_path, quoted, shortened
-from offload_gym.files import read_text, replacing
+from offload_gym.files import read_text
 from offload_gym.instances import TASK_FIELDS
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ class Application:
         for key, rows in (("tasks", tasks), ("edges", edges)):
             if not isinstance(rows, list):
                 raise ValueError(f"{key} is {quoted(rows)}; it must be a list")
+        check_size(len(tasks), len(edges))
         for i, task in enumerate(tasks):
             _check_keys(f"tasks[{i}]", task, needed=("name", "workload_cycles"), optional=("input_bits", "output_bits"))
         for i, edge in enumerate(edges):
@@ -141,20 +143,9 @@ class Application:
         if isinstance(graph, str | Path):
             raise ValueError(
                 f"the graph is the path {str(graph)!r}; it must be a networkx.DiGraph (Application.from_dot reads DOT "
-                "files, load_application reads JSON)"
+                "files, load_application reads all)"
             )
-        if not hasattr(graph, "is_directed") or not graph.is_directed() or graph.is_multigraph():
-            raise ValueError(f"the graph is a {type(graph).__name__}; it must be a networkx.DiGraph")
-        names = checked_rename(rename, (*TASK_FIELDS, "bits"))
-        tasks, edges = [], []
-        for node, attributes in graph.nodes(data=True):
-            label = f"task {str(node)!r}"
-            tasks.append(task_of(str(node), read_attributes(label, attributes, TASK_FIELDS, names)))
-        for ends in graph.edges(data=True):
-            parent, child = str(ends[0]), str(ends[1])
-            label = f"the edge {parent!r} -> {child!r}"
-            carried = read_attributes(label, ends[2], ("bits",), names, needed="bits")
-            edges.append((parent, child, carried.get("bits", 0.0)))
+        tasks, edges = parts_of_graph(graph, rename)
         return numbered(name or graph.name or "application", tasks, edges)
 
     def to_networkx(self) -> networkx.DiGraph:
@@ -215,9 +206,12 @@ class Application:
             ValueError: the file is not what is said above, or a value is out of its bounds.
         """
         path = as_path(path)
-        tasks, edges = read_dot(path, cycles_per_flop, cycles_per_byte, rename)
+        check_factors(cycles_per_flop, cycles_per_byte)
+        checked_dot_rename(rename)
+        text = read_text(path)
         try:
-            return numbered(path.stem if name is None else name, tasks, edges)
+            parts = parts_of_dot(parse(text), cycles_per_flop, cycles_per_byte, rename)
+            return numbered(path.stem if name is None else name, parts.tasks, parts.edges)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
 
@@ -288,61 +282,6 @@ class Application:
         return numbered(
             self.name, tasks, [(names[a], names[b], bits) for (a, b), bits in sorted(graph.edge_bits.items())]
         )
-
-
-def load_application(path: str | Path) -> Application:
-    """The application of a JSON file.
-
-    The file may be written by hand::
-
-        {"name": "faces",
-         "tasks": [{"name": "detect", "workload_cycles": 1e9, "input_bits": 4e6},
-                   {"name": "align", "workload_cycles": 2e8, "output_bits": 1e4}],
-         "edges": [{"from": "detect", "to": "align", "bits": 1e6}]}
-
-    ``input_bits``, ``output_bits``, ``bits`` and ``edges`` may be left out and are 0 or empty then. Tasks may come in
-    any order: they are numbered topologically, and of the tasks that could be next the one listed first is.
-
-    Only a task without parents sends an input, and only one without children returns an output. Where another has some,
-    a task without work is added: "<name> input" sends it and has an edge of as many bits to the task; "<name> output"
-    receives it along such an edge and returns it.
-
-    Raises:
-        ValueError: the file is not JSON, a key is unknown or missing, tasks depend on each other in a cycle, or a value
-            is out of its bounds.
-    """
-    text = read_text(path)
-    try:
-        data = json.loads(text)
-    except (RecursionError, ValueError) as error:
-        raise ValueError(f"{path}: it is not JSON: {shortened(str(error))}") from None
-    return application_from(data, path)
-
-
-def application_from(data: Any, source: str | Path) -> Application:
-    """The application that the JSON of ``source`` says; see ``load_application``."""
-    try:
-        return Application.from_dict(data)
-    except (RecursionError, ValueError) as error:
-        raise ValueError(f"{source}: {error}") from None
-
-
-def save_application(path: str | Path, application: Application) -> None:
-    """Write an application as JSON, whole or not at all; ``load_application`` gives an equal one."""
-    if not isinstance(application, Application):
-        raise ValueError(f"application is {quoted(application)}; it must be an Application")
-    tasks = [
-        {"name": task_name} | {field: getattr(application, field)[i] for field in reversed(TASK_FIELDS)}
-        for i, task_name in enumerate(application.task_names)
-    ]
-    names = application.task_names
-    edges = [
-        {"from": names[parent], "to": names[child], "bits": bits}
-        for (parent, child), bits in zip(application.edges, application.edge_bits, strict=True)
-    ]
-    with replacing(path) as temporary:
-        text = json.dumps({"name": application.name, "tasks": tasks, "edges": edges}, indent=2, ensure_ascii=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def numbered(name: str, tasks: Sequence[Task], edges: Sequence[Edge]) -> Application:

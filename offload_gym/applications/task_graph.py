@@ -6,13 +6,15 @@ import heapq
 import math
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from offload_gym.checks import quoted
 from offload_gym.instances import TASK_FIELDS
+
+MAX_TASKS, MAX_EDGES = 100_000, 1_000_000  # of a file or a graph: what is larger is no application of one device
 
 
 class Task(NamedTuple):
@@ -45,15 +47,14 @@ def arranged(tasks: Sequence[Task], edges: Sequence[Edge]) -> dict[str, Any]:
     and received by tasks without work that are added; see ``with_transfers``.
 
     Raises:
-        ValueError: two tasks have one name, an edge names a task that is not there, bits are not a number, or tasks
-            depend on each other in a cycle.
+        ValueError: there are too many tasks or edges, two tasks have one name, an edge names a task that is not there,
+            bits are not a number, or tasks depend on each other in a cycle.
     """
+    check_size(len(tasks), len(edges))
     check_task_names([task.name for task in tasks])
     names = {task.name for task in tasks}
     for parent, child, bits in edges:
-        for end in (parent, child):
-            if not isinstance(end, str) or end not in names:
-                raise ValueError(f"the edge {parent!r} -> {child!r} names {quoted(end)}, which is not a task")
+        check_end(names, parent, child)
         check_number(f"bits of the edge {parent!r} -> {child!r}", bits)
     tasks, edges = with_transfers(tasks, edges)
     order = _topological(tasks, edges)
@@ -140,7 +141,14 @@ def _cycle(parents: Mapping[int, int]) -> list[int]:
     return [node, *reversed(walked[walked.index(node) :])]
 
 
-def check_task_names(names: Iterable[Any]) -> None:
+def check_size(num_tasks: int, num_edges: int = 0) -> None:
+    """ValueError where there are too many tasks or edges. Readers ask before they make anything of them."""
+    for what, count, most in (("tasks", num_tasks, MAX_TASKS), ("edges", num_edges, MAX_EDGES)):
+        if count > most:
+            raise ValueError(f"it has at least {count:,} {what}; it must have at most {most:,}")
+
+
+def check_task_names(names: Sequence[Any]) -> None:
     """ValueError where a name is not a string, or two are the same."""
     for name in names:
         if not isinstance(name, str):
@@ -148,6 +156,13 @@ def check_task_names(names: Iterable[Any]) -> None:
     for name, count in Counter(names).items():
         if count > 1:
             raise ValueError(f"{count} tasks have the name {name!r}; the names of tasks must differ")
+
+
+def check_end(names: Container[str], parent: Any, child: Any) -> None:
+    """ValueError where an end of an edge is not among the names of tasks."""
+    for end in (parent, child):
+        if not isinstance(end, str) or end not in names:
+            raise ValueError(f"the edge {quoted(parent)} -> {quoted(child)} names {quoted(end)}, which is not a task")
 
 
 def check_number(label: str, value: Any) -> None:

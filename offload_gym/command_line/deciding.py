@@ -6,6 +6,7 @@ import argparse
 import difflib
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,9 @@ examples:
   offload-gym solve tasks.csv --locations locations.csv --objective mean
   offload-gym solve vision --json | offload-gym decide - --policy greedy
 """
-SEARCHING = "searching; Ctrl-C ends it with the best decisions so far, and --max-nodes limits it from the start"
+SEARCHING = (
+    "searching; Ctrl-C ends it with the best decisions so far, and --max-nodes and --time-limit limit it from the start"
+)
 DECIDE_EXAMPLES = """\
 examples:
   offload-gym decide default --policy greedy
@@ -48,6 +51,12 @@ def add_solve(commands: Any) -> None:
         type=int,
         help="partial schedules to make for an instance at most; the decision may then be short of the optimum "
         "(default: until it is proven optimal)",
+    )
+    parser.add_argument(
+        "--time-limit",
+        type=float,
+        metavar="SECONDS",
+        help="about how long the search for an instance may take; the decision may then be short of the optimum",
     )
 
 
@@ -95,7 +104,9 @@ def _solve(options: argparse.Namespace) -> None:
             with patience():
                 given = read_instances(options)
             with patience(SEARCHING):
-                solutions = solve(given.instances, options.objective, options.max_nodes)
+                solutions = solve(
+                    given.instances, options.objective, options.max_nodes, time_limit_s=options.time_limit
+                )
     except Interrupted as interrupt:
         begun = np.flatnonzero(interrupt.solutions.nodes)
         if len(begun):
@@ -155,7 +166,7 @@ def _report(
             print("" if b == 0 else "\n", f"instance {name}", sep="")
         proof = "" if solutions is None else f", {_proof(solutions, b)}"
         print(f"{what} {milliseconds(latency_s[b])} ms{proof}\n")
-        print(f"{schedule_table(schedules[b], instances.num_locations)}\n")
+        print(f"{schedule_table(schedules[b], instances.num_locations, given.task_names(b))}\n")
         print(chart(instances[b : b + 1], decisions[b], options.objective))
 
 
@@ -169,7 +180,7 @@ def _rows(
         if solutions is not None:
             row |= {"lower_bound_s": float(solutions.lower_bound_s[b]), "optimal": bool(solutions.optimal[b])}
         row["decision"] = schedules[b].location.tolist()
-        row["schedule"] = _plain(schedules[b])
+        row["schedule"] = _plain(schedules[b], given.task_names(b))
         row["fields"] = fields_of(given.instances, b)
         rows.append(row)
     return rows
@@ -196,13 +207,15 @@ def _placed(decision: NDArray[np.int64]) -> str:
     return " ".join(map(str, decision.tolist()))
 
 
-def _plain(happening: Schedule) -> list[dict[str, Any]]:
-    """What happens to each task as plain values for JSON; None where it is not sent."""
+def _plain(happening: Schedule, names: Sequence[str]) -> list[dict[str, Any]]:
+    """What happens to each task as plain values for JSON; None where it is not sent. Its name, where it has one."""
     columns = {name: getattr(happening, name).tolist() for name in RESULT_FIELDS}
-    return [
-        {"task": i, **{name: None if values[i] != values[i] else values[i] for name, values in columns.items()}}
-        for i in range(len(happening.location))
-    ]
+    rows: list[dict[str, Any]] = []
+    for i in range(len(happening.location)):
+        name = {"name": names[i]} if names else {}
+        values = {key: None if column[i] != column[i] else column[i] for key, column in columns.items()}
+        rows.append({"task": i, **name, **values})
+    return rows
 
 
 def _proof(solutions: Solutions, b: int) -> str:

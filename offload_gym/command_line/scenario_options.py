@@ -10,10 +10,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from offload_gym.applications.application import application_from
+from offload_gym.applications.formats.parts import Options
+from offload_gym.applications.loading import application_from, format_of_json, is_application, read
 from offload_gym.checks import quoted, shortened
-from offload_gym.command_line.text_files import parse_json, read_text
+from offload_gym.command_line.text_files import is_like_json, parse_json, read_bytes
 from offload_gym.delay import OBJECTIVES
+from offload_gym.files import decoded, is_onnx
 from offload_gym.radio.units import UNITS
 from offload_gym.scenario import PRESETS, Scenario, make_scenario, paths_from
 
@@ -27,9 +29,9 @@ def add_scenario_options(parser: argparse.ArgumentParser, objectives: Sequence[s
     parser.add_argument(
         "--scenario",
         default="default",
-        metavar="NAME|JSON",
-        help=f"a preset ({', '.join(PRESETS)}; of those of streams it is one job alone), or a JSON file: an "
-        "application, or an object with a preset's name and what to change in it (default: %(default)s)",
+        metavar="NAME|FILE",
+        help=f"a preset ({', '.join(PRESETS)}), or a file: an application, or JSON with a preset's name and what "
+        "to change in it (default: %(default)s)",
     )
     parser.add_argument("--num-tasks", type=int, help="tasks in an epoch (default: the preset's)")
     parser.add_argument("--max-tasks", type=int, help="the most tasks in an epoch, where their number varies")
@@ -92,10 +94,21 @@ def given_fields(options: argparse.Namespace, own: Mapping[str, Any], wanted: Se
 
 
 def named_fields(name: str, wanted: Sequence[str] = KINDS) -> dict[str, Any]:
-    """The fields that a JSON file says, or the preset of that name; ``wanted`` is as in ``scenario_fields``."""
-    if name.endswith(".json"):
-        return scenario_fields(parse_json(read_text(name), name), name, wanted)
+    """The fields that a file says, or the preset of that name; ``wanted`` is as in ``scenario_fields``."""
+    if name.endswith(".json") or (name not in PRESETS and os.path.isfile(name)):
+        return fields_in(read_bytes(name), name, wanted)
     return {"name": name}
+
+
+def fields_in(
+    content: bytes, source: str, wanted: Sequence[str] = KINDS, options: Options | None = None
+) -> dict[str, Any]:
+    """What the bytes of a file say for ``make_scenario``: an application, or in JSON what ``scenario_fields`` takes."""
+    if not is_onnx(content):
+        text = decoded(content, source)
+        if is_like_json(text):
+            return scenario_fields(parse_json(text, source), source, wanted, options)
+    return {"applications": (application_from(content, source, options),)}
 
 
 def made_scenario(given: Mapping[str, Any]) -> Scenario:
@@ -106,7 +119,9 @@ def made_scenario(given: Mapping[str, Any]) -> Scenario:
     return scenario
 
 
-def scenario_fields(data: Any, source: str, wanted: Sequence[str] = KINDS) -> dict[str, Any]:
+def scenario_fields(
+    data: Any, source: str, wanted: Sequence[str] = KINDS, options: Options | None = None
+) -> dict[str, Any]:
     """What the JSON of a scenario says for ``make_scenario``: the one application in it, or fields.
 
     The path of a trace counts from the folder of ``source``, that of standard input from the current one.
@@ -115,12 +130,13 @@ def scenario_fields(data: Any, source: str, wanted: Sequence[str] = KINDS) -> di
         data: the JSON.
         source: where it stands.
         wanted: what else may stand there, for the sentence about something else.
+        options: of the application.
 
     Raises:
         ValueError: it is something else, or no application.
     """
-    if isinstance(data, dict) and "tasks" in data:
-        return {"applications": (application_from(data, source),)}
+    if is_application(data):
+        return {"applications": (read(format_of_json(data), data, source, options or Options()),)}
     if isinstance(data, dict) and is_like_a_scenario(data):
         return paths_from(os.path.dirname(source), data)
     found = f"has the keys {shortened(', '.join(map(repr, data)))}" if isinstance(data, dict) else f"is {quoted(data)}"

@@ -45,7 +45,7 @@ def add_stream_options(parser: argparse.ArgumentParser) -> None:
     )
     add_trace_options(parser)
     parser.add_argument(
-        "--objective", choices=OBJECTIVES, help="default: late where the scenario lets jobs be dropped, else response"
+        "--objective", choices=OBJECTIVES, help="default: late where jobs may be dropped or lost, else response"
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from offload_gym.checks import shortened
 from offload_gym.delay import Schedule, latency, schedule
 from offload_gym.envs.rendering import location_name, on_axis, render_ansi
 from offload_gym.instances import Instances
@@ -34,9 +35,9 @@ def milliseconds(seconds: float) -> str:
     return "-" if math.isnan(seconds) else f"{seconds * 1e3:.2f}"
 
 
-def schedule_table(happening: Schedule, num_locations: int) -> str:
-    """What happens to each task, a line each; times in ms after the decision."""
-    header = ("task", "location", "core", "sent from", "to", "starts", "finishes", "complete (ms)")
+def schedule_table(happening: Schedule, num_locations: int, names: Sequence[str] = ()) -> str:
+    """What happens to each task, a line each with its name where there are any; times in ms after the decision."""
+    header = ["task", "location", "core", "sent from", "to", "starts", "finishes", "complete (ms)"]
     times = (
         happening.send_start_s,
         happening.send_end_s,
@@ -47,8 +48,11 @@ def schedule_table(happening: Schedule, num_locations: int) -> str:
     rows = []
     for i, (k, core) in enumerate(zip(happening.location.tolist(), happening.core.tolist(), strict=True)):
         cells = (milliseconds(float(column[i])) for column in times)
-        rows.append((str(i), f"{k} {location_name(k, num_locations)}", str(core), *cells))
-    return text_table(header, rows, left=(1,))
+        rows.append([str(i), f"{k} {location_name(k, num_locations)}", str(core), *cells])
+    if names:
+        rows = [[*row, shortened(name)] for row, name in zip(rows, names, strict=True)]
+        header.append("name")
+    return text_table(header, rows, left=(1, 8))
 
 
 def chart_width() -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 from offload_gym.checks import shortened
 from offload_gym.files import decoded
-from offload_gym.files import read_text as read_file
+from offload_gym.files import read_bytes as read_file
 
 STANDARD_INPUT = "-"
 
@@ -20,11 +20,19 @@ def source_name(path: str) -> str:
 
 def read_text(path: str) -> str:
     """The text of a file, or of standard input where the path is ``-``; ValueError where it is no text."""
+    return decoded(read_bytes(path), source_name(path))
+
+
+def read_bytes(path: str) -> bytes:
+    """The bytes of a file, or of standard input where the path is ``-``; ValueError where it cannot be read."""
     if path != STANDARD_INPUT:
         return read_file(path)
-    if hasattr(sys.stdin, "buffer"):
-        return decoded(sys.stdin.buffer.read(), source_name(path))
-    return sys.stdin.read()
+    return sys.stdin.buffer.read() if hasattr(sys.stdin, "buffer") else sys.stdin.read().encode()
+
+
+def is_like_json(text: str) -> bool:
+    """Whether a text begins as an object or a list of JSON does."""
+    return text.lstrip()[:1] in ("{", "[")
 
 
 def parse_json(text: str, source: str) -> Any:

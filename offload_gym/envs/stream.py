@@ -57,9 +57,11 @@ class StreamEnv(SingleEnv):
 
     ## Reward
     Minus what accrued since the last decision under ``objective``: the number of jobs in the system integrated over
-    time ("response"), the jobs that became late or were dropped ("late"), or the former plus the energy of the devices
-    times the scenario's ``energy_weight_s_per_j`` ("cost"). The return of an episode is minus the sum of the responses,
-    or minus the number of late jobs, exactly. Steps that decide another task than a job's last one have the reward 0,
+    time ("response"), the jobs that became late or were dropped or lost ("late"), or the former plus the energy of the
+    devices times the scenario's ``energy_weight_s_per_j`` ("cost"). A job is lost when a server fails that has one of
+    its tasks, or is down when the task gets there (``failure_tasks="lost"``), and counts from that moment on unless it
+    is late already. The return of an episode is minus the sum of the responses, or minus the number of late jobs,
+    exactly. Steps that decide another task than a job's last one have the reward 0,
     as no time passes; jobs may also arrive at the same moment.
 
     ## Starting state
@@ -74,16 +76,17 @@ class StreamEnv(SingleEnv):
     from 0 to m - 1; it is missing where there is none, at the end of an episode.
 
     At the end of an episode: ``info["response_mean_s"]`` and ``info["response_p95_s"]``, mean and 95 % quantile of the
-    responses of the jobs that were not dropped, in seconds; ``info["late_share"]``, the share of all jobs that were
-    late or dropped; ``info["energy_j"]``, joules that the devices spent. ``env.unwrapped.streams`` is the stream of the
+    responses of the jobs that were neither dropped nor lost, in seconds; ``info["late_share"]``, the share of all jobs
+    that were late, dropped or lost, and ``info["lost_share"]``, of those that were lost; ``info["energy_j"]``, joules
+    that the devices spent. ``env.unwrapped.streams`` is the stream of the
     episode, also what is still to come: no policy may see that, but whoever evaluates may.
 
     ## Arguments
     - ``scenario="stream"``: a preset's name, a dict of a preset's name and what to change ("stream" without a name),
       or a ``Scenario``.
-    - ``objective=None``: "response", "late" or "cost". None: "late" where jobs may be dropped, else "response". The
-      other two do not fit where jobs may be dropped, as a job that is dropped would cost nothing, and "late" does not
-      where no job has a deadline.
+    - ``objective=None``: "response", "late" or "cost". None: "late" where jobs may be dropped or lost, else "response".
+      The other two do not fit there: a job that is dropped would cost nothing, and one that is lost has no response.
+      "late" does not fit where no job is lost or has a deadline.
     - ``observation="flat"``: "flat" or "dict", see above.
     - ``render_mode=None``: the last seconds as a Gantt chart of radios and cores that scrolls with time, as "ansi"
       (text), "rgb_array" (pixels; needs matplotlib) or "human" (a window that follows each step; needs matplotlib,

@@ -38,12 +38,12 @@ def reward_devices(jobs, fates, now_s, rules, new, in_system, num_in_system, cos
         job, fate = jobs[j], fates[j]
         # When it is complete may be known before.
         done_s = fate.done_s if fate.exits_left == 0 else np.inf
-        dropped = fate.exits_left == 0 and fate.done_s == np.inf
+        gone = fate.lost_s < np.inf or (fate.exits_left == 0 and fate.done_s == np.inf)  # lost, or dropped
         due_s = job.arrival_s + job.deadline_s
         by_now = price.price_j * fate.energy_j
-        if dropped or (due_s <= now_s and done_s > due_s):
+        if gone or (due_s <= now_s and done_s > due_s):
             by_now += price.price_late
-        if not dropped:
+        if not gone:
             by_now += price.price_js * (min(done_s, now_s) - job.arrival_s)
             if done_s > now_s:
                 in_system[left] = j
@@ -92,7 +92,8 @@ class DeviceAccounts:
     def summary(self) -> dict[str, NDArray[np.float64]]:
         """What the infos of the fleet say of an episode that is over, for each device (m,) instead of all together.
 
-        NaN where a device had no job, and as in the fleet where all its jobs were dropped; joules are 0 then.
+        NaN where a device had no job, and as in the fleet where all its jobs were dropped or lost; joules are 0 where
+        it had none or all were dropped.
         """
         jobs, fates = self._fleet.batch.jobs[0], self._fleet.systems.fates[0]
         device, num_devices = jobs["device"], self._fleet.batch.devices.shape[1]
@@ -103,10 +104,17 @@ class DeviceAccounts:
         rows_s = np.full((num_devices, count.max()), np.inf)
         rows_s[of, np.arange(len(of)) - (np.cumsum(count) - count)[of]] = response_s[by_device]
         mean_s, p95_s = mean_and_quantile(rows_s)
-        late = np.bincount(device, late_jobs(response_s, jobs["deadline_s"]), num_devices)
+        late, lost = (
+            np.divide(of, count, out=np.full(num_devices, np.nan), where=count > 0)
+            for of in (
+                np.bincount(device, late_jobs(response_s, jobs["deadline_s"]), num_devices),
+                np.bincount(device, fates["lost_s"] < np.inf, num_devices),
+            )
+        )
         return {
             "response_mean_s": mean_s,
             "response_p95_s": p95_s,
-            "late_share": np.divide(late, count, out=np.full(num_devices, np.nan), where=count > 0),
+            "late_share": late,
+            "lost_share": lost,
             "energy_j": np.bincount(device, fates["energy_j"], num_devices),
         }

@@ -28,7 +28,7 @@ from offload_gym.streams.parameters import (
     has_deadlines,
     stream_parameters,
 )
-from offload_gym.streams.responses import late_jobs
+from offload_gym.streams.responses import check_can_lose, late_jobs
 from offload_gym.streams.sampling import draw_stream
 from offload_gym.streams.streams import SHARED, StreamBatch, Streams
 from offload_gym.streams.system import DROPPED, System, begin, new_system, system_of, world_of
@@ -66,9 +66,10 @@ PROGRESS = np.dtype(
 RESULT = np.dtype(
     [
         ("reward", np.float64),
-        ("response_mean_s", np.float64),  # of the jobs that were not dropped; NaN where all were
+        ("response_mean_s", np.float64),  # of the jobs that were neither dropped nor lost; NaN where all were
         ("response_p95_s", np.float64),
-        ("late_share", np.float64),  # late or dropped
+        ("late_share", np.float64),  # late, dropped or lost
+        ("lost_share", np.float64),
         ("energy_j", np.float64),
         ("ended", np.bool_),
         ("over", np.bool_),
@@ -147,7 +148,8 @@ def step_streams(parameters, rules, arrays, queues, views, progress, part, turn)
         at, result, observation = progress[b], turn.results[b], turn.observations[b]
         world, system = lent(world_of(batch, b)), lent(system_of(systems, b))
         outlook = lent(_outlook_of(outlooks, b))
-        result.reward = result.response_mean_s = result.response_p95_s = result.late_share = result.energy_j = 0.0
+        result.reward = result.response_mean_s = result.response_p95_s = 0.0
+        result.late_share = result.lost_share = result.energy_j = 0.0
         result.ended = result.over = False
         if turn.orders[b] == BEGIN:
             at.episode += 1
@@ -186,7 +188,7 @@ class StreamFleet:
     Args:
         scenario: what they draw from.
         num_envs: N.
-        objective: "response", "late" or "cost", or None: "late" where jobs may be dropped, else "response".
+        objective: "response", "late" or "cost", or None: "late" where jobs may be dropped or lost, else "response".
 
     Raises:
         ValueError: an argument is unknown or out of its bounds, or there is no memory for so many streams.
@@ -202,7 +204,7 @@ class StreamFleet:
         self.num_actions = scenario.num_locations + scenario.can_drop
         self._all = (0, num_envs)
         parameters, sizes = stream_parameters(scenario)
-        if self.objective == "late" and not has_deadlines(parameters):
+        if self.objective == "late" and not (scenario.can_lose or has_deadlines(parameters)):
             raise ValueError(f"objective is 'late', but the jobs of {scenario.label} have no deadlines")
         try:
             if 16 * num_envs * sizes.num_jobs * max(sizes) > sys.maxsize:  # of which numpy says something else
@@ -240,6 +242,7 @@ class StreamFleet:
         jobs, fates = self.batch.jobs[rows], self.systems.fates[rows]
         response_s = fates["done_s"] - jobs["arrival_s"]
         results["late_share"][rows] = late_jobs(response_s, jobs["deadline_s"]).mean(axis=1)
+        results["lost_share"][rows] = (fates["lost_s"] < np.inf).mean(axis=1)
         results["energy_j"][rows] = self.systems.clock["energy_j"][rows, 0]
         results["response_mean_s"][rows], results["response_p95_s"][rows] = mean_and_quantile(response_s)
 
@@ -281,7 +284,7 @@ def mean_and_quantile(response_s: NDArray[np.float64]) -> tuple[NDArray[np.float
 def checked_objective(scenario: Scenario, objective: str | None) -> str:
     """An objective of streams that fits the scenario."""
     if objective is None:
-        return "late" if scenario.can_drop else "response"
+        return "late" if scenario.can_drop or scenario.can_lose else "response"
     if not isinstance(objective, str) or objective not in STREAM_OBJECTIVES:
         names = ", ".join(map(repr, STREAM_OBJECTIVES))
         raise ValueError(f"objective is {quoted(objective)}; it must be one of {names}, or None")
@@ -290,6 +293,7 @@ def checked_objective(scenario: Scenario, objective: str | None) -> str:
             f"objective is {objective!r}, under which a job that is dropped costs nothing; it must be 'late' where the "
             "scenario's can_drop is True"
         )
+    check_can_lose(scenario.can_lose, objective)
     return objective
 
 

@@ -64,7 +64,7 @@ class Picture(NamedTuple):
     title: str
     rows: list[Row]
     past_s: float
-    late: frozenset[int]  # jobs that were dropped, or not complete at their deadline
+    late: frozenset[int]  # jobs that were dropped or lost, or not complete at their deadline
     now_s: float
 
     @property
@@ -78,16 +78,18 @@ def picture_of(fleet: StreamFleet, past_s: float) -> Picture:
     streams, decided = fleet.streams(), int(fleet.progress["job"][0])
     jobs, fates = streams.batch.jobs[0], fleet.systems.fates[0, :decided]
     arrival_s, due_s = jobs["arrival_s"], jobs["arrival_s"] + jobs["deadline_s"]
-    dropped = np.isinf(fates["done_s"])
-    machines, finished_s = _machine_rows(fleet, streams, decided, dropped)
+    dropped = np.isinf(fates["done_s"]) & np.isinf(fates["lost_s"])
+    machines, finished_s, lost_s = _machine_rows(fleet, streams, decided, dropped)
     done_s = np.full(len(jobs), np.inf)
     done_s[:decided][~dropped] = finished_s[~dropped]
     over = decided == len(jobs)
-    now_s = float(max(arrival_s[-1], *done_s[done_s < np.inf], 0.0) if over else arrival_s[decided])
+    ends_s = np.append(done_s, lost_s)
+    now_s = float(max(arrival_s[-1], *ends_s[ends_s < np.inf], 0.0) if over else arrival_s[decided])
     late_s = np.where(done_s > due_s, due_s, np.inf)
     late_s[:decided][dropped] = arrival_s[:decided][dropped]
+    late_s[:decided] = np.minimum(late_s[:decided], lost_s)
     marks = {ARRIVED: arrival_s, DONE: done_s}
-    if fleet.num_actions > streams.num_locations or np.isfinite(due_s).any():
+    if fleet.num_actions > streams.num_locations or np.isfinite(due_s).any() or streams.can_lose:
         marks |= {DEADLINE: due_s, LATE: late_s}
     lines = {}
     for label, at_s in marks.items():
@@ -96,13 +98,16 @@ def picture_of(fleet: StreamFleet, past_s: float) -> Picture:
     rows = [lines[label] for label in (ARRIVED, DEADLINE) if label in lines]
     rows += [Row(label, _clipped(*bars, now_s, past_s)) for label, bars in machines]
     rows += [lines[label] for label in (DONE, LATE) if label in lines]
-    in_system = (arrival_s <= now_s).sum() - (done_s <= now_s).sum() - dropped.sum()
+    lost = (lost_s <= now_s).sum()
+    in_system = (arrival_s <= now_s).sum() - (done_s <= now_s).sum() - dropped.sum() - lost
     parts = [f"{now_s:.2f} s", _progress(fleet, jobs), f"{in_system} in the system"]
     if (done_s <= now_s).any():
         parts.append(f"mean response {(done_s - arrival_s)[done_s <= now_s].mean():.3g} s")
     late = np.flatnonzero(late_s <= now_s).tolist()
     if LATE in lines:
         parts.append(f"{len(late)} late")
+    if streams.can_lose:
+        parts.append(f"{lost} lost")
     return Picture(", ".join(parts), rows, past_s, frozenset(late), now_s)
 
 
@@ -118,8 +123,11 @@ Bars = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]  # job
 
 def _machine_rows(
     fleet: StreamFleet, streams: Streams, decided: int, dropped: NDArray[np.bool_]
-) -> tuple[list[tuple[str, Bars]], NDArray[np.float64]]:
-    """The bars of each radio and core, and when each of the jobs that were decided is complete."""
+) -> tuple[list[tuple[str, Bars]], NDArray[np.float64], NDArray[np.float64]]:
+    """The bars of each radio and core, and when each of the jobs that were decided is complete, and is lost.
+
+    Infinite where that is never.
+    """
     batch = streams.batch
     n, of_job = batch.tasks.shape[2], batch.tasks.shape[2] + batch.edge_bits.shape[2]
     some = {name: getattr(batch, name)[:, :decided] for name in ("jobs", "tasks", "edge_bits")}
@@ -130,6 +138,9 @@ def _machine_rows(
     tasks, sends = made.tasks[0].reshape(decided, n), made.sends[0].reshape(decided, of_job)
     device = first.batch.jobs["device"][0]
     finished_s = np.max(tasks["completion_s"], axis=1, where=~np.isnan(tasks["completion_s"]), initial=-np.inf)
+    lost_s = np.min(tasks["lost_s"], axis=1, where=~np.isnan(tasks["lost_s"]), initial=np.inf)
+    finished_s[lost_s < np.inf] = np.inf
+    tasks["finish_s"] = np.fmin(tasks["finish_s"], tasks["lost_s"])  # until then they have their cores
     rows = []
     num_devices, num_locations = streams.num_devices, streams.num_locations
     for d in range(num_devices):
@@ -141,7 +152,7 @@ def _machine_rows(
     for k in range(1, num_locations):
         cores = int(batch.servers["cores"][0, k - 1])
         rows += _core_rows(location_name(k, num_locations), cores, location == k, tasks)
-    return rows, finished_s
+    return rows, finished_s, lost_s
 
 
 def _core_rows(name: str, num_cores: int, here: NDArray[np.bool_], tasks: NDArray[np.void]) -> list[tuple[str, Bars]]:

@@ -71,11 +71,12 @@ class StreamAECEnv(AECEnv):  # type: ignore[misc]
 
     ## Rewards
     Minus what the agent's own jobs cost in a step under ``objective``: the seconds for which they are in the system
-    ("response"), those that became late or were dropped ("late"), or the former plus their joules times the scenario's
-    ``energy_weight_s_per_j`` ("cost"). As AEC environments do, a step rewards all agents, and ``last()`` returns what
-    has come together since the agent's own last decision. So an agent's return is minus the sum of its own jobs'
-    responses, or minus the number of its own late jobs, and the returns of all agents add up to that of ``Stream-v0``;
-    exactly, but for rounding (a relative 1e-9). Its decisions also delay the jobs of others, which costs it nothing.
+    ("response"), those that became late or were dropped or lost ("late"), or the former plus their joules times the
+    scenario's ``energy_weight_s_per_j`` ("cost"). As AEC environments do, a step rewards all agents, and ``last()``
+    returns what has come together since the agent's own last decision. So an agent's return is minus the sum of its own
+    jobs' responses, or minus the number of its own late jobs, and the returns of all agents add up to that of
+    ``Stream-v0``; exactly, but for rounding (a relative 1e-9). Its decisions also delay the jobs of others, which costs
+    it nothing.
 
     With ``shared_reward`` each agent gets the whole reward of ``Stream-v0`` in each step (a common reward, not a part
     of it), so that each agent's return is minus the sum of the responses of all jobs. What has come together before an
@@ -90,16 +91,17 @@ class StreamAECEnv(AECEnv):  # type: ignore[misc]
 
     ## Information
     ``infos[agent]["action_mask"]``, see above. At the end of an episode also, of the agent's own jobs:
-    ``"response_mean_s"`` and ``"response_p95_s"``, mean and 95 % quantile of the responses of those that were not
-    dropped, in seconds; ``"late_share"``, the share that was late or dropped; ``"energy_j"``, joules that the device
-    spent. NaN where the agent had no such job, and 0 joules. ``streams`` is the stream of the episode, also what is
-    still to come: no policy may see that, but whoever evaluates may.
+    ``"response_mean_s"`` and ``"response_p95_s"``, mean and 95 % quantile of the responses of those that were neither
+    dropped nor lost, in seconds; ``"late_share"``, the share that was late, dropped or lost; ``"lost_share"``, that was
+    lost; ``"energy_j"``, joules that the device spent. NaN where the agent had no such job, and 0 joules where it had
+    none. ``streams`` is the stream of the episode, also what is still to come: no policy may see that, but whoever
+    evaluates may.
 
     ## Arguments
     - ``scenario={"name": "stream", "num_devices": 4, "arrivals_per_s": 2.0}``: a preset's name, a dict of a preset's
       name and what to change, or a ``Scenario``. ``num_devices`` is m; ``arrivals_per_s`` is at each device.
-    - ``objective=None``: "response", "late" or "cost", as in ``Stream-v0``. None: "late" where jobs may be dropped,
-      else "response".
+    - ``objective=None``: "response", "late" or "cost", as in ``Stream-v0``. None: "late" where jobs may be dropped or
+      lost, else "response".
     - ``render_mode=None``: "ansi", "rgb_array" or "human", as in ``Stream-v0``.
     - ``observation="flat"``: "flat", "dict" or "masked", see above.
     - ``shared_reward=False``: whether each agent gets the reward of all jobs.

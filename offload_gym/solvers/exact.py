@@ -8,6 +8,7 @@ polynomial (``offload_gym.solvers.chain``).
 
 from __future__ import annotations
 
+import time
 from functools import cached_property
 from typing import NamedTuple
 
@@ -15,10 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offload_gym.array_checks import check_count
+from offload_gym.checks import checked_number
 from offload_gym.compilation import inlined, kernel
 from offload_gym.delay import (
     MAKESPAN,
     copy_table,
+    evaluate,
     latency,
     new_workspace,
     objective_code,
@@ -28,18 +31,22 @@ from offload_gym.delay import (
 )
 from offload_gym.instances import INTEGER, Batch, Instances, check_instances
 from offload_gym.lending import lent
+from offload_gym.solvers.annealing import anneal
 from offload_gym.solvers.bounds import TOLERANCE, lower_bound
 from offload_gym.solvers.branch_and_bound import branch_and_bound
 from offload_gym.solvers.chain import is_chain, solve_chain
 from offload_gym.solvers.greedy import complete_greedily
-from offload_gym.solvers.heuristics import cheap_decisions
 from offload_gym.solvers.local_search import improve, settle
 from offload_gym.solvers.parallel import check_threads, for_each_chunk
 from offload_gym.solvers.pareto import FIRST_WIDTH, pareto_search
+from offload_gym.solvers.portfolio import ranked_portfolio
 from offload_gym.solvers.stopping import Budget, new_stop, raise_pending
 
 CHUNK = 16  # instances that a thread solves at a time
 UNLIMITED = np.iinfo(np.int64).max
+# Of a limit of time, for independent and for dependent tasks. The search for the former begins with the best of many.
+EXACT_SHARES = (0.8, 0.2)
+MOST_FLIPPED = 64  # tasks; with more, flips take longer than annealing needs to be better
 
 
 class Solutions(NamedTuple):
@@ -58,6 +65,13 @@ class Solutions(NamedTuple):
     lower_bound_s: NDArray[np.float64]
     optimal: NDArray[np.bool_]
     nodes: NDArray[np.int64]
+
+
+class Limits(NamedTuple):
+    """What ``solve`` may spend on an instance."""
+
+    max_nodes: int
+    time_limit_s: float
 
 
 class Interrupted(KeyboardInterrupt):
@@ -80,7 +94,7 @@ class Interrupted(KeyboardInterrupt):
         """
         # Not before it is asked for: the interrupt is not to wait for it.
         instances, found, objective = self._given
-        return _measured(instances, _bounded(instances, objective_code(objective), None, found), objective)
+        return _measured(instances, _bounded(instances, objective_code(objective), found), objective)
 
 
 def _new_solutions(instances: Instances) -> Solutions:
@@ -113,10 +127,14 @@ def solve_one(problem, decision, start, objective, budget, graphs, room):
             return value_s, (n - start.first) * num_locations, True
     copy_table(start.core_s, room.free_s)
     complete_greedily(problem, decision, start.first, start.radio_s, room)
-    best_s = improve(problem, decision, start, objective, room)
     if graphs is not None:  # noqa: SIM102
         if len(problem.edge_parent) > 0:
+            if n - start.first > MOST_FLIPPED:
+                best_s = evaluate(problem, decision, start, objective, room)
+            else:
+                best_s = improve(problem, decision, start, objective, room)
             return branch_and_bound(problem, decision, best_s, start, objective, budget, room)
+    best_s = improve(problem, decision, start, objective, room)
     best_s, nodes, proven = pareto_search(problem, decision, best_s, start, objective, budget, FIRST_WIDTH)
     if start.first == 0 and objective == MAKESPAN and not budget.stop[0]:
         settle(problem, decision, best_s, start, room)
@@ -167,27 +185,95 @@ def _search(
     instances: Instances, objective: int, max_nodes: int, num_threads: int | None, solutions: Solutions
 ) -> None:
     """Fill ``solutions`` as ``exact_kernel`` does."""
-    found, stop, graphs = tuple(solutions), new_stop(), True if instances.batch.edge_parent.shape[1] else None
+    stop = new_stop()
 
     def work(rows: slice) -> None:
-        exact_kernel(instances.arrays, objective, max_nodes, graphs, stop, rows.start, rows.stop, found)
+        _search_rows(instances, objective, max_nodes, stop, rows, solutions)
 
     for_each_chunk(work, len(instances), num_threads, CHUNK, stop)
 
 
-def _bounded(instances: Instances, objective: int, num_threads: int | None, found: Solutions) -> Solutions:
+def _search_rows(
+    instances: Instances, objective: int, max_nodes: int, stop: NDArray[np.bool_], rows: slice, solutions: Solutions
+) -> None:
+    graphs = True if instances.batch.edge_parent.shape[1] else None
+    exact_kernel(instances.arrays, objective, max_nodes, graphs, stop, rows.start, rows.stop, tuple(solutions))
+
+
+def _bounded(instances: Instances, objective: int, found: Solutions) -> Solutions:
     """What ``_search`` found, with bounds where a search was stopped."""
     if not found.optimal.all():
-
-        def work(rows: slice) -> None:
-            bound_kernel(instances.arrays, objective, rows.start, rows.stop, tuple(found))
-
-        for_each_chunk(work, len(instances), num_threads, CHUNK)
+        bound_kernel(instances.arrays, objective, 0, len(instances), tuple(found))
     return found
 
 
+def _search_on(
+    instances: Instances, objective: str, limits: Limits, num_threads: int | None, found: Solutions
+) -> Solutions:
+    """Find better decisions where the exact search was stopped or, if time is limited, has not begun."""
+    rows, stop = np.flatnonzero(~found.optimal), new_stop()
+
+    def work(part: slice) -> None:
+        for b in rows[part]:
+            _search_one_on(instances, int(b), objective, limits, stop, found)
+
+    for_each_chunk(work, len(rows), num_threads, 1, stop)
+    return _measured(instances, found, objective)
+
+
+def _search_one_on(
+    instances: Instances, b: int, objective: str, limits: Limits, stop: NDArray[np.bool_], found: Solutions
+) -> None:
+    one, at, code = instances[b : b + 1], slice(b, b + 1), objective_code(objective)
+    timed, dependent = limits.time_limit_s < np.inf, one.edge_start[0, -1] > 0
+    unflipped = timed or (dependent and one.task_counts[0] > MOST_FLIPPED)
+    starts = ranked_portfolio(one, objective, None if unflipped else "flip")
+    begun_s = time.perf_counter()
+    if timed:
+        exact_limits = limits._replace(time_limit_s=EXACT_SHARES[int(dependent)] * limits.time_limit_s)
+        begun_s = _search_in_time(instances, at, code, exact_limits, stop, found)
+    bound_kernel(instances.arrays, code, b, b + 1, tuple(found))
+    if found.optimal[b]:
+        return
+    if latency(one, starts[:1], objective) < latency(one, found.decisions[at], objective):
+        found.decisions[at] = starts[:1]
+    else:
+        starts = np.concatenate((found.decisions[at], starts))
+
+    def spent(moves: int) -> float:
+        return max(moves / limits.max_nodes, (time.perf_counter() - begun_s) / limits.time_limit_s)
+
+    # Independent tasks have a search that goes on from a limit of nodes as well as annealing does.
+    for decision in anneal(one, starts, objective, spent, stop) if timed or dependent else ():
+        found.decisions[b, : len(decision)] = decision
+        if latency(one, found.decisions[at], objective)[0] * TOLERANCE <= found.lower_bound_s[b]:
+            break
+    found.optimal[b] = latency(one, found.decisions[at], objective)[0] * TOLERANCE <= found.lower_bound_s[b]
+
+
+def _search_in_time(
+    instances: Instances, at: slice, objective: int, limits: Limits, stop: NDArray[np.bool_], found: Solutions
+) -> float:
+    """The exact search of one instance for about that time, or until it is over; returns when it began."""
+    _search_rows(instances, objective, 1, stop, slice(0, 0), found)  # which may have to be compiled
+    begun_s = time.perf_counter()
+    left_s, next_s, nodes = limits.time_limit_s, 0.0, 1
+    while not found.optimal[at.start] and next_s <= left_s and nodes < 8 * limits.max_nodes:
+        before_s = time.perf_counter()
+        _search_rows(instances, objective, min(nodes, limits.max_nodes), stop, at, found)
+        taken_s = time.perf_counter() - before_s
+        # It begins anew each time, but with eight times the nodes, so that most of the time goes into the last search.
+        left_s, next_s, nodes = left_s - taken_s, 8 * taken_s, 8 * nodes
+    return begun_s
+
+
 def solve(
-    instances: Instances, objective: str = "makespan", max_nodes: int | None = None, num_threads: int | None = None
+    instances: Instances,
+    objective: str = "makespan",
+    max_nodes: int | None = None,
+    num_threads: int | None = None,
+    *,
+    time_limit_s: float | None = None,
 ) -> Solutions:
     """Optimal decisions, or the best ones that a limited search finds, with a lower bound.
 
@@ -198,17 +284,23 @@ def solve(
         instances: B instances of n tasks and K locations.
         objective: one of ``offload_gym.OBJECTIVES``.
         max_nodes: how many partial schedules may be made for each instance; None searches until optimality is proven,
-            which the time and the memory for it must allow. An instance that reaches the limit keeps the best decision
-            that the search or a cheap heuristic finds (all tasks at one location, greedy, HEFT, beams of width 4 and
-            16, each with flips behind it), and ``optimal`` is False; ``python -m benchmarks large-n`` shows how far it
-            then is from the bound. The makespan of a chain is always solved to the end.
+            which the time and the memory for it must allow. An instance that reaches the limit goes on from the best
+            decision that the search or the portfolio (all tasks at one location, greedy, HEFT, beams of width 4 and 16,
+            each with flips behind it unless more than 64 tasks depend on each other) finds. Where tasks are dependent,
+            that is simulated annealing of as many moves. ``optimal`` is then False unless the bound is reached.
+            ``python -m benchmarks large-n`` and ``large-graphs`` show how far it is from the bound, and from the best
+            that is known. The makespan of a chain is always solved to the end.
         num_threads: threads to share the instances; None takes one a core.
+        time_limit_s: about how many seconds an instance may take: the exact search has a fifth of it (four fifths where
+            tasks are independent), annealing from the portfolio without flips the rest. The portfolio comes on top,
+            some milliseconds for 200 tasks. What is found depends on the machine.
 
     Returns:
-        Solutions; the same whatever the number of threads.
+        Solutions; the same whatever the number of threads, without a limit of time.
 
     Raises:
-        ValueError: the objective is unknown, or ``max_nodes`` or ``num_threads`` is not a whole number above 0.
+        ValueError: the objective is unknown, ``max_nodes`` or ``num_threads`` is not a whole number above 0, or
+            ``time_limit_s`` is not a number above 0.
         KeyboardInterrupt: Ctrl-C, within a fraction of a second. It is an ``offload_gym.solvers.exact.Interrupted``,
             whose ``solutions`` are the best ones so far.
     """
@@ -217,15 +309,16 @@ def solve(
     check_threads(num_threads)
     if max_nodes is not None:
         check_count("max_nodes", max_nodes)
+    if time_limit_s is not None:
+        checked_number("time_limit_s", time_limit_s, "above 0", lambda limit_s: limit_s > 0)
+    limits = Limits(max_nodes or UNLIMITED, time_limit_s or np.inf)
     found = _new_solutions(instances)
     try:
-        _search(instances, code, UNLIMITED if max_nodes is None else max_nodes, num_threads, found)
-        solutions = _measured(instances, _bounded(instances, code, num_threads, found), objective)
-        if not solutions.optimal.all():
-            solutions = _improved(instances, solutions, objective, num_threads)
+        if time_limit_s is None:
+            _search(instances, code, limits.max_nodes, num_threads, found)
+        return _search_on(instances, objective, limits, num_threads, found)
     except KeyboardInterrupt:
         raise Interrupted(instances, objective, found) from None
-    return solutions
 
 
 def _measured(instances: Instances, solutions: Solutions, objective: str) -> Solutions:
@@ -233,24 +326,3 @@ def _measured(instances: Instances, solutions: Solutions, objective: str) -> Sol
     latency_s = latency(instances, solutions.decisions, objective)
     bound_s = np.where(solutions.optimal, latency_s, solutions.lower_bound_s)
     return solutions._replace(latency_s=latency_s, lower_bound_s=bound_s)
-
-
-def _improved(instances: Instances, solutions: Solutions, objective: str, num_threads: int | None) -> Solutions:
-    """The solutions, but where a cheap heuristic has a better decision than a search that was stopped."""
-    stopped = np.flatnonzero(~solutions.optimal)
-    decisions, latency_s, stop = solutions.decisions[stopped], solutions.latency_s[stopped], new_stop()
-
-    def work(rows: slice) -> None:
-        few = instances[stopped[rows]]
-        for tried in cheap_decisions(few, objective):
-            if stop[0]:
-                break
-            tried_s = latency(few, tried, objective)
-            better = tried_s < latency_s[rows]
-            decisions[rows][better], latency_s[rows][better] = tried[better], tried_s[better]
-
-    for_each_chunk(work, len(stopped), num_threads, CHUNK, stop)
-    optimal = solutions.optimal.copy()
-    optimal[stopped] = latency_s * TOLERANCE <= solutions.lower_bound_s[stopped]
-    solutions.decisions[stopped] = decisions
-    return _measured(instances, solutions._replace(optimal=optimal), objective)

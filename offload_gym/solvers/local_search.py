@@ -10,11 +10,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from offload_gym.checks import quoted
-from offload_gym.compilation import kernel
+from offload_gym.compilation import inlined, kernel
 from offload_gym.delay import (
     OBJECTIVES,
+    PATH,
+    RETURN,
+    RUN,
+    SEND,
     Room,
     Start,
+    accumulate,
+    adds,
     check_decisions,
     copy_table,
     energy_price,
@@ -29,6 +35,7 @@ from offload_gym.delay import (
 )
 from offload_gym.instances import Batch, Instances
 from offload_gym.lending import lent
+from offload_gym.solvers.bounds import TOLERANCE
 from offload_gym.solvers.parallel import for_each_chunk
 from offload_gym.solvers.stopping import new_stop, raise_signals
 
@@ -50,13 +57,60 @@ def search_codes(objective: str, moves: str | None) -> tuple[int, int]:
 
 
 @kernel
+def fill_tails(problem, decision, first, tail_s):
+    """Fill ``tail_s`` (n,) of tasks ``first``, ...: how long what follows a task's finish takes at the least.
+
+    That is the longest way to the end of the application, or its own return, as if nothing waited for radio or cores.
+    """
+    n = len(decision)
+    for i in range(first, n):
+        tail_s[i] = problem.times[i, decision[i], RETURN]
+    for i in range(n - 1, first, -1):
+        k = decision[i]
+        own_s = problem.times[i, k, RUN] + tail_s[i]
+        for e in range(problem.edge_start[i], problem.edge_start[i + 1]):
+            parent = problem.edge_parent[e]
+            if parent >= first:
+                move = problem.moves[e, decision[parent], k]
+                tail_s[parent] = max(tail_s[parent], move[SEND] + move[PATH] + own_s)
+
+
+@inlined
+def value_within(problem, decision, start, objective, limit_s, tail_s, last, room):
+    """``evaluate``, but infinite, and given up early, where the value is not below ``limit_s``.
+
+    ``tail_s`` holds the tails of the tasks behind ``last``; of the sum of completions they say nothing.
+    """
+    copy_table(start.core_s, room.free_s)
+    radio_s, value_s, paid_s = start.radio_s, start.value_s, 0.0
+    for i in range(start.first, len(decision)):
+        k = decision[i]
+        placed = place(problem, decision, i, k, radio_s, room)
+        take(room, i, k, placed)
+        radio_s = placed.radio_s
+        value_s = accumulate(objective, value_s, placed.completion_s)
+        least_s = value_s
+        if i > last:
+            least_s = max(least_s, (placed.finish_s + tail_s[i]) * TOLERANCE)
+        if is_priced(objective):
+            paid_s += energy_price(problem, decision, i, k)
+        if least_s + paid_s >= limit_s:
+            return np.inf
+    return value_s + paid_s
+
+
+@kernel
 def improve(problem, decision, start, objective, room):
     """Best-improvement one-flip search behind ``start``, in place; returns the value reached, as ``evaluate`` does."""
     n, num_locations = problem.times.shape[:2]
     best_s = evaluate(problem, decision, start, objective, room)
     before = Room(room.finish_s, np.empty_like(start.core_s))  # the schedule before task i
+    has_tails = len(problem.edge_parent) > 0 and not adds(objective)
+    tail_s = np.empty(n if has_tails else 0)
     steps = 0
     while True:
+        if has_tails:
+            fill_tails(problem, decision, start.first, tail_s)
         flip_i = -1
         flip_k = 0
         copy_table(start.core_s, before.free_s)
@@ -67,7 +121,10 @@ def improve(problem, decision, start, objective, room):
             for k in range(num_locations):
                 if k != here:
                     decision[i] = k
-                    flipped_s = paid_s + evaluate(problem, decision, rest, objective, room)
+                    last = i if has_tails else n
+                    flipped_s = paid_s + value_within(
+                        problem, decision, rest, objective, best_s - paid_s, tail_s, last, room
+                    )
                     if flipped_s < best_s:
                         best_s, flip_i, flip_k = flipped_s, i, k
             decision[i] = here
@@ -88,14 +145,21 @@ def _swap(problem, decision, best_s, start, objective, room):
     swap_i = swap_j = -1
     steps = 0
     # Sums in another order differ by rounding: without a margin, equal tasks could trade places for ever.
-    best_s *= 1.0 - 1e-12
+    best_s *= TOLERANCE
+    has_tails = len(problem.edge_parent) > 0 and not adds(objective)
+    tail_s = np.empty(n if has_tails else 0)
+    if has_tails:
+        fill_tails(problem, decision, start.first, tail_s)
     for i in range(n):
         here = decision[i]
         for j in range(i + 1, n):
             steps = raise_signals(steps + STEPS * (n - i))
             if decision[j] != here:
                 decision[i], decision[j] = decision[j], here
-                swapped_s = paid_s + evaluate(problem, decision, rest, objective, room)
+                last = j if has_tails else n
+                swapped_s = paid_s + value_within(
+                    problem, decision, rest, objective, best_s - paid_s, tail_s, last, room
+                )
                 decision[i], decision[j] = here, decision[i]
                 if swapped_s < best_s:
                     best_s, swap_i, swap_j = swapped_s, i, j

@@ -120,7 +120,7 @@ def foresee_streams(arrays, first, nodes, watch, decisions):
 def lower_bound(
     streams: Streams, nodes: tuple[int, int] = NODES, num_threads: int | None = None
 ) -> NDArray[np.float64]:
-    """What the responses of each stream add up to at least, whatever is decided, where no job is dropped.
+    """What the responses of each stream add up to at least, whatever is decided, where no job is dropped or lost.
 
     It is tight where one device has jobs of single tasks and servers have free cores. It counts no queue at a server,
     no device that shares the spectrum, and of applications only the first tasks with their shortest continuation.

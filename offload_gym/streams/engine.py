@@ -1,10 +1,10 @@
 """The event engine: what is served when. The one place where the stream model is written.
 
 ``advance`` lets time pass up to a moment, ``admit`` puts a job that was decided into the queues. What happens at one
-moment happens in this order: (1) what was timed for it: transmissions end, data arrive, tasks end, a slot ends, jobs
-arrive; (2) radios begin their next transmissions, of which those of no bits are sent at once, until nothing moves; (3)
-the ready task of the lowest job, then of the lowest number, is given the core that is free first; what takes no time is
-over at once, and it goes on with (2) until no ready task is without a core.
+moment happens in this order: (1) what was timed for it: transmissions end, data arrive, tasks end, a slot ends, servers
+fail, jobs arrive; (2) radios begin their next transmissions, of which those of no bits are sent at once, until nothing
+moves; (3) the ready task of the lowest job, then of the lowest number, is given the core that is free first; what takes
+no time is over at once, and it goes on with (2) until no ready task is without a core.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from offload_gym.compilation import inlined, kernel
 from offload_gym.instances import INPUT, OUTPUT, WORKLOAD
 from offload_gym.lending import lent
+from offload_gym.streams.losses import fail, lose
 from offload_gym.streams.spectrum import bring_up, foresee, joined, line_up, take_apart
 from offload_gym.streams.streams import CHILD, NONE, OUTGOING
 from offload_gym.streams.system import (
@@ -33,9 +34,10 @@ from offload_gym.streams.system import (
     report,
     unlink,
 )
-from offload_gym.streams.uptime import moment_of, slot_at, up_time_s
+from offload_gym.streams.uptime import is_down, loses, moment_of, slot_at, up_time_s
 
-#: What happened to a task; where it has no core (its job was dropped, or it is padding) all times are NaN.
+#: What happened to a task; where it has no core (its job was dropped, or it is padding) all times are NaN, and so is
+#: what never came of a task that was lost.
 RECORD = np.dtype(
     [
         ("core", np.int64),
@@ -43,6 +45,7 @@ RECORD = np.dtype(
         ("start_s", np.float64),
         ("finish_s", np.float64),
         ("completion_s", np.float64),  # when its result is on the device; ``finish_s`` where it has children
+        ("lost_s", np.float64),  # when it was lost, as its server failed or was down; it has no ``finish_s`` then
     ]
 )
 #: From when until when a radio sent; NaN where there was nothing to send.
@@ -320,6 +323,9 @@ def _run(world, system, q, records):
     clock, task = system.clock[0], system.tasks[q]
     j, i, k = task.job, task.number, task.location
     d = world.jobs[j].device
+    if loses(world, k) and is_down(world, k, clock.now_s):
+        lose(world, system, q, records)
+        return
     free_s = system.core_free_s[place_of(world, d, k)]
     core = earliest_core(free_s, cores_at(world, d, k))
     begin_s = max(up_time_s(world, k, clock.now_s), free_s[core])
@@ -336,15 +342,15 @@ def _run(world, system, q, records):
         fate = system.fates[j]
         fate.done_s = max(fate.done_s, completion_s)
         fate.exits_left -= 1
-        if fate.exits_left == 0:
+        if fate.exits_left == 0 and fate.lost_s == np.inf:
             push(system, fate.done_s, j * NUM_EVENTS + COMPLETE)
-    else:
+    if loses(world, k) or not is_exit(world, j, i):
         push(system, finish_s, q * NUM_EVENTS + FINISH)
     if records is not None and len(records.tasks) > 0:
         record = records.tasks[q]
         record.core, record.ready_s = core, clock.now_s
         record.start_s = moment_of(world, k, begin_s, clock.now_s)
-        record.finish_s, record.completion_s = finish_s, completion_s
+        record.finish_s, record.completion_s, record.lost_s = finish_s, completion_s, np.nan
 
 
 @inlined
@@ -370,7 +376,7 @@ def _hand_on(world, system, q):
 
 
 @inlined
-def _happen(world, system):
+def _happen(world, system, records):
     """Let the earliest event happen."""
     event = pop(system)
     subject, kind = event // NUM_EVENTS, event % NUM_EVENTS
@@ -381,10 +387,12 @@ def _happen(world, system):
         system.radios[world.jobs[subject].device].num_in_system -= 1
     elif kind == FINISH:
         _hand_on(world, system, subject)
-    else:
-        fate = system.fates[subject]
-        if fate.exits_left > 0 or fate.done_s > system.clock[0].now_s:
+    elif kind == LATE:
+        fate, now_s = system.fates[subject], system.clock[0].now_s
+        if (fate.exits_left > 0 or fate.done_s > now_s) and fate.lost_s >= now_s:
             system.clock[0].num_late += 1
+    else:
+        fail(world, system, subject, records)
 
 
 @inlined
@@ -446,7 +454,7 @@ def advance_here(world, system, until_s, records):
     # One loop around one call of each rule, as each is put in place where it is called.
     while True:
         if clock.num_events > 0 and system.event_s[0] <= clock.now_s:
-            _happen(world, system)
+            _happen(world, system, records)
             continue
         if clock.now_s >= until_s:
             break
@@ -484,7 +492,7 @@ def admit_here(world, system, j, decision):
     radio = system.radios[job.device]
     remember(radio, clock.now_s)
     fate.done_s = fate.energy_j = 0.0
-    fate.exits_left = 0
+    fate.exits_left, fate.lost_s = 0, np.inf
     if decision[0] == DROPPED:
         fate.done_s = np.inf
         clock.num_late += 1

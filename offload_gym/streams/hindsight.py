@@ -18,9 +18,9 @@ from offload_gym.solvers.parallel import for_each_chunk
 from offload_gym.solvers.stopping import Budget, is_stopped, new_stop, raise_pending, watch_of
 from offload_gym.streams.bounds import foreseen_decisions
 from offload_gym.streams.engine import admit, advance
-from offload_gym.streams.responses import outcome_of
+from offload_gym.streams.responses import check_can_lose, outcome_of
 from offload_gym.streams.snapshots import UNKNOWN, copy_system, settled_cost, state_of
-from offload_gym.streams.streams import NONE, StreamBatch, Streams
+from offload_gym.streams.streams import NONE, StreamBatch, Streams, check_streams
 from offload_gym.streams.system import DROPPED, System, begin, new_system, system_of, world_of
 
 OBJECTIVES = ("response", "late")
@@ -249,7 +249,8 @@ def hindsight(
         decisions: (B, J, n) where the search starts, locations from 0 to S, all -1 for a job that is dropped. Where not
             given, ``offload_gym.streams.bounds.foreseen_decisions``, from which it gets furthest.
         objective: what is made small in each stream: "response", the sum of the responses, or "late", the number of
-            jobs that are late or dropped, and among equals the responses of the jobs that are not dropped.
+            jobs that are late, dropped or lost, and among equals the responses of the jobs that are not dropped, of
+            those that are lost until then.
         moves: how many jobs may move together, 1 or 2.
         can_drop: with "late", whether jobs may be dropped.
         num_threads: threads to use; one a core by default.
@@ -258,7 +259,8 @@ def hindsight(
         (B, J, n) decisions, never worse than those from which the search starts.
 
     Raises:
-        ValueError: a name or number is none of these, the decisions do not fit, or a job never completes with them.
+        ValueError: a name or number is none of these, the decisions do not fit, a job never completes with them, or
+            responses are to be made small where jobs can be lost.
     """
     if objective not in OBJECTIVES:
         raise ValueError(f"objective is {quoted(objective)}; it must be {' or '.join(map(repr, OBJECTIVES))}")
@@ -266,6 +268,8 @@ def hindsight(
         raise ValueError(f"moves is {quoted(moves)}; it must be 1 or 2")
     if can_drop and objective != "late":
         raise ValueError(f"can_drop is {quoted(can_drop)}; with the objective {objective!r} no job is dropped")
+    check_streams(streams)
+    check_can_lose(streams.can_lose, objective)
     start = foreseen_decisions(streams, num_threads) if decisions is None else decisions
     plan = outcome_of(streams, start).decisions
     stop = new_stop()

@@ -3,7 +3,8 @@
 Nothing of the future is used: the radio is expected to go on at the rate of the current slot, shared with the devices
 that sent at the last report, and no further job is expected to arrive. In an outage the radio is expected to go on at
 its last rate. Servers are seen as they were at the last report, and behind that are the tasks that the device has sent
-since. One that was down then is expected to be up again ``repair_s`` after it, and none to fail.
+since. One that was down then is expected to be up again ``repair_s`` after it, and none to fail. Where tasks are lost
+when their server fails, it is empty then.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from offload_gym.streams.engine import (
 )
 from offload_gym.streams.spectrum import share_by_now_s
 from offload_gym.streams.streams import NONE, PARENT
-from offload_gym.streams.uptime import can_fail, slot_at, up_time_and_state
+from offload_gym.streams.uptime import can_fail, loses, slot_at, up_time_and_state
 
 LARGEST_EXPONENT = 100.0  # beyond it nothing differs from 0
 SURE = 25.0  # a job that is expected a tenth of the deadline too late is late with the odds of exp(2.5) to 1
@@ -41,7 +42,7 @@ FORESEEN = np.dtype(
         ("downlink_bps", np.float64),
         ("done_s", np.float64),  # latest completion of the tasks of the job that were placed
         ("outage", np.bool_),
-        ("num_in_system", np.int64),  # jobs of the device that have arrived and are not complete
+        ("num_in_system", np.int64),  # jobs of the device that have arrived and are not complete, nor known to be lost
         ("num_devices", np.int64),
         ("num_others", np.int64),  # other devices that were sending at the last report
         ("report_age_s", np.float64),
@@ -161,6 +162,11 @@ def _expected_sent(world, system, d, foreseen):
 def _expect_up(world, k, told_s, free_s):
     """Make moments of the up time at which the cores of server ``k`` are free, from what was known at a moment."""
     up_s, is_down = up_time_and_state(world.down_slots[k - 1], world.common[0].slot_s, told_s)
+    if loses(world, k):
+        for c in range(len(free_s)):
+            if is_down and free_s[c] < np.inf:
+                free_s[c] = told_s + world.common[0].repair_s
+        return
     later_s, least_s = told_s - up_s, 0.0
     if is_down:
         later_s += world.common[0].repair_s
@@ -194,7 +200,7 @@ def look(world, system, d, outlook):
         j, i = q // world.tasks.shape[1], q % world.tasks.shape[1]
         ready_s = now_s
         if is_entry(world, j, i):
-            ready_s = task.ready_s if task.waits_for == 0 else max(task.ready_s, now_s)
+            ready_s = task.ready_s if task.waits_for <= 0 else max(task.ready_s, now_s)
         cores_s[core] = max(ready_s, cores_s[core]) + task.run_s
         q = task.after
 

@@ -13,7 +13,7 @@ from offload_gym.checks import quoted
 from offload_gym.compilation import kernel
 from offload_gym.random_numbers import stream
 from offload_gym.sampling import UNIFORMS_A_TASK, application_arrays, num_machine_uniforms, task_type_array
-from offload_gym.scenario import Scenario
+from offload_gym.scenario import FAILURE_TASKS, Scenario
 from offload_gym.streams.mobility import Mobility, mobility_of
 from offload_gym.streams.streams import COMMON, DEVICE, JOB, NONE, PRICE_FIELDS, SERVER, StreamBatch, as_graphs
 
@@ -154,7 +154,7 @@ def stream_parameters(scenario: Scenario) -> tuple[StreamParameters, StreamSizes
     common = np.zeros(1, dtype=COMMON)
     for name in ("slot_s", "report_s", *PRICE_FIELDS):
         common[name] = getattr(scenario, name)
-    common["repair_s"] = scenario.failure_s
+    common["repair_s"], common["loses_tasks"] = scenario.failure_s, FAILURE_TASKS.index(scenario.failure_tasks)
     pairs = list(zip(applications.start, applications.parent, strict=True))
     edgeless = (np.zeros(n + 1, dtype=np.int64), np.zeros(0, dtype=np.int64))
     graphs = as_graphs(pairs or [edgeless], n)

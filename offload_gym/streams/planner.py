@@ -25,6 +25,7 @@ from offload_gym.solvers.stopping import Budget, is_stopped, raise_pending
 from offload_gym.streams.beliefs import Belief, draw_future_jobs, new_belief, observe_arrival, start_belief
 from offload_gym.streams.deciding import Plan, choose, decide_from, new_values
 from offload_gym.streams.engine import admit, admit_here, advance, advance_here, site_in
+from offload_gym.streams.losses import remains
 from offload_gym.streams.observing import observe
 from offload_gym.streams.outlook import Outlook, look, new_outlook, put, weigh
 from offload_gym.streams.parameters import StreamParameters
@@ -304,6 +305,15 @@ def _draw(sampler, start, now_s, slot, first, effort):
     draw_future_jobs(sampler.parameters, start, sampler.belief, now_s, batch, 0, first, first + effort.num_jobs)
 
 
+@inlined
+def _is_left(world, system, j, settled_s):
+    """Whether anything of job j is in the queues, or was at a moment, or is pending."""
+    fate = system.fates[j]
+    if fate.lost_s < np.inf:
+        return remains(world, system, j)
+    return fate.exits_left > 0 or settled_s <= fate.done_s < np.inf
+
+
 @kernel
 def plan_task(sampler, start, plan, effort, now, future, step, room):
     """Find what the choices for a task cost; returns the best one.
@@ -337,7 +347,7 @@ def plan_task(sampler, start, plan, effort, now, future, step, room):
                 if system.clock[0].slot == stream_slots - 1:
                     system.clock[0].slot = slot
                 if len(system.ends_s) > 0:
-                    retime(now.world, world, system)
+                    retime(now.world, world, system, step.oldest, j)
                 copy_outlook(now.outlook, outlook)
                 placed = i + 1
                 if c == len(outlook.options):
@@ -404,9 +414,7 @@ def plan_streams(parameters, arrays, systems, spare, policies, effort, asked, wa
             advance(world, system, world.jobs[j].arrival_s, None)
             # Nothing in the queues, nor in the pending tasks that reports leave there, is of a job before.
             settled_s = system.clock[0].report_s if world.common[0].report_s > 0.0 else system.clock[0].now_s
-            while oldest < j and system.fates[oldest].exits_left == 0:
-                if settled_s <= system.fates[oldest].done_s < np.inf:
-                    break
+            while oldest < j and not _is_left(world, system, oldest, settled_s):
                 oldest += 1
             observe_arrival(parameters, sampler.belief, world.jobs[j].device, world.jobs[j].arrival_s)
             look(world, system, world.jobs[j].device, outlook)

@@ -38,7 +38,7 @@ from offload_gym.streams.outlook import look, new_outlook
 from offload_gym.streams.parameters import has_deadlines, room_for_failures, stream_parameters
 from offload_gym.streams.planner import ASKED, MARGIN_S, Played, plan_streams
 from offload_gym.streams.policies import PlannerPolicy, PlanPolicy, StreamPolicy, check_fits
-from offload_gym.streams.responses import CHUNK, Outcome, check_completion, late_jobs
+from offload_gym.streams.responses import CHUNK, Outcome, as_outcome, check_can_lose
 from offload_gym.streams.streams import PARENT, StreamBatch, Streams, check_streams
 from offload_gym.streams.system import (
     DROPPED,
@@ -65,11 +65,13 @@ def play(streams: Streams, policy: StreamPolicy | Any, num_threads: int | None =
         num_threads: threads that share the streams; None takes one a core.
 
     Returns:
-        Decisions (B, J, n), responses (B, J) in seconds, which jobs are late (B, J), and energies (B, J) in joules.
+        Decisions (B, J, n), responses (B, J) in seconds, which jobs are late (B, J), energies (B, J) in joules, and
+        which jobs are lost (B, J).
 
     Raises:
-        ValueError: a job never completes, or the policy decides something else than locations, is a network for
-            another number of locations, or a planner whose scenario makes other jobs.
+        ValueError: a job never completes that is not lost, or the policy decides something else than locations, is a
+            network for another number of locations, or a planner whose scenario makes other jobs, or one for responses
+            where jobs can be lost.
     """
     check_streams(streams)
     decisions = np.zeros((len(streams), streams.num_jobs, streams.num_tasks), dtype=np.int64)
@@ -91,8 +93,7 @@ def play(streams: Streams, policy: StreamPolicy | Any, num_threads: int | None =
     else:
         raise ValueError(f"policy is {quoted(policy)}; it must be one of make_stream_policy, or have decide(instances)")
     decisions[~streams.present & (decisions[:, :, :1] != DROPPED)] = 0
-    check_completion(streams, response_s, decisions[:, :, 0] == DROPPED)
-    return Outcome(decisions, response_s, late_jobs(response_s, streams.deadline_s), energy_j)
+    return as_outcome(streams, decisions, response_s, energy_j)
 
 
 @kernel
@@ -245,8 +246,8 @@ def check_planner(streams: Streams, planner: PlannerPolicy) -> None:
         )
     if planner.objective == "late":
         for of, have in (
-            (f"scenario, {label}, draws", has_deadlines(parameters)),
-            ("streams have", bool(np.isfinite(streams.deadline_s).any())),
+            (f"scenario, {label}, draws", planner.scenario.can_lose or has_deadlines(parameters)),
+            ("streams have", streams.can_lose or bool(np.isfinite(streams.deadline_s).any())),
         ):
             if not have:
                 raise ValueError(f"the planner's {of} no deadlines, which its objective 'late' needs; {hint}")
@@ -302,6 +303,7 @@ def planning_call(
     if not isinstance(behaviour, PlanPolicy):
         raise ValueError(f"behaviour is {quoted(behaviour)}; it must be a rule or a network, which a kernel runs")
     check_planner(streams, planner)
+    check_can_lose(streams.can_lose, planner.objective)
     for decides in (planner.base, behaviour):
         check_fits(decides, streams.num_locations, planner.scenario.can_drop)
     parameters, _ = stream_parameters(planner.scenario)

@@ -263,7 +263,7 @@ def _shipped(name: str, scenario: Scenario, objective: str) -> PlanPolicy:
 
 def own_objective(scenario: Scenario) -> str:
     """The objective of a scenario of which nothing else is said."""
-    return "late" if scenario.can_drop else "response"
+    return "late" if scenario.can_drop or scenario.can_lose else "response"
 
 
 def make_stream_policy(
@@ -293,8 +293,8 @@ def make_stream_policy(
         scenario: for which rules were tuned, and from which the planner draws futures, so that it must make jobs as
             those of the streams that are played; a dict without a name changes "stream". Where the rule was not tuned
             for it, the numbers of the most similar scenario are taken.
-        objective: "response", "late" or "cost"; None: "late" where the scenario lets jobs be dropped, else "response".
-            With "late" the policies drop jobs that they do not expect to be in time, where that is allowed.
+        objective: "response", "late" or "cost"; None: "late" where the scenario lets jobs be dropped or lost, else
+            "response". With "late" the policies drop jobs that they do not expect to be in time, where that is allowed.
         seed: of the planner.
 
     Raises:

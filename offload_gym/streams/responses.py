@@ -22,9 +22,10 @@ class Outcome(NamedTuple):
     """What became of the jobs of B streams."""
 
     decisions: NDArray[np.int64]  # (B, J, n) locations, DROPPED in all tasks of a job that was dropped
-    response_s: NDArray[np.float64]  # (B, J) completion minus arrival, infinite where dropped
-    late: NDArray[np.bool_]  # (B, J) whether the response is longer than the deadline, or the job was dropped
+    response_s: NDArray[np.float64]  # (B, J) completion minus arrival, infinite where dropped or lost
+    late: NDArray[np.bool_]  # (B, J) whether the response is longer than the deadline, or the job was dropped or lost
     energy_j: NDArray[np.float64]  # (B, J) of the job's tasks on the device and of its transmissions
+    lost: NDArray[np.bool_]  # (B, J) whether a task of the job was lost, as its server failed
 
 
 @kernel
@@ -36,7 +37,7 @@ def run_streams(arrays, systems, decisions, first, response_s, energy_j, records
         systems: ``System`` with an axis of 1 in front, as a plain tuple: scratch space.
         decisions: (B, J, n).
         first: number of the first stream.
-        response_s: (some streams, J).
+        response_s: (some streams, J); NaN where a job was lost.
         energy_j: (some streams, J).
         records: ``Records`` of these streams as a plain tuple, with no columns where nothing is recorded.
     """
@@ -86,9 +87,9 @@ def check_stream_decisions(streams: Streams, decisions: ArrayLike) -> NDArray[np
     return np.where(streams.present, given, 0).astype(np.int64)
 
 
-def check_completion(streams: Streams, response_s: NDArray[np.float64], dropped: NDArray[np.bool_]) -> None:
-    """ValueError where a job that was not dropped never completes."""
-    never = np.argwhere(~np.isfinite(response_s) & ~dropped)
+def check_completion(streams: Streams, response_s: NDArray[np.float64], gone: NDArray[np.bool_]) -> None:
+    """ValueError where a job that was neither dropped nor lost never completes."""
+    never = np.argwhere(~np.isfinite(response_s) & ~gone)
     if len(never):
         b, j = never[0].tolist()
         d = int(streams.device[b, j])
@@ -105,8 +106,31 @@ def check_completion(streams: Streams, response_s: NDArray[np.float64], dropped:
         )
 
 
+def check_can_lose(can_lose: bool, objective: str) -> None:
+    """ValueError where jobs can be lost, and the objective counts their responses, which have no end."""
+    if can_lose and objective != "late":
+        raise ValueError(
+            f"objective is {objective!r}, and a job that is lost has no response; where servers fail and failure_tasks "
+            "is 'lost' it must be 'late'"
+        )
+
+
+def as_outcome(
+    streams: Streams, decisions: NDArray[np.int64], response_s: NDArray[np.float64], energy_j: NDArray[np.float64]
+) -> Outcome:
+    """An ``Outcome`` of what kernels filled, the responses of jobs that were lost with NaN, which become infinite.
+
+    Raises:
+        ValueError: a job that was neither dropped nor lost never completes.
+    """
+    lost = np.isnan(response_s)
+    response_s[lost] = np.inf
+    check_completion(streams, response_s, lost | (decisions[:, :, 0] == DROPPED))
+    return Outcome(decisions, response_s, late_jobs(response_s, streams.deadline_s), energy_j, lost)
+
+
 def late_jobs(response_s: NDArray[np.float64], deadline_s: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which jobs are late: after their deadline, or dropped, whose response is infinite."""
+    """Which jobs are late: after their deadline, or dropped or lost, whose response is infinite."""
     late: NDArray[np.bool_] = (response_s > deadline_s) | np.isinf(response_s)
     return late
 
@@ -130,11 +154,9 @@ def outcome_of(streams: Streams, decisions: ArrayLike) -> Outcome:
         run_streams(streams.arrays, system, checked, rows.start, *filled)
 
     for_each_chunk(work, len(streams), None, CHUNK)
-    dropped = checked[:, :, 0] == DROPPED
-    check_completion(streams, response_s, dropped)
     shown = np.where(streams.present, checked, 0)
-    shown[dropped] = DROPPED
-    return Outcome(shown, response_s, late_jobs(response_s, streams.deadline_s), energy_j)
+    shown[checked[:, :, 0] == DROPPED] = DROPPED
+    return as_outcome(streams, shown, response_s, energy_j)
 
 
 def response_times(streams: Streams, decisions: ArrayLike) -> NDArray[np.float64]:
@@ -145,7 +167,7 @@ def response_times(streams: Streams, decisions: ArrayLike) -> NDArray[np.float64
         decisions: (B, J, n) locations from 0 to S, all -1 for a job that is dropped; of padding they are ignored.
 
     Returns:
-        (B, J) seconds; infinite where a job is dropped.
+        (B, J) seconds; infinite where a job is dropped or lost.
 
     Raises:
         ValueError: the decisions do not fit, or a job never completes.
@@ -179,7 +201,8 @@ def timelines(streams: Streams, decisions: ArrayLike) -> NDArray[np.void]:
     Returns:
         (B, J, n) of the dtype ``RECORD``: core, and the seconds since time 0 at which a task is ready, starts and
         finishes, and its result is on the device (of a task with children: at which it finishes). NaN and core -1 for
-        padding and jobs that are dropped.
+        padding and jobs that are dropped. A task that is lost when its server fails, or as that is down, has that
+        moment in ``lost_s``, which is NaN elsewhere, and no finish; one that waits for it has neither.
 
     Raises:
         ValueError: as ``response_times``.
@@ -212,7 +235,8 @@ def completion_times(streams: Streams, decisions: ArrayLike) -> NDArray[np.float
         decisions: as in ``response_times``.
 
     Returns:
-        (B, J, n) seconds since time 0; NaN for padding and jobs that are dropped.
+        (B, J, n) seconds since time 0; NaN for padding, jobs that are dropped, and tasks that never finish as one was
+        lost.
 
     Raises:
         ValueError: as ``response_times``.
@@ -227,12 +251,16 @@ def stream_costs(streams: Streams, outcome: Outcome, objective: str) -> NDArray[
     Args:
         streams: B streams of J jobs.
         outcome: what became of them.
-        objective: "response": the sum of the responses; "late": the share of the jobs that are late or dropped;
+        objective: "response": the sum of the responses; "late": the share of the jobs that are late, dropped or lost;
             "cost": the sum of the responses and of what the energy is worth.
 
     Returns:
         (B,) seconds, or shares.
+
+    Raises:
+        ValueError: jobs can be lost, and the objective is not "late".
     """
+    check_can_lose(streams.can_lose, objective)
     if objective == "late":
         shares: NDArray[np.float64] = outcome.late.mean(axis=1)
         return shares

@@ -10,7 +10,7 @@ from offload_gym.random_numbers import mix
 from offload_gym.streams.spectrum import share_by_now_s
 from offload_gym.streams.streams import NONE
 from offload_gym.streams.system import ARRIVE, COMPLETE, FINISH, LATE, NUM_EVENTS
-from offload_gym.streams.uptime import up_time_s
+from offload_gym.streams.uptime import loses, up_time_s
 
 GRID_PER_S = 1e9  # times are the same where they are on the same point of this grid
 UNKNOWN = np.uint64(0)  # the state of queues in which something is about to begin
@@ -59,9 +59,12 @@ def state_of(world, system):
             if up_s < system.core_free_s[p, c] < np.inf:
                 total += _number(0, -1 - p, system.core_free_s[p, c])
     for at in range(clock.num_events):
-        kind = system.events[at] % NUM_EVENTS
+        subject, kind = system.events[at] // NUM_EVENTS, system.events[at] % NUM_EVENTS
         if kind in (ARRIVE, FINISH) and system.event_s[at] < np.inf:
-            total += _number(kind, system.events[at] // NUM_EVENTS, system.event_s[at])
+            total += _number(kind, subject, system.event_s[at])
+            if kind == FINISH and loses(world, system.tasks[subject].location):  # a failure may take back its end
+                fate = system.fates[subject // n]
+                total += _number(fate.exits_left, -1 - subject, max(fate.done_s, now_s))
     return total
 
 
@@ -76,7 +79,7 @@ def settled_cost(system, late_s):
         if kind == COMPLETE:
             total_s += time_s - clock.now_s
         elif kind == LATE and system.fates[subject].exits_left == 0 and system.fates[subject].done_s > time_s:
-            num_late += 1
+            num_late += system.fates[subject].lost_s == np.inf  # else it is counted already
     return total_s + late_s * num_late
 
 
@@ -117,4 +120,9 @@ def copy_system(source, target, num_jobs):
             q = event // NUM_EVENTS
             target.tasks[q] = source.tasks[q]
     for j in range(num_jobs):
-        target.fates[j] = source.fates[j]
+        fate = source.fates[j]
+        target.fates[j] = fate
+        # A failure looks at all tasks of the jobs that lose one.
+        if len(source.ends_s) > 0 and (fate.exits_left > 0 or fate.done_s > source.clock[0].now_s):
+            for q in range(j * n, j * n + n):
+                target.tasks[q] = source.tasks[q]

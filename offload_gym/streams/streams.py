@@ -21,6 +21,7 @@ from offload_gym.array_checks import (
 from offload_gym.checks import quoted
 from offload_gym.instances import TASK_FIELDS, checked_graph, for_kernels
 from offload_gym.mobility import MAX_SITES
+from offload_gym.scenario import FAILURE_TASKS, check_failure_tasks
 
 #: A job but for its tasks.
 JOB = np.dtype(
@@ -53,6 +54,7 @@ COMMON = np.dtype(
         ("transmit_w", np.float64),
         ("energy_weight_s_per_j", np.float64),
         ("repair_s", np.float64),  # after which a server that is down is expected to be up
+        ("loses_tasks", np.int64),  # number in FAILURE_TASKS
     ]
 )
 PRICE_FIELDS = ("kappa", "transmit_w", "energy_weight_s_per_j")
@@ -127,8 +129,9 @@ class Streams:
             it without a wired path, in ``home_propagation_s``, and at others over its wired path.
         home_propagation_s: (B, S) finite, >= 0; 0 where not given.
         server_up: (B, S, slots) whether each server is up in each slot, in the same slots; all are always up where not
-            given. While it is down its cores do nothing, and what runs or waits there goes on when it is up again. In
-            the last slot, which holds for ever, all must be up.
+            given. While it is down its cores do nothing. In the last slot, which holds for ever, all must be up.
+        failure_tasks: "wait": what runs or waits at a server that fails goes on when it is up again; "lost": it is
+            lost, and so is what becomes ready there while it is down. A job of which a task is lost never completes.
         repair_s: (B,) or one number: seconds after which policies expect a server that is down to be up again, finite,
             >= 0.
         slot_s: (B,) or one number: seconds of a slot, finite, > 0.
@@ -181,6 +184,7 @@ class Streams:
         position_m: ArrayLike | None = None,
         server_up: ArrayLike | None = None,
         repair_s: ArrayLike = 0.0,
+        failure_tasks: str = "wait",
     ) -> None:
         tasks = _stacked(TASK_FIELDS, (input_bits, output_bits, workload_cycles), ("B", "J", "n"))
         size, num_jobs, n = tasks.shape[:3]
@@ -221,6 +225,8 @@ class Streams:
         common["slot_s"] = _of_each("slot_s", slot_s, size, POSITIVE)
         common["report_s"] = _of_each("report_s", report_s, size, NOT_NEGATIVE)
         common["repair_s"] = _of_each("repair_s", repair_s, size, NOT_NEGATIVE)
+        check_failure_tasks(failure_tasks)
+        common["loses_tasks"] = FAILURE_TASKS.index(failure_tasks)
         down_slots = _checked_failures(server_up, (*per_server, uplink.shape[2]))
         for name, value in zip(PRICE_FIELDS, (kappa, transmit_w, energy_weight_s_per_j), strict=True):
             common[name] = _field(name, value, (size,), NOT_NEGATIVE, 0.0)
@@ -241,6 +247,11 @@ class Streams:
         streams = cls.__new__(cls)
         streams._store(batch)
         return streams
+
+    @property
+    def can_lose(self) -> bool:
+        """Whether jobs can be lost, as servers fail and what they hold is lost then."""
+        return self.batch.down_slots.shape[2] > 1 and bool(self.batch.common["loses_tasks"].any())
 
     @property
     def num_locations(self) -> int:

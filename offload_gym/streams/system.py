@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from offload_gym.compilation import inlined
 from offload_gym.streams.streams import NONE, StreamBatch, Streams
+from offload_gym.streams.uptime import loses, next_failure_s
 
 DROPPED = -1  # what stands for a location of a job that is dropped
 
@@ -26,9 +27,9 @@ CLOCK = np.dtype(
         ("num_to_begin", np.int64),  # idle radios that have something to send
         ("num_events", np.int64),  # in the heap
         ("num_ready", np.int64),  # tasks that became ready at this moment and have no core yet
-        ("num_in_system", np.int64),  # jobs that have arrived and are not complete
+        ("num_in_system", np.int64),  # jobs that have arrived and are neither complete nor lost
         ("in_system_js", np.float64),  # this number integrated over time, job-seconds
-        ("num_late", np.int64),  # jobs that became late, or were dropped
+        ("num_late", np.int64),  # jobs that became late, or were dropped or lost
         ("num_arrived", np.int64),  # jobs that were admitted or dropped
         ("energy_j", np.float64),  # spent so far
         # When the devices were told last how servers stand and how many send, as it was before all that happened then.
@@ -69,7 +70,9 @@ RADIO = np.dtype(
         # order in which they were decided.
         ("first_pending", np.int64),
         ("last_pending", np.int64),
-        ("num_in_system", np.int64),  # jobs of the device that have arrived and are not complete
+        # Jobs of the device that have arrived and are not complete, but for those lost of which the device was told.
+        ("num_in_system", np.int64),
+        ("num_lost", np.int64),  # jobs that were lost since the last report
         ("num_jobs", np.int64),  # that arrived at the device
         ("last_arrival_s", np.float64),
         ("gap_s", np.float64),  # between its last arrivals: a mean that forgets, see ``recent_gap``
@@ -83,7 +86,7 @@ TASK = np.dtype(
         ("number", np.int64),  # among the tasks of the job
         ("location", np.int64),
         ("run_s", np.float64),  # on a core there
-        ("waits_for", np.int64),  # data that have not arrived
+        ("waits_for", np.int64),  # data that have not arrived; below 0: it is lost, or waits for what is
         ("ready_s", np.float64),  # when it became ready, or is expected to
         ("before", np.int64),  # neighbours among the pending tasks of its device
         ("after", np.int64),
@@ -106,7 +109,9 @@ LINK = np.dtype(
 FATE = np.dtype(
     [
         ("exits_left", np.int64),  # tasks without children that have not finished
-        ("done_s", np.float64),  # latest result so far, of the job once ``exits_left`` is 0; infinite where dropped
+        # Latest result so far, of the job once ``exits_left`` is 0; infinite where the job was dropped or lost.
+        ("done_s", np.float64),
+        ("lost_s", np.float64),  # when the job was lost, as one of its tasks was; infinite where none was
         ("energy_j", np.float64),
     ]
 )
@@ -141,7 +146,8 @@ class System(NamedTuple):
     """
 
     clock: NDArray[np.void]  # (1,) of the dtype CLOCK
-    # (m + S, most cores), of a server in up time, see ``offload_gym.streams.uptime``; infinite where there is no core.
+    # (m + S, most cores), of a server whose tasks wait when it fails in up time, see ``offload_gym.streams.uptime``;
+    # infinite where there is no core.
     core_free_s: NDArray[np.float64]
     sites: NDArray[np.void]  # (A,) of the dtype SITE
     reported_free_s: NDArray[np.float64]  # (S, most cores) the servers' ``core_free_s`` at the last report
@@ -158,8 +164,8 @@ class System(NamedTuple):
 
 
 # What may happen; an event is a number of task or job, times NUM_EVENTS, plus one of these.
-ARRIVE, FINISH, COMPLETE, LATE = range(4)
-NUM_EVENTS = 4
+ARRIVE, FINISH, COMPLETE, LATE, FAIL = range(5)
+NUM_EVENTS = 8  # a power of two, by which is divided quickly
 
 
 def new_system(streams: Streams, num_systems: int = 1) -> System:
@@ -174,8 +180,8 @@ def system_shapes(batch: StreamBatch) -> list[tuple[tuple[int, ...], np.dtype]]:
     places = num_devices + batch.servers.shape[1]
     most = max(int(batch.devices["cores"].max()), int(batch.servers["cores"].max()))
     width, of_job = min(most, num_jobs * n), n + num_edges
-    # Of a task data arrive, one for each edge or its input, or it ends; a job is complete, and late.
-    events = num_jobs * (n + of_job + 2)
+    # Of a task data arrive, one for each edge or its input, or it ends; a job is complete, and late. A server fails.
+    events = num_jobs * (n + of_job + 2) + batch.servers.shape[1]
     real, whole = np.dtype(np.float64), np.dtype(np.int64)
     return [
         ((1,), CLOCK),
@@ -258,11 +264,14 @@ def begin(world, system):
     for d in range(num_devices):
         radio = system.radios[d]
         radio.first = radio.last = radio.first_pending = radio.last_pending = NONE
-        radio.num_jobs = radio.num_in_system = 0
+        radio.num_jobs = radio.num_in_system = radio.num_lost = 0
         radio.last_arrival_s = radio.gap_s = 0.0
         radio.busy = False
         radio.due_s = np.inf
         radio.site = world.sites[d, 0]
+    for k in range(1, len(world.servers) + 1):
+        if loses(world, k):
+            push_failure(world, system, k, 0)
     report(world, system, 0.0)
 
 
@@ -289,12 +298,22 @@ def report(world, system, until_s):
             system.reported_free_s[k, c] = system.core_free_s[num_devices + k, c]
     for d in range(num_devices):
         radios[d].in_report, radios[d].told_site = radios[d].due_s < np.inf, radios[d].site
+        radios[d].num_in_system -= radios[d].num_lost
+        radios[d].num_lost = 0
         q = radios[d].first_pending
         while q != NONE:
             task = system.tasks[q]
             q = task.after
-            if task.waits_for == 0:
+            if task.waits_for <= 0:
                 unlink(radios[d], system.tasks, task)
+
+
+@inlined
+def push_failure(world, system, k, slot):
+    """Put the next failure of server ``k`` after a slot into the heap, if there is one."""
+    time_s = next_failure_s(world.down_slots[k - 1], world.common[0].slot_s, slot)
+    if time_s < np.inf:
+        push(system, time_s, k * NUM_EVENTS + FAIL)
 
 
 @inlined
@@ -327,16 +346,19 @@ def remember(radio, now_s):
 
 @inlined
 def response_of(world, system, j):
-    """The response of job j, once all is done; infinite where it was dropped or never completes."""
+    """The response of job j, once all is done; infinite where it was dropped or lost, or never completes."""
     fate = system.fates[j]
     return fate.done_s - world.jobs[j].arrival_s if fate.exits_left == 0 else np.inf
 
 
 @inlined
 def read_fates(world, system, response_s, energy_j):
-    """Fill the responses and energies of all jobs (J,), once all is done; what never completes is infinite."""
+    """Fill the responses and energies of all jobs (J,), once all is done.
+
+    What was dropped or never completes has an infinite response, and what was lost NaN, to be told from it.
+    """
     for j in range(len(world.jobs)):
-        response_s[j] = response_of(world, system, j)
+        response_s[j] = response_of(world, system, j) if system.fates[j].lost_s == np.inf else np.nan
         energy_j[j] = system.fates[j].energy_j
 
 

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
+from offload_gym.applications.task_graph import check_size
+
 Attributes = dict[str, str]
 
 
@@ -31,6 +33,8 @@ def parse(text: str) -> Graph:
     Raises:
         ValueError: the text is not DOT, or not one directed graph; with the line.
     """
+    if "NODE_COUNT" in text and "digraph" not in text:
+        raise ValueError("it is in daggen's own format; write it with daggen --dot")
     try:
         return _Reader(text).graph()
     except RecursionError:
@@ -114,8 +118,8 @@ class _Reader:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.tokens = list(_tokens(text))
-        self.at = 0
+        self.tokens = _tokens(text)
+        self.token, self.after = next(self.tokens), next(self.tokens, None)
         self.nodes: dict[str, Attributes] = {}
         self.edges: list[tuple[str, str, Attributes]] = []
 
@@ -128,7 +132,7 @@ class _Reader:
         if not self._next_is("{"):
             self._identifier()
         self._block(_Scope({}, {}, {}))
-        if self.tokens[self.at].kind != "end":
+        if self.token.kind != "end":
             raise ValueError("it must hold one directed graph (digraph), and holds something after it")
         return Graph(self.nodes, self.edges)
 
@@ -144,7 +148,7 @@ class _Reader:
             if self._takes_word(word):
                 defaults.update(self._attributes())
                 return
-        if self._is_identifier() and self.tokens[self.at + 1][:2] == ("mark", "="):  # an attribute of the graph
+        if self._is_identifier() and self._marks_value():  # an attribute of the graph
             self._identifier()
             self._expect("=")
             self._identifier()
@@ -162,6 +166,7 @@ class _Reader:
             groups.append(self._group(scope)[0])
         attributes = scope.edge | self._attributes()
         for parents, children in pairwise(groups):
+            check_size(0, len(self.edges) + len(parents) * len(children))  # groups make many edges of few characters
             self.edges += [(parent, child, attributes) for parent in parents for child in children]
 
     def _group(self, scope: _Scope) -> tuple[list[str], bool]:
@@ -179,6 +184,7 @@ class _Reader:
             if self._takes(":"):
                 self._identifier()
         self.nodes.setdefault(name, dict(scope.node))
+        check_size(len(self.nodes))
         scope.names[name] = None
         return [name], True
 
@@ -193,35 +199,45 @@ class _Reader:
                     self._takes(",")
         return found
 
+    def _step(self) -> None:
+        """Go on by one token; the last is that of the end."""
+        if self.after is not None:
+            self.token, self.after = self.after, next(self.tokens, None)
+
+    def _marks_value(self) -> bool:
+        """Whether an equals sign comes after the next token."""
+        return self.after is not None and self.after[:2] == ("mark", "=")
+
     def _is_identifier(self) -> bool:
-        return self.tokens[self.at].kind in ("word", "text")
+        return self.token.kind in ("word", "text")
 
     def _identifier(self) -> str:
         if not self._is_identifier():
             raise self._unexpected("a name")
-        parts = [self.tokens[self.at].text]
-        self.at += 1
+        parts = [self.token.text]
+        self._step()
         while self._takes("+"):
             if not self._is_identifier():
                 raise self._unexpected("a string")
-            parts.append(self.tokens[self.at].text)
-            self.at += 1
+            parts.append(self.token.text)
+            self._step()
         return "".join(parts)
 
     def _next_is(self, mark: str) -> bool:
-        token = self.tokens[self.at]
+        token = self.token
         return token.kind == "mark" and token.text == mark
 
     def _takes(self, mark: str) -> bool:
         found = self._next_is(mark)
-        self.at += found
+        if found:
+            self._step()
         return found
 
     def _takes_word(self, word: str) -> bool:
         """Whether a keyword comes next, which may be in capitals and is none in quotation marks."""
-        token = self.tokens[self.at]
-        found = token.kind == "word" and token.text.lower() == word
-        self.at += found
+        found = self.token.kind == "word" and self.token.text.lower() == word
+        if found:
+            self._step()
         return found
 
     def _expect(self, mark: str) -> None:
@@ -229,9 +245,9 @@ class _Reader:
             raise self._unexpected(repr(mark))
 
     def _unexpected(self, expected: str) -> ValueError:
-        token = self.tokens[self.at]
+        token = self.token
         found = token.text if token.kind == "end" else repr(token.text[:40])
         return self._wrong(f"{expected} must come where {found} is")
 
     def _wrong(self, what: str) -> ValueError:
-        return _wrong(self.text, self.tokens[self.at].position, what)
+        return _wrong(self.text, self.token.position, what)

@@ -5,48 +5,72 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from numbers import Real
-from pathlib import Path
 from typing import Any
 
 from offload_gym.applications.attributes import Rename, checked_rename, read_attributes
-from offload_gym.applications.dot_language import Graph, parse
+from offload_gym.applications.formats.dot_language import Graph, parse
+from offload_gym.applications.formats.parts import BITS_PER_BYTE, Options, Parts, amount_in
 from offload_gym.applications.task_graph import Edge, Task, task_of
-from offload_gym.files import read_text
 from offload_gym.instances import TASK_FIELDS
 
-BITS_PER_BYTE = 8
 OWN_EDGE, DAGGEN_EDGE = ("bits",), ("size",)
 # Input and output may be added to daggen's files by hand; alpha, the share that cannot run in parallel, is not used.
 DAGGEN_TASK = ("size", "expect_size", "alpha", "input_bits", "output_bits")
+
+# What MRLCO's device processes (https://github.com/linkpark/metarl-offloading, mobile_process_capable of
+# meta_trainer.py): a task of 2^20 bytes takes it a second, and its server a tenth of one.
+MRLCO_BYTES_PER_S = 2.0**20
 
 Tasks = dict[str, dict[str, Any]]  # attributes of each task by its name, in the order of the file
 Links = dict[tuple[str, str], float]  # what an edge carries, in the unit of the file
 
 
-def read_dot(
-    path: Path, cycles_per_flop: float | None, cycles_per_byte: float | None, rename: Rename | None
-) -> tuple[list[Task], list[Edge]]:
-    """Tasks and edges of a DOT file, in the units of ``offload_gym.Application``; see ``Application.from_dot``.
+def read_dot(text: str, options: Options) -> Parts:
+    """The tasks and edges of a DOT text as ``load_application`` reads it.
+
+    Where a node has ``expect_size``, which daggen does not write, sizes are the bytes that tasks process, and run times
+    those of MRLCO's device.
 
     Raises:
-        ValueError: the file is not one directed graph, or an attribute is missing, unknown or not a number.
+        ValueError: as ``parts_of_dot``, or a reference speed is given and the file has no run times.
     """
+    names = checked_dot_rename(options.rename)
+    graph = parse(text)
+    if any(names.get(key, key) == "expect_size" for found in graph.nodes.values() for key in found):
+        return parts_of_dot(graph, None, options.hz / MRLCO_BYTES_PER_S, options.rename)
+    if options.reference_hz is not None:
+        raise ValueError(
+            "reference_hz is given, and this DOT file has cycles or operations, not run times; leave it out"
+        )
+    return parts_of_dot(graph, None, None, options.rename)
+
+
+def parts_of_dot(
+    graph: Graph, cycles_per_flop: float | None, cycles_per_byte: float | None, rename: Rename | None
+) -> Parts:
+    """Tasks and edges of a DOT graph, in the units of ``offload_gym.Application``; see ``Application.from_dot``.
+
+    Raises:
+        ValueError: an attribute is missing, unknown or not a number.
+    """
+    names = checked_dot_rename(rename)
+    if any(names.get(key, key) == "workload_cycles" for found in graph.nodes.values() for key in found):
+        return Parts(None, *_own(graph, names))
+    return Parts(None, *_daggen(graph, names, cycles_per_flop, cycles_per_byte))
+
+
+def checked_dot_rename(rename: Rename | None) -> Rename:
+    """``rename`` as ``checked_rename`` gives it, to the names that a DOT file may have."""
+    return checked_rename(rename, (*TASK_FIELDS, *OWN_EDGE, *DAGGEN_EDGE, "expect_size"))
+
+
+def check_factors(cycles_per_flop: float | None, cycles_per_byte: float | None) -> None:
+    """ValueError where a factor is not a number above 0, or both are given."""
     for name, value in (("cycles_per_flop", cycles_per_flop), ("cycles_per_byte", cycles_per_byte)):
         if value is not None and not (isinstance(value, Real) and 0 < value < math.inf):
             raise ValueError(f"{name} is {value!r}; it must be finite and above 0")
     if cycles_per_flop is not None and cycles_per_byte is not None:
         raise ValueError("cycles_per_flop and cycles_per_byte are both given; a size is one or the other")
-    names = checked_rename(rename, (*TASK_FIELDS, *OWN_EDGE, *DAGGEN_EDGE, "expect_size"))
-    text = read_text(path)
-    if "NODE_COUNT" in text and "digraph" not in text:
-        raise ValueError(f"{path} is in daggen's own format; write it with daggen --dot")
-    try:
-        graph = parse(text)
-        if any(names.get(key, key) == "workload_cycles" for found in graph.nodes.values() for key in found):
-            return _own(graph, names)
-        return _daggen(graph, names, cycles_per_flop, cycles_per_byte)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
 
 
 def _own(graph: Graph, rename: Rename) -> tuple[list[Task], list[Edge]]:
@@ -109,10 +133,4 @@ def _links(graph: Graph, known: tuple[str, ...], rename: Rename) -> Links:
 
 
 def _numbers(label: str, attributes: Mapping[str, str]) -> dict[str, Any]:
-    numbers = {}
-    for key, text in attributes.items():
-        try:
-            numbers[key] = float(text)
-        except ValueError:
-            raise ValueError(f"{key} of {label} is {text}; it must be a number") from None
-    return numbers
+    return {key: amount_in(f"{key} of {label}", text) for key, text in attributes.items()}

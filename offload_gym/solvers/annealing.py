@@ -1,0 +1,268 @@
+"""Simulated annealing: better decisions of many tasks than heuristics have, in a time that can be chosen.
+
+A sweep goes through the tasks in the order in which they are served. At each it tries one of three moves: the task goes
+to a random location alone, or with some of what follows from it (its children, their children and so on, breadth first,
+a random number of tasks), or it trades places with a later one. Data between two places costs, so that moving one task
+of a group that belongs together helps nobody, and moving the group does. A move that lengthens the schedule is taken
+with a probability that falls with what it adds and with the temperature (Kirkpatrick, Gelatt and Vecchi, "Optimization
+by simulated annealing", Science 220, 1983). Several starts are annealed in rounds; after each, half of them go on.
+
+The schedule before the task at hand is there already, so that a move costs no more than the tasks behind it, and less
+where a task ends so late that the way from it to the end of the application is too long (``value_within``): what is
+random about whether a move is taken is drawn before it is tried.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from offload_gym.compilation import inlined, kernel
+from offload_gym.delay import (
+    Room,
+    Start,
+    adds,
+    energy_price,
+    evaluate,
+    extend,
+    is_priced,
+    new_workspace,
+    objective_code,
+    open_instance,
+)
+from offload_gym.instances import Batch, Instances
+from offload_gym.lending import lent
+from offload_gym.random_numbers import stream, uniform
+from offload_gym.solvers.local_search import fill_tails, value_within
+from offload_gym.solvers.stopping import Budget, is_stopped, new_budget, new_stop, raise_pending
+
+# Chosen on validation instances of random graphs with 50 and 200 tasks, `python -m benchmarks tune-annealing`.
+SWAP_SHARE = 0.5  # of the moves that let two tasks trade places
+GROUP_SHARE = 0.35  # of those that take a group of tasks; the rest move a single one
+GROUP_SIZE = 1 / 3  # of all tasks, at most; the logarithm of a group's size is uniform
+HOT, COLD = 0.02, 0.001  # temperatures at the beginning and at the end of a round, in terms of the value it begins with
+STEPS = 20  # temperatures of a walk in a round
+MOST_MOVES = 100_000  # between two looks at what is spent
+LEAST_SWEEPS = 8  # of a start in the first round; there are fewer starts where more may not be spent
+
+
+class Walk(NamedTuple):
+    """A decision that changes, and the best one that it has been."""
+
+    decision: NDArray[np.int64]  # (n,)
+    best: NDArray[np.int64]  # (n,)
+    value_s: NDArray[np.float64]  # (2,) of the two, as ``evaluate`` returns it
+    counts: NDArray[np.int64]  # (3,) random numbers that were drawn, moves that were tried, the walk's own number
+
+
+DRAWN, MOVES, NUMBER = range(3)  # of Walk.counts
+
+
+class Kin(NamedTuple):
+    """Who follows from whom, and room for a group of tasks."""
+
+    child_start: NDArray[np.int64]  # (n + 1,) the children of task i are child_start[i], ..., child_start[i + 1] - 1
+    child: NDArray[np.int64]  # (E,)
+    group: NDArray[np.int64]  # (n,) its tasks
+    before: NDArray[np.int64]  # (n,) where they were
+    is_in: NDArray[np.bool_]  # (n,) whether a task is in the group; all False between two moves
+    num_locations: int
+
+
+@kernel
+def new_kin(problem):
+    """``Kin`` of a problem."""
+    n, num_locations = problem.times.shape[:2]
+    num_edges = len(problem.edge_parent)
+    child_start, child = np.zeros(n + 1, np.int64), np.empty(num_edges, np.int64)
+    for e in range(num_edges):
+        child_start[problem.edge_parent[e] + 1] += 1
+    for i in range(n):
+        child_start[i + 1] += child_start[i]
+    filled = child_start[:n].copy()
+    for i in range(n):
+        for e in range(problem.edge_start[i], problem.edge_start[i + 1]):
+            parent = problem.edge_parent[e]
+            child[filled[parent]] = i
+            filled[parent] += 1
+    return Kin(child_start, child, np.empty(n, np.int64), np.empty(n, np.int64), np.zeros(n, np.bool_), num_locations)
+
+
+@inlined
+def _gather(kin, i, most):
+    """Fill ``kin.group`` with task ``i`` and what follows from it, up to ``most`` tasks; returns how many."""
+    kin.group[0] = i
+    kin.is_in[i] = True
+    size, read = 1, 0
+    while read < size and size < most:
+        parent = kin.group[read]
+        for c in range(kin.child_start[parent], kin.child_start[parent + 1]):
+            if size < most and not kin.is_in[kin.child[c]]:
+                kin.is_in[kin.child[c]] = True
+                kin.group[size] = kin.child[c]
+                size += 1
+        read += 1
+    for j in range(size):
+        kin.is_in[kin.group[j]] = False
+    return size
+
+
+@inlined
+def _propose(walk, kin, i, draws):
+    """Change ``walk.decision`` by a random move of task ``i`` and later ones.
+
+    Returns the last task that moves, -1 where none does, and how many ``kin.group`` holds, whose locations were
+    ``kin.before``.
+    """
+    decision, drawn = walk.decision, walk.counts[DRAWN]
+    n = len(decision)
+    kind, where, which = uniform(draws, drawn), uniform(draws, drawn + 1), uniform(draws, drawn + 2)
+    size, target = 1, int(where * kin.num_locations)
+    kin.group[0] = i
+    if kind < SWAP_SHARE and i + 1 < n:
+        size, kin.group[1] = 2, i + 1 + int(which * (n - i - 1))
+        target = -1
+    elif kind < SWAP_SHARE + GROUP_SHARE:
+        size = _gather(kin, i, int(max(GROUP_SIZE * n, 1.0) ** which))
+    last = -1
+    for j in range(size):
+        kin.before[j] = decision[kin.group[j]]
+    for j in range(size):
+        task, k = kin.group[j], target if target >= 0 else kin.before[1 - j]
+        if decision[task] != k:
+            decision[task] = k
+            last = max(last, task)
+    return last, size
+
+
+@kernel
+def _sweep(problem, walk, start, objective, temperature_s, draws, kin, tail_s, room):
+    """Try a move of each task in turn, see above. ``draws`` is where the random numbers begin."""
+    decision, value_s = walk.decision, walk.value_s[0]
+    n = len(decision)
+    has_tails = len(tail_s) > 0
+    if has_tails:
+        fill_tails(problem, decision, start.first, tail_s)
+    before = Room(room.finish_s, start.core_s.copy())  # the schedule before task i
+    rest, paid_s = Start(start.first, start.radio_s, start.value_s, before.free_s), 0.0
+    for i in range(start.first, n):
+        last, size = _propose(walk, kin, i, draws)
+        if last >= 0:
+            limit_s = value_s - temperature_s * math.log(1.0 - uniform(draws, walk.counts[DRAWN] + 3))
+            known = last if has_tails else n
+            moved_s = paid_s + value_within(problem, decision, rest, objective, limit_s - paid_s, tail_s, known, room)
+            if moved_s < limit_s:
+                value_s = moved_s
+                if has_tails:
+                    fill_tails(problem, decision, i, tail_s)
+            else:
+                for j in range(size):
+                    decision[kin.group[j]] = kin.before[j]
+        walk.counts[DRAWN] += 4
+        walk.counts[MOVES] += 1
+        rest = extend(problem, decision, rest, objective, before)
+        if is_priced(objective):
+            paid_s += energy_price(problem, decision, i, decision[i])
+    walk.value_s[0] = value_s
+
+
+@kernel
+def anneal_one(problem, walk, start, objective, temperatures_s, draws, budget, room):
+    """One sweep for each of the temperatures; ``walk.best`` is then the best decision so far."""
+    n = len(walk.decision)
+    kin, tail_s = new_kin(problem), np.empty(n if len(problem.edge_parent) > 0 and not adds(objective) else 0)
+    for s in range(len(temperatures_s)):
+        if is_stopped(budget, n * n):
+            break
+        _sweep(problem, walk, start, objective, temperatures_s[s], draws, kin, tail_s, room)
+        if walk.value_s[0] < walk.value_s[1]:
+            walk.value_s[1] = walk.value_s[0]
+            for i in range(n):
+                walk.best[i] = walk.decision[i]
+
+
+@kernel
+def anneal_kernel(arrays, objective, temperatures_s, seed, stop, walk):
+    """``anneal_one`` for a batch of one instance; a ``walk`` whose values are infinite begins."""
+    batch, walk = lent(Batch(*arrays)), lent(Walk(*walk))
+    work, own = new_workspace(batch), new_budget(0)
+    budget = Budget(own.max_nodes, stop, own.work, own.graphs)
+    problem, start = open_instance(batch, 0, work)
+    if walk.value_s[0] == np.inf:
+        walk.value_s[:] = evaluate(problem, walk.decision, start, objective, work.room)
+    anneal_one(problem, walk, start, objective, temperatures_s, stream(seed, walk.counts[NUMBER], 0), budget, work.room)
+    if stop[0]:
+        raise_pending()
+
+
+def anneal(
+    instance: Instances,
+    decisions: NDArray[np.int64],
+    objective: str,
+    spent: Callable[[int], float],
+    stop: NDArray[np.bool_] | None = None,
+    seed: int = 0,
+) -> Iterator[NDArray[np.int64]]:
+    """Anneal until all that may be spent is; yields the best decision (n,) so far now and then, and in the end.
+
+    Args:
+        instance: a batch of one instance of n tasks.
+        decisions: (S, n) where to begin, the best first; of padding, which is left out of what is yielded, anything.
+        objective: one of ``offload_gym.OBJECTIVES``.
+        spent: from how many moves were tried to the share of what may be spent, of moves or of time, that is spent.
+        stop: (1,) a flag that ends it.
+        seed: of the random numbers.
+    """
+    code, n = objective_code(objective), int(instance.task_counts[0])
+    stop = new_stop() if stop is None else stop
+    walks = [_new_walk(decision[:n], number) for number, decision in enumerate(decisions)]
+
+    def sweep(walk: Walk, num_sweeps: int, temperature: float) -> float:
+        """Sweeps of one of the walks at a temperature in terms of its value; the share that is spent."""
+        temperatures_s = np.full(num_sweeps, temperature * walk.value_s[1]) if num_sweeps else np.empty(0)
+        anneal_kernel(instance.arrays, code, temperatures_s, seed, stop, walk)
+        return spent(sum(int(each.counts[MOVES]) for each in walks))
+
+    for walk in walks:
+        share = sweep(walk, 0, 0.0)  # its value
+    before, share = share, sweep(walks[0], 1, COLD)
+    yield min(walks, key=_best_s).best
+    a_sweep = max(share - before, 1e-9)
+    going = walks[: _num_starts(len(walks), a_sweep)]
+    first, num_rounds = share, math.ceil(math.log2(len(going))) + 1
+    for r in range(num_rounds):
+        for j, walk in enumerate(going):
+            _go_back(walk)
+            begun, end = share, first + (1.0 - first) * (r + (j + 1) / len(going)) / num_rounds
+            hot = HOT * 0.5**r
+            while share < end and not stop[0]:
+                temperature = hot * (COLD / hot) ** ((share - begun) / (end - begun))
+                num_sweeps = min((end - begun) / STEPS / a_sweep, (end - share) / a_sweep, MOST_MOVES / n)
+                share = sweep(walk, max(int(num_sweeps), 1), temperature)
+                yield min(walks, key=_best_s).best
+        going = sorted(going, key=_best_s)[: (len(going) + 1) // 2]
+
+
+def _new_walk(decision: NDArray[np.int64], number: int) -> Walk:
+    return Walk(decision.copy(), decision.copy(), np.full(2, np.inf), np.array([0, 0, number]))
+
+
+def _best_s(walk: Walk) -> float:
+    return float(walk.value_s[1])
+
+
+def _go_back(walk: Walk) -> None:
+    """Go on from the best decision so far."""
+    walk.decision[:], walk.value_s[0] = walk.best, walk.value_s[1]
+
+
+def _num_starts(num_given: int, a_sweep: float) -> int:
+    """How many of the starts are begun with, where a sweep spends that share."""
+    num_starts = 2 ** int(math.log2(num_given))
+    while num_starts > 1 and num_starts * LEAST_SWEEPS * (math.log2(num_starts) + 1) * a_sweep > 1.0:
+        num_starts //= 2
+    return num_starts
