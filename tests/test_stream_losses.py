@@ -11,6 +11,7 @@ from offload_gym import Streams, make_scenario, make_stream_policy, play, sample
 from offload_gym.envs.stream import StreamEnv
 from offload_gym.envs.stream_accounts import DeviceAccounts
 from offload_gym.envs.stream_rendering import picture_of
+from offload_gym.solvers.stopping import new_stop
 from offload_gym.streams.bounds import lower_bound
 from offload_gym.streams.cloning import decided_labels
 from offload_gym.streams.hindsight import hindsight
@@ -198,7 +199,8 @@ def test_what_planning_finds_does_not_depend_on_later_failures(kind, objective):
                 np.zeros((*size, 3), dtype=np.int64), np.zeros(size), np.zeros(size),
                 np.zeros((tasks, size_of(4)), dtype=np.float32), np.zeros((tasks, 4)), np.zeros((tasks, 4)),
             )  # fmt: skip
-            assert planning_call(of, planner, behaviour, {"key": np.uint64(5), "share": 1.0})(0, out) == tasks
+            call = planning_call(of, planner, behaviour, {"key": np.uint64(5), "share": 1.0}, new_stop())
+            assert call(0, out) == tasks
             found.append(out.costs[np.repeat(streams.arrival_s.ravel() < until_s, 3)])
         np.testing.assert_allclose(found[0], found[1], rtol=0.0, atol=1e-9)
 
