@@ -29,6 +29,7 @@ from agents.stream_learning import (
     fit_network,
     iterate,
     kept_labels,
+    new_folder,
     planned_labels,
     recent,
     state_weights,
@@ -170,9 +171,8 @@ def ablate(
             f"objective is {quoted(settings.objective)}; hindsight, from which is learned, too, knows "
             f"{' and '.join(OBJECTIVES)} alone"
         )
-    folder = Path(folder)
+    folder = new_folder(folder)
     path = folder / FILE
-    folder.mkdir(parents=True, exist_ok=True)
     keep_settings(folder / "settings.json", asdict(settings) | {"num_test": num_test}, "*.npz", FILE)
     course = begin_course(settings)
     rule = course.best

@@ -10,6 +10,7 @@ is what the next one has to learn (Ross, Gordon and Bagnell, AISTATS 2011).
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from agents.networks import linear_layers, one_thread, pick_device
+from offload_gym.checks import checked_count, checked_number, quoted
 from offload_gym.files import keep_settings
 from offload_gym.scenario import Scenario, described, make_scenario
 from offload_gym.seeds import seed_for
@@ -48,6 +50,24 @@ from offload_gym.streams.sampling import sample_streams
 
 _say = partial(print, flush=True)
 SEEDS_APART = 1_000_003  # of two scenarios' streams
+COUNTS = (
+    "rounds",
+    "memory",
+    "streams_a_round",
+    "num_futures",
+    "future_jobs",
+    "num_validation",
+    "passes",
+    "batch_size",
+    "also_streams_a_round",
+)
+SHARES: tuple[tuple[str, str, Callable[[float], bool]], ...] = (
+    ("share", "above 0 and at most 1", lambda given: 0 < given <= 1),
+    ("explore", "from 0 to 1", lambda given: 0 <= given <= 1),
+    ("learning_rate", "above 0 and at most 1", lambda given: 0 < given <= 1),
+    ("alpha", "from 0 to 1", lambda given: 0 <= given <= 1),
+    ("temperature", "finite and above 0", lambda given: 0 < given < math.inf),
+)
 BIT_S = 0.3  # see ``weighed_costs``
 
 
@@ -81,6 +101,13 @@ class StreamSettings:
     device: str = "cpu"
     also: tuple[Scenario, ...] = ()  # further scenarios that the same networks learn to decide
     also_streams_a_round: int = 400  # of each of them
+
+    def __post_init__(self) -> None:
+        """ValueError where a number is out of its bounds."""
+        for name in COUNTS:
+            checked_count(name, getattr(self, name), 1)
+        for name, bound, holds in SHARES:
+            checked_number(name, getattr(self, name), bound, holds)
 
 
 def new_network(inputs: int, hidden: Sequence[int], outputs: int, seed: int) -> nn.Sequential:
@@ -280,7 +307,13 @@ def planned_labels(settings: StreamSettings, base: PlanPolicy, behaviour: PlanPo
     effort = Effort(settings.num_futures, settings.future_jobs * settings.scenario.num_devices, 4, 3.0)
     planner = PlannerPolicy(settings.scenario, base, effort, settings.objective, settings.seed)
     seed = seed_for("training", settings.seed, number)
-    return label_streams(planner, behaviour, settings.streams_a_round, seed, settings.share, settings.explore)
+    labels = label_streams(planner, behaviour, settings.streams_a_round, seed, settings.share, settings.explore)
+    if len(labels.costs) == 0:
+        raise ValueError(
+            f"share is {quoted(settings.share)}; of {settings.streams_a_round:,} streams of "
+            f"{settings.scenario.num_jobs:,} jobs no task was labelled, so it must be more"
+        )
+    return labels
 
 
 def kept_labels(path: Path, make: Callable[[], StreamLabels]) -> StreamLabels:
@@ -383,14 +416,22 @@ def _listed(changes: Sequence[float]) -> str:
     return ", ".join(f"{change:+.2%}" for change in changes)
 
 
+def new_folder(folder: str | Path) -> Path:
+    """The folder of results, made where it is not there; ValueError where a file is in its place."""
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"output is {quoted(str(folder))}, which is a file; it must be a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def learn(folder: str | Path, settings: StreamSettings, report: Callable[[str], None] = _say) -> dict[str, Path]:
     """Teacher and students of a scenario, or of several; labels that are in the folder are not made anew.
 
     Returns:
         The policy files by name.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = new_folder(folder)
     keep_settings(folder / "settings.json", asdict(settings), "*.npz", "*.safetensors")
     courses = begin_courses(settings)
     began = [(course.best.name, course.least) for course in courses]

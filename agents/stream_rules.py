@@ -26,19 +26,17 @@ from offload_gym.files import replacing
 from offload_gym.progress import with_progress
 from offload_gym.scenario import Scenario
 from offload_gym.seeds import seed_for
+from offload_gym.streams.likeness import RULES_FILE, mean_rate, tuned_rules
 from offload_gym.streams.networks import OBJECTIVES
 from offload_gym.streams.playing import play
 from offload_gym.streams.policies import (
     FOR_LATE,
     OF_SEVERAL_TASKS,
     RULE_SIZES,
-    RULES_FILE,
     MomentPolicy,
     PlanPolicy,
     make_stream_policy,
-    mean_rate,
     rule_plan,
-    tuned_rules,
 )
 from offload_gym.streams.responses import stream_costs
 from offload_gym.streams.sampling import sample_streams

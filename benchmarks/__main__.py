@@ -291,10 +291,15 @@ def _cells(commands: Any) -> None:
 
 def _streams(commands: Any) -> None:
     def run(options: argparse.Namespace) -> None:
-        if options.sweep in ("load", "devices") and options.arrivals_per_s:
-            raise ValueError(
-                f"--arrivals-per-s is given; --sweep {options.sweep} chooses the rates itself, so leave it out"
-            )
+        for name, sweeps in (
+            ("arrivals_per_s", ("load", "devices")),
+            ("num_devices", ("devices",)),
+            ("report_s", ("report",)),
+        ):
+            if options.sweep in sweeps and getattr(options, name) not in (None, []):
+                flag = f"--{name.replace('_', '-')}"
+                raise ValueError(f"{flag} is given; --sweep {options.sweep} chooses it itself, so leave it out")
+        scenarios = chosen_streams(options)
         asked = Asked(
             options.objective,
             options.policies,
@@ -304,7 +309,7 @@ def _streams(commands: Any) -> None:
             options.num_planned,
             options.num_hindsight,
         )
-        compare_streams(chosen_streams(options), asked, options.sweep, options.json, options.plots)
+        compare_streams(scenarios, asked, options.sweep, options.json, options.plots)
 
     summary = "compare policies on fresh streams of jobs: response, late share, energy, decision delay"
     defaults = Asked()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -25,6 +26,13 @@ COLUMNS = {
     "workload_cycles": "finite and at least 0",
     "deadline_s": "above 0 (infinite is allowed)",
 }
+UNITS = {
+    "input_bits": "bits (a byte is 8 bits, a kB 8,000)",
+    "output_bits": "bits (a byte is 8 bits, a kB 8,000)",
+    "workload_cycles": "CPU cycles (a Gcycle is 1e9)",
+    "deadline_s": "seconds (a ms is 0.001)",
+}
+OTHER_UNITS = "([kmg]?(b|bit|bits|byte|bytes|cycles)|ms|us|sec|seconds)"
 SIZES = tuple(COLUMNS)[1:4]
 
 
@@ -39,7 +47,8 @@ def load_arrivals(path: str | os.PathLike[str]) -> NDArray[np.float64]:
         (rows, 5), at least two, in the order of ``COLUMNS``; NaN in those that the file lacks.
 
     Raises:
-        ValueError: the file cannot be read, has no such column, or a row is out of its bounds; one sentence.
+        ValueError: the file cannot be read, has no such column or one of them in another unit, or a row is out of its
+            bounds; one sentence.
     """
     return _loaded(os.fspath(path), modified_ns(path))
 
@@ -58,6 +67,10 @@ def _loaded(path: str, _modified_ns: int) -> NDArray[np.float64]:
     if "arrival_s" not in header:
         found = shortened(", ".join(map(repr, header)))
         raise ValueError(f"{source} has {f'the columns {found}' if found else 'no row'}; it needs a column 'arrival_s'")
+    for name in header:
+        meant = _meant(name, [column for column in COLUMNS if column not in header])
+        if meant is not None:
+            raise ValueError(f"{source} has the column {quoted(name)} where {meant} is expected, in {UNITS[meant]}")
     if len(rows) < 3:
         raise ValueError(f"{source} has {len(rows) - 1} rows of arrivals; it must have at least 2")
     table = np.full((len(rows) - 1, len(COLUMNS)), np.nan)
@@ -77,6 +90,16 @@ def _loaded(path: str, _modified_ns: int) -> NDArray[np.float64]:
     if table[-1, 0] == table[0, 0]:
         raise ValueError(f"{source} has all arrivals at {table[0, 0]:g} s; they must not all be at one moment")
     return table
+
+
+def _meant(name: str, columns: list[str]) -> str | None:
+    """The column that another name stands for: written otherwise, or with another unit or none."""
+    plain = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    for column in columns:
+        stem = column.rpartition("_")[0]
+        if plain in (column, column.replace("_", ""), stem) or re.fullmatch(rf"{stem}_?{OTHER_UNITS}", plain):
+            return column
+    return None
 
 
 def _number(cell: str, decimal_comma: bool) -> float:
@@ -121,8 +144,8 @@ def _checked_rate(rate: Any, kind: str) -> float | tuple[float, float] | None:
         low, high = map(float, pair)
         if 0 < low <= high < math.inf:
             return (low, high) if isinstance(rate, tuple | list) else low
-    recorded = " or None, as recorded" if kind == "trace" else ""
+    recorded = ", or None, as recorded" if kind == "trace" else ""
     raise ValueError(
-        f"arrivals_per_s is {quoted(rate)}; it must be a finite number above 0, a pair (low, high) of them with high "
+        f"arrivals_per_s is {quoted(rate)}; it must be a finite number above 0 or a pair (low, high) of them with high "
         f"not below low{recorded}"
     )

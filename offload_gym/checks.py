@@ -44,7 +44,7 @@ def check_flag(name: str, value: object) -> None:
 
 def as_path(path: object) -> Path:
     """The path that a caller gives of a file or a folder; ValueError where it is none."""
-    if not isinstance(path, str | os.PathLike):
+    if not isinstance(path, str | os.PathLike) or path == "":
         raise ValueError(f"path is {quoted(path)}; it must be the path of a file or a folder")
     return Path(path)
 

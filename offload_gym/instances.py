@@ -175,7 +175,7 @@ class Instances:
             raise ValueError(f"radio_backlog_s has the shape {radio.shape}; it must be {per_task[:1]}")
         require("radio_backlog_s", radio, not_negative(radio), "finite and at least 0")
         number = _checked_counts(task_counts, per_task)
-        graph = checked_graph(edges, edge_bits, number, per_task)
+        graph = checked_graph(edges, edge_bits, number, per_task[1])
         power = np.zeros((per_task[0], len(POWER_FIELDS)))
         for column, values in enumerate((kappa, transmit_w, idle_w, energy_weight_s_per_j)):
             if values is not None:
@@ -464,10 +464,13 @@ def _checked_counts(task_counts: ArrayLike | None, per_task: tuple[int, ...]) ->
 
 
 def checked_graph(
-    edges: Sequence[tuple[int, int]], edge_bits: ArrayLike | None, counts: NDArray[np.int64], per_task: tuple[int, ...]
+    edges: Sequence[tuple[int, int]], edge_bits: ArrayLike | None, counts: NDArray[np.int64], n: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """(edge_start, edge_parent, edge_bits) of checked edges, sorted by child and then by parent."""
-    num_instances, n = per_task
+    """(edge_start, edge_parent, edge_bits) of checked edges, sorted by child and then by parent.
+
+    ``counts`` says how many of the n tasks each instance has; it may have several axes, as ``edge_bits`` has then.
+    """
+    num_instances = counts.size
     try:
         pairs = [tuple(edge) for edge in edges]
     except TypeError:
@@ -485,7 +488,7 @@ def checked_graph(
     if len(set(pairs)) < len(pairs):
         twice = next(edge for edge in pairs if pairs.count(edge) > 1)
         raise ValueError(f"edges has {twice} more than once; an edge may stand there once")
-    shape = (num_instances, len(pairs))
+    shape = (*counts.shape, len(pairs))
     if edge_bits is None and pairs:
         raise ValueError(f"edge_bits is not given; it must be {shape}, one number an edge")
     bits = np.zeros(shape) if edge_bits is None else numbers("edge_bits", edge_bits)
@@ -497,7 +500,7 @@ def checked_graph(
     parents = np.array([pairs[e][0] for e in order], dtype=np.int64)
     start = np.searchsorted(children, np.arange(n + 1))
     shared = (np.tile(array, (num_instances, 1)) for array in (start, parents))
-    return *shared, np.ascontiguousarray(bits[:, order])  # type: ignore[return-value]
+    return *shared, np.ascontiguousarray(bits.reshape(num_instances, len(pairs))[:, order])  # type: ignore[return-value]
 
 
 def check_instances(instances: Any) -> None:

@@ -106,7 +106,7 @@ class Scenario:
             frames at equal distances, each moved by a jitter; or "trace", as recorded in ``arrivals_path``.
         arrivals_per_s: mean number of jobs that arrive at each device in a second: a number, or a pair (low, high)
             between which it is drawn once an episode, its logarithm uniform. Recorded times are stretched to have this
-            mean; None, with "trace" alone: they are taken as recorded.
+            mean; None, with "trace" alone and the default there: they are taken as recorded.
         burst_ratio: rate in bursts over the rate between them, at least 1. This and the next two: "bursty" alone.
         burst_s, calm_s: mean length of a burst, and of the time between two; both are exponential.
         jitter: a frame is moved by up to half of this share of the period to either side, uniformly; from 0 to 1, so
@@ -250,7 +250,10 @@ class Scenario:
                     f"a scenario has no field {quoted(field)}; it must be one of the {len(defaults)} that Scenario "
                     f"lists, such as {similar}"
                 )
-        self.__dict__.update(_checked({**defaults, **PRESETS[name], **changes, "name": name}))
+        given = {**defaults, **PRESETS[name], **changes, "name": name}
+        if changes.get("arrivals") == "trace" and "arrivals_per_s" not in changes:
+            given["arrivals_per_s"] = None
+        self.__dict__.update(_checked(given))
         least, what = self.num_tasks, "num_tasks"
         if self.graphs:
             largest = max(self.graphs, key=lambda application: application.num_tasks)
@@ -425,8 +428,8 @@ def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
         kept["deadline_factor"] = _checked_range("deadline_factor", given["deadline_factor"])
     check_flag("can_drop", given["can_drop"])
     kept["can_drop"] = bool(given["can_drop"])
-    for what, possible in (("outage", given["radio"] == "random"), ("failure", True)):
-        kept |= _checked_outages(given, what, possible)
+    kept |= _checked_outages(given, "outage", given["radio"] == "random", f"radio={given['radio']!r}")
+    kept |= _checked_outages(given, "failure", kept["num_edges"] > 0, "num_edges=0")
     check_failure_tasks(given["failure_tasks"])
     kept |= checked_mobility(kept)
     kept["task_types"] = _checked_task_types(given["task_types"])
@@ -438,8 +441,8 @@ def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _checked_outages(given: Mapping[str, Any], what: str, possible: bool) -> dict[str, Any]:
-    """The share and the mean length of outages of radios or failures of servers."""
+def _checked_outages(given: Mapping[str, Any], what: str, possible: bool, without: str) -> dict[str, Any]:
+    """The share and the mean length of outages of radios or failures of servers, possible but ``without`` a field."""
     share_name, length_name = f"{what}_share", f"{what}_s"
     share = checked_number(share_name, given[share_name], "at least 0 and below 1", lambda value: 0 <= value < 1)
     if share == 0.0:
@@ -449,7 +452,7 @@ def _checked_outages(given: Mapping[str, Any], what: str, possible: bool) -> dic
         least_s = given["slot_s"] * max(1.0, share / (1.0 - share))
         bound = f"finite and at least {least_s:g}"
     else:
-        raise ValueError(f"{share_name} is {share:g}; with radio={given['radio']!r} it must be 0")
+        raise ValueError(f"{share_name} is {share:g}; with {without} it must be 0")
     length_s = checked_number(length_name, given[length_name], bound, lambda value: least_s <= value < math.inf)
     return {share_name: share, length_name: length_s}
 
@@ -644,8 +647,11 @@ def make_scenario(name: str = "default", **changes: Any) -> Scenario:
     return Scenario(name, **changes)
 
 
-def as_scenario(scenario: str | Mapping[str, Any] | Scenario) -> Scenario:
-    """A ``Scenario`` from a preset's name, a dict with "name" and what to change in it, or a ``Scenario``."""
+def as_scenario(scenario: str | Mapping[str, Any] | Scenario, preset: str = "default") -> Scenario:
+    """A ``Scenario`` from a preset's name, a dict with "name" and what to change in it, or a ``Scenario``.
+
+    A dict without a name changes ``preset``.
+    """
     if isinstance(scenario, Scenario):
         return scenario
     if isinstance(scenario, str):
@@ -654,5 +660,5 @@ def as_scenario(scenario: str | Mapping[str, Any] | Scenario) -> Scenario:
         for key in scenario:
             if not isinstance(key, str):
                 raise ValueError(f"scenario has the key {quoted(key)}; its keys must be names of fields")
-        return make_scenario(**scenario)
+        return make_scenario(**{"name": preset, **scenario})
     raise ValueError(f"scenario is {quoted(scenario)}; it must be a preset's name, a dict with its name, or a Scenario")

@@ -252,6 +252,8 @@ def test_a_sweep_says_who_played_fewer_streams(monkeypatch, capsys):
     out = " ".join(capsys.readouterr().out.split())
     assert "3 streams at each point. The first line is greedy's mean response in seconds." in out
     assert "planner: the first 1 alone, against greedy on these." in out
+    rows = compare_streams([make_scenario("stream", num_jobs=5)], asked._replace(num_planned=0))
+    assert {row["policy"] for row in rows} == {"greedy", "price"}
 
 
 def test_recorded_arrivals(tmp_path):
@@ -278,7 +280,7 @@ def test_networks_that_are_not_there_are_left_out(tmp_path, capsys):
 
 
 def test_bad_numbers_are_refused(tmp_path, capsys):
-    for given in (["--num-streams", "0"], ["--num-planned", "0"], ["--num-hindsight", "-1"], ["--seed", "-1"]):
+    for given in (["--num-streams", "0"], ["--num-planned", "-1"], ["--num-hindsight", "-1"], ["--seed", "-1"]):
         assert main(["streams", *given]) == 2
     lines = capsys.readouterr().err.splitlines()
     names = ["num_streams", "num_planned", "num_hindsight", "seed"]
@@ -294,7 +296,10 @@ def test_what_cannot_be_compared_or_written_is_said_before_anything_is_played(tm
         (["--json", f"{file}/rows.json"], f"json_path is {file}, but {file} takes no files: Not a directory"),
         (["--plots", f"{file}/new/plots"], f"plots is {file}/new/plots, but {file} takes no files: Not a directory"),
         (["--objective", "late"], "objective is 'late', but the jobs of stream have no deadlines"),
-        (["--sweep", "load", "--arrivals-per-s", "6"], "--arrivals-per-s is given; --sweep load chooses the rates"),
+        (["--sweep", "load", "--arrivals-per-s", "6"], "--arrivals-per-s is given; --sweep load chooses it itself"),
+        (["--sweep", "devices", "--num-devices", "3"], "--num-devices is given; --sweep devices chooses it itself"),
+        (["--sweep", "report", "--report-s", "3"], "--report-s is given; --sweep report chooses it itself"),
+        (["--sweep", "radio", "--scenario", "stream_mobile"], "sweep is 'radio', which needs devices that do not move"),
         (["--sweep", "burst", "--arrivals", str(file)], "sweep is 'burst', which needs arrivals at random"),
     ):
         assert main(["streams", "--num-streams", "2", *given]) == 2

@@ -136,7 +136,10 @@ def test_the_cost_of_an_agent_is_its_own_responses_and_its_own_energy():
 @pytest.mark.parametrize("objective", ["response", "late", "cost"])
 def test_a_step_pays_what_stream_v0_pays_shared_or_in_parts(scenario, objective):
     # GIVEN the same actions WHEN rewards are own, common, and those of the single environment
-    scenario = {**scenario, "can_drop": objective == "late"}
+    if objective == "late":
+        scenario = {"deadline_factor": (1.5, 4.0), **scenario, "can_drop": True}
+    else:
+        scenario = {**scenario, "can_drop": False}
     envs = [stream_env(scenario, objective, shared_reward=shared) for shared in (False, True)]
     single, rng, over = StreamEnv(scenario, objective), np.random.default_rng(3), False
     view, _ = single.reset(seed=5)
@@ -297,8 +300,9 @@ def test_bad_arguments_and_actions():
     for bad in (4, -1, None, 0.0, [0]):
         with pytest.raises(ValueError, match=r"the action for task 0 of the job is .*; it must be one whole number"):
             env.step(bad)
-    with pytest.raises(ValueError, match="agent is 'device_3'; it must be one of"):
-        env.observe("device_3")
+    for ask in (env.observe, env.action_space, env.observation_space):
+        with pytest.raises(ValueError, match="agent is 'device_3'; it must be one of"):
+            ask("device_3")
     agent = env.agent_selection
     env.step(np.int32(0))
     with pytest.raises(ValueError, match="the action for task 1 of the job is 3; it must be one whole"):

@@ -12,11 +12,22 @@ import numpy as np
 import pytest
 from numba.core.runtime import _nrt_python, rtsys
 
-from offload_gym import Instances, latency, make_policy, sample_instances, solve
+from offload_gym import (
+    Instances,
+    latency,
+    make_policy,
+    make_stream_policy,
+    play,
+    sample_instances,
+    sample_streams,
+    solve,
+)
 from offload_gym.demonstrations import label
 from offload_gym.solvers.exact import Interrupted
 from offload_gym.solvers.local_search import local_search
 from offload_gym.solvers.parallel import for_each_chunk
+from offload_gym.streams.bounds import lower_bound
+from offload_gym.streams.hindsight import hindsight
 
 SOON_S = 1.0
 LONG = {"name": "fork_join", "num_tasks": 26}  # the first instance takes minutes
@@ -157,6 +168,37 @@ def test_local_search_in_a_large_graph_is_interrupted(stopped_after):
     error, seconds = stopped_after(raise_interrupt, 0.5, lambda: local_search(instances, start, moves="swap"))
     assert type(error) is KeyboardInterrupt
     assert seconds < SOON_S
+
+
+def stream(num_jobs):
+    return sample_streams({"name": "stream", "num_jobs": num_jobs}, 1, 0)
+
+
+def both(num_jobs):
+    return sample_streams({"name": "stream", "num_jobs": num_jobs}, 2, 0)
+
+
+# By name: what it does, and how many jobs take an instant and how many take long.
+OF_STREAMS = {
+    "planner": (lambda n: play(stream(n), make_stream_policy("planner")), 2, 20_000),
+    "planner, two threads": (lambda n: play(both(n), make_stream_policy("planner"), num_threads=2), 2, 20_000),
+    "hindsight": (lambda n: hindsight(stream(n), np.zeros((1, n, 1), np.int64)), 2, 20_000),
+    "hindsight, its start": (lambda n: hindsight(stream(n)), 2, 5_000),
+    "lower bound": (lambda n: lower_bound(stream(n), (1000, 1000)), 2, 2_000),
+}
+
+
+@pytest.mark.parametrize(("search", "few", "many"), OF_STREAMS.values(), ids=OF_STREAMS)
+def test_what_takes_long_of_streams_is_interrupted(stopped_after, search, few, many):
+    search(few)  # compiles
+    _nrt_python.memsys_enable_stats()
+    stats = rtsys.get_allocation_stats()
+    held = stats.alloc - stats.free
+    error, seconds = stopped_after(raise_interrupt, 0.5, lambda: search(many))
+    stats = rtsys.get_allocation_stats()
+    assert type(error) is KeyboardInterrupt
+    assert seconds < SOON_S
+    assert stats.alloc - stats.free == held
 
 
 def test_a_handler_that_raises_nothing_changes_nothing():

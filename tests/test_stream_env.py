@@ -87,7 +87,10 @@ def test_the_return_is_minus_the_sum_of_the_responses(scenario):
         response_s = response_times(streams, decisions)[0]
         assert sum(step[1] for step in steps) == pytest.approx(-response_s.sum(), rel=1e-12)
         assert all(step[1] <= 0.0 for step in steps)
-        assert [step[4] for step in steps[:-1]] == [{}] * (len(steps) - 1)
+        of_jobs = streams.batch.jobs[0]
+        turns = np.repeat(of_jobs["device"], of_jobs["num_tasks"])[1:]
+        whose = [{"device": device} if streams.num_devices > 1 else {} for device in turns]
+        assert [step[4] for step in steps[:-1]] == whose
         assert steps[-1][4] == {
             "response_mean_s": pytest.approx(response_s.mean(), rel=1e-12),
             "response_p95_s": pytest.approx(np.quantile(response_s, 0.95), rel=1e-12),
@@ -242,7 +245,9 @@ def test_a_drop_at_a_later_task_is_an_error_that_changes_nothing():
             "^objective is 'response', under which a job that is dropped costs nothing; it must be 'late' where ",
         ),
         ({"scenario": "x"}, "^scenario is 'x'"),
-        ({"scenario": "dag"}, "^random_graph is True; in streams it must be False"),
+        ({"scenario": "dag"}, "^random_graph is True in the scenario dag; in streams it must be False"),
+        ({"objective": "late"}, "^objective is 'late', but the jobs of stream have no deadlines$"),
+        ({"scenario": {"can_drop": True}}, "^objective is 'late', but the jobs of stream have no deadlines$"),
         ({"scenario": {"name": "stream", "num_jobs": 0}}, "^num_jobs is 0"),
         ({"observation": "list"}, "^observation is 'list'; it must be 'flat' or 'dict'$"),
     ],
@@ -251,6 +256,23 @@ def test_bad_arguments_give_one_sentence(kwargs, sentence):
     for make in (gym.make, lambda *a, **k: gym.make_vec(*a, 2, vectorization_mode="vector_entry_point", **k)):
         with pytest.raises(ValueError, match=sentence):
             make(STREAM, **kwargs)
+
+
+def test_the_info_says_whose_turn_it_is():
+    """Where there are several devices, from the reset on; a dict without a name changes the preset stream."""
+    scenario = {"num_jobs": 5, "num_devices": 3}
+    env, envs = StreamEnv(scenario), native(2, scenario)
+    turns = [env.reset(seed=4)[1]]
+    infos = [envs.reset(seed=[4, 5])[1]]
+    assert env.scenario.name == envs.scenario.name == "stream"
+    for _ in range(4):
+        turns.append(env.step(0)[4])
+        infos.append(envs.step(np.zeros(2, dtype=int))[4])
+    assert [turn["device"] for turn in turns] == env.streams.device[0].tolist()
+    np.testing.assert_array_equal([info["device"] for info in infos], envs.streams.device.T)
+    assert all(info["_device"].all() for info in infos)
+    assert "device" not in env.step(0)[4]
+    assert "device" not in envs.step(np.zeros(2, dtype=int))[4]
 
 
 def test_bad_use_gives_one_sentence():

@@ -174,6 +174,10 @@ def test_what_cannot_be_exported_is_refused(tmp_path):
     policy, path = network_policy(random_network(4)), tmp_path / "out.h"
     for wrong, message in (
         (lambda: export_stream_c(make_stream_policy("greedy"), path), "the policy greedy is a rule; only a network"),
+        (
+            lambda: export_stream_c(make_stream_policy("student", "stream_applications"), path),
+            r"the policy student was trained on jobs of several tasks \(stream_applications\); it must be",
+        ),
         (lambda: export_stream_c(offload_gym.make_policy("student"), path), "policy is a NetworkPolicy; it must"),
         (lambda: export_stream_c(policy, path, max_cores=0), "max_cores is 0; it must be"),
         (lambda: offload_gym.export_c(policy, path, name="2b"), "name is '2b'; it must be letters"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 
 import numpy as np
 import pytest
 
 import offload_gym
+from agents.learning_options import add_learning_options, learning_settings
 from agents.stream_learning import (
     Round,
     StreamSettings,
@@ -183,6 +185,49 @@ def test_what_one_network_cannot_decide_is_refused(tmp_path, capsys):
     assert "also has stream_deadlines with num_edges=1 and can_drop=True; for one network they must be 1 and False" in (
         capsys.readouterr().err
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("rounds", 0),
+        ("share", 0.0),
+        ("share", 2.0),
+        ("share", float("nan")),
+        ("num_futures", 0),
+        ("num_futures", -3),
+        ("passes", 0),
+        ("memory", 0),
+        ("future_jobs", 0),
+        ("learning_rate", 1e9),
+        ("learning_rate", -1.0),
+        ("explore", 2.0),
+        ("streams_a_round", 0),
+    ],
+)
+def test_numbers_out_of_their_bounds_are_refused_before_anything_is_played(name, value, tmp_path, capsys):
+    from agents.__main__ import main
+
+    used = tmp_path / "used"
+    learn_nothing = ["learn-streams", f"--{name.replace('_', '-')}", str(value), "--output", str(used)]
+    assert main(learn_nothing) == 2
+    assert capsys.readouterr().err.startswith(f"error: {name} is {value}; it must be ")
+    assert not used.exists()
+
+
+def test_labels_are_of_some_task_and_results_in_a_folder(tmp_path):
+    with pytest.raises(ValueError, match=r"^share is 1e-09; of 6 streams of 20 jobs no task was labelled, so it must"):
+        learn(tmp_path / "none", settings(share=1e-9))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match=r"^output is '.*file', which is a file; it must be a folder$"):
+        learn(tmp_path / "file", settings())
+
+
+def test_the_objective_is_the_scenarios_own():
+    options = argparse.ArgumentParser()
+    add_learning_options(options)
+    for preset, objective in (("stream_deadlines", "late"), ("stream", "response")):
+        assert learning_settings(options.parse_args(["--scenario", preset])).objective == objective
 
 
 def test_where_no_job_is_late_there_is_nothing_to_learn(tmp_path):

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import warnings
 from importlib.resources import files
 
 import numpy as np
@@ -94,6 +95,28 @@ def test_a_file_of_the_other_kind_is_recognised(tmp_path):
         offload_gym.load_stream_policy(f"{os.path.dirname(offload_gym.__file__)}/weights/default-student.safetensors")
 
 
+def test_a_path_that_is_empty_is_none():
+    with pytest.raises(ValueError, match=r"^path is ''; it must be the path of a file or a folder$"):
+        offload_gym.load_stream_policy("")
+
+
+def test_a_shipped_network_says_where_it_was_not_trained():
+    for changes, said in (
+        ({"num_tasks": 3}, "jobs have several tasks that do not depend on each other"),
+        ({"num_tasks": 2, "report_s": 1.0}, "several tasks .* and devices know the servers by reports"),
+        ({"mobility": "waypoint"}, "devices move"),
+        # Trained at 0.7 to 12 jobs/s, of which 25 is more than twice.
+        ({"arrivals_per_s": 25.0}, r"25 jobs a second arrive at each device, not 0\.7 to 12"),
+        ({"applications": ["alexnet"]}, "the applications are others"),
+    ):
+        with pytest.warns(UserWarning, match=f"the student for .* was trained on other streams: here .*{said}"):
+            make_stream_policy("student", {"name": "stream", **changes})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for preset in ("stream", "stream_deadlines", "stream_applications", "stream_cell"):
+            make_stream_policy("student", preset)
+
+
 def test_damaged_files_are_refused_in_one_sentence(tmp_path):
     save_stream_policy(tmp_path / "a.safetensors", random_network(4, scenario_fields={"name": "stream"}))
     outcomes(tmp_path / "a.safetensors", (tmp_path / "a.safetensors").read_bytes(), load_stream_network)
@@ -107,7 +130,12 @@ def test_networks_that_cannot_be_run_are_refused(tmp_path):
         ({"activation": "gelu"}, "activation is 'gelu'; it must be one of relu, tanh"),
         ({"objective": "energy"}, "objective is 'energy'; it must be one of response, late, cost"),
         ({"observation_version": later}, f"reads version {later} of the observation .* version {OBSERVATION_VERSION}"),
-        ({"num_locations": 1}, "num_locations is 1; it must be at least 2"),
+        ({"num_locations": 1}, "num_locations is 1; it must be a whole number, at least 2"),
+        ({"num_locations": "3"}, "num_locations is '3'; it must be a whole number, at least 2"),
+        ({"can_drop": "no"}, "can_drop is 'no'; it must be True or False"),
+        ({"metadata": {"a": 1}}, "metadata is {'a': 1}; it must be texts"),
+        ({"scenario": 3}, "scenario is 3; it must be a text"),
+        ({"layers": ((weight.tolist(), bias), last)}, "layers has something else than arrays"),
         ({"num_locations": 4}, rf"layers\.0 has a weight of shape .* it must take {size_of(4)} inputs"),
         ({"can_drop": True}, "the network has 3 outputs; it must have 4"),
         ({"layers": ()}, "the network has 0 layers"),

@@ -7,6 +7,7 @@ import pytest
 
 import offload_gym
 from offload_gym.random_numbers import stream
+from offload_gym.solvers.stopping import new_stop, watch_of
 from offload_gym.streams.beliefs import draw_future_jobs, new_belief, observe_jobs
 from offload_gym.streams.labels import label_streams, load_stream_labels, save_stream_labels
 from offload_gym.streams.networks import OBJECTIVES
@@ -115,7 +116,8 @@ def test_costs_are_those_of_the_futures(objective, others, changes):
     parameters, _ = stream_parameters(scenario)
     systems = tuple(new_system(streams)), tuple(new_system(spare))
     policies = tuple(fixed.plan), tuple(fixed.plan)
-    count = plan_streams(tuple(parameters), streams.arrays, systems, spare.arrays, policies, effort, asked, tuple(out))
+    given = tuple(parameters), streams.arrays, systems, spare.arrays, policies, effort, asked
+    count = plan_streams(*given, watch_of(new_stop()), tuple(out))
     assert count == 6
     for j in range(6):
         which = [(key, j, f) for f in range(3)]
@@ -194,6 +196,16 @@ def test_bad_input_is_one_sentence():
     planner = PlannerPolicy(offload_gym.make_scenario("stream"), rule, EFFORT, "response", 1)
     with pytest.raises(ValueError, match=r"share is 1\.5; it must be from 0 to 1"):
         label_streams(planner, rule, 1, 1, share=1.5)
+    for wrong in (rule, "planner"):
+        with pytest.raises(ValueError, match=r"^planner is .*; it must be a planner, as make_stream_policy makes it$"):
+            label_streams(wrong, rule, 1, 1)
+    with pytest.raises(ValueError, match=r"^behaviour is .*; it must be a rule or a network, which a kernel runs$"):
+        label_streams(planner, make_stream_policy("exact"), 1, 1)
+    for seed in (-1, "a"):
+        with pytest.raises(ValueError, match=r"^seed is "):
+            make_stream_policy("planner", seed=seed)
+    with pytest.raises(ValueError, match=r"^random_graph is True in the scenario chain; in streams it must be False"):
+        make_stream_policy("planner", "chain")
     with pytest.raises(ValueError, match="policy is 3; it must be one of make_stream_policy, or have decide"):
         offload_gym.play(streams, 3)
     with pytest.raises(ValueError, match="streams is 'stream'; it must be Streams"):
@@ -202,6 +214,84 @@ def test_bad_input_is_one_sentence():
     decisions[0, 3] = 7
     with pytest.raises(ValueError, match=r"decisions\[0, 3, 0\] is 7; it must be a location from 0 to 2"):
         offload_gym.response_times(streams, decisions)
+
+
+@pytest.mark.parametrize(
+    ("of_planner", "of_streams", "said"),
+    [
+        (
+            "stream",
+            {"name": "stream", "num_tasks": 3},
+            "makes jobs of up to 1 tasks and 0 edges, the streams .* 3 and 0",
+        ),
+        (
+            "stream_applications",
+            "stream",
+            "makes jobs of up to 9 tasks and 10 edges, the streams have .* up to 1 and 0",
+        ),
+        (
+            "stream_applications",
+            {"name": "stream", "applications": ["fork_join"], "num_tasks": 6},
+            "give the planner the scenario",
+        ),
+        (
+            {"name": "stream", "applications": ["vgg16"], "num_tasks": 4},
+            {"name": "stream", "applications": ["vgg16", "alexnet"], "num_tasks": 4},
+            "makes jobs of 1 graphs, the streams have jobs of 2",
+        ),
+    ],
+)
+def test_a_planner_of_other_jobs_is_refused(of_planner, of_streams, said):
+    """Futures of its scenario would be written behind the arrays of the streams' jobs."""
+    of_streams = of_streams if isinstance(of_streams, dict) else {"name": of_streams}
+    streams = offload_gym.sample_streams({**of_streams, "num_jobs": 4}, 1, 1)
+    with pytest.raises(ValueError, match=said):
+        offload_gym.play(streams, make_stream_policy("planner", of_planner))
+
+
+def test_a_planner_for_late_jobs_needs_deadlines_on_both_sides():
+    without, with_deadlines = (offload_gym.sample_streams(name, 1, 1)[:1] for name in ("stream", "stream_deadlines"))
+    with pytest.raises(ValueError, match="the planner's streams have no deadlines, which its objective 'late' needs"):
+        offload_gym.play(without, make_stream_policy("planner", "stream_deadlines", "late"))
+    with pytest.raises(ValueError, match="the planner's scenario, stream, draws no deadlines"):
+        offload_gym.play(with_deadlines, make_stream_policy("planner", "stream", "late"))
+    # Where responses count deadlines make no difference.
+    planner = policy_named("planner", "stream")
+    few = offload_gym.sample_streams({"name": "stream_deadlines", "num_jobs": 5}, 2, 1)
+    others = offload_gym.sample_streams({"name": "stream", "num_jobs": 5}, 2, 1)
+    np.testing.assert_array_equal(*(offload_gym.play(streams, planner).decisions for streams in (few, others)))
+
+
+class Decides:
+    """A policy of one's own that always decides the same."""
+
+    def __init__(self, decision):
+        self.decide = lambda instances: decision
+
+
+@pytest.mark.parametrize(
+    ("decision", "quoted"),
+    [
+        ([[1.9]], r"\[\[1\.9\]\]"),
+        ([[-0.5]], r"\[\[-0\.5\]\]"),
+        ([["1"]], r"\[\['1'\]\]"),
+        ([[float("nan")]], r"\[\[nan\]\]"),
+        (None, "None"),
+        ("a", "'a'"),
+        ([[1], [1, 2]], r"\[\[1\], \[1, 2\]\]"),
+        ([1.0], r"\[1\.0\]"),
+        ([[3]], r"\[\[3\]\]"),
+    ],
+)
+def test_what_a_policy_decides_is_read_as_it_is_or_refused(decision, quoted):
+    streams = offload_gym.sample_streams("stream", 1, 1)
+    with pytest.raises(ValueError, match=rf"^the policy decides {quoted}; it must be \(1, 1\) locations from 0 to 2$"):
+        offload_gym.play(streams, Decides(decision))
+
+
+def test_decisions_that_are_whole_numbers_are_taken():
+    streams = offload_gym.sample_streams({"name": "stream", "num_jobs": 3}, 1, 1)
+    assert (offload_gym.play(streams, Decides([[1.0]])).decisions == 1).all()
 
 
 def with_outage(streams, until_s):

@@ -2,6 +2,7 @@
 
 import json
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -12,8 +13,16 @@ from agents.evolution import minimise
 from agents.stream_rules import tune_rules, write_rules
 from offload_gym import make_scenario
 from offload_gym.random_numbers import stream, uniform
+from offload_gym.streams.likeness import mean_rate, tuned_rules
 from offload_gym.streams.playing import play
-from offload_gym.streams.policies import RULE_SIZES, PlanPolicy, make_stream_policy, mean_rate, rule_plan, tuned_rules
+from offload_gym.streams.policies import (
+    FOR_LATE,
+    NAMES,
+    RULE_SIZES,
+    PlanPolicy,
+    make_stream_policy,
+    rule_plan,
+)
 from offload_gym.streams.responses import Outcome, stream_costs
 from offload_gym.streams.sampling import sample_streams
 from offload_gym.streams.streams import Streams
@@ -91,7 +100,7 @@ def test_late_price_drops_what_costs_more_than_a_job_counts():
 
 def test_late_price_is_for_late_alone():
     with pytest.raises(ValueError, match="objective is 'response'; for late-price it must be 'late'"):
-        make_stream_policy("late-price", "stream_deadlines")
+        make_stream_policy("late-price", "stream_deadlines", "response")
     assert make_stream_policy("late-price", "stream_deadlines", "late").plan.drop_factor < math.inf
 
 
@@ -111,7 +120,7 @@ def test_the_numbers_of_as_many_devices_come_before_those_of_the_rate(monkeypatc
         return named | {"numbers": [price, 0.0, 0.0], "drop_factor": None} | of
 
     rows = [row(1.0), row(2.0, num_devices=8, arrivals_per_s=2.0), row(3.0, num_devices=8, report_s=1.0)]
-    monkeypatch.setattr("offload_gym.streams.policies.tuned_rules", lambda: rows)
+    monkeypatch.setattr("offload_gym.streams.likeness.tuned_rules", lambda: rows)
     for devices, report_s, rate, price in (
         (1, 0.0, 2.0, 1.0),
         (2, 0.0, 2.0, 1.0),
@@ -121,6 +130,59 @@ def test_the_numbers_of_as_many_devices_come_before_those_of_the_rate(monkeypatc
         scenario = make_scenario("stream", num_devices=devices, report_s=report_s, arrivals_per_s=rate)
         expected = rule_plan("price", np.array([price, 0.0, 0.0])).weights
         np.testing.assert_array_equal(make_stream_policy("price", scenario).plan.weights, expected)
+
+
+@pytest.mark.parametrize("name", ["price", "queue-price", "max-weight", "student"])
+def test_what_a_scenario_is_like_counts_before_the_name_of_its_preset(name):
+    """Eight devices that share servers, under the name of either preset."""
+    given = {"num_devices": 8, "arrivals_per_s": 3.4, "num_jobs": 1600}
+    named, other = (make_stream_policy(name, make_scenario(preset, **given)) for preset in ("stream_cell", "stream"))
+    for ours, theirs in zip(named.plan, other.plan, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_each_scenario_that_was_tuned_for_has_its_own_numbers():
+    for row in tuned_rules():
+        if row["numbers"]:
+            given = {name: row[name] for name in ("arrivals_per_s", "num_devices", "report_s")}
+            plan = make_stream_policy(row["policy"], make_scenario(row["scenario"], **given), row["objective"]).plan
+            own = rule_plan(row["policy"], np.array(row["numbers"]), row["drop_factor"] or math.inf)
+            np.testing.assert_array_equal(plan.weights, own.weights)
+
+
+def test_applications_do_not_get_the_numbers_of_single_tasks():
+    frames = make_scenario("stream", applications=["alexnet"], arrivals_per_s=20.0)
+    plan, own = (make_stream_policy("queue-price", one).plan for one in (frames, "stream_applications"))
+    assert not np.array_equal(plan.weights, make_stream_policy("queue-price").plan.weights)
+    (row,) = [
+        row
+        for row in tuned_rules()
+        if (row["scenario"], row["policy"], row["arrivals_per_s"]) == ("stream_applications", "queue-price", 20.0)
+    ]
+    np.testing.assert_array_equal(plan.weights, rule_plan("queue-price", np.array(row["numbers"])).weights)
+    assert own.kind == plan.kind
+
+
+@pytest.mark.parametrize(("name", "place"), [("local", 0), ("edge", 1), ("cloud", 2)])
+def test_fixed_places_are_fixed_in_an_outage_before_which_no_rate_was_seen(name, place):
+    given = {"name": "stream", "outage_share": 0.4, "outage_s": 5.0, "num_jobs": 30}
+    decisions = play(sample_streams(given, 40, 0), make_stream_policy(name)).decisions
+    assert (decisions == place).all()
+
+
+def test_policies_survive_pickling():
+    for name in NAMES:
+        objective = "late" if name in FOR_LATE else "response"
+        policy = make_stream_policy(name, objective=objective)
+        assert type(pickle.loads(pickle.dumps(policy))) is type(policy)
+
+
+def test_the_objective_is_the_scenarios_own_where_none_is_given():
+    dropping, plain = (make_stream_policy("greedy", name) for name in ("stream_deadlines", "stream"))
+    assert dropping.plan.drop_factor == make_stream_policy("greedy", "stream_deadlines", "late").plan.drop_factor < 9.0
+    assert plain.plan.drop_factor == math.inf
+    assert make_stream_policy("greedy", "stream_deadlines", "response").plan.drop_factor == math.inf
+    assert make_stream_policy("student", "stream_deadlines").network.objective == "late"
 
 
 def test_where_arrivals_are_recorded_their_rate_counts(tmp_path):

@@ -284,6 +284,8 @@ def test_recorded_sizes_and_deadlines(tmp_path):
         if task[INPUT] == 1e6
     }
     assert rows == {(1e6, 10.0, 1e9, 0.5)}
+    # AND what is recorded to have no deadline is not drawn one
+    assert (streams.deadline_s[streams.batch.tasks[:, :, 0, INPUT] == 2e6] == np.inf).all()
     through_the_constructor(streams)
 
 
@@ -353,7 +355,8 @@ def test_recorded_data_of_others():
         streams = sample_streams({"name": "stream_deadlines", **changes, "num_devices": 2}, 300, seed=9)
         through_the_constructor(streams)
         assert (streams.batch.uplink_bps[:, :, -1] > 0).all()
-    once = sample_streams({"name": "stream", "arrivals": "trace", "arrivals_path": arrivals, "num_jobs": 8819}, 1)
+    recorded = {"arrivals": "trace", "arrivals_path": arrivals, "arrivals_per_s": 6.0}
+    once = sample_streams({"name": "stream", **recorded, "num_jobs": 8819}, 1)
     assert 8819 / once.arrival_s[0, -1] == pytest.approx(6, rel=1e-3)
 
 
@@ -381,8 +384,8 @@ def test_outages_take_their_share_of_the_slots_and_leave_all_other_rates_as_they
     ("changes", "sentence"),
     [
         ({"arrivals": "often"}, "arrivals is 'often'; it must be one of 'poisson', 'bursty', 'periodic', 'trace'"),
-        ({"arrivals_per_s": 0}, "arrivals_per_s is 0; it must be a finite number above 0, a pair"),
-        ({"arrivals_per_s": None}, "arrivals_per_s is None; it must be a finite number above 0, a pair"),
+        ({"arrivals_per_s": 0}, "arrivals_per_s is 0; it must be a finite number above 0 or a pair"),
+        ({"arrivals_per_s": None}, "arrivals_per_s is None; it must be a finite number above 0 or a pair"),
         ({"arrivals_per_s": (3, 2)}, r"arrivals_per_s is \(3, 2\); it must be .* high not below low"),
         ({"arrivals_per_s": "fast"}, "arrivals_per_s is 'fast'; it must be"),
         ({"burst_ratio": 0.5}, "burst_ratio is 0.5; it must be finite and at least 1"),
@@ -402,6 +405,7 @@ def test_outages_take_their_share_of_the_slots_and_leave_all_other_rates_as_they
         ({"outage_share": 1}, "outage_share is 1; it must be at least 0 and below 1"),
         ({"outage_s": 0}, "outage_s is 0; it must be finite and above 0"),
         ({"outage_share": 0.1, "radio": "constant"}, "outage_share is 0.1; with radio='constant' it must be 0"),
+        ({"failure_share": 0.1, "num_edges": 0}, "failure_share is 0.1; with num_edges=0 it must be 0"),
         ({"outage_share": 0.1, "outage_s": 0.2}, "outage_s is 0.2; it must be finite and at least 0.25"),
         ({"outage_share": 0.8, "outage_s": 0.9}, "outage_s is 0.9; it must be finite and at least 1"),
     ],
@@ -423,6 +427,12 @@ def test_bad_fields(changes, sentence):
         ("arrival_s,input_bits\n1,5\n2,-1\n", "row 3: 'input_bits' is '-1'; it must be finite and at least 0"),
         ("arrival_s,workload_cycles\n1,x\n2,1\n", "row 2: 'workload_cycles' is 'x'; it must be finite"),
         ("arrival_s,deadline_s\n1,1\n2,0\n", "row 3: 'deadline_s' is '0'; it must be above 0"),
+        (
+            "arrival_s,Input_bits\n1,1\n2,1\n",
+            r"has the column 'Input_bits' where input_bits is expected, in bits \(a byte",
+        ),
+        ("arrival_s,input_kb\n1,1\n2,1\n", "has the column 'input_kb' where input_bits is expected, in bits"),
+        ("arrival_s,deadline (ms)\n1,1\n2,1\n", r"has the column 'deadline \(ms\)' where deadline_s is expected"),
         ("arrival_s\n1\n1\n", "has all arrivals at 1 s; they must not all be at one moment"),
     ],
 )
@@ -433,13 +443,24 @@ def test_bad_recorded_arrivals(text, sentence, tmp_path):
         make_scenario("stream", arrivals="trace", arrivals_path=path)
 
 
+def test_recorded_arrivals_are_as_recorded_where_no_rate_is_given(arrivals_csv, tmp_path):
+    recorded = {"arrivals": "trace", "arrivals_path": arrivals_csv}
+    assert make_scenario("stream", **recorded).arrivals_per_s is None
+    assert make_scenario("stream", **recorded, arrivals_per_s=6.0).arrivals_per_s == 6.0
+    assert make_scenario("stream").arrivals_per_s == 6.0
+    # AND columns of other names are ignored
+    path = tmp_path / "others.csv"
+    path.write_text("arrival_s,user,input_tokens\n0,a,5\n1,b,6\n")
+    assert make_scenario("stream", arrivals="trace", arrivals_path=path).arrivals_per_s is None
+
+
 def test_arrivals_that_are_not_there(tmp_path):
     with pytest.raises(ValueError, match=r"^the file of arrivals [^\n]*none.csv cannot be read: No such file[^\n]*$"):
         make_scenario("stream", arrivals="trace", arrivals_path=tmp_path / "none.csv")
 
 
 def test_what_no_stream_is_drawn_from(arrivals_csv):
-    with pytest.raises(ValueError, match=r"^random_graph is True; in streams it must be False[^\n]*$"):
+    with pytest.raises(ValueError, match=r"^random_graph is True in the scenario dag; in streams it must be False"):
         sample_streams("dag", 2)
     recorded = {"arrivals": "trace", "arrivals_path": arrivals_csv}
     with pytest.raises(

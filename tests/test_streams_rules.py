@@ -323,6 +323,22 @@ def test_a_job_that_never_completes_is_an_error(play, completes, way):
     completes(world([(0, 0, [(2, 1, 2)])], [[0]], **rates), [1])
 
 
+def test_a_response_that_no_number_holds_is_not_blamed_on_the_radio():
+    with pytest.raises(ValueError, match="job 0 of stream 0 never completes: its response is more than a number holds"):
+        in_the_kernel(*world([(0, 0, [(2, 0, 2)])], [[1]], propagation_s=[1e308, 0.0]))
+
+
+def test_bits_of_edges_are_said_as_they_are_given():
+    three = [(0, 0, [(1, 1, 1), (1, 1, 1)])] * 3
+    graph = {"decisions": [[0, 0]] * 3, "edges": [(0, 1)]}
+    with pytest.raises(
+        ValueError, match=r"^edge_bits has the shape \(1, 3, 2\); it must be \(1, 3, 1\), one number an"
+    ):
+        world(three, **graph, edge_bits=[[1, 1]] * 3)
+    with pytest.raises(ValueError, match=r"^edge_bits\[0, 1, 0\] is -1\.0; it must be finite and at least 0"):
+        world(three, **graph, edge_bits=[[1], [-1], [1]])
+
+
 def test_energy_is_of_cycles_on_the_device_and_of_seconds_of_sending(takes):
     # Device 0 sends in slot 0 and from 2 to 4, device 1 from 0 to 3, at 0.5 W.
     jobs = [(0, 0, [(4, 0, 0)]), (0, 1, [(4, 0, 0)])]

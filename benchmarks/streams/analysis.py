@@ -13,7 +13,7 @@ from rich.table import Table
 
 from benchmarks.analysis import BOOTSTRAP_SAMPLES
 from offload_gym.scenario import Scenario, described, digest_of
-from offload_gym.streams.policies import mean_rate
+from offload_gym.streams.likeness import mean_rate
 from offload_gym.streams.responses import Outcome
 from offload_gym.streams.system import DROPPED
 

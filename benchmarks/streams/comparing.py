@@ -50,7 +50,7 @@ class Asked(NamedTuple):
     folder: Path | None = None  # of trained policies
     seed: int = 0
     num_streams: int = 400
-    num_planned: int = 40  # streams that the planner plays, which takes long
+    num_planned: int = 40  # streams that the planner plays, which takes long; 0: it takes no part
     num_hindsight: int = 20  # streams that are decided in hindsight; 0: none
 
 
@@ -73,9 +73,9 @@ def compare_streams(
     Raises:
         ValueError: an argument is out of its bounds.
     """
-    for name in ("num_streams", "num_planned"):
-        check_count(name, getattr(asked, name))
-    checked_count("num_hindsight", asked.num_hindsight, 0)
+    check_count("num_streams", asked.num_streams)
+    for name in ("num_planned", "num_hindsight"):
+        checked_count(name, getattr(asked, name), 0)
     check_seed(asked.seed)
     check_outputs(json_path, plots)
     rows: list[dict[str, Any]] = []
@@ -145,6 +145,11 @@ def points_of(sweep: str, scenario: Scenario, seed: int) -> list[tuple[str, Scen
             raise ValueError(f"sweep is 'burst', which needs arrivals at random; {scenario.arrivals_path} records them")
         named = [(f"x{ratio:g}", {"arrivals": "bursty", "burst_ratio": ratio}) for ratio in BURST_RATIOS]
     else:
+        if scenario.mobility != "none":
+            raise ValueError(
+                f"sweep is 'radio', which needs devices that do not move; mobility is {scenario.mobility!r}, from "
+                "which their rates follow"
+            )
         # Without the trace that the scenario may have.
         plain: dict[str, Any] = {"radio": "random", **dict.fromkeys(RECORDING_FIELDS)}
         named = [("recorded", {})] if scenario.radio == "trace" else []
@@ -175,6 +180,8 @@ def _compare(
         if line not in said:
             print(line)
             said.add(line)
+    if asked.num_planned == 0:
+        listed = [one for one in listed if not isinstance(one.policy, PlannerPolicy)]
     played = [_played(one, streams, asked) for one in with_progress(listed, scenario.name, "policy")]
     by_name = {one.name: one for one in played}
     greedy = by_name[REFERENCE].costs

@@ -7,6 +7,7 @@ import argparse
 from offload_gym.command_line.scenario_options import add_trace_options, given_fields, made_scenario, named_fields
 from offload_gym.scenario import Scenario
 from offload_gym.streams.networks import OBJECTIVES
+from offload_gym.streams.policies import own_objective
 
 PRESETS = ("stream", "stream_deadlines", "stream_applications", "stream_cell", "stream_mobile")
 WANTED = ("an application (name, tasks, edges)", "a scenario of streams (a preset's name, and fields such as num_jobs)")
@@ -43,7 +44,9 @@ def add_stream_options(parser: argparse.ArgumentParser) -> None:
         help="recorded arrivals: CSV with a column arrival_s, stretched to the rate where one is given",
     )
     add_trace_options(parser)
-    parser.add_argument("--objective", choices=OBJECTIVES, default="response", help="default: %(default)s")
+    parser.add_argument(
+        "--objective", choices=OBJECTIVES, help="default: late where the scenario lets jobs be dropped, else response"
+    )
 
 
 def scenario_named(name: str) -> Scenario:
@@ -52,7 +55,10 @@ def scenario_named(name: str) -> Scenario:
 
 
 def chosen_streams(options: argparse.Namespace) -> list[Scenario]:
-    """The scenarios that the options say, one for each rate; ValueError where a value is out of its bounds."""
+    """The scenarios that the options say, one for each rate; ValueError where a value is out of its bounds.
+
+    Where no objective is chosen, the scenarios' own is put into the options.
+    """
     own = {
         "num_devices": options.num_devices,
         "report_s": options.report_s,
@@ -61,10 +67,11 @@ def chosen_streams(options: argparse.Namespace) -> list[Scenario]:
         "arrivals_path": options.arrivals,
     }
     given = {"name": PRESETS[0], **given_fields(options, own, WANTED)}
-    if options.arrivals_per_s:
-        return [made_scenario(given | {"arrivals_per_s": rate}) for rate in options.arrivals_per_s]
-    # The recorded rate, where arrivals are recorded.
-    return [made_scenario(given if options.arrivals is None else {"arrivals_per_s": None, **given})]
+    scenarios = [made_scenario(given | {"arrivals_per_s": rate}) for rate in options.arrivals_per_s]
+    scenarios = scenarios or [made_scenario(given)]
+    if options.objective is None:
+        options.objective = own_objective(scenarios[0])
+    return scenarios
 
 
 def chosen_stream(options: argparse.Namespace) -> Scenario:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,13 @@ from gymnasium.spaces import Discrete
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from offload_gym.envs.native import NativeVectorEnv, refuse
+from offload_gym.envs.buffers import Buffers
+from offload_gym.envs.native import NativeVectorEnv, VectorStep, refuse
 from offload_gym.envs.orders import STEP
 from offload_gym.envs.single import SingleEnv
 from offload_gym.envs.stream_fleet import StreamFleet
 from offload_gym.mobility import sites_of
+from offload_gym.observation_layout import Observation
 from offload_gym.scenario import Scenario, as_scenario
 from offload_gym.streams.columns import column_table, stream_observed
 from offload_gym.streams.streams import Streams
@@ -70,6 +72,9 @@ class StreamEnv(SingleEnv):
     drained. The environment itself never truncates. A step after the end warns, and changes nothing.
 
     ## Information
+    With several devices ``info["device"]`` says in ``reset`` and in each step whose job is to be placed next: a number
+    from 0 to m - 1; it is missing where there is none, at the end of an episode.
+
     At the end of an episode: ``info["response_mean_s"]`` and ``info["response_p95_s"]``, mean and 95 % quantile of the
     responses of the jobs that were neither dropped nor lost, in seconds; ``info["late_share"]``, the share of all jobs
     that were late, dropped or lost, and ``info["lost_share"]``, of those that were lost; ``info["energy_j"]``, joules
@@ -77,9 +82,11 @@ class StreamEnv(SingleEnv):
     episode, also what is still to come: no policy may see that, but whoever evaluates may.
 
     ## Arguments
-    - ``scenario="stream"``: a preset's name, a dict of a preset's name and what to change, or a ``Scenario``.
+    - ``scenario="stream"``: a preset's name, a dict of a preset's name and what to change ("stream" without a name),
+      or a ``Scenario``.
     - ``objective=None``: "response", "late" or "cost". None: "late" where jobs may be dropped or lost, else "response".
       The other two do not fit there: a job that is dropped would cost nothing, and one that is lost has no response.
+      "late" does not fit where no job has a deadline and none can be lost.
     - ``observation="flat"``: "flat" or "dict", see above.
     - ``render_mode=None``: the last seconds as a Gantt chart of radios and cores that scrolls with time, as "ansi"
       (text), "rgb_array" (pixels; needs matplotlib) or "human" (a window that follows each step; needs matplotlib,
@@ -100,11 +107,29 @@ class StreamEnv(SingleEnv):
         observation: str = "flat",
     ) -> None:
         super().__init__(render_mode)
-        self.scenario = as_scenario(scenario)
+        self.scenario = as_scenario(scenario, "stream")
         fleet = StreamFleet(self.scenario, 1, objective)
         self.objective = fleet.objective
         observed = stream_observed(self.scenario.num_locations, observation)
         self._take(fleet, observed, Discrete(fleet.num_actions))
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Begin an episode."""
+        observation, info = super().reset(seed=seed, options=options)
+        return observation, info | self._whose_turn()
+
+    def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Place a task or drop its job; errors as in ``SingleEnv``."""
+        *seen, info = super().step(action)
+        return *seen, info | self._whose_turn()
+
+    def _whose_turn(self) -> dict[str, int]:
+        """What the info says of the device whose job is being decided, where there are several."""
+        if self.scenario.num_devices == 1 or self._over:
+            return {}
+        return {"device": int(self._fleet.whose_turn()[0][0])}
 
     @property
     def streams(self) -> Streams:
@@ -174,7 +199,7 @@ class VectorStreamEnv(NativeVectorEnv):
     ) -> None:
         refuse(of_single, "the last job of the stream")
         super().__init__(num_envs, autoreset_mode, num_threads)
-        self.scenario = as_scenario(scenario)
+        self.scenario = as_scenario(scenario, "stream")
         fleet = StreamFleet(self.scenario, num_envs, objective)
         self.objective = fleet.objective
         observed = stream_observed(self.scenario.num_locations, observation)
@@ -185,6 +210,28 @@ class VectorStreamEnv(NativeVectorEnv):
         """The streams of the episodes as a batch of N, also what is still to come."""
         self._check_started("streams")
         return self._fleet.streams()
+
+    def reset(
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+        out: Buffers | None = None,
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Begin new episodes, as in ``NativeVectorEnv``."""
+        observations, infos = super().reset(seed=seed, options=options, out=out)
+        return observations, infos | self._whose_turn()
+
+    def _finish(self, turn: Any) -> VectorStep:
+        *seen, infos = super()._finish(turn)
+        return *seen, infos | self._whose_turn()
+
+    def _whose_turn(self) -> dict[str, NDArray[Any]]:
+        """What the infos say of the devices whose jobs are being decided, where there are several."""
+        devices, decides = self._fleet.whose_turn()
+        if self.scenario.num_devices == 1 or not decides.any():
+            return {}
+        return {"device": np.where(decides, devices, 0), "_device": decides}
 
     def _check_now(self, orders: NDArray[np.int64], actions: NDArray[np.int64]) -> None:
         num_locations, task = self.scenario.num_locations, self._fleet.progress["task"]

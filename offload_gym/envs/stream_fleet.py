@@ -21,7 +21,13 @@ from offload_gym.scenario import Scenario
 from offload_gym.streams.engine import admit_here, advance_here
 from offload_gym.streams.observing import observe
 from offload_gym.streams.outlook import AHEAD, FORESEEN, OPTION, PRICE, Outlook, look, put, weigh
-from offload_gym.streams.parameters import StreamParameters, StreamSizes, empty_stream_batch, stream_parameters
+from offload_gym.streams.parameters import (
+    StreamParameters,
+    StreamSizes,
+    empty_stream_batch,
+    has_deadlines,
+    stream_parameters,
+)
 from offload_gym.streams.responses import check_can_lose, late_jobs
 from offload_gym.streams.sampling import draw_stream
 from offload_gym.streams.streams import SHARED, StreamBatch, Streams
@@ -198,6 +204,8 @@ class StreamFleet:
         self.num_actions = scenario.num_locations + scenario.can_drop
         self._all = (0, num_envs)
         parameters, sizes = stream_parameters(scenario)
+        if self.objective == "late" and not (scenario.can_lose or has_deadlines(parameters)):
+            raise ValueError(f"objective is 'late', but the jobs of {scenario.label} have no deadlines")
         try:
             if 16 * num_envs * sizes.num_jobs * max(sizes) > sys.maxsize:  # of which numpy says something else
                 raise MemoryError
@@ -246,6 +254,12 @@ class StreamFleet:
         """The streams of the episodes as a batch of N: all of them, also what is still to come."""
         arrays = {name: a if name in SHARED else a.copy() for name, a in self.batch._asdict().items()}
         return Streams.from_batch(StreamBatch(**arrays))
+
+    def whose_turn(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """(N,) the device at which the job has arrived that is being decided, and (N,) whether there is such a job."""
+        at, jobs = self.progress["job"], self.batch.jobs
+        devices: NDArray[np.int64] = jobs["device"][np.arange(len(jobs)), np.minimum(at, jobs.shape[1] - 1)]
+        return devices, at < jobs.shape[1]
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Which actions are of use: (N, K), and one more where jobs may be dropped, at their first task alone."""

@@ -151,11 +151,17 @@ class StreamAECEnv(AECEnv):  # type: ignore[misc]
 
     def observation_space(self, agent: str) -> Space:
         """The space of an agent's observations, always the same object."""
-        return self.observation_spaces[agent]
+        return self.observation_spaces[self._known(agent)]
 
     def action_space(self, agent: str) -> Discrete:
         """The space of an agent's actions, always the same object."""
-        return self.action_spaces[agent]
+        return self.action_spaces[self._known(agent)]
+
+    def _known(self, agent: str) -> str:
+        """An agent's name; ValueError where it is none."""
+        if agent not in self._index:
+            raise ValueError(f"agent is {quoted(agent)}; it must be one of {quoted(self.possible_agents)}")
+        return agent
 
     @property
     def streams(self) -> Streams:
@@ -202,9 +208,7 @@ class StreamAECEnv(AECEnv):  # type: ignore[misc]
     def observe(self, agent: str) -> Observation:
         """What an agent saw at its last turn, which is the present one for ``agent_selection``; zeros before it."""
         self._stream._check_started("observe()")
-        if agent not in self._index:
-            raise ValueError(f"agent is {quoted(agent)}; it must be one of {quoted(self.possible_agents)}")
-        seen = self._seen[self._index[agent]].copy()
+        seen = self._seen[self._index[self._known(agent)]].copy()
         if not self._is_masked:
             return shown(seen, self._fields)
         info = self.infos.get(agent) or self._first_task()  # PettingZoo takes the infos of who is gone
@@ -238,10 +242,17 @@ class StreamAECEnv(AECEnv):  # type: ignore[misc]
         self._deads_step_first()
 
 
-def stream_env(*arguments: Any, **named: Any) -> OrderEnforcingWrapper:
+def stream_env(
+    scenario: str | Mapping[str, Any] | Scenario = DEFAULT_SCENARIO,
+    objective: str | None = None,
+    render_mode: str | None = None,
+    observation: str = "flat",
+    shared_reward: bool = False,
+) -> OrderEnforcingWrapper:
     """A ``StreamAECEnv`` with these arguments, wrapped as PettingZoo's environments are.
 
-    ``OrderEnforcingWrapper`` says what is called in a wrong order. ``AssertOutOfBoundsWrapper`` is left out, as its
-    assertion would take the place of a ValueError that says which actions there are.
+    ``scenario`` says how many devices there are. ``OrderEnforcingWrapper`` says what is called in a wrong order.
+    ``AssertOutOfBoundsWrapper`` is left out, as its assertion would take the place of a ValueError that says which
+    actions there are.
     """
-    return OrderEnforcingWrapper(StreamAECEnv(*arguments, **named))
+    return OrderEnforcingWrapper(StreamAECEnv(scenario, objective, render_mode, observation, shared_reward))

@@ -80,13 +80,20 @@ def export_stream_c(
         Bytes by use: "flash" of the weights, and "ram" of the arrays on the stack during a call.
 
     Raises:
-        ValueError: the policy is no network of streams, max_cores is below 1, or the name is no name in C.
+        ValueError: the policy is no network of streams, or one for jobs of several tasks, max_cores is below 1, or the
+            name is no name in C.
     """
     if not isinstance(policy, PlanPolicy):
         raise ValueError(f"policy is a {type(policy).__name__}; it must be a network of streams")
     network = policy.network
     if network is None:
         raise ValueError(f"the policy {policy.name} is a rule; only a network can be exported")
+    trained = network.scenario_fields or {}
+    if trained.get("applications") or (trained.get("max_tasks") or trained.get("num_tasks", 1)) > 1:
+        raise ValueError(
+            f"the policy {policy.name} was trained on jobs of several tasks ({network.scenario}); it must be one for "
+            "jobs of one task, which a header decides"
+        )
     check_count("max_cores", max_cores)
     check_name(name)
     translator, records = _observed(network.num_locations, max_cores)

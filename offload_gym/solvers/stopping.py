@@ -42,6 +42,11 @@ def new_stop() -> NDArray[np.bool_]:
     return np.zeros(1, np.bool_)
 
 
+def watch_of(stop: NDArray[np.bool_]) -> tuple[Any, ...]:
+    """A ``Budget`` as a plain tuple for a kernel that counts no nodes; each call of the kernel needs one of its own."""
+    return tuple(Budget(0, stop, np.zeros(1, np.int64), None))
+
+
 @register_jitable
 def new_budget(max_nodes):
     """A ``Budget`` of its own, which nobody stops but a signal."""

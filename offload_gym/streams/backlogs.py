@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from offload_gym.compilation import inlined, kernel
 from offload_gym.instances import INPUT, OUTPUT, WORKLOAD
 from offload_gym.lending import lent
+from offload_gym.solvers.stopping import is_stopped
 from offload_gym.streams.engine import is_entry, is_exit, path_s, run_s, site_of, way_back
 from offload_gym.streams.grids import between, shift_cores, shift_radio
 from offload_gym.streams.streams import CHILD, OUTGOING
@@ -22,6 +23,7 @@ from offload_gym.streams.uptime import slot_at
 
 FOREVER_S = 1e6  # stands for infinite
 ROUNDING = 1e-12  # relative: what rounding adds to a sum of bits
+STEPS_A_POINT = 4  # of the grid and each location, as ``is_stopped`` counts them
 TINY = 1e-12  # a step where there is nothing to wait for
 
 
@@ -238,8 +240,8 @@ def radio_of(world, d, sent_bits):
 
 
 @kernel
-def least_cost(world, radio, spread, size, memory, kept):
-    """(least cost of the jobs of a device, sum of their responses alone), with a grid of a size.
+def least_cost(world, radio, spread, size, memory, kept, watch):
+    """(least cost of the jobs of a device, sum of their responses alone), with a grid of a size; less where stopped.
 
     Args:
         world: ``World``.
@@ -248,8 +250,10 @@ def least_cost(world, radio, spread, size, memory, kept):
         size: how many average items may wait for the radio, and for the cores, within the grid.
         memory: (4, X, W), (2, X + W + 3) and (n, K): scratch space.
         kept: (J, X, W), filled with the least costs of what comes after each job of the device; or None.
+        watch: ``Budget``, by which it is stopped.
     """
     tables, lines, tails_s = memory
+    steps_an_item = STEPS_A_POINT * tables[0].size * (len(world.servers) + 1)
     sizes = sizes_of(world, radio.device)
     steps = steps_of(sizes, size, tables)
     tables[0] = 0.0
@@ -273,6 +277,8 @@ def least_cost(world, radio, spread, size, memory, kept):
                 item = Item(j, i, weight, next_s - job.arrival_s, next_bits - sent_bits, tails_s[i])
                 _go_back(world, radio, item, steps, sizes[2], tables, lines)
                 next_s, next_bits = job.arrival_s, sent_bits
+        if is_stopped(watch, entries * steps_an_item):
+            break
     return tables[0, 0, 0], alone_s
 
 

@@ -25,6 +25,7 @@ from offload_gym.checks import is_whole, quoted
 from offload_gym.compilation import kernel
 from offload_gym.lending import lent
 from offload_gym.solvers.parallel import for_each_chunk
+from offload_gym.solvers.stopping import Budget, new_stop, raise_pending, watch_of
 from offload_gym.streams.backlogs import decide_all, least_cost, radio_of
 from offload_gym.streams.streams import StreamBatch, Streams, check_streams
 from offload_gym.streams.system import world_of
@@ -39,28 +40,29 @@ CHUNK = 1  # streams that a thread takes at a time
 
 
 @kernel
-def _best_range(world, radio, spread, size, memory):
+def _best_range(world, radio, spread, size, memory, watch):
     """(least cost, sum of the responses alone, range) with the range from ``size`` on at which that cost is highest."""
     most_s, alone_s, found = -1.0, 0.0, size
     for _ in range(MOST_DOUBLINGS):
-        cost_s, alone_s = least_cost(world, radio, spread, size, memory, None)
-        if cost_s <= most_s:
+        cost_s, alone_s = least_cost(world, radio, spread, size, memory, None, watch)
+        if cost_s <= most_s or watch.stop[0]:
             break
         most_s, found, size = cost_s, size, size * 2.0
     return most_s, alone_s, found
 
 
 @kernel
-def bound_streams(arrays, first, nodes, bounds_s):
+def bound_streams(arrays, first, nodes, watch, bounds_s):
     """Fill the bounds of the streams from ``first`` on.
 
     Args:
         arrays: ``StreamBatch`` as a plain tuple.
         first: number of the first stream.
         nodes: points of the grid along both of its axes.
+        watch: ``Budget`` as a plain tuple, by which the kernel is stopped.
         bounds_s: (some streams,), filled.
     """
-    batch = lent(StreamBatch(*arrays))
+    batch, watch = lent(StreamBatch(*arrays)), lent(Budget(*watch))
     lines = np.empty((2, nodes[0] + nodes[1] + 3))
     tails_s = np.empty((batch.tasks.shape[2], batch.servers.shape[1] + 1))
     memory = np.empty((4, nodes[0], nodes[1])), lines, tails_s
@@ -72,24 +74,29 @@ def bound_streams(arrays, first, nodes, bounds_s):
         for d in range(len(world.devices)):
             radio, best_s = radio_of(world, d, sent_bits), 0.0
             for spread in range(2 if world.tasks.shape[1] > 1 else 1):
-                found = _best_range(world, radio, spread == 1, FIRST_RANGE, small)[2]
-                cost_s, alone_s, _ = _best_range(world, radio, spread == 1, found, memory)
+                found = _best_range(world, radio, spread == 1, FIRST_RANGE, small, watch)[2]
+                cost_s, alone_s, _ = _best_range(world, radio, spread == 1, found, memory, watch)
                 best_s = max(best_s, max(cost_s, alone_s))
             bounds_s[row] += best_s
         bounds_s[row] *= 1.0 - SLACK
+        if watch.stop[0]:
+            break
+    if watch.stop[0]:
+        raise_pending()
 
 
 @kernel
-def foresee_streams(arrays, first, nodes, decisions):
+def foresee_streams(arrays, first, nodes, watch, decisions):
     """Decide the streams from ``first`` on by the program behind the bound.
 
     Args:
         arrays: ``StreamBatch`` as a plain tuple.
         first: number of the first stream.
         nodes: points of the grid along both of its axes.
+        watch: ``Budget`` as a plain tuple, by which the kernel is stopped.
         decisions: (some streams, J, n), filled.
     """
-    batch = lent(StreamBatch(*arrays))
+    batch, watch = lent(StreamBatch(*arrays)), lent(Budget(*watch))
     lines = np.empty((2, nodes[0] + nodes[1] + 3))
     tails_s = np.empty((batch.tasks.shape[2], batch.servers.shape[1] + 1))
     memory = np.empty((4, nodes[0], nodes[1])), lines, tails_s
@@ -99,9 +106,15 @@ def foresee_streams(arrays, first, nodes, decisions):
         world = lent(world_of(batch, first + row))
         for d in range(len(world.devices)):
             radio = radio_of(world, d, sent_bits)
-            size = _best_range(world, radio, True, FIRST_RANGE, memory)[2]
-            least_cost(world, radio, True, size, memory, kept)
+            size = _best_range(world, radio, True, FIRST_RANGE, memory, watch)[2]
+            least_cost(world, radio, True, size, memory, kept, watch)
+            if watch.stop[0]:
+                break
             decide_all(world, radio, size, memory, kept, decisions[row])
+        if watch.stop[0]:
+            break
+    if watch.stop[0]:
+        raise_pending()
 
 
 def lower_bound(
@@ -130,12 +143,12 @@ def lower_bound(
     if streams.batch.sites.shape[2] > 1:
         raise ValueError("site changes from slot to slot; the lower bound is for devices that stay at one site")
     points = int(nodes[0]), int(nodes[1])
-    bounds_s = np.empty(len(streams))
+    bounds_s, stop = np.empty(len(streams)), new_stop()
 
     def work(rows: slice) -> None:
-        bound_streams(streams.arrays, rows.start, points, bounds_s[rows])
+        bound_streams(streams.arrays, rows.start, points, watch_of(stop), bounds_s[rows])
 
-    for_each_chunk(work, len(streams), num_threads, CHUNK)
+    for_each_chunk(work, len(streams), num_threads, CHUNK, stop)
     return bounds_s
 
 
@@ -151,9 +164,10 @@ def foreseen_decisions(streams: Streams, num_threads: int | None = None) -> NDAr
     """
     check_streams(streams)
     decisions = np.empty((len(streams), streams.num_jobs, streams.num_tasks), dtype=np.int64)
+    stop = new_stop()
 
     def work(rows: slice) -> None:
-        foresee_streams(streams.arrays, rows.start, DECIDING_NODES, decisions[rows])
+        foresee_streams(streams.arrays, rows.start, DECIDING_NODES, watch_of(stop), decisions[rows])
 
-    for_each_chunk(work, len(streams), num_threads, CHUNK)
+    for_each_chunk(work, len(streams), num_threads, CHUNK, stop)
     return decisions

@@ -46,7 +46,7 @@ def stream_columns(scenario: str | Mapping[str, Any] | Scenario = "stream") -> l
     Args:
         scenario: a preset's name, a dict with "name" and what to change in it, or a ``Scenario``.
     """
-    return columns_of(stream_fields(as_scenario(scenario).num_locations))
+    return columns_of(stream_fields(as_scenario(scenario, "stream").num_locations))
 
 
 def stream_observed(num_locations: int, form: str) -> tuple[gym.Space, Views | None, int]:

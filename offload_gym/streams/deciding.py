@@ -177,6 +177,9 @@ def choose(plan, world, system, outlook, j, i, values):
     # A job is dropped as a whole, or not at all.
     if i == 0 and plan.drop_factor < np.inf and _soonest_s(world, outlook, j) > plan.drop_factor * deadline_s:
         return DROPPED
+    for k in range(1, num_locations):  # where nothing is expected to be complete, as in an outage
+        if plan.weights[class_of(k, num_locations), CONSTANT] < plan.weights[class_of(best, num_locations), CONSTANT]:
+            best = k
     radio_s = _until(outlook.foreseen[0].radio_s, now_s)
     _set_prices(plan, outlook)
     # What a second counts by itself, and for its share of the time until the deadline.

@@ -15,6 +15,7 @@ from offload_gym.checks import quoted
 from offload_gym.compilation import inlined, kernel
 from offload_gym.lending import lent
 from offload_gym.solvers.parallel import for_each_chunk
+from offload_gym.solvers.stopping import Budget, is_stopped, new_stop, raise_pending, watch_of
 from offload_gym.streams.bounds import foreseen_decisions
 from offload_gym.streams.engine import admit, advance
 from offload_gym.streams.responses import check_can_lose, outcome_of
@@ -26,6 +27,7 @@ OBJECTIVES = ("response", "late")
 LATE_S = 1e6  # what a late job counts in the objective "late", so that responses break ties only
 LEAST_GAIN_S = 1e-6  # moves that gain less are not made: sums of responses are not better known than that
 WINDOW = 10  # jobs that follow a job are close enough to move with it
+STEPS = 250  # as ``is_stopped`` counts them, to play a job: of all later jobs, at most
 CHUNK = 1  # streams that a thread takes at a time
 
 
@@ -112,7 +114,7 @@ def _move(decision, num_tasks, num_locations, number, can_drop):
 
 
 @kernel
-def _try_job(world, systems, decisions, j, marks, best_s, search):
+def _try_job(world, systems, decisions, j, marks, best_s, search, watch):
     """The best move of job ``j``, alone or with one of those that follow it, is made.
 
     Args:
@@ -123,6 +125,7 @@ def _try_job(world, systems, decisions, j, marks, best_s, search):
         marks: ``Marks``, renewed where something is gained.
         best_s: what the decisions count.
         search: ``Search``.
+        watch: ``Budget``, by which it is stopped.
 
     Returns:
         What they count now.
@@ -132,7 +135,7 @@ def _try_job(world, systems, decisions, j, marks, best_s, search):
     last = min(j + search.window, len(world.jobs) - 1)
     old, new, given, other = decisions[j].copy(), decisions[j].copy(), np.empty(n, np.int64), NONE
     partner = np.empty(n, np.int64)
-    aim_s, num_tasks = best_s - LEAST_GAIN_S, world.jobs[j].num_tasks
+    aim_s, num_tasks, steps = best_s - LEAST_GAIN_S, world.jobs[j].num_tasks, STEPS * len(world.jobs)
     for number in range(_num_moves(num_tasks, num_locations, False)):
         decisions[j] = old
         if not _move(decisions[j], num_tasks, num_locations, number, search.can_drop):
@@ -148,11 +151,15 @@ def _try_job(world, systems, decisions, j, marks, best_s, search):
                     continue
                 copy_system(played, tried, i)
                 admit(world, tried, i, decisions[i])
+                if is_stopped(watch, steps):
+                    return best_s
                 value_s = _play_on(world, tried, decisions, i + 1, marks, best_s, search.late_s)
                 if value_s < aim_s:
                     aim_s, other, new[:], partner[:] = value_s, i, decisions[j], decisions[i]
             decisions[i] = given
             admit(world, played, i, given)
+        if is_stopped(watch, steps):
+            return best_s
         first = (last if number <= num_locations else j) + 1
         value_s = _play_on(world, played, decisions, first, marks, best_s, search.late_s)
         if value_s < aim_s:
@@ -176,7 +183,7 @@ def _try_job(world, systems, decisions, j, marks, best_s, search):
 
 
 @kernel
-def search_streams(arrays, systems, first, decisions, search):
+def search_streams(arrays, systems, first, decisions, search, watch):
     """Improve decisions until no move does.
 
     Args:
@@ -185,7 +192,9 @@ def search_streams(arrays, systems, first, decisions, search):
         first: number of the first stream.
         decisions: (some streams, J, n), changed in place.
         search: ``Search`` as a plain tuple.
+        watch: ``Budget`` as a plain tuple, by which the search is stopped.
     """
+    watch = lent(Budget(*watch))
     batch, systems, search = lent(StreamBatch(*arrays)), lent(System(*systems)), Search(*search)
     num_jobs = batch.jobs.shape[1]
     alone = Search(search.late_s, search.can_drop, 0)
@@ -203,12 +212,22 @@ def search_streams(arrays, systems, first, decisions, search):
                 last_s = np.inf
                 while best_s < last_s:
                     last_s = best_s
-                    best_s = _try_job(world, systems, plan, j, marks, best_s, search if pairs else alone)
+                    best_s = _try_job(world, systems, plan, j, marks, best_s, search if pairs else alone, watch)
+                    if watch.stop[0]:
+                        break
+                if watch.stop[0]:
+                    break
                 admit(world, here, j, plan[j])
+            if watch.stop[0]:
+                break
             if best_s == before_s:
                 if pairs or search.window == 0:
                     break
                 pairs = True
+        if watch.stop[0]:
+            break
+    if watch.stop[0]:
+        raise_pending()
 
 
 def hindsight(
@@ -253,12 +272,13 @@ def hindsight(
     check_can_lose(streams.can_lose, objective)
     start = foreseen_decisions(streams, num_threads) if decisions is None else decisions
     plan = outcome_of(streams, start).decisions
+    stop = new_stop()
     search = Search(LATE_S if objective == "late" else 0.0, bool(can_drop), WINDOW if moves == 2 else 0)
 
     def work(rows: slice) -> None:
         systems: tuple[Any, ...] = tuple(new_system(streams, 3))
-        search_streams(streams.arrays, systems, rows.start, plan[rows], tuple(search))
+        search_streams(streams.arrays, systems, rows.start, plan[rows], tuple(search), watch_of(stop))
 
-    for_each_chunk(work, len(streams), num_threads, CHUNK)
+    for_each_chunk(work, len(streams), num_threads, CHUNK, stop)
     dropped = plan[:, :, :1] == DROPPED
     return np.where(streams.present, plan, np.where(dropped, DROPPED, 0))

@@ -51,7 +51,7 @@ def fill_jobs(parameters, sources, start, batch, b, first, last):
                 draw_sizes(ranges, task_types, u[UNIFORMS_A_TASK * i : UNIFORMS_A_TASK * (i + 1)], own, i)
         if len(recorded) > 0:
             _take_recorded(recorded[source.row], own[0], job)
-        if process.deadline_high > 0.0 and job.deadline_s == np.inf:
+        if process.deadline_high > 0.0 and (len(recorded) == 0 or np.isnan(recorded[source.row, DEADLINE])):
             share = u[UNIFORMS_A_TASK * n + 1]
             factor = process.deadline_low + share * (process.deadline_high - process.deadline_low)
             job.deadline_s = max(LEAST_DEADLINE_S, factor * alone_s(batch, b, j, memory))

@@ -11,10 +11,11 @@ from numpy.random import SeedSequence
 from numpy.typing import NDArray
 
 from offload_gym.array_checks import check_count
-from offload_gym.checks import checked_number
+from offload_gym.checks import checked_number, quoted
 from offload_gym.files import replacing
 from offload_gym.seeds import as_seed_sequence
 from offload_gym.solvers.parallel import for_each_chunk
+from offload_gym.solvers.stopping import new_stop
 from offload_gym.streams.observing import OBSERVATION_VERSION, size_of
 from offload_gym.streams.planner import Played
 from offload_gym.streams.playing import planning_call
@@ -61,12 +62,15 @@ def label_streams(
         ValueError: an argument is out of its bounds.
     """
     check_count("num_streams", num_streams)
+    if not isinstance(planner, PlannerPolicy):
+        raise ValueError(f"planner is {quoted(planner)}; it must be a planner, as make_stream_policy makes it")
     for name, value in (("share", share), ("explore", explore)):
         checked_number(name, value, "from 0 to 1", lambda given: 0 <= given <= 1)
     of_streams, of_plans = as_seed_sequence(seed).spawn(2)
     streams = sample_streams(planner.scenario, num_streams, of_streams)
     key = np.random.default_rng(of_plans).integers(1 << 64, dtype=np.uint64)
-    call = planning_call(streams, planner, behaviour, {"key": key, "share": share, "explore": explore})
+    stop = new_stop()
+    call = planning_call(streams, planner, behaviour, {"key": key, "share": share, "explore": explore}, stop)
     made: dict[int, StreamLabels] = {}
 
     def work(rows: slice) -> None:
@@ -76,7 +80,7 @@ def label_streams(
             out.observations[:count].copy(), out.costs[:count].astype(np.float32), out.errors[:count].astype(np.float32)
         )
 
-    for_each_chunk(work, num_streams, num_threads, CHUNK)
+    for_each_chunk(work, num_streams, num_threads, CHUNK, stop)
     return joined([made[first] for first in sorted(made)])
 
 

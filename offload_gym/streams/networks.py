@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from offload_gym.checks import quoted
+from offload_gym.checks import check_flag, checked_count, quoted
 from offload_gym.files import replacing
 from offload_gym.layers import Layers, packed
 from offload_gym.streams.deciding import CLASSES, NETWORK, TERMS, Plan
@@ -81,10 +81,17 @@ def check_network(network: StreamNetwork) -> None:
             f"the network reads version {network.observation_version} of the observation of streams; this package has "
             f"version {OBSERVATION_VERSION}, and the network must be trained anew"
         )
-    if network.num_locations < 2:
-        raise ValueError(f"num_locations is {network.num_locations}; it must be at least 2")
+    checked_count("num_locations", network.num_locations, 2)
+    check_flag("can_drop", network.can_drop)
+    for name in ("scenario", "metadata"):
+        given = getattr(network, name)
+        texts = [given] if name == "scenario" else [*given, *given.values()] if isinstance(given, dict) else [given]
+        if not all(isinstance(text, str) for text in texts):
+            raise ValueError(f"{name} is {quoted(given)}; it must be {'texts' if name == 'metadata' else 'a text'}")
     if not network.layers:
         raise ValueError("the network has 0 layers; it must have at least 1")
+    if not all(isinstance(array, np.ndarray) for layer in network.layers for array in layer):
+        raise ValueError("layers has something else than arrays; it must hold pairs of arrays (weight, bias)")
     outputs, wanted = chain("layers", network.layers, size_of(network.num_locations))[-1], num_outputs(network)
     if outputs != wanted:
         raise ValueError(f"the network has {outputs} outputs; it must have {wanted}")

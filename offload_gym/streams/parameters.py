@@ -117,7 +117,10 @@ def stream_parameters(scenario: Scenario) -> tuple[StreamParameters, StreamSizes
         ValueError: the scenario is none of streams; one sentence.
     """
     if scenario.random_graph:
-        raise ValueError("random_graph is True; in streams it must be False, and graphs come from applications")
+        raise ValueError(
+            f"random_graph is True in the scenario {scenario.label}; in streams it must be False, and graphs come from "
+            "applications"
+        )
     applications = application_arrays(scenario)
     recorded, recorded_per_s = _recorded_arrivals(scenario)
     low, high = _rates_of(scenario, recorded_per_s)
@@ -177,6 +180,12 @@ def stream_parameters(scenario: Scenario) -> tuple[StreamParameters, StreamSizes
     return parameters, StreamSizes(
         scenario.num_jobs, n, num_edges, scenario.num_devices, scenario.num_edges + 1, num_slots, num_sites
     )
+
+
+def has_deadlines(parameters: StreamParameters) -> bool:
+    """Whether jobs of the scenario have deadlines, drawn or recorded."""
+    recorded = np.isfinite(parameters.recorded_arrivals[:, DEADLINE]).any()
+    return bool(parameters.process["deadline_high"][0] > 0.0 or recorded)
 
 
 def empty_stream_batch(parameters: StreamParameters, sizes: StreamSizes, num_streams: int) -> StreamBatch:

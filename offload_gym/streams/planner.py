@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from offload_gym.compilation import inlined, kernel
 from offload_gym.lending import lent
 from offload_gym.random_numbers import fill_uniform, stream
+from offload_gym.solvers.stopping import Budget, is_stopped, raise_pending
 from offload_gym.streams.beliefs import Belief, draw_future_jobs, new_belief, observe_arrival, start_belief
 from offload_gym.streams.deciding import Plan, choose, decide_from, new_values
 from offload_gym.streams.engine import admit, admit_here, advance, advance_here, site_in
@@ -47,6 +48,7 @@ from offload_gym.streams.uptime import slot_at
 MARGIN_S = 5.0  # of a future, beyond its arrivals
 # What a second of a response counts beside late jobs: where as many are late either way, the shorter queues are better.
 LATE_PER_S = 0.01
+STEPS = 250  # as ``is_stopped`` counts them, to play a job
 NEVER_S = 1e5  # what a job counts that never completes in a future, as the last slot's outage holds for ever
 
 
@@ -365,7 +367,7 @@ def plan_task(sampler, start, plan, effort, now, future, step, room):
 
 
 @kernel
-def plan_streams(parameters, arrays, systems, spare, policies, effort, asked, out):
+def plan_streams(parameters, arrays, systems, spare, policies, effort, asked, watch, out):
     """Play streams and plan on the way.
 
     Args:
@@ -376,6 +378,7 @@ def plan_streams(parameters, arrays, systems, spare, policies, effort, asked, ou
         policies: (``Plan`` of the base policy, ``Plan`` that decides where planning does not).
         effort: ``Effort``.
         asked: (1,) of the dtype ASKED.
+        watch: ``Budget`` as a plain tuple, by which the kernel is stopped.
         out: ``Played``: decisions, responses, and labels.
 
     Returns:
@@ -383,6 +386,7 @@ def plan_streams(parameters, arrays, systems, spare, policies, effort, asked, ou
     """
     batch, asked = lent(StreamBatch(*arrays)), asked[0]
     base, behaviour, out = lent(Plan(*policies[0])), lent(Plan(*policies[1])), lent(Played(*out))
+    watch = lent(Budget(*watch))
     system, trial_system = lent(system_of(System(*systems[0]), 0)), lent(system_of(System(*systems[1]), 0))
     parameters, spare = lent(StreamParameters(*parameters)), lent(StreamBatch(*spare))
     trial_world = lent(world_of(spare, 0))
@@ -392,7 +396,7 @@ def plan_streams(parameters, arrays, systems, spare, policies, effort, asked, ou
     trial_memory = new_outlook(num_locations, trial_system.core_free_s.shape[1], n)
     room_memory = new_room(effort.num_futures, num_locations + 1, base, behaviour, num_locations)
     draws = np.empty(3)
-    num_labels = 0
+    num_labels = steps = 0
     for row in range(len(out.response_s)):
         b = asked.first + row
         world, outlook, room = lent(world_of(batch, b)), lent(outlook_memory), lent(room_memory)
@@ -424,6 +428,7 @@ def plan_streams(parameters, arrays, systems, spare, policies, effort, asked, ou
                     copy_positions(batch.positions[b], spare.positions[0], slot)
                     step = Step(j, i, num_choices, oldest, asked.objective)
                     chosen = plan_task(sampler, start, base, effort, present, future, step, room)
+                    steps += STEPS * effort.num_futures * effort.num_jobs * num_choices
                     if num_labels < len(out.costs):
                         observe(world, system, outlook, j, i, out.observations[num_labels])
                         for c in range(out.costs.shape[1]):
@@ -442,6 +447,14 @@ def plan_streams(parameters, arrays, systems, spare, policies, effort, asked, ou
             for i in range(n):
                 out.decisions[row, j, i] = outlook.decision[i] if outlook.decision[0] != DROPPED else DROPPED
             admit(world, system, j, outlook.decision)
+            steps += STEPS
+            if is_stopped(watch, steps):
+                break
+            steps = 0
+        if watch.stop[0]:
+            break
         advance(world, system, np.inf, None)
         read_fates(world, system, out.response_s[row], out.energy_j[row])
+    if watch.stop[0]:
+        raise_pending()
     return num_labels

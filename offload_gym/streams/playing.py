@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from offload_gym.array_checks import numbers
 from offload_gym.checks import quoted
 from offload_gym.compilation import kernel
 from offload_gym.delay import latency
@@ -29,13 +30,14 @@ from offload_gym.instances import (
 from offload_gym.lending import lent
 from offload_gym.scenario import Scenario
 from offload_gym.solvers.parallel import for_each_chunk
+from offload_gym.solvers.stopping import new_stop, watch_of
 from offload_gym.streams.deciding import play_kernel
 from offload_gym.streams.engine import admit, advance, stands_at
 from offload_gym.streams.networks import OBJECTIVES
 from offload_gym.streams.outlook import look, new_outlook
-from offload_gym.streams.parameters import room_for_failures, stream_parameters
+from offload_gym.streams.parameters import has_deadlines, room_for_failures, stream_parameters
 from offload_gym.streams.planner import ASKED, MARGIN_S, Played, plan_streams
-from offload_gym.streams.policies import PlannerPolicy, StreamPolicy, check_fits
+from offload_gym.streams.policies import PlannerPolicy, PlanPolicy, StreamPolicy, check_fits
 from offload_gym.streams.responses import CHUNK, Outcome, as_outcome, check_can_lose
 from offload_gym.streams.streams import PARENT, StreamBatch, Streams, check_streams
 from offload_gym.streams.system import (
@@ -68,7 +70,8 @@ def play(streams: Streams, policy: StreamPolicy | Any, num_threads: int | None =
 
     Raises:
         ValueError: a job never completes that is not lost, or the policy decides something else than locations, is a
-            network for another number of locations, or plans for responses where jobs can be lost.
+            network for another number of locations, a planner whose scenario makes other jobs, or plans for responses
+            where jobs can be lost.
     """
     check_streams(streams)
     decisions = np.zeros((len(streams), streams.num_jobs, streams.num_tasks), dtype=np.int64)
@@ -199,16 +202,55 @@ def _play_moments(
     for j in range(streams.num_jobs):
         arrive_kernel(streams.arrays, given, j, tuple(batch), deadline_s)
         instances = Instances.from_batch(batch)
-        decided = np.array(policy.decide(instances), dtype=np.int64)
-        if decided.shape != (size, n) or decided.min() < 0 or decided.max() >= num_locations:
-            raise ValueError(
-                f"the policy decides {quoted(decided)}; it must be {(size, n)} locations from 0 to {num_locations - 1}"
-            )
+        decided = _checked(policy.decide(instances), (size, n), num_locations)
         if drop_factor < math.inf:
             decided[latency(instances, decided) > drop_factor * deadline_s] = DROPPED
         decisions[:, j] = decided
         admit_kernel(streams.arrays, given, j, decided)
     finish_kernel(streams.arrays, given, response_s, energy_j)
+
+
+def _checked(decided: Any, shape: tuple[int, int], num_locations: int) -> NDArray[np.int64]:
+    """What a policy decides as kernels take it; ValueError where it is something else than locations."""
+    try:
+        given = numbers("decisions", decided)
+    except ValueError:
+        given = np.empty(0)
+    if given.shape != shape or not ((given >= 0) & (given < num_locations) & (given == np.floor(given))).all():
+        raise ValueError(
+            f"the policy decides {quoted(decided)}; it must be {shape} locations from 0 to {num_locations - 1}"
+        )
+    return given.astype(np.int64)
+
+
+def check_planner(streams: Streams, planner: PlannerPolicy) -> None:
+    """ValueError where the futures of a planner's scenario cannot be those of the streams.
+
+    Jobs must be of the same shape, as futures are put where the streams' jobs are; and where late jobs count both must
+    have deadlines. Else the scenario is what the planner believes of the world, right or wrong: its arrivals, rates,
+    failures and mobility may be others than those of the streams.
+    """
+    parameters, sizes = stream_parameters(planner.scenario)
+    batch, label, hint = streams.batch, planner.scenario.label, "give the planner the scenario of these streams"
+    made, there = (sizes.num_tasks, sizes.num_edges), (streams.num_tasks, batch.edge_bits.shape[2])
+    if made != there:
+        raise ValueError(
+            f"the planner's scenario, {label}, makes jobs of up to {made[0]} tasks and {made[1]} edges, the streams "
+            f"have jobs of up to {there[0]} and {there[1]}; {hint}"
+        )
+    graphs = (parameters.graph_start, batch.graph_start), (parameters.graph_edges, batch.graph_edges)
+    if not all(np.array_equal(of_scenario, of_streams) for of_scenario, of_streams in graphs):
+        raise ValueError(
+            f"the planner's scenario, {label}, makes jobs of {len(parameters.graph_start)} graphs, the streams have "
+            f"jobs of {len(batch.graph_start)}, which depend on each other in other ways; {hint}"
+        )
+    if planner.objective == "late" and not streams.can_lose:  # a lost job is late, whatever its deadline
+        for of, have in (
+            (f"scenario, {label}, draws", has_deadlines(parameters)),
+            ("streams have", bool(np.isfinite(streams.deadline_s).any())),
+        ):
+            if not have:
+                raise ValueError(f"the planner's {of} no deadlines, which its objective 'late' needs; {hint}")
 
 
 def room_for_futures(streams: Streams, scenario: Scenario, num_jobs: int) -> Streams:
@@ -252,9 +294,15 @@ def room_for_futures(streams: Streams, scenario: Scenario, num_jobs: int) -> Str
 
 
 def planning_call(
-    streams: Streams, planner: PlannerPolicy, behaviour: Any, asked: dict[str, Any]
+    streams: Streams, planner: PlannerPolicy, behaviour: Any, asked: dict[str, Any], stop: NDArray[np.bool_]
 ) -> Callable[[int, Played], int]:
-    """A function that plays the streams from a number on with planning, fills a ``Played`` and counts the labels."""
+    """A function that plays the streams from a number on with planning, fills a ``Played`` and counts the labels.
+
+    ``stop`` is what ``new_stop`` makes, by which other threads are stopped.
+    """
+    if not isinstance(behaviour, PlanPolicy):
+        raise ValueError(f"behaviour is {quoted(behaviour)}; it must be a rule or a network, which a kernel runs")
+    check_planner(streams, planner)
     check_can_lose(streams.can_lose, planner.objective)
     for decides in (planner.base, behaviour):
         check_fits(decides, streams.num_locations, planner.scenario.can_drop)
@@ -272,7 +320,11 @@ def planning_call(
         spare, mine = room_for_futures(streams, planner.scenario, effort.num_jobs), request.copy()
         mine["first"] = first
         systems = tuple(new_system(streams)), tuple(new_system(spare))
-        return int(plan_streams(given, streams.arrays, systems, spare.arrays, policies, effort, mine, tuple(out)))
+        return int(
+            plan_streams(
+                given, streams.arrays, systems, spare.arrays, policies, effort, mine, watch_of(stop), tuple(out)
+            )
+        )
 
     return call
 
@@ -286,10 +338,11 @@ def _plan_all(
     num_threads: int | None,
 ) -> None:
     key = np.random.default_rng(policy.seed).integers(1 << 64, dtype=np.uint64)
-    call = planning_call(streams, policy, policy.base, {"key": key, "share": 1.0, "follow_plan": True})
+    stop = new_stop()
+    call = planning_call(streams, policy, policy.base, {"key": key, "share": 1.0, "follow_plan": True}, stop)
     none = np.empty((0, 0), dtype=np.float32), np.empty((0, 0)), np.empty((0, 0))
 
     def work(rows: slice) -> None:
         call(rows.start, Played(decisions[rows], response_s[rows], energy_j[rows], *none))
 
-    for_each_chunk(work, len(streams), num_threads, 1)
+    for_each_chunk(work, len(streams), num_threads, 1, stop)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
+import warnings
 from collections.abc import Mapping
-from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path, PurePath
@@ -14,11 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from offload_gym.arrivals import load_arrivals, recorded_gap_s
 from offload_gym.checks import quoted
 from offload_gym.instances import Instances
 from offload_gym.layers import packed
 from offload_gym.scenario import Scenario, as_scenario
+from offload_gym.seeds import check_seed
 from offload_gym.solvers.exact import exact
 from offload_gym.solvers.heft import heft
 from offload_gym.streams.deciding import (
@@ -45,7 +44,9 @@ from offload_gym.streams.deciding import (
     WAIT,
     Plan,
 )
+from offload_gym.streams.likeness import outside_training, preset_like, tuned
 from offload_gym.streams.networks import OBJECTIVES, StreamNetwork, load_stream_network, network_plan
+from offload_gym.streams.parameters import stream_parameters
 from offload_gym.streams.planner import Effort
 
 #: Numbers that each tuned rule has; ``rule_plan`` says what they are.
@@ -54,9 +55,9 @@ FOR_LATE = ("late-price",)  # rules for the objective "late" alone
 OF_SEVERAL_TASKS = ("exact", "heft")  # they are greedy where jobs have one task
 OF_SEVERAL_DEVICES = ("two-choices",)  # for servers that others use, too
 OF_SEVERAL_EDGES = ("nearest",)
-#: Networks that the package ships, and the presets for which there are networks of their own.
+#: Networks that the package ships, for each of the presets "stream", "stream_deadlines", "stream_applications" and
+#: "stream_cell".
 NETWORKS = ("teacher", "student", "small-student")
-SHIPPED_PRESETS = ("stream", "stream_deadlines", "stream_applications", "stream_cell")
 NAMES = (
     "local",
     "edge",
@@ -71,9 +72,7 @@ NAMES = (
     "planner",
     *NETWORKS,
 )
-RULES_FILE = "stream_rules.json"
 SERVERS = slice(1, DROPPING)  # their rows of the weights
-FAR = 1e9  # seconds that keep a rule from a location
 
 
 class PlanPolicy:
@@ -228,7 +227,7 @@ def greedy_weights() -> NDArray[np.float64]:
 def _fixed(location: int) -> Plan:
     """Everything at the device, at the edge server that has it done first, or in the cloud."""
     weights = greedy_weights()
-    weights[:DROPPING, CONSTANT] = FAR
+    weights[:DROPPING, CONSTANT] = math.inf
     weights[location, CONSTANT] = 0.0
     return as_rule(weights)
 
@@ -240,54 +239,37 @@ def _shortest_queue() -> Plan:
     return as_rule(weights)
 
 
-@cache
-def tuned_rules() -> list[dict[str, Any]]:
-    """What ``python -m agents tune-rules`` found: rows with scenario, num_devices, report_s, arrivals_per_s, ..."""
-    text = (files("offload_gym") / "weights" / RULES_FILE).read_text(encoding="utf-8")
-    rows: list[dict[str, Any]] = json.loads(text)
-    return rows
-
-
-def mean_rate(scenario: Scenario) -> float:
-    """Arrivals a second at a device; the geometric mean where it is drawn, else, where recorded, the mean there."""
-    rate = scenario.arrivals_per_s
-    if rate is None:
-        assert scenario.arrivals_path is not None  # as the scenario was checked
-        return 1.0 / recorded_gap_s(load_arrivals(scenario.arrivals_path))
-    return math.sqrt(rate[0] * rate[1]) if isinstance(rate, tuple) else float(rate)
-
-
-def _tuned(name: str, scenario: Scenario, objective: str) -> dict[str, Any] | None:
-    """What was tuned of a policy for the most similar scenario; None where nothing was."""
-
-    def unlike(row: dict[str, Any]) -> tuple[bool, bool, float, float, float]:
-        rates = abs(math.log(row["arrivals_per_s"] / mean_rate(scenario)))
-        devices = abs(math.log(row["num_devices"] / scenario.num_devices))
-        news = abs(row["report_s"] - scenario.report_s)
-        return row["objective"] != objective, row["scenario"] != scenario.name, devices, news, rates
-
-    return min((row for row in tuned_rules() if row["policy"] == name), key=unlike, default=None)
-
-
 def _shipped(name: str, scenario: Scenario, objective: str) -> PlanPolicy:
-    """A network that the package ships: that of the scenario's preset, or of the preset "stream"."""
-    preset = scenario.name if scenario.name in SHIPPED_PRESETS else SHIPPED_PRESETS[0]
+    """A network that the package ships, of the preset whose jobs and devices are most like those of the scenario."""
+    preset = preset_like(scenario)
     path = files("offload_gym") / "weights" / f"{preset}-{name}.safetensors"
     if not path.is_file():
         raise ValueError(f"the package ships no {name} for {preset}")
     policy = load_stream_policy(path)
     policy.name = name
-    trained_for = policy.network.objective if policy.network else objective
+    assert policy.network is not None
+    trained_for = policy.network.objective
     if objective != trained_for:
         raise ValueError(f"objective is {quoted(objective)}; the {name} for {preset} was trained for {trained_for!r}")
     check_fits(policy, scenario.num_locations, scenario.can_drop)
+    if outside := outside_training(policy.network, preset, scenario):
+        warnings.warn(
+            f"the {name} for {preset} was trained on other streams: here {' and '.join(outside)}; compare it with a "
+            "rule such as queue-price, or train one with `python -m agents learn-streams`",
+            stacklevel=3,
+        )
     return policy
+
+
+def own_objective(scenario: Scenario) -> str:
+    """The objective of a scenario of which nothing else is said."""
+    return "late" if scenario.can_drop else "response"
 
 
 def make_stream_policy(
     name: str,
     scenario: str | Mapping[str, Any] | Scenario = "stream",
-    objective: str = "response",
+    objective: str | None = None,
     seed: int = 0,
 ) -> StreamPolicy:
     """A policy of streams.
@@ -306,28 +288,32 @@ def make_stream_policy(
             - "planner": roll-outs over futures drawn from the scenario, from the queues as they are: with several
               devices or old reports it knows more than a device does;
             - "teacher", "student", "small-student": trained networks that the package ships for the presets "stream",
-              "stream_deadlines", "stream_applications" and "stream_cell"; the first one's serve all others with three
-              locations.
-        scenario: for which rules were tuned, and from which the planner draws futures; where the rule was not tuned for
-            it, the numbers of the most similar scenario are taken. Where it lets jobs be dropped, the policies drop
-            those that they do not expect to be in time.
-        objective: "response", "late" or "cost".
+              "stream_deadlines", "stream_applications" and "stream_cell", of which those are taken whose jobs and
+              devices are most like the scenario's; they are for three locations.
+        scenario: for which rules were tuned, and from which the planner draws futures, so that it must make jobs as
+            those of the streams that are played; a dict without a name changes "stream". Where the rule was not tuned
+            for it, the numbers of the most similar scenario are taken.
+        objective: "response", "late" or "cost"; None: "late" where the scenario lets jobs be dropped, else "response".
+            With "late" the policies drop jobs that they do not expect to be in time, where that is allowed.
         seed: of the planner.
 
     Raises:
         ValueError: the name, the scenario or the objective is unknown, or a network is for another objective, another
             number of locations, or drops jobs where that is not allowed.
     """
-    scenario = as_scenario(scenario)
+    scenario = as_scenario(scenario, "stream")
+    if objective is None:
+        objective = own_objective(scenario)
     if not isinstance(objective, str) or objective not in OBJECTIVES:
         raise ValueError(f"objective is {quoted(objective)}; it must be one of {', '.join(OBJECTIVES)}")
+    check_seed(seed)
     if not isinstance(name, str) or name not in NAMES:
         raise ValueError(f"policy is {quoted(name)}; the policies of streams are {', '.join(NAMES)}")
     if name in ("edge", "nearest") and scenario.num_edges == 0:
         raise ValueError(f"num_edges is 0; the policy {name!r} needs an edge server")
     if name in FOR_LATE and objective != "late":
         raise ValueError(f"objective is {quoted(objective)}; for {name} it must be 'late'")
-    row, drop_factor = _tuned(name, scenario, objective), math.inf
+    row, drop_factor = tuned(name, scenario, objective), math.inf
     if scenario.can_drop and objective == "late":
         drop_factor = (row and row["drop_factor"]) or 1.0
     if name in RULE_SIZES:
@@ -335,10 +321,11 @@ def make_stream_policy(
         return PlanPolicy(rule_plan(name, np.array(row["numbers"]), drop_factor), name)
     if name in ("exact", "heft"):
         function = exact if name == "exact" else heft
-        return MomentPolicy(_Function(lambda instances: function(instances)), name, drop_factor)
+        return MomentPolicy(_Function(function), name, drop_factor)
     if name in NETWORKS:
         return _shipped(name, scenario, objective)
     if name == "planner":
+        stream_parameters(scenario)  # refuses one that makes no streams
         base = make_stream_policy("late-price" if objective == "late" else "queue-price", scenario, objective)
         assert isinstance(base, PlanPolicy)
         return PlannerPolicy(scenario, base, Effort(32, 60, 4, 3.0), objective, seed)

@@ -94,6 +94,11 @@ def check_completion(streams: Streams, response_s: NDArray[np.float64], gone: ND
         b, j = never[0].tolist()
         d = int(streams.device[b, j])
         up_bps, down_bps = streams.batch.uplink_bps[b, d, -1], streams.batch.downlink_bps[b, d, -1]
+        if min(up_bps, down_bps) > 0.0:
+            raise ValueError(
+                f"job {j} of stream {b} never completes: its response is more than a number holds, as a size, a rate, "
+                "a speed or propagation_s is out of all proportion"
+            )
         raise ValueError(
             f"job {j} of stream {b} never completes: uplink_bps[{b}, {d}, -1] is {up_bps:g} and "
             f"downlink_bps[{b}, {d}, -1] is {down_bps:g}; the last slot holds for ever, and must be above 0 where "

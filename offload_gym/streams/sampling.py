@@ -118,7 +118,7 @@ def sample_streams(
     Raises:
         ValueError: the scenario or an argument is out of its bounds, or there is no memory for so many streams.
     """
-    scenario = as_scenario(scenario)
+    scenario = as_scenario(scenario, "stream")
     check_count("num_streams", num_streams)
     check_seed(seed)
     parameters, sizes = stream_parameters(scenario)

@@ -200,9 +200,7 @@ class Streams:
         jobs["deadline_s"] = _field("deadline_s", deadline_s, per_job, POSITIVE_OR_INFINITE, np.inf)
         counts = _field("task_counts", task_counts, per_job, _whole_up_to(n), n)
         jobs["num_tasks"] = counts
-        start, parent, bits = checked_graph(
-            edges, _flattened(edge_bits, per_job), counts.astype(np.int64).ravel(), (size * num_jobs, n)
-        )
+        start, parent, bits = checked_graph(edges, edge_bits, counts.astype(np.int64), n)
         devices = np.zeros(per_device, dtype=DEVICE)
         devices["hz"] = of_devices
         devices["cores"] = _field("device_cores", device_cores, per_device, CORE_COUNT, 1)
@@ -413,12 +411,3 @@ def _stacked(names: Sequence[str], given: Sequence[ArrayLike], shape: tuple[int 
     for name, value in zip(names, given, strict=True):
         arrays.append(_field(name, value, arrays[0].shape if arrays else shape, NOT_NEGATIVE))
     return np.stack(arrays, axis=-1)
-
-
-def _flattened(edge_bits: ArrayLike | None, per_job: tuple[int, int]) -> NDArray[np.float64] | None:
-    """Bits of edges (B, J, E) as (B * J, E)."""
-    if edge_bits is None:
-        return None
-    bits = numbers("edge_bits", edge_bits)
-    _check_shape("edge_bits", bits, (*per_job, "E"))
-    return bits.reshape(-1, bits.shape[2])
