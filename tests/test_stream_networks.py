@@ -105,6 +105,7 @@ def test_a_shipped_network_says_where_it_was_not_trained():
         ({"num_tasks": 3}, "jobs have several tasks that do not depend on each other"),
         ({"num_tasks": 2, "report_s": 1.0}, "several tasks .* and devices know the servers by reports"),
         ({"mobility": "waypoint"}, "devices move"),
+        ({"name": "stream_mobile", "report_s": 1.0}, "devices know the servers by reports"),
         # Trained at 0.7 to 12 jobs/s, of which 25 is more than twice.
         ({"arrivals_per_s": 25.0}, r"25 jobs a second arrive at each device, not 0\.7 to 12"),
         ({"applications": ["alexnet"]}, "the applications are others"),
@@ -113,7 +114,7 @@ def test_a_shipped_network_says_where_it_was_not_trained():
             make_stream_policy("student", {"name": "stream", **changes})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for preset in ("stream", "stream_deadlines", "stream_applications", "stream_cell"):
+        for preset in ("stream", "stream_deadlines", "stream_applications", "stream_cell", "stream_mobile"):
             make_stream_policy("student", preset)
 
 
@@ -222,13 +223,14 @@ SHIPPED = (
     ("stream", "response", 8.0, "price"),
     ("stream_deadlines", "late", 8.0, "late-price"),
     ("stream_applications", "response", 23.0, "exact"),
+    ("stream_mobile", "response", 1.0, "greedy"),
 )
 
 
 @pytest.mark.parametrize(("preset", "objective", "rate_per_s", "opponent"), SHIPPED)
 def test_shipped_networks_are_better_than_a_strong_opponent(preset, objective, rate_per_s, opponent):
     scenario = offload_gym.make_scenario(preset, arrivals_per_s=rate_per_s)
-    streams = offload_gym.sample_streams(scenario, 60, seed=4)
+    streams = offload_gym.sample_streams(scenario, 60 // scenario.num_devices, seed=4)
 
     def cost(name):
         played = offload_gym.play(streams, make_stream_policy(name, scenario, objective))

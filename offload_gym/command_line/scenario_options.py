@@ -30,8 +30,8 @@ def add_scenario_options(parser: argparse.ArgumentParser, objectives: Sequence[s
         "--scenario",
         default="default",
         metavar="NAME|FILE",
-        help=f"a preset ({', '.join(PRESETS)}), or a file: an application, or JSON with a preset's name and what "
-        "to change in it (default: %(default)s)",
+        help=f"a preset ({', '.join(PRESETS)}; of those of streams it is one job alone), or a file: an application, or "
+        "JSON with a preset's name and what to change in it (default: %(default)s)",
     )
     parser.add_argument("--num-tasks", type=int, help="tasks in an epoch (default: the preset's)")
     parser.add_argument("--max-tasks", type=int, help="the most tasks in an epoch, where their number varies")

@@ -86,7 +86,7 @@ class StreamEnv(SingleEnv):
       or a ``Scenario``.
     - ``objective=None``: "response", "late" or "cost". None: "late" where jobs may be dropped or lost, else "response".
       The other two do not fit there: a job that is dropped would cost nothing, and one that is lost has no response.
-      "late" does not fit where no job is lost or has a deadline.
+      "late" does not fit where no job has a deadline and none can be lost.
     - ``observation="flat"``: "flat" or "dict", see above.
     - ``render_mode=None``: the last seconds as a Gantt chart of radios and cores that scrolls with time, as "ansi"
       (text), "rgb_array" (pixels; needs matplotlib) or "human" (a window that follows each step; needs matplotlib,

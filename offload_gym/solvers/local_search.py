@@ -77,9 +77,10 @@ def fill_tails(problem, decision, first, tail_s):
 
 @inlined
 def value_within(problem, decision, start, objective, limit_s, tail_s, last, room):
-    """``evaluate``, but infinite, and given up early, where the value is not below ``limit_s``.
+    """``evaluate``, but given up early, and then infinite, where the value is not below ``limit_s``.
 
-    ``tail_s`` holds the tails of the tasks behind ``last``; of the sum of completions they say nothing.
+    What is above it by rounding alone may come back as it is. ``tail_s`` holds the tails of the tasks behind ``last``;
+    of the sum of completions they say nothing.
     """
     copy_table(start.core_s, room.free_s)
     radio_s, value_s, paid_s = start.radio_s, start.value_s, 0.0
@@ -91,12 +92,15 @@ def value_within(problem, decision, start, objective, limit_s, tail_s, last, roo
         value_s = accumulate(objective, value_s, placed.completion_s)
         least_s = value_s
         if i > last:
-            least_s = max(least_s, (placed.finish_s + tail_s[i]) * TOLERANCE)
+            least_s = max(least_s, placed.finish_s + tail_s[i])
         if is_priced(objective):
             paid_s += energy_price(problem, decision, i, k)
-        if least_s + paid_s >= limit_s:
+        if (least_s + paid_s) * TOLERANCE >= limit_s:
             return np.inf
-    return value_s + paid_s
+    if is_priced(objective):  # added as ``evaluate`` does, to the last bit
+        for i in range(start.first, len(decision)):
+            value_s += energy_price(problem, decision, i, decision[i])
+    return value_s
 
 
 @kernel

@@ -15,6 +15,7 @@ from offload_gym.scenario import PRESETS, Scenario
 from offload_gym.streams.networks import StreamNetwork
 
 RULES_FILE = "stream_rules.json"
+SHARED_SERVERS = ("stream_cell", "stream_mobile")  # presets whose networks know of other devices
 FAR_RATE = 2.0  # times more or fewer arrivals than in training are far from it
 
 
@@ -60,6 +61,8 @@ def preset_like(scenario: Scenario) -> str:
         return "stream_applications"
     if scenario.can_drop:
         return "stream_deadlines"
+    if scenario.mobility != "none" and scenario.num_edges == PRESETS["stream_mobile"]["num_edges"]:
+        return "stream_mobile"
     return "stream_cell" if scenario.num_devices > 1 or scenario.name == "stream_cell" else "stream"
 
 
@@ -73,9 +76,9 @@ def outside_training(network: StreamNetwork, preset: str, scenario: Scenario) ->
         and scenario.applications != PRESETS[preset]["applications"],
         "jobs have several tasks that do not depend on each other": preset != "stream_applications"
         and scenario.most_tasks > 1,
-        "several devices share the servers": preset != "stream_cell" and scenario.num_devices > 1,
+        "several devices share the servers": preset not in SHARED_SERVERS and scenario.num_devices > 1,
         "devices know the servers by reports": preset != "stream_cell" and scenario.report_s > 0.0,
-        "devices move": scenario.mobility != "none",
+        "devices move": preset != "stream_mobile" and scenario.mobility != "none",
         f"{rate:.3g} jobs a second arrive at each device, not {low:g} to {high:g}": not (
             low / FAR_RATE <= rate <= high * FAR_RATE
         ),

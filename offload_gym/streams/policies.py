@@ -55,8 +55,8 @@ FOR_LATE = ("late-price",)  # rules for the objective "late" alone
 OF_SEVERAL_TASKS = ("exact", "heft")  # they are greedy where jobs have one task
 OF_SEVERAL_DEVICES = ("two-choices",)  # for servers that others use, too
 OF_SEVERAL_EDGES = ("nearest",)
-#: Networks that the package ships, for each of the presets "stream", "stream_deadlines", "stream_applications" and
-#: "stream_cell".
+#: Networks that the package ships, for each of the presets "stream", "stream_deadlines", "stream_applications",
+#: "stream_cell" and "stream_mobile".
 NETWORKS = ("teacher", "student", "small-student")
 NAMES = (
     "local",
@@ -288,13 +288,13 @@ def make_stream_policy(
             - "planner": roll-outs over futures drawn from the scenario, from the queues as they are: with several
               devices or old reports it knows more than a device does;
             - "teacher", "student", "small-student": trained networks that the package ships for the presets "stream",
-              "stream_deadlines", "stream_applications" and "stream_cell", of which those are taken whose jobs and
-              devices are most like the scenario's; they are for three locations.
+              "stream_deadlines", "stream_applications", "stream_cell" and "stream_mobile", of which those are taken
+              whose jobs and devices are most like the scenario's; they are for three locations, the last for five.
         scenario: for which rules were tuned, and from which the planner draws futures, so that it must make jobs as
             those of the streams that are played; a dict without a name changes "stream". Where the rule was not tuned
             for it, the numbers of the most similar scenario are taken.
-        objective: "response", "late" or "cost"; None: "late" where the scenario lets jobs be dropped or lost, else
-            "response". With "late" the policies drop jobs that they do not expect to be in time, where that is allowed.
+        objective: "response", "late" or "cost"; None: "late" where jobs may be dropped or lost, else "response".
+            With "late" the policies drop jobs that they do not expect to be in time, where that is allowed.
         seed: of the planner.
 
     Raises:
