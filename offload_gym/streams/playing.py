@@ -244,10 +244,10 @@ def check_planner(streams: Streams, planner: PlannerPolicy) -> None:
             f"the planner's scenario, {label}, makes jobs of {len(parameters.graph_start)} graphs, the streams have "
             f"jobs of {len(batch.graph_start)}, which depend on each other in other ways; {hint}"
         )
-    if planner.objective == "late" and not streams.can_lose:  # a lost job is late, whatever its deadline
+    if planner.objective == "late":  # a lost job is late, whatever its deadline
         for of, have in (
-            (f"scenario, {label}, draws", has_deadlines(parameters)),
-            ("streams have", bool(np.isfinite(streams.deadline_s).any())),
+            (f"scenario, {label}, draws", planner.scenario.can_lose or has_deadlines(parameters)),
+            ("streams have", streams.can_lose or bool(np.isfinite(streams.deadline_s).any())),
         ):
             if not have:
                 raise ValueError(f"the planner's {of} no deadlines, which its objective 'late' needs; {hint}")
