@@ -74,7 +74,10 @@ def test_streams_of_cells(tmp_path, monkeypatch, capsys):
     for row in rows:
         kind = row["scenario"], row["num_devices"], row["report_s"], row["failure_share"], row["sweep"]
         kinds.setdefault(kind, []).append(row["policy"])
-    fixed, moving = ["greedy", "two-choices", "student", "mine"], ["nearest", "cloud", "greedy", "two-choices"]
+    fixed, moving = (
+        ["greedy", "two-choices", "student", "mine"],
+        ["nearest", "cloud", "greedy", "two-choices", "student"],
+    )
     assert {kind: sorted(names) for kind, names in kinds.items()} == {
         ("stream_cell", 2, 1.0, 0.0, None): sorted(fixed),
         ("stream_cell", 8, 0.0, 0.1, None): sorted(fixed),

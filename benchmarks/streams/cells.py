@@ -15,7 +15,7 @@ from offload_gym.seeds import check_seed
 
 PRESET, MOBILE = "stream_cell", "stream_mobile"
 RULES = ("local", "greedy", "shortest-queue", "two-choices", "price", "queue-price", "max-weight")
-NETWORKS = ("small-student", "student", "teacher")  # for three locations
+NETWORKS = ("small-student", "student", "teacher")
 AMONG_EDGES = ("nearest", "cloud")  # for several edge servers
 DEVICES_AND_REPORTS = ((8, 0.0), (8, 1.0), (32, 0.0), (32, 1.0))
 RATES_PER_S = {8: 3.4, 32: 2.0}  # 0.8 of the capacity, as the sweep over devices prints it
@@ -75,7 +75,7 @@ def compare_cell_streams(
     rows = []
     for scenario in scenarios:
         fewer = max(num_streams * cell.num_devices // scenario.num_devices, 1)
-        names = RULES + (NETWORKS if scenario.num_edges == 1 else AMONG_EDGES)
+        names = RULES + NETWORKS + (() if scenario.num_edges == 1 else AMONG_EDGES)
         rows += compare_streams([scenario], asked._replace(policies=names, num_streams=fewer))
     for sweep in ("devices", "report"):
         rows += compare_streams([cell], asked._replace(policies=RULES + NETWORKS), sweep)
