@@ -14,6 +14,7 @@ from rich.table import Table
 
 from benchmarks.graphs import Result, compare_methods, methods_for, short_time
 from offload_gym.applications.loading import load_application
+from offload_gym.applications.presets import random_application
 from offload_gym.array_checks import check_count
 from offload_gym.delay import latency, schedule
 from offload_gym.envs.rendering import draw_schedule
@@ -22,6 +23,8 @@ from offload_gym.instances import Instances
 from offload_gym.sampling import sample_instances
 from offload_gym.scenario import as_scenario
 from offload_gym.seeds import seed_for
+
+WARM = random_application(4, seed=0)  # what methods decide before they are timed
 
 
 def compare_workflows(
@@ -48,12 +51,17 @@ def compare_workflows(
         ValueError: a file is no application, or an argument is out of its bounds.
     """
     check_count("num_instances", num_instances)
+    stems = [path.stem for path in paths]
+    twice = [stem for stem in stems if stems.count(stem) > 1]
+    if plots_folder is not None and twice:
+        raise ValueError(f"two files are called {twice[0]!r}; with --plots each must have a name of its own")
     applications = [load_application(path, reference_hz=reference_hz) for path in paths]  # before anything is decided
     rows = []
     for path, application in zip(paths, applications, strict=True):
         scenario = as_scenario({**machines, "applications": [application]})
         instances = sample_instances(scenario, num_instances, seed_for("test", seed))
-        results = compare_methods(instances, methods_for(instances.num_tasks, agents_folder), [instances[:1]])
+        few = sample_instances(as_scenario({**machines, "applications": [WARM]}), 1, seed_for("validation", seed))
+        results = compare_methods(instances, methods_for(instances.num_tasks, agents_folder), [few])
         _print(path, instances, results)
         if plots_folder is not None:
             plots_folder.mkdir(parents=True, exist_ok=True)

@@ -114,7 +114,7 @@ class Labels(NamedTuple):
 @kernel
 def _solve_behind(problem, decision, start, objective, budget, graphs, room):
     """``solve_one``, compiled once for the two that call it."""
-    return solve_one(problem, decision, start, objective, budget, graphs, room)
+    return solve_one(problem, decision, start, objective, budget, graphs, False, room)
 
 
 @kernel

@@ -49,6 +49,7 @@ def test_flips_are_left_out_where_they_take_minutes():
 def test_times_are_in_a_unit_that_suits_them():
     assert short_time(np.array([2e-6, 3e-6, 9e-3])) == "3 µs"
     assert short_time(np.array([0.0123])) == "12.3 ms"
+    assert [short_time(np.array([seconds])) for seconds in (0.9996, 10.07)] == ["1 s", "10.1 s"]
 
 
 def test_large_graphs_command(short, tmp_path, capsys):
@@ -78,6 +79,10 @@ def test_workflows_command(short, tmp_path, capsys):
     assert all(row["excess_mean"] < 1e-9 for row in rows if row["file"] == "two.dax" and "search" in row["method"])
     out = capsys.readouterr().out
     assert "two.dax: 2 tasks, 1 edges" in out
+    # AND two files would not be drawn into one
+    (tmp_path / "drawn.dax").write_text(DAX)
+    assert main(["workflows", files[1], str(tmp_path / "drawn.dax"), *options]) == 2
+    assert "two files are called 'drawn'; with --plots each must have a name of its own" in capsys.readouterr().err
     # AND an option for what only one of the files has is refused
     assert main(["workflows", *files, "--reference-hz", "2e9"]) == 2
     assert "drawn.json is this project's JSON, to which it does not belong" in capsys.readouterr().err

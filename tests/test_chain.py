@@ -184,7 +184,7 @@ def test_solve_one_takes_it_for_the_makespan_of_a_chain_only():
     chain = Schedule(instances, 0)
     for objective, problem in ((MAKESPAN, chain.problem), (1, chain.problem), (MAKESPAN, independent(chain.problem))):
         _, nodes, _ = solve_one(
-            problem, chain.decision.copy(), chain.start, objective, new_budget(UNLIMITED), True, chain.room()
+            problem, chain.decision.copy(), chain.start, objective, new_budget(UNLIMITED), True, False, chain.room()
         )
         states = instances.num_tasks * instances.num_locations
         assert (nodes == states) is (objective == MAKESPAN and problem is chain.problem)

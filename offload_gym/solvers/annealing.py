@@ -26,6 +26,7 @@ from offload_gym.delay import (
     Room,
     Start,
     adds,
+    copy_row,
     energy_price,
     evaluate,
     extend,
@@ -38,15 +39,18 @@ from offload_gym.instances import Batch, Instances
 from offload_gym.lending import lent
 from offload_gym.random_numbers import stream, uniform
 from offload_gym.solvers.local_search import fill_tails, value_within
-from offload_gym.solvers.stopping import Budget, is_stopped, new_budget, new_stop, raise_pending
+from offload_gym.solvers.stopping import Budget, is_stopped, new_stop, raise_pending
 
-# Chosen on validation instances of random graphs with 50 and 200 tasks, `python -m benchmarks tune-annealing`.
+# Chosen on drawn graphs of 50 tasks that are in no comparison: those of "dag", wider ones, ones with little data, and
+# ones with one and with four edge servers, at 20,000 and 200,000 moves.
 SWAP_SHARE = 0.5  # of the moves that let two tasks trade places
 GROUP_SHARE = 0.35  # of those that take a group of tasks; the rest move a single one
 GROUP_SIZE = 1 / 3  # of all tasks, at most; the logarithm of a group's size is uniform
 HOT, COLD = 0.02, 0.001  # temperatures at the beginning and at the end of a round, in terms of the value it begins with
 STEPS = 20  # temperatures of a walk in a round
-MOST_MOVES = 100_000  # between two looks at what is spent
+MOST_MOVES = 100_000  # the same, at most
+MOVES_BETWEEN_LOOKS = 1024  # at whether to stop
+LEAST_MOVES = 256  # between two looks at what is spent, or a sweep where that is less
 LEAST_SWEEPS = 8  # of a start in the first round; there are fewer starts where more may not be spent
 
 
@@ -56,10 +60,10 @@ class Walk(NamedTuple):
     decision: NDArray[np.int64]  # (n,)
     best: NDArray[np.int64]  # (n,)
     value_s: NDArray[np.float64]  # (2,) of the two, as ``evaluate`` returns it
-    counts: NDArray[np.int64]  # (3,) random numbers that were drawn, moves that were tried, the walk's own number
+    counts: NDArray[np.int64]  # (4,) random numbers drawn, moves tried, the walk's own number, the task to go on with
 
 
-DRAWN, MOVES, NUMBER = range(3)  # of Walk.counts
+DRAWN, MOVES, NUMBER, NEXT = range(4)  # of Walk.counts
 
 
 class Kin(NamedTuple):
@@ -140,61 +144,69 @@ def _propose(walk, kin, i, draws):
 
 
 @kernel
-def _sweep(problem, walk, start, objective, temperature_s, draws, kin, tail_s, room):
-    """Try a move of each task in turn, see above. ``draws`` is where the random numbers begin."""
+def _try_moves(problem, walk, start, objective, temperature_s, last, draws, kin, tail_s, room):
+    """Try a move of each task in turn, see above, from ``walk.counts[NEXT]`` up to ``last``, not included.
+
+    ``draws`` is where the random numbers begin.
+    """
     decision, value_s = walk.decision, walk.value_s[0]
-    n = len(decision)
+    n, first = len(decision), walk.counts[NEXT]
     has_tails = len(tail_s) > 0
     if has_tails:
         fill_tails(problem, decision, start.first, tail_s)
     before = Room(room.finish_s, start.core_s.copy())  # the schedule before task i
     rest, paid_s = Start(start.first, start.radio_s, start.value_s, before.free_s), 0.0
-    for i in range(start.first, n):
-        last, size = _propose(walk, kin, i, draws)
-        if last >= 0:
-            limit_s = value_s - temperature_s * math.log(1.0 - uniform(draws, walk.counts[DRAWN] + 3))
-            known = last if has_tails else n
-            moved_s = paid_s + value_within(problem, decision, rest, objective, limit_s - paid_s, tail_s, known, room)
-            if moved_s < limit_s:
-                value_s = moved_s
-                if has_tails:
-                    fill_tails(problem, decision, i, tail_s)
-            else:
-                for j in range(size):
-                    decision[kin.group[j]] = kin.before[j]
-        walk.counts[DRAWN] += 4
-        walk.counts[MOVES] += 1
+    for i in range(start.first, last):
+        if i >= first:
+            latest, size = _propose(walk, kin, i, draws)
+            if latest >= 0:
+                limit_s = value_s - temperature_s * math.log(1.0 - uniform(draws, walk.counts[DRAWN] + 3))
+                known = latest if has_tails else n
+                moved_s = value_within(problem, decision, rest, objective, limit_s - paid_s, tail_s, known, room)
+                moved_s += paid_s
+                if moved_s < limit_s:
+                    value_s = moved_s
+                    if has_tails:
+                        fill_tails(problem, decision, i, tail_s)
+                else:
+                    for j in range(size):
+                        decision[kin.group[j]] = kin.before[j]
+            walk.counts[DRAWN] += 4
+            walk.counts[MOVES] += 1
         rest = extend(problem, decision, rest, objective, before)
         if is_priced(objective):
             paid_s += energy_price(problem, decision, i, decision[i])
     walk.value_s[0] = value_s
+    walk.counts[NEXT] = last % n
 
 
 @kernel
-def anneal_one(problem, walk, start, objective, temperatures_s, draws, budget, room):
-    """One sweep for each of the temperatures; ``walk.best`` is then the best decision so far."""
-    n = len(walk.decision)
-    kin, tail_s = new_kin(problem), np.empty(n if len(problem.edge_parent) > 0 and not adds(objective) else 0)
-    for s in range(len(temperatures_s)):
-        if is_stopped(budget, n * n):
+def anneal_one(problem, walk, start, objective, temperature_s, num_moves, draws, budget, room):
+    """Try so many moves at a temperature; ``walk.best`` is then the best decision so far."""
+    n, num_edges = len(walk.decision), len(problem.edge_parent)
+    kin, tail_s = new_kin(problem), np.empty(n if num_edges > 0 and not adds(objective) else 0)
+    while num_moves > 0:
+        tried = min(num_moves, n - walk.counts[NEXT], MOVES_BETWEEN_LOOKS)
+        if is_stopped(budget, tried * (n + num_edges)):
             break
-        _sweep(problem, walk, start, objective, temperatures_s[s], draws, kin, tail_s, room)
+        last = walk.counts[NEXT] + tried
+        _try_moves(problem, walk, start, objective, temperature_s, last, draws, kin, tail_s, room)
+        num_moves -= tried
         if walk.value_s[0] < walk.value_s[1]:
             walk.value_s[1] = walk.value_s[0]
-            for i in range(n):
-                walk.best[i] = walk.decision[i]
+            copy_row(walk.decision, walk.best)
 
 
 @kernel
-def anneal_kernel(arrays, objective, temperatures_s, seed, stop, walk):
+def anneal_kernel(arrays, objective, temperature_s, num_moves, seed, stop, walk):
     """``anneal_one`` for a batch of one instance; a ``walk`` whose values are infinite begins."""
     batch, walk = lent(Batch(*arrays)), lent(Walk(*walk))
-    work, own = new_workspace(batch), new_budget(0)
-    budget = Budget(own.max_nodes, stop, own.work, own.graphs)
+    work, budget = new_workspace(batch), Budget(0, stop, np.zeros(1, np.int64), True)
     problem, start = open_instance(batch, 0, work)
     if walk.value_s[0] == np.inf:
         walk.value_s[:] = evaluate(problem, walk.decision, start, objective, work.room)
-    anneal_one(problem, walk, start, objective, temperatures_s, stream(seed, walk.counts[NUMBER], 0), budget, work.room)
+    draws = stream(seed, walk.counts[NUMBER], 0)
+    anneal_one(problem, walk, start, objective, temperature_s, num_moves, draws, budget, work.room)
     if stop[0]:
         raise_pending()
 
@@ -221,17 +233,18 @@ def anneal(
     stop = new_stop() if stop is None else stop
     walks = [_new_walk(decision[:n], number) for number, decision in enumerate(decisions)]
 
-    def sweep(walk: Walk, num_sweeps: int, temperature: float) -> float:
-        """Sweeps of one of the walks at a temperature in terms of its value; the share that is spent."""
-        temperatures_s = np.full(num_sweeps, temperature * walk.value_s[1]) if num_sweeps else np.empty(0)
-        anneal_kernel(instance.arrays, code, temperatures_s, seed, stop, walk)
+    def go_on(walk: Walk, num_moves: int, temperature: float) -> float:
+        """Moves of one of the walks at a temperature in terms of its value; the share that is spent."""
+        temperature_s = temperature * walk.value_s[1] if num_moves else 0.0
+        anneal_kernel(instance.arrays, code, temperature_s, num_moves, seed, stop, walk)
         return spent(sum(int(each.counts[MOVES]) for each in walks))
 
     for walk in walks:
-        share = sweep(walk, 0, 0.0)  # its value
-    before, share = share, sweep(walks[0], 1, COLD)
+        share = go_on(walk, 0, 0.0)  # its value
+    probe = min(n, LEAST_MOVES)
+    before, share = share, go_on(walks[0], probe, COLD)
     yield min(walks, key=_best_s).best
-    a_sweep = max(share - before, 1e-9)
+    a_sweep = max((share - before) * (n / probe), 1e-9)
     going = walks[: _num_starts(len(walks), a_sweep)]
     first, num_rounds = share, math.ceil(math.log2(len(going))) + 1
     for r in range(num_rounds):
@@ -242,13 +255,21 @@ def anneal(
             while share < end and not stop[0]:
                 temperature = hot * (COLD / hot) ** ((share - begun) / (end - begun))
                 num_sweeps = min((end - begun) / STEPS / a_sweep, (end - share) / a_sweep, MOST_MOVES / n)
-                share = sweep(walk, max(int(num_sweeps), 1), temperature)
+                # Whole sweeps, unless one takes too long.
+                num_moves = max(int(num_sweeps) * n, min(int(num_sweeps * n), n), probe)
+                share = go_on(walk, num_moves, temperature)
                 yield min(walks, key=_best_s).best
         going = sorted(going, key=_best_s)[: (len(going) + 1) // 2]
 
 
+def compile_annealing(instance: Instances, objective: int) -> None:
+    """Compile what ``anneal`` runs for a batch of one instance, where that has not been done."""
+    walk = _new_walk(np.zeros(int(instance.task_counts[0]), np.int64), 0)
+    anneal_kernel(instance.arrays, objective, 0.0, 0, 0, new_stop(), walk)
+
+
 def _new_walk(decision: NDArray[np.int64], number: int) -> Walk:
-    return Walk(decision.copy(), decision.copy(), np.full(2, np.inf), np.array([0, 0, number]))
+    return Walk(decision.copy(), decision.copy(), np.full(2, np.inf), np.array([0, 0, number, 0]))
 
 
 def _best_s(walk: Walk) -> float:

@@ -31,7 +31,7 @@ from offload_gym.delay import (
 )
 from offload_gym.instances import INTEGER, Batch, Instances, check_instances
 from offload_gym.lending import lent
-from offload_gym.solvers.annealing import anneal
+from offload_gym.solvers.annealing import anneal, compile_annealing
 from offload_gym.solvers.bounds import TOLERANCE, lower_bound
 from offload_gym.solvers.branch_and_bound import branch_and_bound
 from offload_gym.solvers.chain import is_chain, solve_chain
@@ -57,7 +57,7 @@ class Solutions(NamedTuple):
         latency_s: (B,) value of the objective in seconds.
         lower_bound_s: (B,) no decision is below it; equal to ``latency_s`` where proven optimal.
         optimal: (B,) whether optimality is proven, to a relative 1e-12.
-        nodes: (B,) partial schedules made.
+        nodes: (B,) partial schedules made; within a limit of time, by the last of several searches.
     """
 
     decisions: NDArray[np.int64]
@@ -72,6 +72,9 @@ class Limits(NamedTuple):
 
     max_nodes: int
     time_limit_s: float
+
+
+NO_LIMITS = Limits(UNLIMITED, np.inf)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -110,11 +113,12 @@ def _new_solutions(instances: Instances) -> Solutions:
 
 
 @inlined
-def solve_one(problem, decision, start, objective, budget, graphs, room):
+def solve_one(problem, decision, start, objective, budget, graphs, quick, room):
     """Fill ``decision`` behind ``start``; ``decision`` and ``room.finish_s`` hold the tasks before ``start.first``.
 
     A chain's makespan is solved to the end whatever the ``budget`` allows. ``graphs`` is that of the budget, named here
-    as numba leaves out what is behind an argument that is None.
+    as numba leaves out what is behind an argument that is None. Where it must be ``quick``, flips before the search and
+    moves between equals after it are left out for many tasks; the flips are for many dependent ones in any case.
 
     Returns the value reached, with the price of the tasks from ``start.first`` on; the number of partial schedules
     made; and whether the decision is proven optimal.
@@ -127,22 +131,22 @@ def solve_one(problem, decision, start, objective, budget, graphs, room):
             return value_s, (n - start.first) * num_locations, True
     copy_table(start.core_s, room.free_s)
     complete_greedily(problem, decision, start.first, start.radio_s, room)
+    many = n - start.first > MOST_FLIPPED
+    if many and (quick or len(problem.edge_parent) > 0):
+        best_s = evaluate(problem, decision, start, objective, room)
+    else:
+        best_s = improve(problem, decision, start, objective, room)
     if graphs is not None:  # noqa: SIM102
         if len(problem.edge_parent) > 0:
-            if n - start.first > MOST_FLIPPED:
-                best_s = evaluate(problem, decision, start, objective, room)
-            else:
-                best_s = improve(problem, decision, start, objective, room)
             return branch_and_bound(problem, decision, best_s, start, objective, budget, room)
-    best_s = improve(problem, decision, start, objective, room)
     best_s, nodes, proven = pareto_search(problem, decision, best_s, start, objective, budget, FIRST_WIDTH)
-    if start.first == 0 and objective == MAKESPAN and not budget.stop[0]:
+    if start.first == 0 and objective == MAKESPAN and not budget.stop[0] and not (quick and many):
         settle(problem, decision, best_s, start, room)
     return best_s, nodes, proven
 
 
 @kernel
-def exact_kernel(arrays, objective, max_nodes, graphs, stop, first, last, found):
+def exact_kernel(arrays, objective, max_nodes, graphs, quick, stop, first, last, found):
     """Fill ``found``, the arrays of a ``Solutions``, for the instances ``first``, ..., ``last - 1`` until ``stop``.
 
     ``found.latency_s`` is then the value of the objective as ``evaluate`` returns it. The bounds are left out.
@@ -156,7 +160,7 @@ def exact_kernel(arrays, objective, max_nodes, graphs, stop, first, last, found)
         problem, start = open_instance(batch, b, work)
         decision = open_decision(batch, b, found.decisions)
         found.latency_s[b], found.nodes[b], found.optimal[b] = solve_one(
-            problem, decision, start, objective, budget, graphs, work.room
+            problem, decision, start, objective, budget, graphs, quick, work.room
         )
     if stop[0]:
         raise_pending()
@@ -177,27 +181,28 @@ def bound_kernel(arrays, objective, first, last, found):
 def exact(instances: Instances, objective: str = "makespan") -> NDArray[np.int64]:
     """Optimal decisions (B, n) alone, as ``solve`` without limits finds them: a policy is asked for no more."""
     solutions = _new_solutions(instances)
-    _search(instances, objective_code(objective), UNLIMITED, None, solutions)
+    _search(instances, objective_code(objective), NO_LIMITS, None, solutions)
     return solutions.decisions
 
 
 def _search(
-    instances: Instances, objective: int, max_nodes: int, num_threads: int | None, solutions: Solutions
+    instances: Instances, objective: int, limits: Limits, num_threads: int | None, solutions: Solutions
 ) -> None:
     """Fill ``solutions`` as ``exact_kernel`` does."""
     stop = new_stop()
 
     def work(rows: slice) -> None:
-        _search_rows(instances, objective, max_nodes, stop, rows, solutions)
+        _search_rows(instances, objective, limits, stop, rows, solutions)
 
     for_each_chunk(work, len(instances), num_threads, CHUNK, stop)
 
 
 def _search_rows(
-    instances: Instances, objective: int, max_nodes: int, stop: NDArray[np.bool_], rows: slice, solutions: Solutions
+    instances: Instances, objective: int, limits: Limits, stop: NDArray[np.bool_], rows: slice, solutions: Solutions
 ) -> None:
-    graphs = True if instances.batch.edge_parent.shape[1] else None
-    exact_kernel(instances.arrays, objective, max_nodes, graphs, stop, rows.start, rows.stop, tuple(solutions))
+    graphs, quick = True if instances.batch.edge_parent.shape[1] else None, limits.time_limit_s < np.inf
+    found = tuple(solutions)
+    exact_kernel(instances.arrays, objective, limits.max_nodes, graphs, quick, stop, rows.start, rows.stop, found)
 
 
 def _bounded(instances: Instances, objective: int, found: Solutions) -> Solutions:
@@ -230,8 +235,8 @@ def _search_one_on(
     starts = ranked_portfolio(one, objective, None if unflipped else "flip")
     begun_s = time.perf_counter()
     if timed:
-        exact_limits = limits._replace(time_limit_s=EXACT_SHARES[int(dependent)] * limits.time_limit_s)
-        begun_s = _search_in_time(instances, at, code, exact_limits, stop, found)
+        found.decisions[at] = starts[:1]
+        begun_s = _search_in_time(one, b, objective, limits, stop, found)
     bound_kernel(instances.arrays, code, b, b + 1, tuple(found))
     if found.optimal[b]:
         return
@@ -252,18 +257,34 @@ def _search_one_on(
 
 
 def _search_in_time(
-    instances: Instances, at: slice, objective: int, limits: Limits, stop: NDArray[np.bool_], found: Solutions
+    one: Instances, b: int, objective: str, limits: Limits, stop: NDArray[np.bool_], found: Solutions
 ) -> float:
-    """The exact search of one instance for about that time, or until it is over; returns when it began."""
-    _search_rows(instances, objective, 1, stop, slice(0, 0), found)  # which may have to be compiled
+    """The exact search of instance ``b``, ``one``, for its share of the time; returns when that began.
+
+    What is better than the decision in ``found`` is kept there.
+    """
+    code, dependent = objective_code(objective), one.edge_start[0, -1] > 0
+    tried, nothing, n = _new_solutions(one), slice(0, 0), int(one.task_counts[0])
+    # What may have to be compiled, first.
+    _search_rows(one, code, limits, stop, nothing, tried)
+    bound_kernel(one.arrays, code, 0, 0, tuple(tried))
+    compile_annealing(one, code)
     begun_s = time.perf_counter()
-    left_s, next_s, nodes = limits.time_limit_s, 0.0, 1
-    while not found.optimal[at.start] and next_s <= left_s and nodes < 8 * limits.max_nodes:
+    left_s = EXACT_SHARES[int(dependent)] * limits.time_limit_s
+    nodes = 1 if dependent else n * one.num_locations  # for one pass of the dynamic program
+    while not tried.optimal[0] and not stop[0]:
         before_s = time.perf_counter()
-        _search_rows(instances, objective, min(nodes, limits.max_nodes), stop, at, found)
+        _search_rows(one, code, limits._replace(max_nodes=min(nodes, limits.max_nodes)), stop, slice(0, 1), tried)
         taken_s = time.perf_counter() - before_s
+        found.latency_s[b], found.nodes[b], found.optimal[b] = tried.latency_s[0], tried.nodes[0], tried.optimal[0]
+        better = latency(one, tried.decisions, objective) < latency(one, found.decisions[b : b + 1], objective)
+        if tried.optimal[0] or better:
+            found.decisions[b] = tried.decisions[0]
         # It begins anew each time, but with eight times the nodes, so that most of the time goes into the last search.
-        left_s, next_s, nodes = left_s - taken_s, 8 * taken_s, 8 * nodes
+        left_s -= taken_s
+        if nodes >= limits.max_nodes or 8 * taken_s > left_s:
+            break
+        nodes *= 8
     return begun_s
 
 
@@ -310,12 +331,14 @@ def solve(
     if max_nodes is not None:
         check_count("max_nodes", max_nodes)
     if time_limit_s is not None:
-        checked_number("time_limit_s", time_limit_s, "above 0", lambda limit_s: limit_s > 0)
+        checked_number(
+            "time_limit_s", time_limit_s, "a number, finite and above 0", lambda limit_s: 0 < limit_s < np.inf
+        )
     limits = Limits(max_nodes or UNLIMITED, time_limit_s or np.inf)
     found = _new_solutions(instances)
     try:
         if time_limit_s is None:
-            _search(instances, code, limits.max_nodes, num_threads, found)
+            _search(instances, code, limits, num_threads, found)
         return _search_on(instances, objective, limits, num_threads, found)
     except KeyboardInterrupt:
         raise Interrupted(instances, objective, found) from None
