@@ -483,7 +483,7 @@ def test_who_waits_for_a_search_is_told_what_ends_it(monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setattr(patience, "PATIENCE_S", 0.01)
     told = threading.Event()
-    monkeypatch.setattr(deciding, "solve", lambda *given: (told.wait(0.3), solve(*given))[1])
+    monkeypatch.setattr(deciding, "solve", lambda *given, **limits: (told.wait(0.3), solve(*given, **limits))[1])
     solve(sample_instances("default", 1, seed=0))  # compiles
     assert main(["solve", "default"]) == 0
     assert "searching; Ctrl-C ends it with the best decisions so far, and --max-nodes" in capsys.readouterr().err
