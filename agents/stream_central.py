@@ -37,7 +37,7 @@ def cell_columns(env: VectorStreamEnv) -> NDArray[np.float32]:
     num_envs, m = batch.devices.shape
     now_s, free_s = systems.clock["now_s"], systems.core_free_s
     clock_s = np.repeat(now_s, free_s.shape[1], axis=1)  # of each location: its time up where tasks wait for servers
-    if env.scenario.failure_tasks == "wait":
+    if batch.down_slots.shape[2] > 1 and not batch.common["loses_tasks"].any():
         for n, k in np.ndindex(batch.servers.shape):
             slots = batch.down_slots[n, k]
             clock_s[n, m + k] = up_time_and_state(slots, batch.common["slot_s"][n], now_s[n, 0])[0]
