@@ -16,6 +16,7 @@ from torch import Tensor
 
 from offload_gym.envs.stream import VectorStreamEnv
 from offload_gym.streams.observing import LONG, REFERENCE_BITS
+from offload_gym.streams.uptime import up_time_and_state
 
 OF_DEVICE = 4  # numbers of each device
 
@@ -35,7 +36,12 @@ def cell_columns(env: VectorStreamEnv) -> NDArray[np.float32]:
     batch, systems, progress = fleet.batch, fleet.systems, fleet.progress
     num_envs, m = batch.devices.shape
     now_s, free_s = systems.clock["now_s"], systems.core_free_s
-    work_s = np.where(free_s < np.inf, np.maximum(free_s - now_s[:, :, None], 0.0), 0.0).sum(axis=2)
+    clock_s = np.repeat(now_s, free_s.shape[1], axis=1)  # of each location: its time up where tasks wait for servers
+    if batch.down_slots.shape[2] > 1 and not batch.common["loses_tasks"].any():
+        for n, k in np.ndindex(batch.servers.shape):
+            slots = batch.down_slots[n, k]
+            clock_s[n, m + k] = up_time_and_state(slots, batch.common["slot_s"][n], now_s[n, 0])[0]
+    work_s = np.where(free_s < np.inf, np.maximum(free_s - clock_s[:, :, None], 0.0), 0.0).sum(axis=2)
     slot = np.minimum(now_s[:, 0] / batch.common["slot_s"], batch.uplink_bps.shape[2] - 1).astype(np.int64)
     uplink_bps = np.take_along_axis(batch.uplink_bps, slot[:, None, None], axis=2)[:, :, 0]
     send_s = REFERENCE_BITS / np.maximum(uplink_bps, REFERENCE_BITS / LONG)

@@ -126,3 +126,36 @@ def test_a_task_that_writes_over_what_it_reads(tmp_path):
     # And where only the task that comes after writes it, the one before reads what was there, too.
     after = load(tmp_path, text.replace('link="input"', 'link="output"').replace('link="inout"', 'link="input"'))
     assert (after.input_bits, after.edge_bits, after.output_bits) == ((80, 0), (0,), (0, 80))
+
+
+def test_wfformat_with_contradictions(tmp_path):
+    def old(*files):
+        task = {"name": "a", "id": "a", "runtimeInSeconds": 1, "files": list(files)}
+        return {"name": "one", "schemaVersion": "1.4", "workflow": {"tasks": [task]}}
+
+    with pytest.raises(ValueError, match=r"link of 'f' of task 'a' .* must be input or output"):
+        load(tmp_path, old({"link": ["input"], "name": "f", "sizeInBytes": 1}))
+    with pytest.raises(ValueError, match="output 'f' of task 'a' is there twice"):
+        load(tmp_path, old(*({"link": "output", "name": "f", "sizeInBytes": size} for size in (1, 9))))
+    run = [{"id": "a", "runtimeInSeconds": run_s} for run_s in (1, 7)]
+    parts = {"specification": {"tasks": [{"id": "a"}]}, "execution": {"tasks": run}}
+    with pytest.raises(ValueError, match="execution has the task 'a' twice"):
+        load(tmp_path, {"name": "one", "schemaVersion": "1.5", "workflow": parts})
+
+
+def test_graphml_defaults_are_refused(tmp_path):
+    pytest.importorskip("networkx")
+    text = """<graphml><key id="b" for="edge" attr.name="bits" attr.type="double"><default>1e6</default></key>
+        <graph edgedefault="directed"><node id="x"/><node id="y"/><edge source="x" target="y"/></graph></graphml>"""
+    with pytest.raises(ValueError, match="a key has a <default>"):
+        load(tmp_path, text, "a.graphml")
+
+
+def test_dot_defaults_are_bounded(tmp_path):
+    names = ",".join(f"a{i}=1" for i in range(201))
+    with pytest.raises(ValueError, match="node has 201 attributes; it must have at most 200"):
+        load(tmp_path, f"digraph {{ node [{names}]; x; }}", "a.dot")
+
+
+def test_a_comment_of_stg_may_name_node_count(tmp_path):
+    assert load(tmp_path, STG + "# NODE_COUNT and NODE\n", "a.stg") == load(tmp_path, STG, "a.stg")

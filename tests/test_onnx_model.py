@@ -214,3 +214,19 @@ def test_an_exported_model_has_the_work_of_the_traced_one(tmp_path):
     for field in ("workload_cycles", "input_bits", "output_bits", "edges", "edge_bits"):
         assert getattr(read, field) == getattr(traced, field)
     assert sum(read.workload_cycles) == 4 * 36 * 27 + 144 * 5 == math.fsum(traced.workload_cycles)
+
+
+@pytest.mark.parametrize(("last", "sentence"), [("Relu", "it must have at most"), ("f0", "calls itself")])
+def test_functions_that_grow_or_recur(tmp_path, last, sentence):
+    # Each of 40 functions calls the one before twice: 2^40 nodes.
+    called = [last, *(f"f{i}" for i in range(39))]
+    opsets = [onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid("own", 1)]
+    functions = []
+    for i, kind in enumerate(called):
+        domain = "" if kind == "Relu" else "own"
+        nodes = [onnx.helper.make_node(kind, [x], [y], domain=domain) for x, y in (("x", "h"), ("h", "y"))]
+        functions.append(onnx.helper.make_function("own", f"f{i}", ["x"], ["y"], nodes, opsets))
+    call = onnx.helper.make_node("f39", ["x"], ["y"], domain="own")
+    path = written(tmp_path, [call], [value("x", 1)], [value("y", 1)], functions=functions)
+    with pytest.raises(ValueError, match=sentence):
+        load_application(path)

@@ -302,3 +302,25 @@ def test_mistakes_are_said_in_one_sentence(validation, tmp_path):
     validation.greedy = 0.0
     with pytest.raises(ValueError, match="greedy has no late job"):
         make_agent("ppo", SETTINGS, validation)
+
+
+def test_work_at_servers_that_fail_counts_in_their_time_up():
+    scenario = offload_gym.make_scenario("stream_cell", num_devices=3, failure_share=0.5, failure_s=5.0, num_jobs=40)
+    env = VectorStreamEnv(1, scenario)
+    env.reset(seed=1)
+    fleet = env._fleet
+    m, compared = 3, 0
+    for _ in range(60):
+        env.step(np.ones(1, dtype=np.int64))
+        batch, systems = fleet.batch, fleet.systems
+        slot_s, now_s = batch.common["slot_s"][0], systems.clock["now_s"][0, 0]
+        slot = int(now_s / slot_s)
+        down = np.diff(batch.down_slots[0, 0])  # of each slot, whether the server is down in it
+        if slot >= len(down):
+            break
+        up_s = (down[:slot] == 0).sum() * slot_s + (now_s - slot * slot_s) * (down[slot] == 0)
+        free_s = systems.core_free_s[0, m]
+        work_s = np.maximum(free_s[np.isfinite(free_s)] - up_s, 0.0).sum()
+        np.testing.assert_allclose(cell_columns(env)[0, OF_DEVICE * m] ** 2, work_s, rtol=1e-4, atol=1e-5)
+        compared += work_s > 0 and up_s < now_s
+    assert compared

@@ -155,7 +155,7 @@ def format_of_bytes(data: bytes, source: str | Path) -> tuple[Format, Any] | Non
         except ValueError as error:
             raise ValueError(f"{source}: {error}") from None
         return (XML[root.name], text) if root.name in XML else None
-    if _DOT.match(text) or ("NODE_COUNT" in text and "NODE" in text):
+    if _DOT.match(text) or re.search(r"^[ \t]*NODE_COUNT\b", text, re.MULTILINE):
         return DOT, text
     return (STG, text) if is_stg(text) else None
 

@@ -28,6 +28,7 @@ from offload_gym.streams.parameters import (
     has_deadlines,
     stream_parameters,
 )
+from offload_gym.streams.policies import own_objective
 from offload_gym.streams.responses import check_can_lose, late_jobs
 from offload_gym.streams.sampling import draw_stream
 from offload_gym.streams.streams import SHARED, StreamBatch, Streams
@@ -284,7 +285,7 @@ def mean_and_quantile(response_s: NDArray[np.float64]) -> tuple[NDArray[np.float
 def checked_objective(scenario: Scenario, objective: str | None) -> str:
     """An objective of streams that fits the scenario."""
     if objective is None:
-        return "late" if scenario.can_drop or scenario.can_lose else "response"
+        return own_objective(scenario)
     if not isinstance(objective, str) or objective not in STREAM_OBJECTIVES:
         names = ", ".join(map(repr, STREAM_OBJECTIVES))
         raise ValueError(f"objective is {quoted(objective)}; it must be one of {names}, or None")

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from offload_gym.applications.task_graph import check_size
 
 Attributes = dict[str, str]
+MOST_DEFAULTS = 200  # attributes of one default; Graphviz knows fewer
 
 
 class Graph(NamedTuple):
@@ -147,6 +148,8 @@ class _Reader:
         for word, defaults in (("node", scope.node), ("edge", scope.edge), ("graph", {})):
             if self._takes_word(word):
                 defaults.update(self._attributes())
+                if len(defaults) > MOST_DEFAULTS:  # each of the nodes and edges has a copy
+                    raise self._wrong(f"{word} has {len(defaults)} attributes; it must have at most {MOST_DEFAULTS}")
                 return
         if self._is_identifier() and self._marks_value():  # an attribute of the graph
             self._identifier()
@@ -183,8 +186,9 @@ class _Reader:
         for _ in range(2):  # a port, and the side of it
             if self._takes(":"):
                 self._identifier()
-        self.nodes.setdefault(name, dict(scope.node))
-        check_size(len(self.nodes))
+        if name not in self.nodes:
+            self.nodes[name] = dict(scope.node)
+            check_size(len(self.nodes))
         scope.names[name] = None
         return [name], True
 

@@ -54,6 +54,8 @@ def graph_of(text: str) -> networkx.DiGraph:
     counts: Counter[str] = Counter()
     num_edges = 0
     for element in elements(text):
+        if element.name == "default":  # networkx reads it and does not apply it
+            raise ValueError("a key has a <default>; each node and edge must have its values itself")
         num_edges += element.name == "edge"
         if element.name == "node":
             counts[element.attributes.get("id", "")] += 1

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from offload_gym.applications.formats.onnx_operators import FORMULAS, FREE, Call, Shape
 from offload_gym.applications.formats.parts import BITS_PER_BYTE, Options, Parts
-from offload_gym.applications.task_graph import Edge, Task
+from offload_gym.applications.task_graph import Edge, Task, check_size
 from offload_gym.checks import shortened
 
 if TYPE_CHECKING:
@@ -156,7 +156,11 @@ def _with_shapes(data: bytes, dimensions: Mapping[str, int]) -> onnx.ModelProto:
         raise ImportError("ONNX models need onnx: pip install 'offload-gym[onnx]'") from error
     try:
         model = onnx.load_model_from_string(data)
+    except Exception as error:  # of protobuf
+        raise ValueError(f"it is not an ONNX model: {shortened(str(error))}") from None
+    try:
         if model.functions:
+            _check_functions(model)
             model = onnx.inliner.inline_local_functions(model)
     except Exception as error:  # of protobuf, of the parser in C++
         raise ValueError(f"it is not an ONNX model: {shortened(str(error))}") from None
@@ -173,6 +177,21 @@ def _with_shapes(data: bytes, dimensions: Mapping[str, int]) -> onnx.ModelProto:
         return onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
     except Exception as error:
         raise ValueError(f"onnx cannot infer the shapes of the model: {shortened(str(error))}") from None
+
+
+def _check_functions(model: onnx.ModelProto) -> None:
+    """ValueError where a function calls itself, or the model has too many nodes with its functions written out."""
+    functions = {(it.domain, it.name): it.node for it in model.functions}
+    counts: dict[tuple[str, str], int] = {}
+    waiting = dict(functions)
+    while waiting:  # those first that call none that is not counted
+        ready = [key for key, nodes in waiting.items() if not any((it.domain, it.op_type) in waiting for it in nodes)]
+        if not ready:
+            raise ValueError(f"its function {next(iter(waiting))[1]!r} calls itself")
+        for key in ready:
+            counts[key] = sum(counts.get((it.domain, it.op_type), 1) for it in waiting.pop(key))
+            check_size(counts[key])
+    check_size(sum(counts.get((it.domain, it.op_type), 1) for it in model.graph.node))
 
 
 def _set_dimensions(graph: onnx.GraphProto, dimensions: Mapping[str, int]) -> None:

@@ -48,6 +48,8 @@ def _of_1_5(workflow: Mapping[str, Any]) -> tuple[list[Job], list[tuple[str, str
     run_s: dict[str, float] = {}
     for row in rows("execution", execution, "tasks"):
         name = name_in("a task of execution", row, "id")
+        if name in run_s:
+            raise ValueError(f"execution has the task {name!r} twice; ids of tasks must differ")
         run_s[name] = _of(row, "runtimeInSeconds", f"task {name!r}")
     jobs, links = [], []
     tasks = rows("specification", specification, "tasks")
@@ -74,8 +76,11 @@ def _of_1_4(workflow: Mapping[str, Any]) -> tuple[list[Job], list[tuple[str, str
         files: dict[str, dict[str, float]] = {"input": {}, "output": {}}
         for file in rows(f"task {name!r}", {"files": [], **row}, "files"):
             label = name_in(f"a file of task {name!r}", file, "name")
-            if (link := file.get("link")) not in files:
+            link = file.get("link")
+            if not isinstance(link, str) or link not in files:
                 raise ValueError(f"link of {label!r} of task {name!r} is {quoted(link)}; it must be input or output")
+            if label in files[link]:
+                raise ValueError(f"{link} {label!r} of task {name!r} is there twice; names of files must differ")
             files[link][label] = _of(file, "sizeInBytes", f"the file {label!r} of task {name!r}")
         jobs.append(Job(name, _of(row, "runtimeInSeconds", f"task {name!r}"), files["input"], files["output"]))
         links += [(parent, name) for parent in _names(name, row, "parents")]

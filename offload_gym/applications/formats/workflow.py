@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from offload_gym.applications.formats.parts import BITS_PER_BYTE
@@ -52,12 +52,14 @@ def with_data(
     tasks = []
     for job in jobs:
         from_device = 0.0
+        after: set[str] | None = None  # the reader and what comes after it, once it is needed
         for file, size in job.reads.items():
             written_by = writers.get(file, {})
             fewer, more = sorted((parents[job.name], written_by), key=len)
             sources = [name for name in fewer if name in more and name != job.name]
-            if not sources and file not in job.writes:
-                sources = _writer(job.name, file, written_by, children)
+            if not sources and written_by and file not in job.writes:
+                after = _descendants(job.name, children) if after is None else after
+                sources = _writer(job.name, file, written_by, after)
             if not sources:
                 from_device += size
             for parent in sources:
@@ -69,16 +71,18 @@ def with_data(
     return tasks, [(*link, carried) for link, carried in bits.items()]
 
 
-def _writer(reader: str, file: str, writers: Iterable[str], children: Mapping[str, Iterable[str]]) -> list[str]:
-    """The task that a file comes from which no parent of its reader writes; none where all write it later."""
-    if not writers:
-        return []
-    after, ahead = {reader}, [reader]
+def _descendants(task: str, children: Mapping[str, Iterable[str]]) -> set[str]:
+    """A task and all that come after it."""
+    after, ahead = {task}, [task]
     while ahead:
-        for child in children[ahead.pop()]:
-            if child not in after:
-                after.add(child)
-                ahead.append(child)
+        new = [child for child in children[ahead.pop()] if child not in after]
+        after.update(new)
+        ahead += new
+    return after
+
+
+def _writer(reader: str, file: str, writers: Iterable[str], after: Container[str]) -> list[str]:
+    """The task that a file comes from which no parent of its reader writes; none where all write it later."""
     before = [name for name in writers if name not in after]
     if len(before) > 1:
         raise ValueError(

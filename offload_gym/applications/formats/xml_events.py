@@ -9,7 +9,7 @@ from xml.parsers import expat
 from offload_gym.checks import quoted
 
 DEEPEST = 100  # elements within each other
-PIECE = 1 << 16  # characters that are read at a time
+PIECE = 1 << 16  # characters that are read first
 
 
 class Element(NamedTuple):
@@ -48,10 +48,13 @@ def elements(text: str) -> Iterator[Element]:
     parser = expat.ParserCreate("UTF-8")
     parser.StartElementHandler, parser.EndElementHandler = begins, ends
     parser.StartDoctypeDeclHandler = declares
-    for start in range(0, len(text) + 1, PIECE):
-        piece = text[start : start + PIECE].encode("utf-8", "surrogatepass")
+    start, size = 0, PIECE
+    while start <= len(text):
+        piece = text[start : start + size].encode("utf-8", "surrogatepass")
+        start += size
+        size *= 2  # expat scans a token that is not at its end anew for each piece
         try:
-            parser.Parse(piece, start + PIECE > len(text))
+            parser.Parse(piece, start > len(text))
         except expat.ExpatError as error:
             raise ValueError(f"it is not XML: {error}") from None
         yield from found
