@@ -109,7 +109,7 @@ def _groups(arrays, most, groups, sizes):
     batch = Batch(*arrays)
     work = new_workspace(batch)
     problem, _ = open_instance(batch, 0, work)
-    kin = new_kin(problem)
+    kin = new_kin(problem, 0)
     for i in range(len(sizes)):
         sizes[i] = _gather(kin, i, most)
         groups[i, : sizes[i]] = kin.group[: sizes[i]]

@@ -74,15 +74,17 @@ class Kin(NamedTuple):
     group: NDArray[np.int64]  # (n,) its tasks
     before: NDArray[np.int64]  # (n,) where they were
     is_in: NDArray[np.bool_]  # (n,) whether a task is in the group; all False between two moves
+    tail_s: NDArray[np.float64]  # (n,) tails of the tasks, see ``fill_tails``; empty where they say nothing
     num_locations: int
 
 
 @kernel
-def new_kin(problem):
+def new_kin(problem, objective):
     """``Kin`` of a problem."""
     n, num_locations = problem.times.shape[:2]
     num_edges = len(problem.edge_parent)
     child_start, child = np.zeros(n + 1, np.int64), np.empty(num_edges, np.int64)
+    tail_s = np.empty(n if num_edges > 0 and not adds(objective) else 0)
     for e in range(num_edges):
         child_start[problem.edge_parent[e] + 1] += 1
     for i in range(n):
@@ -93,7 +95,9 @@ def new_kin(problem):
             parent = problem.edge_parent[e]
             child[filled[parent]] = i
             filled[parent] += 1
-    return Kin(child_start, child, np.empty(n, np.int64), np.empty(n, np.int64), np.zeros(n, np.bool_), num_locations)
+    return Kin(
+        child_start, child, np.empty(n, np.int64), np.empty(n, np.int64), np.zeros(n, np.bool_), tail_s, num_locations
+    )
 
 
 @inlined
@@ -144,13 +148,13 @@ def _propose(walk, kin, i, draws):
 
 
 @kernel
-def _try_moves(problem, walk, start, objective, temperature_s, last, draws, kin, tail_s, room):
+def _try_moves(problem, walk, start, objective, temperature_s, last, draws, kin, room):
     """Try a move of each task in turn, see above, from ``walk.counts[NEXT]`` up to ``last``, not included.
 
     ``draws`` is where the random numbers begin.
     """
     decision, value_s = walk.decision, walk.value_s[0]
-    n, first = len(decision), walk.counts[NEXT]
+    n, first, tail_s = len(decision), walk.counts[NEXT], kin.tail_s
     has_tails = len(tail_s) > 0
     if has_tails:
         fill_tails(problem, decision, start.first, tail_s)
@@ -184,13 +188,13 @@ def _try_moves(problem, walk, start, objective, temperature_s, last, draws, kin,
 def anneal_one(problem, walk, start, objective, temperature_s, num_moves, draws, budget, room):
     """Try so many moves at a temperature; ``walk.best`` is then the best decision so far."""
     n, num_edges = len(walk.decision), len(problem.edge_parent)
-    kin, tail_s = new_kin(problem), np.empty(n if num_edges > 0 and not adds(objective) else 0)
+    kin = new_kin(problem, objective)
     while num_moves > 0:
         tried = min(num_moves, n - walk.counts[NEXT], MOVES_BETWEEN_LOOKS)
         if is_stopped(budget, tried * (n + num_edges)):
             break
         last = walk.counts[NEXT] + tried
-        _try_moves(problem, walk, start, objective, temperature_s, last, draws, kin, tail_s, room)
+        _try_moves(problem, walk, start, objective, temperature_s, last, draws, kin, room)
         num_moves -= tried
         if walk.value_s[0] < walk.value_s[1]:
             walk.value_s[1] = walk.value_s[0]
