@@ -96,16 +96,18 @@ def compare_large_graphs(num_instances: int, seed: int, agents_folder: Path | No
         few = sample_instances(scenario, 1, seed_for("validation", seed))
         rows += compare_methods(instances, methods_for(num_tasks, agents_folder), [few])
     _print(rows)
-    return [
-        {
-            "num_tasks": row.num_tasks,
-            "method": row.method,
-            "excess_mean": float(row.excess.mean()),
-            "excess_max": float(row.excess.max()),
-            "decide_s_p50": float(np.median(row.seconds)),
-        }
-        for row in rows
-    ]
+    return [as_row(result) for result in rows]
+
+
+def as_row(result: Result) -> dict[str, Any]:
+    """A result as a row of JSON."""
+    return {
+        "num_tasks": result.num_tasks,
+        "method": result.method,
+        "excess_mean": float(result.excess.mean()),
+        "excess_max": float(result.excess.max()),
+        "decide_s_p50": float(np.median(result.seconds)),
+    }
 
 
 def _print(rows: list[Result]) -> None:

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.graphs import Result, compare_methods, methods_for, short_time
+from benchmarks.graphs import Result, as_row, compare_methods, methods_for, short_time
 from offload_gym.applications.loading import load_application
 from offload_gym.applications.presets import random_application
 from offload_gym.array_checks import check_count
@@ -67,17 +66,7 @@ def compare_workflows(
             plots_folder.mkdir(parents=True, exist_ok=True)
             best = min(results, key=lambda result: result.excess[0])
             _draw(plots_folder / f"{path.stem}.png", instances[:1], best, application.task_names)
-        rows += [
-            {
-                "file": path.name,
-                "num_tasks": result.num_tasks,
-                "method": result.method,
-                "excess_mean": float(result.excess.mean()),
-                "excess_max": float(result.excess.max()),
-                "decide_s_p50": float(np.median(result.seconds)),
-            }
-            for result in results
-        ]
+        rows += [{"file": path.name, **as_row(result)} for result in results]
     return rows
 
 
