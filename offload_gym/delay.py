@@ -208,6 +208,12 @@ def paces(location, k):
 
 
 @inlined
+def pace_at(pace, k):
+    """Row ``k`` of (K, NUM_PACES), a ``Pace``."""
+    return Pace(pace[k, 0], pace[k, 1], pace[k, 2], pace[k, 3], pace[k, 4])
+
+
+@inlined
 def stage_times(task, i, k, pace, is_entry, is_exit):
     """(send, path, run, return) seconds of task ``i`` of (n, 3) at location ``k``, whose ``paces`` are given.
 
@@ -243,21 +249,26 @@ def first_core(free_s, k, cores):
     return core, least_s
 
 
+@inlined
+def move_between(bits, source, target, behind, ahead):
+    """Send time on the radio, and time from then on, of ``bits`` from one location to another, of these paces."""
+    send_s = path_s = 0.0
+    if source != target:
+        if source == 0:
+            send_s = bits * ahead.uplink_s
+        else:
+            path_s = bits * behind.wired_s + behind.propagation_s
+        if target == 0:
+            path_s += bits * behind.downlink_s
+        else:
+            path_s += bits * ahead.wired_s + ahead.propagation_s
+    return send_s, path_s
+
+
 @kernel
 def move_times(bits, locations, source, target, move):
-    """Fill ``move`` (2,): send time on the radio, and time from then on, of ``bits`` from one location to another."""
-    move[SEND] = move[PATH] = 0.0
-    if source == target:
-        return
-    behind, ahead = paces(locations, source), paces(locations, target)
-    if source == 0:
-        move[SEND] = bits * ahead.uplink_s
-    else:
-        move[PATH] = bits * behind.wired_s + behind.propagation_s
-    if target == 0:
-        move[PATH] += bits * behind.downlink_s
-    else:
-        move[PATH] += bits * ahead.wired_s + ahead.propagation_s
+    """Fill ``move`` (2,) with ``move_between``."""
+    move[SEND], move[PATH] = move_between(bits, source, target, paces(locations, source), paces(locations, target))
 
 
 @kernel
@@ -311,11 +322,14 @@ def fill_problem(task, locations, edge_bits, problem):
     """Fill the durations of one instance."""
     times, edge_start, _, has_child, moves, _ = problem
     n, num_locations = times.shape[:2]
+    pace = np.empty((num_locations, NUM_PACES))
     for k in range(num_locations):
-        pace = paces(locations, k)
+        of_k = paces(locations, k)
+        for column, amount in enumerate(of_k):
+            pace[k, column] = amount
         for i in range(n):
             is_entry = edge_start[i] == edge_start[i + 1]
-            send_s, path_s, run_s, return_s = stage_times(task, i, k, pace, is_entry, not has_child[i])
+            send_s, path_s, run_s, return_s = stage_times(task, i, k, of_k, is_entry, not has_child[i])
             times[i, k, SEND], times[i, k, PATH], times[i, k, RUN], times[i, k, RETURN] = (
                 send_s,
                 path_s,
@@ -323,9 +337,14 @@ def fill_problem(task, locations, edge_bits, problem):
                 return_s,
             )
     for e in range(len(moves)):
+        bits = edge_bits[e]
         for source in range(num_locations):
+            behind = pace_at(pace, source)
             for target in range(num_locations):
-                move_times(edge_bits[e], locations, source, target, moves[e, source, target])
+                ahead = pace_at(pace, target)
+                moves[e, source, target, SEND], moves[e, source, target, PATH] = move_between(
+                    bits, source, target, behind, ahead
+                )
 
 
 @kernel
@@ -637,8 +656,7 @@ def _tally_alike(batch, b, decision, objective, used, pace, free_s):
     total_s = makespan_s = run_s = sent_s = 0.0
     for i in range(batch.task_counts[b]):
         k = decision[i]
-        at = Pace(pace[k, 0], pace[k, 1], pace[k, 2], pace[k, 3], pace[k, 4])
-        send_s, path_s, duration_s, return_s = stage_times(task, i, k, at, True, True)
+        send_s, path_s, duration_s, return_s = stage_times(task, i, k, pace_at(pace, k), True, True)
         radio_s, ready_s = send_input(send_s, path_s, k, radio_s)
         sent_s += send_s
         run_s += duration_s if k == 0 else 0.0
