@@ -69,7 +69,7 @@ def contenders(
         name, policy = path.name.removesuffix(SUFFIX), load_policy(path)
         candidates.append(Contender(name, policy, policy.num_parameters))
         if ("student" in name or "teacher" in name) and objective in COMPLETION_OBJECTIVES:
-            tried = (ROLL_OUT,) if policy.keep_best and not policy.network.roll_outs else ()
+            tried = (ROLL_OUT,) if can_roll_out(policy) else ()
             for behind in (*tried, *MOVES):
                 refined = load_policy(path, behind, objective=objective if behind in MOVES else None)
                 candidates.append(Contender(f"{name}+{behind}", refined, policy.num_parameters))
@@ -84,6 +84,11 @@ def contenders(
         else:
             fitting.append(contender)
     return fitting
+
+
+def can_roll_out(policy: Policy) -> bool:
+    """Whether "roll-out" may stand behind a trained policy."""
+    return isinstance(policy, NetworkPolicy) and policy.keep_best and not policy.network.roll_outs
 
 
 def _trained_for_something_else(

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from offload_gym.checks import quoted
 from offload_gym.delay import objective_code
 from offload_gym.instances import Instances, check_instances
+from offload_gym.networks.graph_network import load_graph_network
+from offload_gym.networks.graph_policy import GraphPolicy
 from offload_gym.networks.policy import ROLL_OUT, NetworkPolicy
 from offload_gym.networks.policy_file import load_network
 from offload_gym.networks.roll_out import check_rolled_out, roll_out
@@ -26,7 +28,9 @@ from offload_gym.solvers.exact import exact
 from offload_gym.solvers.greedy import greedy
 from offload_gym.solvers.heft import heft
 from offload_gym.solvers.local_search import MOVES, local_search
+from offload_gym.solvers.peft import peft
 from offload_gym.solvers.portfolio import portfolio
+from offload_gym.tensor_files import GRAPH_POLICY, format_of
 
 
 class Policy(Protocol):
@@ -83,18 +87,20 @@ def _roll_out(objective: str, moves: str | None) -> FunctionPolicy:
     return FunctionPolicy(partial(roll_out, objective=objective, moves=moves))
 
 
-def _shipped(network: str, refine: str | None, objective: str, preset: str) -> NetworkPolicy:
+def _shipped(network: str, refine: str | None, objective: str, preset: str) -> NetworkPolicy | GraphPolicy:
     if objective != "makespan":
         raise ValueError(f"objective is {quoted(objective)}; the shipped networks were trained for makespan only")
-    if preset not in SHIPPED_PRESETS:
-        raise ValueError(f"preset is {quoted(preset)}; networks are shipped for {', '.join(SHIPPED_PRESETS)}")
+    if preset not in (*SHIPPED_PRESETS, *GRAPH_PRESETS):
+        known = ", ".join((*SHIPPED_PRESETS, *GRAPH_PRESETS))
+        raise ValueError(f"preset is {quoted(preset)}; networks are shipped for {known}")
     policy = load_policy(WEIGHTS / f"{preset}-{network}.safetensors", refine)
     policy.name = network if refine is None else f"{network}+{refine}"
     return policy
 
 
 WEIGHTS = files("offload_gym") / "weights"  # which may be in a zip archive, as the package may
-SHIPPED_PRESETS = ("default", "vision", "multi_edge")
+SHIPPED_PRESETS = ("default", "vision", "multi_edge")  # of independent tasks
+GRAPH_PRESETS = ("dag", "partitioning")  # of dependent tasks
 # What may stand behind a shipped network; the teacher reads roll-outs in any case.
 _BEHIND = {"teacher": MOVES, "student": (ROLL_OUT, *MOVES), "small-student": (ROLL_OUT, *MOVES)}
 SHIPPED = tuple(name for network, behind in _BEHIND.items() for name in (network, *(f"{network}+{b}" for b in behind)))
@@ -108,6 +114,7 @@ _BUILT_IN: dict[str, Callable[[str, str | None, int], Policy]] = {
     ),
     "greedy": lambda objective, moves, seed: FunctionPolicy(partial(greedy, objective=objective, moves=moves)),
     "heft": lambda objective, moves, seed: FunctionPolicy(partial(heft, objective=objective, moves=moves)),
+    "peft": lambda objective, moves, seed: FunctionPolicy(partial(peft, objective=objective, moves=moves)),
     "portfolio": lambda objective, moves, seed: FunctionPolicy(partial(portfolio, objective=objective, moves=moves)),
     "roll-out": lambda objective, moves, seed: _roll_out(objective, moves),
     "beam-4": lambda objective, moves, seed: _beam(4, objective, moves),
@@ -122,8 +129,10 @@ POLICY_NAMES = (
 
 
 def preset_of(scenario: Scenario) -> str:
-    """The preset whose shipped networks suit a scenario best: its own where there are some, else "default"."""
-    return scenario.name if scenario.name in SHIPPED_PRESETS else "default"
+    """The preset whose shipped networks suit a scenario best: its own where there are some, else "default" or "dag"."""
+    if scenario.name in (GRAPH_PRESETS if scenario.dependent else SHIPPED_PRESETS):
+        return scenario.name
+    return "dag" if scenario.dependent else "default"
 
 
 def is_built_in(name: str) -> bool:
@@ -141,9 +150,10 @@ def make_policy(name: str, objective: str = "makespan", seed: int = 0, preset: s
         name: a policy, or a policy and what is done behind it: "greedy", "greedy+swap".
 
             - "local", "edge" (the first edge server), "cloud", "random" (each location equally likely), "greedy"
-              (earliest completion), "heft" (the same, most urgent task first), "beam-4" (beam search of that width, any
-              whole number), "portfolio" (the best of all at one location, greedy, heft, beam-4 and beam-16), "roll-out"
-              (greedy completions of each choice; for independent tasks and not for "cost").
+              (earliest completion), "heft" (the same, most urgent task first), "peft" (the same as greedy, with what
+              follows a task at each location), "beam-4" (beam search of that width, any whole number), "portfolio" (the
+              best of all at one location, greedy, heft, peft, beam-4 and beam-16), "roll-out" (greedy completions of
+              each choice; for independent tasks and not for "cost").
               Behind them "+flip": one-flip local search; "+swap": by flips and swaps.
             - "exact", as ``solve``.
             - a trained network that the package ships, for makespan: "student" (2,200 to 2,800 parameters),
@@ -151,8 +161,8 @@ def make_policy(name: str, objective: str = "makespan", seed: int = 0, preset: s
               the students "+roll-out" (greedy completions of the choices they did not make are tried).
         objective: what the policies that look at the objective minimise.
         seed: of the random policy.
-        preset: what a shipped network was trained for: "default", "vision" or "multi_edge". It decides any scenario
-            whose locations have as many cores.
+        preset: what a shipped network was trained for: "default", "vision" or "multi_edge", which decide independent
+            tasks at locations with as many cores; "dag" or "partitioning", which decide applications, wherever.
 
     Raises:
         ValueError: the policy, the objective or the preset is unknown, or a network is asked for another objective.
@@ -188,7 +198,7 @@ def load_policy(
     refine: str | None = None,
     keep_best: bool | None = None,
     objective: str | None = None,
-) -> NetworkPolicy:
+) -> NetworkPolicy | GraphPolicy:
     """A trained policy from its file, without torch; nothing in the file is run.
 
     Args:
@@ -196,15 +206,28 @@ def load_policy(
         refine: what is done behind the network, as in ``NetworkPolicy``: "roll-out", the moves of a local search,
             "flip" or "swap", or None.
         keep_best: whether the decision is the best of all schedules that were tried on the way, as there; None: where
-            that is possible. False: the network's own choices.
+            that is possible. False: the network's own choices. Networks of graphs always keep the best: None or True.
         objective: of local search behind it; None: the one that the network was trained for.
+
+    Returns:
+        A ``GraphPolicy`` where the network is one of graphs (``offload_gym.networks.graph_network``), else a
+        ``NetworkPolicy``.
 
     Raises:
         ValueError: the file is not a complete policy file, or its network cannot be used in this way.
     """
-    network = load_network(path)
+    policy: NetworkPolicy | GraphPolicy
+    if format_of(path) == GRAPH_POLICY:
+        graph_network = load_graph_network(path)
+        if keep_best is False:
+            raise ValueError(f"{path}: keep_best is False; a network of graphs always keeps the best: None or True")
+        if objective not in (None, graph_network.objective):
+            raise ValueError(f"{path}: objective is {quoted(objective)}; for a network of graphs it must be 'makespan'")
+        make: Callable[[], NetworkPolicy | GraphPolicy] = partial(GraphPolicy, graph_network, refine)
+    else:
+        make = partial(NetworkPolicy, load_network(path), refine, keep_best, objective)
     try:
-        policy = NetworkPolicy(network, refine, keep_best, objective)
+        policy = make()
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     stem = PurePath(str(path)).stem

@@ -20,12 +20,13 @@ from offload_gym.layers import Layers
 
 # What the metadata call the format of the files that this package writes.
 POLICY, STREAM_POLICY = "offload_gym.policy/1", "offload_gym.stream_policy/1"
-CELL_POLICY = "offload_gym.cell_policy/1"
+CELL_POLICY, GRAPH_POLICY = "offload_gym.cell_policy/1", "offload_gym.graph_policy/1"
 #: By format: what such a file is called, and what reads it.
 _KINDS = {
     POLICY: ("a policy file", "load_policy"),
     STREAM_POLICY: ("a policy file of streams", "load_stream_policy"),
     CELL_POLICY: ("a policy file of cells", "cell_policies.load_cell_policy"),
+    GRAPH_POLICY: ("a policy file of graphs", "load_policy"),
 }
 ACTIVATIONS = ("relu", "tanh")
 MAX_HEADER_BYTES = 1_000_000
@@ -84,6 +85,11 @@ def safetensors_bytes(metadata: dict[str, str], parts: Mapping[str, Layers]) -> 
     text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # so that the arrays are aligned
     return struct.pack("<Q", len(text)) + text + body
+
+
+def format_of(path: str | Path | Traversable) -> str:
+    """The format that a file of tensors says it has, empty where it says none; ValueError where it is no such file."""
+    return read_safetensors(path)[1].get("format", "")
 
 
 def check_format(path: str | Path | Traversable, metadata: Mapping[str, str], wanted: str) -> None:

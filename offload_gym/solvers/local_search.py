@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from offload_gym.checks import quoted
 from offload_gym.compilation import inlined, kernel
 from offload_gym.delay import (
+    MAKESPAN,
     OBJECTIVES,
     PATH,
     RETURN,
@@ -138,6 +139,31 @@ def improve(problem, decision, start, objective, room):
         if flip_i < 0:
             return best_s
         decision[flip_i] = flip_k
+
+
+@kernel
+def flip_sweep(problem, decision, value_s, start, tail_s, before, room):
+    """Go through the tasks once and move each wherever that shortens the schedule, in place; returns the makespan.
+
+    Quicker than ``improve``, which looks at all moves before it makes one. ``value_s`` is the makespan of the
+    ``decision`` so far. ``tail_s`` (n,), ``before``, the schedule before a task, and ``room`` are written.
+    """
+    n, num_locations = problem.times.shape[:2]
+    # Moves of earlier tasks do not change the tails of later ones, and only those are read.
+    fill_tails(problem, decision, start.first, tail_s)
+    copy_table(start.core_s, before.free_s)
+    rest = Start(start.first, start.radio_s, start.value_s, before.free_s)
+    for i in range(start.first, n):
+        here = decision[i]
+        for k in range(num_locations):
+            if k != here:
+                decision[i] = k
+                moved_s = value_within(problem, decision, rest, MAKESPAN, value_s, tail_s, i, room)
+                if moved_s < value_s:
+                    value_s, here = moved_s, k
+        decision[i] = here
+        rest = extend(problem, decision, rest, MAKESPAN, before)
+    return value_s
 
 
 @kernel

@@ -13,6 +13,7 @@ from offload_gym.solvers.beam import beam_search
 from offload_gym.solvers.greedy import greedy
 from offload_gym.solvers.heft import heft
 from offload_gym.solvers.local_search import local_search
+from offload_gym.solvers.peft import peft
 
 BEAM_WIDTHS = (4, 16)
 
@@ -26,6 +27,7 @@ def portfolio_decisions(
         yield alike if moves is None else local_search(instances, alike, objective, moves=moves, num_threads=1)
     yield greedy(instances, objective=objective, moves=moves)
     yield heft(instances, objective=objective, moves=moves)
+    yield peft(instances, objective=objective, moves=moves)
     for width in BEAM_WIDTHS:
         yield beam_search(instances, width, objective, moves)
 
@@ -41,7 +43,7 @@ def ranked_portfolio(instance: Instances, objective: str, moves: str | None) -> 
 def portfolio(instances: Instances, *, objective: str = "makespan", moves: str | None = None) -> NDArray[np.int64]:
     """Decisions (B, n), of each instance the best of those of the portfolio.
 
-    It is made of all tasks at one location, greedy, HEFT, and beams of width 4 and 16.
+    It is made of all tasks at one location, greedy, HEFT, PEFT, and beams of width 4 and 16.
 
     Args:
         instances: B instances of n tasks.
