@@ -3,9 +3,10 @@
 ``python -m agents label`` labels instances alone; ``record`` makes a Minari data set of episodes and ``clone`` learns
 from one; ``distillation`` studies what students gain from a teacher, and ``ablation`` what each part of the method
 does; ``tune`` looks for hyperparameters of reinforcement learning, ``tune-rules`` for the numbers of rules of streams,
-``tune-shares`` for those of policies in a cell; ``learn-cells`` trains networks for the devices of cells;
-``learn-streams`` trains teacher and students of streams, ``reinforce-streams`` reinforcement learning's agents, and
-``stream-ablation`` measures what each part of learning on streams is worth.
+``tune-shares`` for those of policies in a cell; ``learn-cells`` trains networks for the devices of cells and
+``learn-graphs`` networks for applications; ``learn-streams`` trains teacher and students of streams,
+``reinforce-streams`` reinforcement learning's agents, and ``stream-ablation`` measures what each part of learning on
+streams is worth.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         "tune-rules": _tune_rules,
         "tune-shares": _tune_shares,
         "learn-cells": _learn_cells,
+        "learn-graphs": _learn_graphs,
         "learn-streams": _learn_streams,
         "reinforce-streams": _reinforce_streams,
         "stream-ablation": _stream_ablation,
@@ -70,8 +72,9 @@ def _train(arguments: list[str]) -> None:
         "distillation` and `ablation` study the method; `record` and `clone` make and learn from Minari data "
         "sets; `tune` looks for hyperparameters of reinforcement learning, `tune-rules` for the numbers of rules of "
         "streams and `tune-shares` for those of policies in cells; `learn-cells` trains networks for the devices of "
-        "cells, `learn-streams` trains teacher and students of streams, `reinforce-streams` PPO and DQN, and "
-        "`stream-ablation` measures what the parts of that learning are worth: see their --help.",
+        "cells, `learn-graphs` networks for applications of many tasks, `learn-streams` teacher and students of "
+        "streams, `reinforce-streams` PPO and DQN, and `stream-ablation` measures what the parts of that learning are "
+        "worth: see their --help.",
         allow_abbrev=False,
     )
     parser.add_argument("--output", default="results/agents", help="folder of the results (default: %(default)s)")
@@ -283,6 +286,39 @@ def _learn_cells(arguments: list[str]) -> None:
         check_count("sizes", size)
     chosen = {name: getattr(options, name) for name in ("start", *counts, *rates)}
     learn(options.output, CellSettings(sizes=tuple(options.sizes), **chosen), options.only)
+
+
+def _learn_graphs(arguments: list[str]) -> None:
+    from agents.graph_learning import GraphSettings, learn
+
+    defaults = GraphSettings()
+    parser = _parser(
+        "learn-graphs",
+        "Learn to place the tasks of applications: a teacher learns from search and then from its own roll-outs, and "
+        "students are distilled from it. Labels and finished networks are kept: interrupt it and start it again with "
+        "the same settings.",
+    )
+    parser.add_argument("--output", default="results/graphs", help="folder of the results (default: %(default)s)")
+    add_scenario_options(parser, objectives=("makespan",))
+    parser.set_defaults(scenario="dag")
+    counts = {
+        "seed": "seed of instances and weights; test instances never share it",
+        "num_labels": "instances that search labels",
+        "rounds": "rounds of roll-outs of the teacher",
+        "student_rounds": "rounds of roll-outs of each student",
+        "instances_a_round": "instances of a round",
+    }
+    for name, text in counts.items():
+        flag = f"--{name.replace('_', '-')}"
+        parser.add_argument(flag, type=int, default=getattr(defaults, name), help=f"{text} (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    scenario = chosen_scenario(options)
+    if scenario.random_graph and options.num_tasks is None and options.max_tasks is None and not scenario.max_tasks:
+        options.num_tasks, options.max_tasks = defaults.scenario.num_tasks, defaults.scenario.max_tasks
+        scenario = chosen_scenario(options)
+    if options.observation_noise != 0.0:
+        raise ValueError(f"observation_noise is {options.observation_noise!r}; networks of graphs see the truth: 0")
+    learn(options.output, GraphSettings(scenario, **{name: getattr(options, name) for name in counts}))
 
 
 def _learn_streams(arguments: list[str]) -> None:

@@ -33,7 +33,7 @@ from agents.imitation import soft_labels
 from agents.networks import linear_layers, one_thread, pick_device
 from agents.student_loss import distillation_loss
 from offload_gym.array_checks import check_count
-from offload_gym.checks import checked_number
+from offload_gym.checks import checked_number, quoted
 from offload_gym.delay import latency
 from offload_gym.files import keep_settings, replacing
 from offload_gym.instances import Instances
@@ -105,6 +105,10 @@ class GraphSettings:
     device: str = "auto"
 
     def __post_init__(self) -> None:
+        if not self.scenario.dependent:
+            raise ValueError(
+                f"scenario is {quoted(self.scenario.label)}; it must have tasks that depend on each other, as 'dag' has"
+            )
         check_seed(self.seed)
         for name in (
             "num_labels",

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from offload_gym.delay import COMPLETION_OBJECTIVES
 from offload_gym.instances import Instances
+from offload_gym.networks.graph_policy import GraphPolicy
 from offload_gym.networks.policy import ROLL_OUT, NetworkPolicy
 from offload_gym.networks.policy_file import other_training
 from offload_gym.policies import POLICY_NAMES, SHIPPED, Policy, load_policy, make_policy
@@ -96,7 +97,7 @@ def _trained_for_something_else(
 ) -> str:
     """What a policy was trained for, where that is not this scenario and objective; empty where it is."""
     what = ""
-    if isinstance(policy, NetworkPolicy):
+    if isinstance(policy, NetworkPolicy | GraphPolicy):
         what = other_training(policy.network, scenario, objective, observation_noise)
     return what and f"it was trained for {what} (--transfer takes it in)"
 

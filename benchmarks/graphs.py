@@ -24,7 +24,19 @@ from offload_gym.seeds import seed_for
 from offload_gym.solvers.exact import solve
 
 TASK_COUNTS = (10, 50, 200, 1000)
-POLICIES = ("local", "cloud", "greedy", "heft", "beam-16", "beam-16+flip", "portfolio", "portfolio+flip")
+POLICIES = (
+    "local",
+    "cloud",
+    "greedy",
+    "heft",
+    "peft",
+    "beam-16",
+    "peft+flip",
+    "beam-16+flip",
+    "portfolio",
+    "portfolio+flip",
+)
+NETWORKS = ("small-student", "student", "teacher")
 SLOW_MOVES = "+flip"  # which take minutes from MOST_WITH_FLIPS tasks on
 MOST_WITH_FLIPS = 500
 LIMITS_S = (0.01, 0.1, 1.0)
@@ -48,10 +60,14 @@ def search_for(time_limit_s: float) -> Decide:
     return lambda instances: solve(instances, num_threads=1, time_limit_s=time_limit_s).decisions
 
 
-def methods_for(num_tasks: int, agents_folder: Path | None) -> dict[str, Decide]:
-    """Everything that is compared on instances of a size, by name; the reference is the last."""
+def methods_for(num_tasks: int, agents_folder: Path | None, preset: str = "dag") -> dict[str, Decide]:
+    """Everything that is compared on instances of a size, by name; the reference is the last.
+
+    ``preset`` is that of the shipped networks, ``agents_folder`` that of others.
+    """
     names = [name for name in POLICIES if SLOW_MOVES not in name or num_tasks <= MOST_WITH_FLIPS]
     methods: dict[str, Decide] = {name: make_policy(name).decide for name in names}
+    methods |= {name: make_policy(name, preset=preset).decide for name in NETWORKS}
     for path in sorted(agents_folder.glob(f"*{SUFFIX}")) if agents_folder is not None else ():
         methods[path.name.removesuffix(SUFFIX)] = load_policy(path).decide
     for limit_s in (*LIMITS_S, REFERENCE_S):

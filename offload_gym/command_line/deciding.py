@@ -21,8 +21,16 @@ from offload_gym.command_line.tables import chart, milliseconds, schedule_table,
 from offload_gym.command_line.warming import help_to_search
 from offload_gym.delay import OBJECTIVES, Schedule, latency, schedule
 from offload_gym.envs.rendering import OBJECTIVE_NAMES
-from offload_gym.policies import POLICY_NAMES, SHIPPED_PRESETS, Policy, is_built_in, load_policy, make_policy, preset_of
-from offload_gym.scenario import Scenario
+from offload_gym.policies import (
+    GRAPH_PRESETS,
+    POLICY_NAMES,
+    SHIPPED_PRESETS,
+    Policy,
+    is_built_in,
+    load_policy,
+    make_policy,
+    preset_of,
+)
 from offload_gym.solvers.exact import Interrupted, Solutions, solve
 
 SOLVE_EXAMPLES = """\
@@ -71,8 +79,9 @@ def add_decide(commands: Any) -> None:
     )
     parser.add_argument(
         "--preset",
-        choices=SHIPPED_PRESETS,
-        help="what a shipped network was trained for (default: the scenario's preset, else default)",
+        choices=(*SHIPPED_PRESETS, *GRAPH_PRESETS),
+        help="what a shipped network was trained for (default: the scenario's preset, else dag for applications and "
+        "default for independent tasks)",
     )
 
 
@@ -120,13 +129,21 @@ def _solve(options: argparse.Namespace) -> None:
 def _decide(options: argparse.Namespace) -> None:
     with patience():
         given = read_instances(options)
-    policy = chosen_policy(options.policy, options.objective, options.seed, options.preset, given.scenario)
+    preset = options.preset or _preset_for(given)
+    policy = chosen_policy(options.policy, options.objective, options.seed, preset)
     with patience():
         decisions = policy.decide(given.instances)
     _report(options, given, options.policy, decisions, None)
 
 
-def chosen_policy(name: str, objective: str, seed: int, preset: str | None, scenario: Scenario | None) -> Policy:
+def _preset_for(given: Given) -> str:
+    """The preset whose shipped networks suit what was given."""
+    if given.scenario is not None:
+        return preset_of(given.scenario)
+    return "dag" if given.instances.edge_parent.size else "default"
+
+
+def chosen_policy(name: str, objective: str, seed: int, preset: str) -> Policy:
     """A built-in policy by its name, or a trained one by its path."""
     if not is_built_in(name) and not Path(name).is_file():
         close = difflib.get_close_matches(name, POLICY_NAMES, n=1)
@@ -135,8 +152,7 @@ def chosen_policy(name: str, objective: str, seed: int, preset: str | None, scen
         raise ValueError(f"policy is {name!r}{hint}; no file has this name, and the built-in policies are {known}")
     if not is_built_in(name):
         return load_policy(name)
-    own = "default" if scenario is None else preset_of(scenario)
-    return make_policy(name, objective, seed, preset or own)
+    return make_policy(name, objective, seed, preset)
 
 
 def _report(

@@ -19,6 +19,7 @@ from offload_gym.command_line.tables import chart, chart_width, milliseconds, te
 from offload_gym.delay import latency, optimality_gap, schedule
 from offload_gym.envs.rendering import OBJECTIVE_NAMES, location_name, render_ansi
 from offload_gym.instances import Instances
+from offload_gym.policies import preset_of
 from offload_gym.scenario import Scenario
 
 QUIT = ("q", "quit", "exit")
@@ -159,7 +160,7 @@ def _comparison(
     refusals = []
     for name in OPPONENTS:
         try:
-            policy = chosen_policy(name, options.objective, 0, None, scenario)
+            policy = chosen_policy(name, options.objective, 0, preset_of(scenario))
             decisions = policy.decide(truth if name == "exact" else seen)
         except ValueError as error:
             refusals.append(f"{name} takes no part: {error}")

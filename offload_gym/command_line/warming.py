@@ -25,6 +25,9 @@ from offload_gym.envs.joint import JointEnv
 from offload_gym.envs.sequential import SequentialEnv
 from offload_gym.envs.stream import StreamEnv
 from offload_gym.instances import Instances
+from offload_gym.networks.graph_network import GraphNetwork
+from offload_gym.networks.graph_policy import GraphPolicy
+from offload_gym.networks.graph_view import INPUTS
 from offload_gym.networks.policy import NetworkPolicy
 from offload_gym.networks.policy_file import Network
 from offload_gym.observation import epoch_observations, row_size, state_size
@@ -132,6 +135,13 @@ def _networks() -> None:
             NetworkPolicy(_network(given), refine).decide(given)
 
 
+def _networks_of_graphs() -> None:
+    layers = ((np.zeros((1, INPUTS), np.float32), np.zeros(1, np.float32)),)
+    policy = GraphPolicy(GraphNetwork(layers, 1, 1, 1, {}), "flip")
+    for instances in (example(), example(GRAPH)):
+        policy.decide(instances)
+
+
 def _labels() -> None:
     for instances in (example(), example(GRAPH)):
         epoch_observations(instances, label(instances).prefixes, bool(instances.batch.edge_parent.size))
@@ -194,6 +204,7 @@ JOBS: dict[str, Callable[[], Any]] = {
     "environments of streams": lambda: _environments_of_streams("stream"),
     "environments": lambda: _environments("default"),
     "networks": _networks,
+    "networks of graphs": _networks_of_graphs,
     "labels": _labels,
     "deciding streams": _deciding_streams,
     "deciding streams of devices that move": _moving_streams,
@@ -203,7 +214,7 @@ JOBS: dict[str, Callable[[], Any]] = {
     "references of streams": _references,
     "graphs": _graphs,
     "environments of graphs": lambda: _environments("dag"),
-    "heuristics": lambda: _decide("greedy+flip", "heft+swap", "beam-4"),
+    "heuristics": lambda: _decide("greedy+flip", "heft+swap", "peft", "beam-4"),
     "cells": _cells,
     "schedules": _schedules,
     "instances": lambda: [sample_instances(scenario, 1) for scenario in ("default", "dag")],

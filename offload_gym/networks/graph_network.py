@@ -49,6 +49,11 @@ class GraphNetwork(NamedTuple):
     scenario_fields: dict[str, Any] | None = None  # as ``offload_gym.scenario.described`` gives them
 
     @property
+    def observation_noise(self) -> float:
+        """What it knew of rates and backlogs in its training: the truth."""
+        return 0.0
+
+    @property
     def num_parameters(self) -> int:
         """Weights and biases."""
         return sum(weight.size + bias.size for weight, bias in self.layers)

@@ -30,6 +30,7 @@ from offload_gym.checks import quoted
 from offload_gym.delay import OBJECTIVES
 from offload_gym.estimates import MAX_NOISE, check_noise
 from offload_gym.layers import Layers
+from offload_gym.networks.graph_network import GraphNetwork
 from offload_gym.networks.trained_range import Bounds, TrainedRange
 from offload_gym.observation import row_size, state_size
 from offload_gym.observation_layout import observation_size
@@ -80,7 +81,7 @@ class Network(NamedTuple):
 
 
 def other_training(
-    network: Network, scenario: Scenario, objective: str, observation_noise: float | str | None = None
+    network: Network | GraphNetwork, scenario: Scenario, objective: str, observation_noise: float | str | None = None
 ) -> str:
     """What a network was trained for, where that is not this scenario in any number of tasks, and this objective.
 
