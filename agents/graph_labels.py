@@ -130,7 +130,7 @@ def label_kernel(arrays, plan, labelled, given, inputs, costs):
                     )
                     for _ in range(plan.num_sweeps):
                         before = Room(room.finish_s, before_s)
-                        swept_s = flip_sweep(problem, trial, rolled_s, start, tail_s, before, room)
+                        swept_s = flip_sweep(problem, trial, rolled_s, start, tail_s, memory.table_s, before, room)
                         if swept_s >= rolled_s:
                             break
                         rolled_s = swept_s

@@ -69,7 +69,7 @@ class Kind(NamedTuple):
 #: What ``learn`` trains by default; the students learn from the teacher.
 KINDS = {
     "teacher": Kind((64, 32), 4, 3, 2),
-    "student": Kind((32,), 1, 2, 1),
+    "student": Kind((32,), 2, 1, 1),
     "small-student": Kind((16,), 1, 1, 1),
 }
 

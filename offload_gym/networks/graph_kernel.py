@@ -63,7 +63,8 @@ class Memory(NamedTuple):
     end_s: NDArray[np.float64]  # (K, 3) scratch
     fixed_s: NDArray[np.float64]  # (K,) value of each fixed place
     scores: NDArray[np.float32]  # (K,)
-    free_s: NDArray[np.float64]  # (K, max cores) of sweeps
+    table_s: NDArray[np.float64]  # (n, K) scratch of sweeps
+    free_s: NDArray[np.float64]  # (K, max cores) scratch of sweeps
 
 
 @inlined
@@ -81,6 +82,7 @@ def new_memory(layers, batch, core_s):
         np.empty((num_locations, 3)),
         np.empty(num_locations),
         np.empty(num_locations, dtype=np.float32),
+        np.empty((n, num_locations)),
         np.empty_like(core_s),
     )
 
@@ -178,7 +180,7 @@ def better_draft(problem, location, start, plan, decision, memory, room):
     value_s = run_pass(problem, location, decision, 0, 0.0, start.radio_s, plan, memory, room)
     before = Room(room.finish_s, memory.free_s)
     for _ in range(plan.num_sweeps):
-        swept_s = flip_sweep(problem, decision, value_s, start, draft.tail_s, before, room)
+        swept_s = flip_sweep(problem, decision, value_s, start, draft.tail_s, memory.table_s, before, room)
         if swept_s >= value_s:
             break
         value_s = swept_s
@@ -219,6 +221,7 @@ def part_of(memory, n):
         memory.end_s,
         memory.fixed_s,
         memory.scores,
+        memory.table_s,
         memory.free_s,
     )
 

@@ -76,6 +76,32 @@ def fill_tails(problem, decision, first, tail_s):
                 tail_s[parent] = max(tail_s[parent], move[SEND] + move[PATH] + own_s)
 
 
+@kernel
+def fill_tail_table(problem, decision, first, tail_s, table_s):
+    """``fill_tails``, and in ``table_s`` (n, K) what they are if the task alone is somewhere else."""
+    n, num_locations = problem.times.shape[:2]
+    for i in range(first, n):
+        for k in range(num_locations):
+            table_s[i, k] = problem.times[i, k, RETURN]
+    for i in range(n - 1, first - 1, -1):
+        k = decision[i]
+        tail_s[i] = table_s[i, k]
+        own_s = problem.times[i, k, RUN] + tail_s[i]
+        for e in range(problem.edge_start[i], problem.edge_start[i + 1]):
+            parent = problem.edge_parent[e]
+            if parent >= first:
+                for source in range(num_locations):
+                    move = problem.moves[e, source, k]
+                    table_s[parent, source] = max(table_s[parent, source], move[SEND] + move[PATH] + own_s)
+
+
+@inlined
+def _cannot_help(problem, decision, i, k, rest, limit_s, table_s, before):
+    """Whether the way on from task ``i`` at ``k`` is too long, whatever waits on it: most moves are told so."""
+    placed = place(problem, decision, i, k, rest.radio_s, before)
+    return (placed.finish_s + table_s[i, k]) * TOLERANCE >= limit_s
+
+
 @inlined
 def value_within(problem, decision, start, objective, limit_s, tail_s, last, room):
     """``evaluate``, but given up early, and then infinite, where the value is not below ``limit_s``.
@@ -111,11 +137,11 @@ def improve(problem, decision, start, objective, room):
     best_s = evaluate(problem, decision, start, objective, room)
     before = Room(room.finish_s, np.empty_like(start.core_s))  # the schedule before task i
     has_tails = len(problem.edge_parent) > 0 and not adds(objective)
-    tail_s = np.empty(n if has_tails else 0)
+    tail_s, table_s = np.empty(n if has_tails else 0), np.empty((n if has_tails else 0, num_locations))
     steps = 0
     while True:
         if has_tails:
-            fill_tails(problem, decision, start.first, tail_s)
+            fill_tail_table(problem, decision, start.first, tail_s, table_s)
         flip_i = -1
         flip_k = 0
         copy_table(start.core_s, before.free_s)
@@ -125,6 +151,8 @@ def improve(problem, decision, start, objective, room):
             here = decision[i]
             for k in range(num_locations):
                 if k != here:
+                    if has_tails and _cannot_help(problem, decision, i, k, rest, best_s - paid_s, table_s, before):
+                        continue
                     decision[i] = k
                     last = i if has_tails else n
                     flipped_s = paid_s + value_within(
@@ -142,21 +170,22 @@ def improve(problem, decision, start, objective, room):
 
 
 @kernel
-def flip_sweep(problem, decision, value_s, start, tail_s, before, room):
+def flip_sweep(problem, decision, value_s, start, tail_s, table_s, before, room):
     """Go through the tasks once and move each wherever that shortens the schedule, in place; returns the makespan.
 
     Quicker than ``improve``, which looks at all moves before it makes one. ``value_s`` is the makespan of the
-    ``decision`` so far. ``tail_s`` (n,), ``before``, the schedule before a task, and ``room`` are written.
+    ``decision`` so far. ``tail_s`` (n,), ``table_s`` (n, K), ``before``, the schedule before a task, and ``room`` are
+    written.
     """
     n, num_locations = problem.times.shape[:2]
     # Moves of earlier tasks do not change the tails of later ones, and only those are read.
-    fill_tails(problem, decision, start.first, tail_s)
+    fill_tail_table(problem, decision, start.first, tail_s, table_s)
     copy_table(start.core_s, before.free_s)
     rest = Start(start.first, start.radio_s, start.value_s, before.free_s)
     for i in range(start.first, n):
         here = decision[i]
         for k in range(num_locations):
-            if k != here:
+            if k != here and not _cannot_help(problem, decision, i, k, rest, value_s, table_s, before):
                 decision[i] = k
                 moved_s = value_within(problem, decision, rest, MAKESPAN, value_s, tail_s, i, room)
                 if moved_s < value_s:

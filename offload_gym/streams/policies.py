@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from offload_gym.checks import quoted
 from offload_gym.instances import Instances
 from offload_gym.layers import packed
+from offload_gym.policies import make_policy
 from offload_gym.scenario import Scenario, as_scenario
 from offload_gym.seeds import check_seed
 from offload_gym.solvers.exact import exact
 from offload_gym.solvers.heft import heft
+from offload_gym.solvers.peft import peft
 from offload_gym.streams.deciding import (
     CLASSES,
     COMPLETION,
@@ -52,7 +54,7 @@ from offload_gym.streams.planner import Effort
 #: Numbers that each tuned rule has; ``rule_plan`` says what they are.
 RULE_SIZES = {"price": 3, "queue-price": 12, "late-price": 13, "max-weight": 1}
 FOR_LATE = ("late-price",)  # rules for the objective "late" alone
-OF_SEVERAL_TASKS = ("exact", "heft")  # they are greedy where jobs have one task
+OF_SEVERAL_TASKS = ("heft", "peft", "exact", "graph-student")  # they are about greedy where jobs have one task
 OF_SEVERAL_DEVICES = ("two-choices",)  # for servers that others use, too
 OF_SEVERAL_EDGES = ("nearest",)
 #: Networks that the package ships, for each of the presets "stream", "stream_deadlines", "stream_applications",
@@ -67,8 +69,7 @@ NAMES = (
     "shortest-queue",
     "two-choices",
     *RULE_SIZES,
-    "heft",
-    "exact",
+    *OF_SEVERAL_TASKS,
     "planner",
     *NETWORKS,
 )
@@ -103,10 +104,9 @@ class MomentPolicy:
             none is.
     """
 
-    num_parameters = 0
-
     def __init__(self, policy: Any, name: str, drop_factor: float = math.inf) -> None:
         self.policy, self.name, self.drop_factor = policy, name, drop_factor
+        self.num_parameters: int = getattr(policy, "num_parameters", 0)
 
     def decide(self, instances: Instances) -> NDArray[np.int64]:
         """The policy's decisions (B, n)."""
@@ -284,7 +284,8 @@ def make_stream_policy(
               information?", 2000);
             - "price", "queue-price", "late-price" (for the objective "late"), "max-weight": tuned rules, see
               ``rule_plan``;
-            - "heft", "exact": HEFT, and the best decision for the job alone, for jobs of several tasks;
+            - "heft", "peft", "exact", "graph-student": the job alone, for jobs of several tasks, by HEFT, by PEFT, at
+              its best, and by the shipped student for applications, which takes less time where there are many tasks;
             - "planner": roll-outs over futures drawn from the scenario, from the queues as they are: with several
               devices or old reports it knows more than a device does;
             - "teacher", "student", "small-student": trained networks that the package ships for the presets "stream",
@@ -319,9 +320,10 @@ def make_stream_policy(
     if name in RULE_SIZES:
         assert row is not None
         return PlanPolicy(rule_plan(name, np.array(row["numbers"]), drop_factor), name)
-    if name in ("exact", "heft"):
-        function = exact if name == "exact" else heft
-        return MomentPolicy(_Function(function), name, drop_factor)
+    if name == "graph-student":
+        return MomentPolicy(make_policy("student", preset="dag"), name, drop_factor)
+    if name in OF_SEVERAL_TASKS:
+        return MomentPolicy(_Function({"heft": heft, "peft": peft, "exact": exact}[name]), name, drop_factor)
     if name in NETWORKS:
         return _shipped(name, scenario, objective)
     if name == "planner":
