@@ -9,7 +9,7 @@ from offload_gym import OBJECTIVES, latency, make_policy, make_scenario, sample_
 from offload_gym.compilation import kernel
 from offload_gym.delay import Room, Start, evaluate, extend, new_workspace, objective_code, open_instance
 from offload_gym.instances import Batch
-from offload_gym.solvers.annealing import _gather, anneal, new_kin
+from offload_gym.solvers.annealing import Settings, _gather, anneal, new_kin
 from offload_gym.solvers.local_search import fill_tails, value_within
 from offload_gym.solvers.portfolio import ranked_portfolio
 
@@ -166,6 +166,22 @@ def test_the_same_seed_gives_the_same_decisions_and_another_one_others():
     runs = [list(map(list, anneal(one, start, "makespan", moves_up_to(400), seed=seed))) for seed in (0, 0, 1)]
     assert runs[0] == runs[1]
     assert runs[0] != runs[2]
+
+
+def test_settings_reach_the_moves():
+    # GIVEN decisions that no move of a single task helps, and a search that takes nothing worse. (Of makespans many are
+    # equal, and moves between equals lead on.)
+    instances = graphs(30, 4, seed=9)
+    start = make_policy("greedy+flip", "mean").decide(instances)
+    singles = Settings(swap_share=0.0, group_share=0.0, hot=1e-12, cold=1e-12)
+    gained = {}
+    for name, settings in {"singles": singles, "swaps": singles._replace(swap_share=1.0)}.items():
+        for b in range(len(instances)):
+            *_, end = anneal(instances[b : b + 1], start[b : b + 1], "mean", moves_up_to(4_000), settings=settings)
+            gained[name, b] = np.any(end != start[b])
+    # THEN single moves alone find nothing, and trades of two tasks do
+    assert not any(gained["singles", b] for b in range(4))
+    assert any(gained["swaps", b] for b in range(4))
 
 
 def test_a_flag_ends_it():
