@@ -54,8 +54,8 @@ LEAST_SWEEPS = 8  # of a start in the first round; there are fewer starts where 
 class Settings(NamedTuple):
     """What moves are like, and how readily a worse decision is taken.
 
-    Chosen on drawn graphs of 50 tasks that are in no comparison: those of "dag", wider ones, ones with little data, and
-    ones with one and with four edge servers, at 20,000 and 200,000 moves.
+    ``python -m benchmarks tune-annealing`` compares them on validation graphs of 50 and 200 tasks: those of "dag", wider
+    ones, ones with little data, and ones with one and with four edge servers.
     """
 
     swap_share: float = 0.5  # of the moves that let two tasks trade places

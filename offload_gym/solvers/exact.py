@@ -321,7 +321,8 @@ def solve(
         num_threads: threads to share the instances; None takes one a core.
         time_limit_s: about how many seconds an instance may take: the exact search has a fifth of it (four fifths where
             tasks are independent), annealing from the portfolio without flips the rest. The portfolio comes on top,
-            some milliseconds for 200 tasks. What is found depends on the machine.
+            some milliseconds for 200 tasks and a second for 10,000 that depend on each other. What is found depends on
+            the machine.
 
     Returns:
         Solutions; the same whatever the number of threads, without a limit of time.
