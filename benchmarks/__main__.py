@@ -22,6 +22,7 @@ from benchmarks.speed.command import GROUPS, measure_speed
 from benchmarks.static_cells import NUM_DEVICES, compare_static_cells
 from benchmarks.streams.cells import compare_cell_streams, scenarios_of_cells
 from benchmarks.streams.comparing import SWEEPS, Asked, compare_streams
+from benchmarks.tune_annealing import tune_annealing
 from benchmarks.tune_beam import tune_beam
 from benchmarks.workflows import compare_workflows
 from offload_gym.array_checks import check_count
@@ -57,6 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
         _streams,
         _speed,
         _report,
+        _tune_annealing,
         _tune_beam,
     ):
         add(commands)
@@ -412,6 +414,14 @@ def _large_n(commands: Any) -> None:
 
     summary = "solve up to a thousand independent tasks with a limited search: gap to the lower bound, and time"
     _command(commands, run, "large-n", summary, num_instances=10)
+
+
+def _tune_annealing(commands: Any) -> None:
+    def run(options: argparse.Namespace) -> None:
+        tune_annealing(options.num_instances, options.num_moves, options.seed)
+
+    summary = "choose the settings of annealing on validation graphs"
+    _command(commands, run, "tune-annealing", summary, num_instances=24, num_moves=20_000)
 
 
 def _tune_beam(commands: Any) -> None:

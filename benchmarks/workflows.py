@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.graphs import Result, as_row, compare_methods, methods_for, short_time
+from benchmarks.graphs import MOST_WITH_FLIPS, Result, as_row, compare_methods, methods_for, short_time
 from offload_gym.applications.loading import load_application
 from offload_gym.applications.presets import random_application
 from offload_gym.array_checks import check_count
@@ -35,7 +36,7 @@ def compare_workflows(
     agents_folder: Path | None = None,
     plots_folder: Path | None = None,
 ) -> list[dict[str, Any]]:
-    """Print how the application of each file is decided; returns the rows.
+    """Print how the application of each file is decided, and several files together; returns the rows.
 
     Args:
         paths: files of applications, as ``offload_gym.load_application`` reads them.
@@ -55,7 +56,7 @@ def compare_workflows(
     if plots_folder is not None and twice:
         raise ValueError(f"two files are called {twice[0]!r}; with --plots each must have a name of its own")
     applications = [load_application(path, reference_hz=reference_hz) for path in paths]  # before anything is decided
-    rows = []
+    found: list[tuple[Path, Result]] = []
     for path, application in zip(paths, applications, strict=True):
         scenario = as_scenario({**machines, "applications": [application]})
         instances = sample_instances(scenario, num_instances, seed_for("test", seed))
@@ -66,8 +67,10 @@ def compare_workflows(
             plots_folder.mkdir(parents=True, exist_ok=True)
             best = min(results, key=lambda result: result.excess[0])
             _draw(plots_folder / f"{path.stem}.png", instances[:1], best, application.task_names)
-        rows += [{"file": path.name, **as_row(result)} for result in results]
-    return rows
+        found += [(path, result) for result in results]
+    if len(paths) > 1:
+        _print_together([result for _, result in found])
+    return [{"file": path.name, **as_row(result)} for path, result in found]
 
 
 def _draw(path: Path, instance: Instances, result: Result, task_names: Sequence[str]) -> None:
@@ -90,4 +93,24 @@ def _print(path: Path, instances: Instances, results: list[Result]) -> None:
         table.add_column(header, justify="left" if header == "method" else "right", no_wrap=True)
     for result in results:
         table.add_row(result.method, f"{100 * result.excess.mean():.2f}", short_time(result.seconds))
+    Console(width=max(Console().width, 100)).print(table)
+
+
+def _print_together(results: list[Result]) -> None:
+    of_methods: dict[str, list[Result]] = {}
+    for result in results:
+        of_methods.setdefault(result.method, []).append(result)
+    table = Table(
+        title=f"{max(map(len, of_methods.values()))} files, from {min(result.num_tasks for result in results)} to "
+        f"{max(result.num_tasks for result in results)} tasks",
+        caption="Mean of the files' means, the largest of these, and median of the files' median times. Flips are left "
+        f"out of files of more than {MOST_WITH_FLIPS} tasks.",
+        box=box.SIMPLE_HEAD,
+    )
+    for header in ("method", "files", "excess %", "largest %", "time"):
+        table.add_column(header, justify="left" if header == "method" else "right", no_wrap=True)
+    for method, of_method in of_methods.items():
+        excess = 100 * np.array([result.excess.mean() for result in of_method])
+        time = short_time(np.array([np.median(result.seconds) for result in of_method]))
+        table.add_row(method, f"{len(of_method)}", f"{excess.mean():.2f}", f"{excess.max():.2f}", time)
     Console(width=max(Console().width, 100)).print(table)

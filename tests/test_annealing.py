@@ -5,11 +5,11 @@ import time
 import numpy as np
 import pytest
 
-from offload_gym import OBJECTIVES, latency, make_policy, make_scenario, sample_instances, solve
+from offload_gym import OBJECTIVES, Application, latency, make_policy, make_scenario, sample_instances, solve
 from offload_gym.compilation import kernel
 from offload_gym.delay import Room, Start, evaluate, extend, new_workspace, objective_code, open_instance
 from offload_gym.instances import Batch
-from offload_gym.solvers.annealing import _gather, anneal, new_kin
+from offload_gym.solvers.annealing import Settings, _gather, anneal, new_kin
 from offload_gym.solvers.local_search import fill_tails, value_within
 from offload_gym.solvers.portfolio import ranked_portfolio
 
@@ -166,6 +166,53 @@ def test_the_same_seed_gives_the_same_decisions_and_another_one_others():
     runs = [list(map(list, anneal(one, start, "makespan", moves_up_to(400), seed=seed))) for seed in (0, 0, 1)]
     assert runs[0] == runs[1]
     assert runs[0] != runs[2]
+
+
+def test_settings_reach_the_moves():
+    # GIVEN decisions that no move of a single task helps, and a search that takes nothing worse. (Of makespans many are
+    # equal, and moves between equals lead on.)
+    instances = graphs(30, 4, seed=9)
+    start = make_policy("greedy+flip", "mean").decide(instances)
+    singles = Settings(swap_share=0.0, group_share=0.0, hot=1e-12, cold=1e-12)
+    gained = {}
+    for name, settings in {"singles": singles, "swaps": singles._replace(swap_share=1.0)}.items():
+        for b in range(len(instances)):
+            *_, end = anneal(instances[b : b + 1], start[b : b + 1], "mean", moves_up_to(4_000), settings=settings)
+            gained[name, b] = np.any(end != start[b])
+    # THEN single moves alone find nothing, and trades of two tasks do
+    assert not any(gained["singles", b] for b in range(4))
+    assert any(gained["swaps", b] for b in range(4))
+
+
+def spent_of(looks):
+    """Of 100 moves; ``looks`` are the numbers of moves at which it was asked."""
+
+    def spent(moves):
+        looks.append(moves)
+        return moves / 100
+
+    return spent
+
+
+def test_looks_at_what_is_spent_are_as_close_as_moves_take_long():
+    # GIVEN 10,000 tasks with two edges each, and 100 moves
+    rng = np.random.default_rng(10)
+    parents = [rng.choice(np.arange(max(i - 50, 0), i), 2, replace=False) for i in range(2, 10_000)]
+    edges = [(int(parent), i + 2) for i, both in enumerate(parents) for parent in both]
+    nothing, bits = np.zeros(10_000), np.full(len(edges), 1e5)
+    application = Application("many", nothing, nothing, rng.uniform(1e7, 1e8, 10_000), edges, bits)
+    one = sample_instances({"applications": [application]}, 1, seed=10)
+    looks, ends = [], []
+    for _ in range(2):
+        looks.append([])
+        *_, end = anneal(one, np.zeros((1, 10_000), np.int64), "makespan", spent_of(looks[-1]))
+        ends.append(end)
+    # THEN there are at most 2 ** 19 / (10,000 + 19,996) + 1 = 18 moves between two looks, where 256 would be too many
+    assert 100 <= looks[0][-1] < 118
+    assert max(np.diff(looks[0])) == 18
+    # AND that depends on no clock
+    assert looks[0] == looks[1]
+    np.testing.assert_array_equal(*ends)
 
 
 def test_a_flag_ends_it():

@@ -1,16 +1,19 @@
 """The benchmarks of graphs: drawn ones of many tasks, and those of files."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 
-from benchmarks import graphs
+from benchmarks import graphs, tune_annealing
 from benchmarks.__main__ import main
 from benchmarks.graphs import compare_methods, methods_for, short_time
+from benchmarks.tune_annealing import search_coordinates
 from offload_gym import latency, make_policy, sample_instances
 from offload_gym.applications.loading import save_application
 from offload_gym.applications.presets import random_application
+from offload_gym.solvers.annealing import CHOSEN
 
 # Two tasks that run 3 s and 4 s after each other, in DAX; the second reads 2,000,000 bytes of the first.
 DAX = """<adag xmlns="http://pegasus.isi.edu/schema/DAX" version="2.1" name="two">
@@ -79,6 +82,9 @@ def test_workflows_command(short, tmp_path, capsys):
     assert all(row["excess_mean"] < 1e-9 for row in rows if row["file"] == "two.dax" and "search" in row["method"])
     out = capsys.readouterr().out
     assert "two.dax: 2 tasks, 1 edges" in out
+    # AND the files together: a search solves both, so that it is 0 % above the best in their mean
+    together = out[out.index("2 files, from 2 to 7 tasks") :]
+    assert re.search(r"search, 0.02 s +2 +0.00 +0.00 ", together)
     # AND two files would not be drawn into one
     (tmp_path / "drawn.dax").write_text(DAX)
     assert main(["workflows", files[1], str(tmp_path / "drawn.dax"), *options]) == 2
@@ -102,3 +108,26 @@ def test_bad_arguments_give_one_sentence(arguments, sentence, tmp_path, monkeypa
     (tmp_path / "two.dax").write_text(DAX)
     assert main(["workflows", *arguments]) == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_settings_of_annealing_are_chosen_by_coordinates(monkeypatch, capsys):
+    # GIVEN a value that is least at hot = 0.5, swap_share = 0.7 and group_share = 0.5
+    def value(settings):
+        return (settings.hot - 0.5) ** 2 + (settings.swap_share - 0.7) ** 2 + abs(settings.group_share - 0.5)
+
+    found = search_coordinates(CHOSEN, value)
+    # THEN one field after the other goes to its best place in the grid, and swaps and groups are no more than all moves
+    assert (found.hot, found.swap_share, found.group_share) == (0.5, 0.65, 0.35)
+    assert (found.cold, found.group_size) == (CHOSEN.cold, CHOSEN.group_size)
+    # AND the command prints the settings that it tried, and what it chooses
+    monkeypatch.setattr(tune_annealing, "GRID", {"hot": (0.5,)})
+    monkeypatch.setattr(tune_annealing, "TASK_COUNTS", (6, 8))
+    outputs = []
+    for _ in range(2):
+        assert main(["tune-annealing", "--num-instances", "2", "--num-moves", "200"]) == 0
+        outputs.append(capsys.readouterr().out)
+    assert outputs[0] == outputs[1]
+    assert "set" in outputs[0]
+    assert re.search("Chosen: (what is set|the best)", outputs[0])
+    assert main(["tune-annealing", "--num-moves", "0"]) == 2
+    assert "num_moves is 0" in capsys.readouterr().err

@@ -1,6 +1,8 @@
 """Independent tasks by dynamic programming over the Pareto frontier: against brute force and branch and bound."""
 
 import itertools
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -286,7 +288,7 @@ def test_least_sum_is_exact_where_only_radio_and_device_have_a_queue():
                 search = Search(instances, b, MEAN)
                 sums_s = np.empty((n + 1, n + 1))
                 tabulate_sums(search.problem.times, 0, device_cores == 1, sums_s)
-                assert least_sum(sums_s, 0, search.start.radio_s, search.start.core_s[0, 0]) == pytest.approx(
+                assert least_sum(sums_s, 0, n, search.start.radio_s, search.start.core_s[0, 0]) == pytest.approx(
                     values[b].min()
                 )
 
@@ -302,3 +304,24 @@ def test_two_hundred_tasks_come_close_to_the_bound(objective, gap):
     assert (at_once.lower_bound_s <= longer.latency_s * (1 + 1e-12)).all()
     assert np.mean(longer.latency_s / longer.lower_bound_s - 1) < gap
     assert objective == "mean" or longer.latency_s.mean() < at_once.latency_s.mean()
+
+
+MANY = """
+import resource
+from offload_gym import sample_instances, solve
+
+solve(sample_instances({"num_tasks": 30}, 1, seed=0), "mean", time_limit_s=0.01, num_threads=1)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+solutions = solve(sample_instances({"num_tasks": 12_000}, 1, seed=0), "mean", time_limit_s=0.1, num_threads=1)
+after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print((after - before) / 1e3, solutions.latency_s[0] / solutions.lower_bound_s[0])
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the unit of the memory is that of Linux")
+def test_many_tasks_take_memory_in_proportion_to_them():
+    out = subprocess.run([sys.executable, "-c", MANY], capture_output=True, text=True, check=True).stdout
+    added_mb, ratio = map(float, out.split())
+    # A table of 12,001 x 12,001 sums would take 1,152 MB. The bound of the queues is there all the same.
+    assert added_mb < 200
+    assert 1.0 <= ratio < 1.1

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from offload_gym.compilation import inlined, kernel
 from offload_gym.delay import (
+    Problem,
     Room,
     Start,
     adds,
@@ -41,17 +42,30 @@ from offload_gym.random_numbers import stream, uniform
 from offload_gym.solvers.local_search import fill_tails, value_within
 from offload_gym.solvers.stopping import Budget, is_stopped, new_stop, raise_pending
 
-# Chosen on drawn graphs of 50 tasks that are in no comparison: those of "dag", wider ones, ones with little data, and
-# ones with one and with four edge servers, at 20,000 and 200,000 moves.
-SWAP_SHARE = 0.5  # of the moves that let two tasks trade places
-GROUP_SHARE = 0.35  # of those that take a group of tasks; the rest move a single one
-GROUP_SIZE = 1 / 3  # of all tasks, at most; the logarithm of a group's size is uniform
-HOT, COLD = 0.02, 0.001  # temperatures at the beginning and at the end of a round, in terms of the value it begins with
 STEPS = 20  # temperatures of a walk in a round
 MOST_MOVES = 100_000  # the same, at most
 MOVES_BETWEEN_LOOKS = 1024  # at whether to stop
-LEAST_MOVES = 256  # between two looks at what is spent, or a sweep where that is less
+LEAST_MOVES = 256  # between two looks at what is spent, or a sweep where that is less, unless they take too long:
+PROBE_WORK = 1 << 19  # tasks and edges of the moves before the first look, at most ten milliseconds;
+LOOK_SHARE = 0.05  # of what may be spent, for the moves between two later looks
 LEAST_SWEEPS = 8  # of a start in the first round; there are fewer starts where more may not be spent
+
+
+class Settings(NamedTuple):
+    """What moves are like, and how readily a worse decision is taken.
+
+    Chosen on validation graphs of 50 and 200 tasks (``python -m benchmarks tune-annealing``): those of "dag", wider
+    ones, ones with little data, and ones with one and with four edge servers.
+    """
+
+    swap_share: float = 0.5  # of the moves that let two tasks trade places
+    group_share: float = 0.35  # of those that take a group of tasks; the rest move a single one
+    group_size: float = 1 / 3  # of all tasks, at most; the logarithm of a group's size is uniform
+    # Temperatures at the beginning and at the end of a round, in terms of the value that it begins with over the number
+    # of tasks: of many tasks, each one changes less. With temperatures that do not depend on that number, 200 tasks end
+    # 0.5 % (standard error 0.1 %) higher after 20,000 moves on further validation graphs.
+    hot: float = 1.0
+    cold: float = 0.05
 
 
 class Walk(NamedTuple):
@@ -61,8 +75,10 @@ class Walk(NamedTuple):
     best: NDArray[np.int64]  # (n,)
     value_s: NDArray[np.float64]  # (2,) of the two, as ``evaluate`` returns it
     counts: NDArray[np.int64]  # (4,) random numbers drawn, moves tried, the walk's own number, the task to go on with
+    settings: Settings
 
 
+CHOSEN = Settings()
 DRAWN, MOVES, NUMBER, NEXT = range(4)  # of Walk.counts
 
 
@@ -76,6 +92,15 @@ class Kin(NamedTuple):
     is_in: NDArray[np.bool_]  # (n,) whether a task is in the group; all False between two moves
     tail_s: NDArray[np.float64]  # (n,) tails of the tasks, see ``fill_tails``; empty where they say nothing
     num_locations: int
+
+
+class Opened(NamedTuple):
+    """An instance, and memory for the moves of one walk at a time."""
+
+    problem: Problem
+    start: Start  # before the first task
+    kin: Kin
+    room: Room
 
 
 @kernel
@@ -126,16 +151,16 @@ def _propose(walk, kin, i, draws):
     Returns the last task that moves, -1 where none does, and how many ``kin.group`` holds, whose locations were
     ``kin.before``.
     """
-    decision, drawn = walk.decision, walk.counts[DRAWN]
+    decision, drawn, settings = walk.decision, walk.counts[DRAWN], walk.settings
     n = len(decision)
     kind, where, which = uniform(draws, drawn), uniform(draws, drawn + 1), uniform(draws, drawn + 2)
     size, target = 1, int(where * kin.num_locations)
     kin.group[0] = i
-    if kind < SWAP_SHARE and i + 1 < n:
+    if kind < settings.swap_share and i + 1 < n:
         size, kin.group[1] = 2, i + 1 + int(which * (n - i - 1))
         target = -1
-    elif kind < SWAP_SHARE + GROUP_SHARE:
-        size = _gather(kin, i, int(max(GROUP_SIZE * n, 1.0) ** which))
+    elif kind < settings.swap_share + settings.group_share:
+        size = _gather(kin, i, int(max(settings.group_size * n, 1.0) ** which))
     last = -1
     for j in range(size):
         kin.before[j] = decision[kin.group[j]]
@@ -185,10 +210,25 @@ def _try_moves(problem, walk, start, objective, temperature_s, last, draws, kin,
 
 
 @kernel
-def anneal_one(problem, walk, start, objective, temperature_s, num_moves, draws, budget, room):
-    """Try so many moves at a temperature; ``walk.best`` is then the best decision so far."""
+def open_kernel(arrays, objective):
+    """``Opened`` of a batch of one instance."""
+    batch = Batch(*arrays)
+    work = new_workspace(batch)
+    problem, start = open_instance(batch, 0, work)
+    return Opened(problem, start, new_kin(problem, objective), work.room)
+
+
+@kernel
+def anneal_kernel(opened, objective, temperature_s, num_moves, seed, stop, walk):
+    """Try so many moves at a temperature; ``walk.best`` is then the best decision so far.
+
+    A ``walk`` whose values are infinite begins.
+    """
+    (problem, start, kin, room), walk = lent(opened), lent(walk)
     n, num_edges = len(walk.decision), len(problem.edge_parent)
-    kin = new_kin(problem, objective)
+    draws, budget = stream(seed, walk.counts[NUMBER], 0), Budget(0, stop, np.zeros(1, np.int64), True)
+    if walk.value_s[0] == np.inf:
+        walk.value_s[:] = evaluate(problem, walk.decision, start, objective, room)
     while num_moves > 0:
         tried = min(num_moves, n - walk.counts[NEXT], MOVES_BETWEEN_LOOKS)
         if is_stopped(budget, tried * (n + num_edges)):
@@ -199,18 +239,6 @@ def anneal_one(problem, walk, start, objective, temperature_s, num_moves, draws,
         if walk.value_s[0] < walk.value_s[1]:
             walk.value_s[1] = walk.value_s[0]
             copy_row(walk.decision, walk.best)
-
-
-@kernel
-def anneal_kernel(arrays, objective, temperature_s, num_moves, seed, stop, walk):
-    """``anneal_one`` for a batch of one instance; a ``walk`` whose values are infinite begins."""
-    batch, walk = lent(Batch(*arrays)), lent(Walk(*walk))
-    work, budget = new_workspace(batch), Budget(0, stop, np.zeros(1, np.int64), True)
-    problem, start = open_instance(batch, 0, work)
-    if walk.value_s[0] == np.inf:
-        walk.value_s[:] = evaluate(problem, walk.decision, start, objective, work.room)
-    draws = stream(seed, walk.counts[NUMBER], 0)
-    anneal_one(problem, walk, start, objective, temperature_s, num_moves, draws, budget, work.room)
     if stop[0]:
         raise_pending()
 
@@ -222,6 +250,7 @@ def anneal(
     spent: Callable[[int], float],
     stop: NDArray[np.bool_] | None = None,
     seed: int = 0,
+    settings: Settings = CHOSEN,
 ) -> Iterator[NDArray[np.int64]]:
     """Anneal until all that may be spent is; yields the best decision (n,) so far now and then, and in the end.
 
@@ -232,35 +261,39 @@ def anneal(
         spent: from how many moves were tried to the share of what may be spent, of moves or of time, that is spent.
         stop: (1,) a flag that ends it.
         seed: of the random numbers.
+        settings: of moves and temperatures.
     """
     code, n = objective_code(objective), int(instance.task_counts[0])
+    opened = open_kernel(instance.arrays, code)  # once, as that can take longer than hundreds of moves
     stop = new_stop() if stop is None else stop
-    walks = [_new_walk(decision[:n], number) for number, decision in enumerate(decisions)]
+    walks = [_new_walk(decision[:n], number, settings) for number, decision in enumerate(decisions)]
 
     def go_on(walk: Walk, num_moves: int, temperature: float) -> float:
-        """Moves of one of the walks at a temperature in terms of its value; the share that is spent."""
-        temperature_s = temperature * walk.value_s[1] if num_moves else 0.0
-        anneal_kernel(instance.arrays, code, temperature_s, num_moves, seed, stop, walk)
+        """Moves of one of the walks at a temperature in terms of its value, see above; the share that is spent."""
+        temperature_s = temperature * walk.value_s[1] / n if num_moves else 0.0
+        anneal_kernel(opened, code, temperature_s, num_moves, seed, stop, walk)
         return spent(sum(int(each.counts[MOVES]) for each in walks))
 
-    for walk in walks:
-        share = go_on(walk, 0, 0.0)  # its value
-    probe = min(n, LEAST_MOVES)
-    before, share = share, go_on(walks[0], probe, COLD)
-    yield min(walks, key=_best_s).best
+    share = go_on(walks[0], 0, 0.0)  # its value
+    probe = min(n, LEAST_MOVES, PROBE_WORK // (n + len(opened.problem.edge_parent)) + 1)
+    before, share = share, go_on(walks[0], probe, settings.cold)
+    yield walks[0].best
     a_sweep = max((share - before) * (n / probe), 1e-9)
+    least = max(min(n, LEAST_MOVES, int(LOOK_SHARE / a_sweep * n)), probe)
     going = walks[: _num_starts(len(walks), a_sweep)]
+    for walk in going[1:]:
+        share = go_on(walk, 0, 0.0)
     first, num_rounds = share, math.ceil(math.log2(len(going))) + 1
     for r in range(num_rounds):
         for j, walk in enumerate(going):
             _go_back(walk)
             begun, end = share, first + (1.0 - first) * (r + (j + 1) / len(going)) / num_rounds
-            hot = HOT * 0.5**r
+            hot = settings.hot * 0.5**r
             while share < end and not stop[0]:
-                temperature = hot * (COLD / hot) ** ((share - begun) / (end - begun))
+                temperature = hot * (settings.cold / hot) ** ((share - begun) / (end - begun))
                 num_sweeps = min((end - begun) / STEPS / a_sweep, (end - share) / a_sweep, MOST_MOVES / n)
                 # Whole sweeps, unless one takes too long.
-                num_moves = max(int(num_sweeps) * n, min(int(num_sweeps * n), n), probe)
+                num_moves = max(int(num_sweeps) * n, min(int(num_sweeps * n), n), least)
                 share = go_on(walk, num_moves, temperature)
                 yield min(walks, key=_best_s).best
         going = sorted(going, key=_best_s)[: (len(going) + 1) // 2]
@@ -268,12 +301,12 @@ def anneal(
 
 def compile_annealing(instance: Instances, objective: int) -> None:
     """Compile what ``anneal`` runs for a batch of one instance, where that has not been done."""
-    walk = _new_walk(np.zeros(int(instance.task_counts[0]), np.int64), 0)
-    anneal_kernel(instance.arrays, objective, 0.0, 0, 0, new_stop(), walk)
+    walk = _new_walk(np.zeros(int(instance.task_counts[0]), np.int64), 0, CHOSEN)
+    anneal_kernel(open_kernel(instance.arrays, objective), objective, 0.0, 0, 0, new_stop(), walk)
 
 
-def _new_walk(decision: NDArray[np.int64], number: int) -> Walk:
-    return Walk(decision.copy(), decision.copy(), np.full(2, np.inf), np.array([0, 0, number, 0]))
+def _new_walk(decision: NDArray[np.int64], number: int, settings: Settings) -> Walk:
+    return Walk(decision.copy(), decision.copy(), np.full(2, np.inf), np.array([0, 0, number, 0]), settings)
 
 
 def _best_s(walk: Walk) -> float:

@@ -28,6 +28,8 @@ from offload_gym.delay import COST, MAKESPAN, MEAN, PATH, RETURN, RUN, SEND, acc
 # never keeps equals alive.
 TOLERANCE = 1.0 - 1e-12
 ASCENT_ROUNDS = 200
+MOST_TABULATED = 5_000  # tasks that a table of the queues' sums is made for, of 200 MB
+MOST_SUMMED = 20_000  # tasks whose sums are worth their time, some 0.2 s, which grows with the square of their number
 
 
 class Scratch(NamedTuple):
@@ -132,35 +134,47 @@ def least_prices(problem, first):
 
 
 @kernel
-def tabulate_sums(times, first, single, sums_s):
-    """Fill ``sums_s`` (n + 1, n + 1): least sum of completions of the tasks from i on if r of them are remote.
+def add_sums(times, i, single, after_s, sums_s):
+    """Fill ``sums_s`` (n + 1,): least sum of completions of the tasks from ``i`` on if r of them are remote.
 
-    The free times of radio and device are taken as 0. Each send delays all later sends, and each run on the device all
-    later runs there where its CPU has a ``single`` core.
+    ``after_s`` is that of the tasks behind ``i``, which may be the same array. The free times of radio and device are
+    taken as 0. Each send delays all later sends, and each run on the device all later runs there where its CPU has a
+    ``single`` core.
     """
     n, num_locations = times.shape[:2]
-    sums_s[:] = np.inf
-    sums_s[n, 0] = 0.0
-    for i in range(n - 1, first - 1, -1):
-        after_s = send_s = np.inf
-        for k in range(1, num_locations):
-            after_s = min(after_s, times[i, k, PATH] + times[i, k, RUN] + times[i, k, RETURN])
-            send_s = min(send_s, times[i, k, SEND])
-        for r in range(n - i + 1):
-            local = n - i - r  # including this task, where it is local
-            if r <= n - i - 1:
-                sums_s[i, r] = sums_s[i + 1, r] + times[i, 0, RUN] * (local if single else 1) + times[i, 0, RETURN]
-            if r > 0:
-                sums_s[i, r] = min(sums_s[i, r], sums_s[i + 1, r - 1] + send_s * r + after_s)
+    remote_s = send_s = np.inf
+    for k in range(1, num_locations):
+        remote_s = min(remote_s, times[i, k, PATH] + times[i, k, RUN] + times[i, k, RETURN])
+        send_s = min(send_s, times[i, k, SEND])
+    for r in range(n - i, -1, -1):
+        local = n - i - r  # including this task, where it is local
+        least_s = np.inf
+        if local > 0:
+            least_s = after_s[r] + times[i, 0, RUN] * (local if single else 1) + times[i, 0, RETURN]
+        if r > 0:
+            least_s = min(least_s, after_s[r - 1] + send_s * r + remote_s)
+        sums_s[r] = least_s
 
 
 @kernel
-def least_sum(sums_s, i, radio_s, device_s):
-    """Least sum of completions of the tasks from ``i`` on, where the radio and a core of the device are free then."""
-    left = len(sums_s) - 1 - i
+def tabulate_sums(times, first, single, sums_s):
+    """Fill ``sums_s`` (n + 1, n + 1) with the sums of ``add_sums`` of the tasks from each i on."""
+    n = len(times)
+    sums_s[:] = np.inf
+    sums_s[n, 0] = 0.0
+    for i in range(n - 1, first - 1, -1):
+        add_sums(times, i, single, sums_s[i + 1], sums_s[i])
+
+
+@kernel
+def least_sum(sums_s, row, left, radio_s, device_s):
+    """Least sum of completions of the last ``left`` tasks, where the radio and a core of the device are free then.
+
+    Those are in that ``row`` of ``sums_s``.
+    """
     least_s = np.inf
     for r in range(left + 1):
-        least_s = min(least_s, sums_s[i, r] + r * radio_s + (left - r) * device_s)
+        least_s = min(least_s, sums_s[row, r] + r * radio_s + (left - r) * device_s)
     return least_s
 
 
@@ -245,10 +259,12 @@ def lower_bound(problem, start, objective, high_s):
     largest_s, total_s = critical_path(problem, no_decision, no_finish_s, start, scratch)
     if objective == MEAN:
         n = len(problem.times)
-        if len(problem.edge_parent) == 0:
-            sums_s = np.empty((n + 1, n + 1))
-            tabulate_sums(problem.times, 0, (start.core_s[0] < np.inf).sum() == 1, sums_s)
-            total_s = max(total_s, least_sum(sums_s, 0, start.radio_s, scratch.first_free_s[0]))
+        if len(problem.edge_parent) == 0 and n <= MOST_SUMMED:
+            sums_s, single = np.full((1, n + 1), np.inf), (start.core_s[0] < np.inf).sum() == 1
+            sums_s[0, 0] = 0.0
+            for i in range(n - 1, -1, -1):
+                add_sums(problem.times, i, single, sums_s[0], sums_s[0])
+            total_s = max(total_s, least_sum(sums_s, 0, n, start.radio_s, scratch.first_free_s[0]))
         return min(total_s, high_s)
     if objective not in (MAKESPAN, COST):
         return 0.0

@@ -42,7 +42,7 @@ from offload_gym.delay import (
     take_sorted,
     try_sorted,
 )
-from offload_gym.solvers.bounds import TOLERANCE, least_prices, least_sum, tabulate_sums
+from offload_gym.solvers.bounds import MOST_TABULATED, TOLERANCE, least_prices, least_sum, tabulate_sums
 from offload_gym.solvers.stopping import is_stopped
 
 FIRST_WIDTH = 64
@@ -65,7 +65,7 @@ class Limits(NamedTuple):
 
     limit_s: float  # a value, with its price, that is no better than the incumbent's
     price_s: NDArray[np.float64]  # (n + 1,) see ``least_prices``
-    sums_s: NDArray[np.float64]  # (n + 1, n + 1) see ``tabulate_sums``, for the objective "mean"
+    sums_s: NDArray[np.float64]  # (n + 1, n + 1) see ``tabulate_sums``, for the objective "mean", or empty
     arrival_s: NDArray[np.float64]  # (n + 1, K) see ``_tabulate_arrivals``
     tail_s: NDArray[np.float64]  # (n + 1, K)
     weights: NDArray[np.float64]  # (size,) see ``_weights``
@@ -95,7 +95,8 @@ def _can_beat(times, i, state, core_at, limit_s, objective, sums_s):
     """Whether the bounds leave a state whose next task is ``i`` a completion that is better than ``limit_s``."""
     n, num_locations = times.shape[:2]
     value_s = state[VALUE]
-    if objective == MEAN and value_s + least_sum(sums_s, i, state[RADIO], state[FIRST_CORE]) >= limit_s:
+    # "mean" has a table, unless there are too many tasks.
+    if len(sums_s) > 0 and value_s + least_sum(sums_s, i, n - i, state[RADIO], state[FIRST_CORE]) >= limit_s:
         return False
     for j in range(i, n):
         soonest_s = np.inf
@@ -220,7 +221,7 @@ def pareto_search(problem, best, best_s, start, objective, budget, width):
     state, core_at = root.state, root.core_at
     price_s = least_prices(problem, first) if is_priced(objective) else np.zeros(n + 1)
     sums_s = np.empty((0, 0))
-    if objective == MEAN:
+    if objective == MEAN and n <= MOST_TABULATED:
         sums_s = np.empty((n + 1, n + 1))
         tabulate_sums(times, first, core_at[1] == core_at[0] + 1, sums_s)
     elif objective in (MAKESPAN, COST):  # a makespan below this one makes no difference
