@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import offload_gym
 from benchmarks.contenders import SUFFIX
+from offload_gym.policies import make_policy
 from offload_gym.scenario import Scenario
 from offload_gym.streams.policies import (
     FOR_LATE,
@@ -15,11 +16,13 @@ from offload_gym.streams.policies import (
     OF_SEVERAL_DEVICES,
     OF_SEVERAL_EDGES,
     OF_SEVERAL_TASKS,
+    MomentPolicy,
     check_fits,
     make_stream_policy,
 )
 
 REFERENCE = "greedy"
+GRAPH_STUDENT = "graph-student"  # decides each job alone, as the student for applications does
 
 
 class Contender(NamedTuple):
@@ -38,7 +41,7 @@ def contenders(
     Args:
         scenario: what the streams are drawn from.
         objective: what the policies are to make small.
-        names: of ``NAMES``; all where none is given. Greedy always takes part.
+        names: of ``NAMES``, and "graph-student"; all where none is given. Greedy always takes part.
         folder: of trained policies.
         seed: of the planner.
 
@@ -46,7 +49,7 @@ def contenders(
         ValueError: a name is unknown.
     """
     for name in names:
-        if name not in NAMES:
+        if name not in (*NAMES, GRAPH_STUDENT):
             make_stream_policy(name)  # says so
     listed, left_out = [], []
     for name in NAMES:
@@ -65,6 +68,8 @@ def contenders(
             left_out.append(f"left out {name}: {error}")
             continue
         listed.append(Contender(name, policy, bool(policy.num_parameters)))
+    if GRAPH_STUDENT in names or (not names and scenario.most_tasks > 1 and not scenario.can_drop):
+        listed.append(Contender(GRAPH_STUDENT, MomentPolicy(make_policy("student", preset="dag"), GRAPH_STUDENT), True))
     paths = sorted(folder.glob(f"*{SUFFIX}")) if folder is not None else []
     if folder is not None and not paths:
         left_out.append(f"no trained policies in {folder}")

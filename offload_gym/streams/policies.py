@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from offload_gym.checks import quoted
 from offload_gym.instances import Instances
 from offload_gym.layers import packed
-from offload_gym.policies import make_policy
 from offload_gym.scenario import Scenario, as_scenario
 from offload_gym.seeds import check_seed
 from offload_gym.solvers.exact import exact
@@ -54,7 +53,7 @@ from offload_gym.streams.planner import Effort
 #: Numbers that each tuned rule has; ``rule_plan`` says what they are.
 RULE_SIZES = {"price": 3, "queue-price": 12, "late-price": 13, "max-weight": 1}
 FOR_LATE = ("late-price",)  # rules for the objective "late" alone
-OF_SEVERAL_TASKS = ("heft", "peft", "exact", "graph-student")  # they are about greedy where jobs have one task
+OF_SEVERAL_TASKS = ("heft", "peft", "exact")  # they are greedy where jobs have one task
 OF_SEVERAL_DEVICES = ("two-choices",)  # for servers that others use, too
 OF_SEVERAL_EDGES = ("nearest",)
 #: Networks that the package ships, for each of the presets "stream", "stream_deadlines", "stream_applications",
@@ -284,8 +283,8 @@ def make_stream_policy(
               information?", 2000);
             - "price", "queue-price", "late-price" (for the objective "late"), "max-weight": tuned rules, see
               ``rule_plan``;
-            - "heft", "peft", "exact", "graph-student": the job alone, for jobs of several tasks, by HEFT, by PEFT, at
-              its best, and by the shipped student for applications, which takes less time where there are many tasks;
+            - "heft", "peft", "exact": HEFT, PEFT, and the best decision for the job alone, for jobs of several tasks
+              (``MomentPolicy`` makes the same of other policies, such as the student for applications);
             - "planner": roll-outs over futures drawn from the scenario, from the queues as they are: with several
               devices or old reports it knows more than a device does;
             - "teacher", "student", "small-student": trained networks that the package ships for the presets "stream",
@@ -320,8 +319,6 @@ def make_stream_policy(
     if name in RULE_SIZES:
         assert row is not None
         return PlanPolicy(rule_plan(name, np.array(row["numbers"]), drop_factor), name)
-    if name == "graph-student":
-        return MomentPolicy(make_policy("student", preset="dag"), name, drop_factor)
     if name in OF_SEVERAL_TASKS:
         return MomentPolicy(_Function({"heft": heft, "peft": peft, "exact": exact}[name]), name, drop_factor)
     if name in NETWORKS:
