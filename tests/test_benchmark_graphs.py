@@ -111,16 +111,16 @@ def test_bad_arguments_give_one_sentence(arguments, sentence, tmp_path, monkeypa
 
 
 def test_settings_of_annealing_are_chosen_by_coordinates(monkeypatch, capsys):
-    # GIVEN a value that is least at hot = 0.01, swap_share = 0.7 and group_share = 0.5
+    # GIVEN a value that is least at hot = 0.5, swap_share = 0.7 and group_share = 0.5
     def value(settings):
-        return (settings.hot - 0.01) ** 2 + (settings.swap_share - 0.7) ** 2 + abs(settings.group_share - 0.5)
+        return (settings.hot - 0.5) ** 2 + (settings.swap_share - 0.7) ** 2 + abs(settings.group_share - 0.5)
 
     found = search_coordinates(CHOSEN, value)
     # THEN one field after the other goes to its best place in the grid, and swaps and groups are no more than all moves
-    assert (found.hot, found.swap_share, found.group_share) == (0.01, 0.65, 0.35)
+    assert (found.hot, found.swap_share, found.group_share) == (0.5, 0.65, 0.35)
     assert (found.cold, found.group_size) == (CHOSEN.cold, CHOSEN.group_size)
     # AND the command prints the settings that it tried, and what it chooses
-    monkeypatch.setattr(tune_annealing, "GRID", {"hot": (0.01,)})
+    monkeypatch.setattr(tune_annealing, "GRID", {"hot": (0.5,)})
     monkeypatch.setattr(tune_annealing, "TASK_COUNTS", (6, 8))
     outputs = []
     for _ in range(2):
