@@ -14,6 +14,8 @@ from offload_gym.array_checks import check_count
 from offload_gym.checks import quoted
 from offload_gym.delay import MEAN, objective_code
 from offload_gym.networks.c_layers import calls, check_name, comment, layer, write_header
+from offload_gym.networks.graph_header import export_graph_c
+from offload_gym.networks.graph_policy import GraphPolicy
 from offload_gym.networks.independent_kernel import NOT_TRIED, SHOWN
 from offload_gym.networks.onnx_model import exportable_network
 from offload_gym.networks.policy import NetworkPolicy
@@ -26,7 +28,10 @@ MAX_TASKS = 32
 
 
 def export_c(
-    policy: NetworkPolicy | PlanPolicy, path: str | Path, max_tasks: int | None = None, name: str = "offload_gym"
+    policy: NetworkPolicy | GraphPolicy | PlanPolicy,
+    path: str | Path,
+    max_tasks: int | None = None,
+    name: str = "offload_gym",
 ) -> dict[str, int]:
     """Write a network as one C99 header that depends on nothing and allocates nothing.
 
@@ -35,15 +40,17 @@ def export_c(
     network are in another order, so that two scores that are equal but for rounding may be told apart otherwise.
 
     Args:
-        policy: a network for independent tasks, with an encoder, and without local search behind it; or one of streams,
-            whose header decides a job of one task when it arrives, see
+        policy: a network for independent tasks, with an encoder, and without local search behind it; one of graphs,
+            see ``offload_gym.networks.graph_header.export_graph_c``, which takes sizes other than these, too; or one of
+            streams, whose header decides a job of one task when it arrives, see
             ``offload_gym.networks.stream_header.export_stream_c``.
         path: where to write; missing folders are made, an existing file is replaced.
         max_tasks: most tasks of one call; 32 where it is not given. Not for a network of streams.
         name: what all names in the header begin with, so that a program can have several networks.
 
     Returns:
-        Bytes by use: "flash" of the weights, and "ram" of the arrays on the stack during a call.
+        Bytes by use: "flash" of the weights, and "ram" of the arrays during a call: on the stack, but of a network of
+        graphs in a struct that the caller has.
 
     Raises:
         ValueError: the policy is of another kind, max_tasks is below 1, or the name is no name in C.
@@ -53,6 +60,8 @@ def export_c(
             raise ValueError(f"max_tasks is {quoted(max_tasks)}; for a network of streams it must be None")
         return export_stream_c(policy, path, name=name)
     max_tasks = MAX_TASKS if max_tasks is None else max_tasks
+    if isinstance(policy, GraphPolicy):
+        return export_graph_c(policy, path, max_tasks, name=name)
     check_count("max_tasks", max_tasks)
     check_name(name)
     network = exportable_network(policy)
