@@ -58,6 +58,7 @@ class Memory(NamedTuple):
 
     graph: Graph
     draft: Draft
+    location: NDArray[np.float64]  # (K, 6) of the instance
     values: NDArray[np.float32]  # what the network reads for all locations, and behind it those of two of its layers
     pull_s: NDArray[np.float64]  # (n, K)
     end_s: NDArray[np.float64]  # (K, 3) scratch
@@ -77,6 +78,7 @@ def new_memory(layers, batch, core_s):
     return Memory(
         new_graph(n, num_locations, batch.edge_parent.shape[1]),
         new_draft(n, num_locations),
+        batch.locations[0],
         np.zeros(num_locations * graph_view.INPUTS + 2 * widest, dtype=np.float32),
         np.empty((n, num_locations)),
         np.empty((num_locations, 3)),
@@ -103,7 +105,7 @@ def score(layers, weights, values, scores):
 
 
 @kernel
-def run_pass(problem, location, decision, first, value_s, radio_s, plan, memory, room):
+def run_pass(problem, decision, first, value_s, radio_s, plan, memory, room):
     """Place tasks ``first``, ... behind the schedule in ``room``, each where its score is highest; returns the value.
 
     ``memory.draft`` is gone through; ``decision`` (n,), ``room`` and ``memory.pull_s`` hold the tasks before ``first``
@@ -111,19 +113,7 @@ def run_pass(problem, location, decision, first, value_s, radio_s, plan, memory,
     """
     scores = memory.scores
     for i in range(first, len(decision)):
-        write_inputs(
-            problem,
-            memory.graph,
-            memory.draft,
-            location,
-            decision,
-            i,
-            radio_s,
-            memory.pull_s,
-            room,
-            memory.values,
-            memory.end_s,
-        )
+        write_inputs(problem, decision, i, radio_s, memory.pull_s, memory, room)
         score(plan.layers, plan.weights, memory.values, scores)
         k = 0
         for other in range(1, len(scores)):
@@ -139,7 +129,7 @@ def run_pass(problem, location, decision, first, value_s, radio_s, plan, memory,
 
 
 @kernel
-def open_memory(problem, location, start, decision, memory, room):
+def open_memory(problem, decision, start, memory, room):
     """Fill the graph of an instance and the values of its fixed places; ``decision`` (n,) is scratch."""
     n, num_locations = problem.times.shape[:2]
     best_s = np.inf
@@ -148,7 +138,7 @@ def open_memory(problem, location, start, decision, memory, room):
             decision[i] = k
         memory.fixed_s[k] = evaluate(problem, decision, start, MAKESPAN, room)
         best_s = min(best_s, memory.fixed_s[k])
-    fill_graph(problem, location, best_s, memory.graph)
+    fill_graph(problem, memory.location, best_s, memory.graph)
 
 
 @kernel
@@ -172,12 +162,12 @@ def best_fixed(fixed_s, num_before):
 
 
 @kernel
-def better_draft(problem, location, start, plan, decision, memory, room):
+def better_draft(problem, decision, start, plan, memory, room):
     """A pass over the draft and sweeps behind it; the draft is replaced where that is better, and then True."""
     draft = memory.draft
     memory.pull_s[: len(decision)] = 0.0
     copy_table(start.core_s, room.free_s)
-    value_s = run_pass(problem, location, decision, 0, 0.0, start.radio_s, plan, memory, room)
+    value_s = run_pass(problem, decision, 0, 0.0, start.radio_s, plan, memory, room)
     before = Room(room.finish_s, memory.free_s)
     for _ in range(plan.num_sweeps):
         swept_s = flip_sweep(problem, decision, value_s, start, draft.tail_s, memory.table_s, before, room)
@@ -192,16 +182,16 @@ def better_draft(problem, location, start, plan, decision, memory, room):
 
 
 @kernel
-def decide_instance(problem, location, start, plan, decision, best, memory, room):
+def decide_instance(problem, decision, best, start, plan, memory, room):
     """Fill ``best`` (n,) with what the network decides; ``decision`` (n,) is scratch. Returns its value."""
-    open_memory(problem, location, start, decision, memory, room)
+    open_memory(problem, decision, start, memory, room)
     num_starts, best_s = min(plan.num_starts, len(memory.fixed_s)), np.inf
     for number in range(num_starts):
         draft = memory.draft
         draft.decision[: len(best)] = best_fixed(memory.fixed_s, number)
         for _ in range(plan.num_passes):
             open_draft(problem, start, draft, room)
-            if not better_draft(problem, location, start, plan, decision, memory, room):
+            if not better_draft(problem, decision, start, plan, memory, room):
                 break
         if draft.value_s[0] < best_s:
             best_s = draft.value_s[0]
@@ -210,12 +200,13 @@ def decide_instance(problem, location, start, plan, decision, best, memory, room
 
 
 @inlined
-def part_of(memory, n):
-    """The part of ``memory`` that an instance of ``n`` tasks takes."""
+def part_of(memory, n, location):
+    """The part of ``memory`` that an instance of ``n`` tasks takes, whose locations (K, 6) are given."""
     graph, draft = memory.graph, memory.draft
     return Memory(
         graph,
         Draft(draft.decision[:n], draft.finish_s, draft.tail_s, draft.run_left_s, draft.radio_left_s, draft.value_s),
+        location,
         memory.values,
         memory.pull_s,
         memory.end_s,
@@ -237,5 +228,5 @@ def decide_graphs(arrays, plan, decisions):
         work, count = lent(workspace), batch.task_counts[b]
         problem, start = open_instance(batch, b, work)
         decision = open_decision(batch, b, decisions)
-        room = part_of(lent(memory), count)
-        decide_instance(problem, batch.locations[b], start, plan, scratch[:count], decision, room, work.room)
+        own = part_of(lent(memory), count, batch.locations[b])
+        decide_instance(problem, scratch[:count], decision, start, plan, own, work.room)

@@ -188,22 +188,19 @@ def pull_children(graph, i, k, pull_s):
 
 
 @inlined
-def write_inputs(problem, graph, draft, location, decision, i, radio_s, pull_s, room, x, end_s):
-    """Fill ``x`` with the ``INPUTS`` numbers of each location for task ``i``, next in the schedule in ``room``.
+def write_inputs(problem, decision, i, radio_s, pull_s, memory, room):
+    """Fill ``memory.values`` with the ``INPUTS`` numbers of each location for task ``i``, next in a schedule.
 
     Args:
         problem: the instance.
-        graph: what it is.
-        draft: a complete decision and its schedule.
-        location: (K, 6) of the instance.
         decision: (n,) of which the tasks before ``i`` are placed.
         i: the task.
         radio_s: when the radio is free.
         pull_s: (n, K) see ``pull_children``, of all tasks before ``i``.
+        memory: a ``graph_kernel.Memory``, of which graph, draft and location are read.
         room: the schedule so far.
-        x: (K * INPUTS,) or longer, float32, to be filled.
-        end_s: (K, 3) scratch.
     """
+    graph, draft, location, x, end_s = memory.graph, memory.draft, memory.location, memory.values, memory.end_s
     times, decided = problem.times, draft.decision
     n, num_locations = times.shape[:2]
     per_unit, value_s = 1.0 / graph.scale_s[UNIT], draft.value_s[0]
