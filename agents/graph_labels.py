@@ -86,12 +86,12 @@ def _fill_costs(problem, walk, i, scores, margin, start, plan, work, costs):
     trial, memory, room = work
     best, near, least_s = scores.max(), 0, np.inf
     for k in range(len(scores)):
-        near += scores[k] > best - margin
+        near += scores[k] >= best - margin
         costs[k] = NOT_TRIED
     for k in range(len(scores)):
         if near == 1 and scores[k] == best:
             costs[k] = 0.0
-        elif near > 1 and scores[k] > best - margin:
+        elif near > 1 and scores[k] >= best - margin:
             costs[k] = _roll_out(problem, walk, i, k, start, plan, trial, memory, room)
             least_s = min(least_s, costs[k])
     if near > 1:
