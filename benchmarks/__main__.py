@@ -22,6 +22,7 @@ from benchmarks.speed.command import GROUPS, measure_speed
 from benchmarks.static_cells import NUM_DEVICES, compare_static_cells
 from benchmarks.streams.cells import compare_cell_streams, scenarios_of_cells
 from benchmarks.streams.comparing import SWEEPS, Asked, compare_streams
+from benchmarks.streams.contenders import GRAPH_STUDENT
 from benchmarks.tune_annealing import tune_annealing
 from benchmarks.tune_beam import tune_beam
 from benchmarks.workflows import compare_workflows
@@ -330,7 +331,7 @@ def _streams(commands: Any) -> None:
         nargs="+",
         default=[],
         metavar="NAME",
-        help=f"these alone, and greedy: {', '.join(STREAM_POLICIES)}",
+        help=f"these alone, and greedy: {', '.join((*STREAM_POLICIES, GRAPH_STUDENT))}",
     )
     parser.add_argument(
         "--sweep",

@@ -39,7 +39,7 @@ POLICIES = (
 NETWORKS = ("small-student", "student", "teacher")
 SLOW_MOVES = "+flip"  # which take minutes from MOST_WITH_FLIPS tasks on
 MOST_WITH_FLIPS = 500
-LIMITS_S = (0.01, 0.1, 1.0)
+LIMITS_S = (0.001, 0.01, 0.1, 1.0)
 REFERENCE_S = 10.0  # of the search that all others are compared with, and that may also win
 
 Decide = Callable[[Instances], NDArray[np.int64]]
