@@ -30,7 +30,7 @@ from offload_gym.demonstrations import label
 from offload_gym.interop.pettingzoo import CellEnv
 from offload_gym.networks.policy import NetworkPolicy
 from offload_gym.observation import epoch_observations
-from offload_gym.policies import SHIPPED, SHIPPED_PRESETS
+from offload_gym.policies import GRAPH_PRESETS, SHIPPED, SHIPPED_PRESETS
 from offload_gym.scenario import PRESETS
 from offload_gym.streams.beliefs import draw_future_jobs, new_belief, observe_jobs
 from offload_gym.streams.parameters import stream_parameters
@@ -132,10 +132,10 @@ def policies(size: int) -> Iterator[tuple[str, str]]:
         for objective in offload_gym.OBJECTIVES:
             for scenario in ("default", "multi_edge", "dag"):
                 shipped = name in SHIPPED
-                independent = shipped or name.startswith("roll-out")
+                presets = (*SHIPPED_PRESETS, *(() if name.endswith("+roll-out") else GRAPH_PRESETS))
                 if (
-                    (shipped and (objective != "makespan" or scenario not in SHIPPED_PRESETS))
-                    or (independent and scenario == "dag")
+                    (shipped and (objective != "makespan" or scenario not in presets))
+                    or (name.startswith("roll-out") and scenario == "dag")
                     or (name.startswith("roll-out") and objective not in COMPLETION_OBJECTIVES)
                 ):
                     continue
