@@ -184,8 +184,10 @@ def test_the_shipped_networks_are_for_their_scenario_and_makespan_only():
         offload_gym.make_policy("student", "mean")
     with pytest.raises(ValueError, match=r"policy is 'teacher\+roll-out'; behind 'teacher' may stand \+flip, \+swap"):
         offload_gym.make_policy("teacher+roll-out")
-    with pytest.raises(ValueError, match="preset is 'dag'; networks are shipped for default, vision, multi_edge"):
-        offload_gym.make_policy("teacher", preset="dag")
+    with pytest.raises(
+        ValueError, match="preset is 'chain'; networks are shipped for default, vision, multi_edge, dag, p"
+    ):
+        offload_gym.make_policy("teacher", preset="chain")
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)

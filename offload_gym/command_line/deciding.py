@@ -80,8 +80,9 @@ def add_decide(commands: Any) -> None:
     parser.add_argument(
         "--preset",
         choices=(*SHIPPED_PRESETS, *GRAPH_PRESETS),
-        help="what a shipped network was trained for (default: the scenario's preset, else dag for applications and "
-        "default for independent tasks)",
+        metavar="NAME",
+        help=f"what a shipped network was trained for: {', '.join((*SHIPPED_PRESETS, *GRAPH_PRESETS))} (default: the "
+        "scenario's preset, else dag for applications and default for independent tasks)",
     )
 
 

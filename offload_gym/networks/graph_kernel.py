@@ -29,7 +29,7 @@ from offload_gym.delay import (
 from offload_gym.instances import Batch
 from offload_gym.layers import AT, INPUTS, OUTPUTS, run_layer
 from offload_gym.lending import lent
-from offload_gym.networks import graph_view
+from offload_gym.networks.graph_view import INPUTS as VIEW_INPUTS
 from offload_gym.networks.graph_view import (
     Draft,
     Graph,
@@ -79,7 +79,7 @@ def new_memory(layers, batch, core_s):
         new_graph(n, num_locations, batch.edge_parent.shape[1]),
         new_draft(n, num_locations),
         batch.locations[0],
-        np.zeros(num_locations * graph_view.INPUTS + 2 * widest, dtype=np.float32),
+        np.zeros(num_locations * VIEW_INPUTS + 2 * widest, dtype=np.float32),
         np.empty((n, num_locations)),
         np.empty((num_locations, 3)),
         np.empty(num_locations),
@@ -93,10 +93,10 @@ def new_memory(layers, batch, core_s):
 def score(layers, weights, values, scores):
     """Fill ``scores`` (K,) from the numbers of each location, which ``values`` begins with."""
     num_locations, last = len(scores), len(layers) - 1
-    begin = num_locations * graph_view.INPUTS
+    begin = num_locations * VIEW_INPUTS
     both = 2 * begin + (len(values) - begin) // 2  # where one layer begins plus where the other begins
     for k in range(num_locations):
-        source, target = k * graph_view.INPUTS, begin
+        source, target = k * VIEW_INPUTS, begin
         for layer in range(last + 1):
             at, inputs, outputs = layers[layer, AT], layers[layer, INPUTS], layers[layer, OUTPUTS]
             run_layer(weights, at, inputs, outputs, values, source, target, layer < last)
