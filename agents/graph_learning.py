@@ -34,7 +34,7 @@ from agents.networks import linear_layers, one_thread, pick_device
 from agents.student_loss import distillation_loss
 from offload_gym.array_checks import check_count
 from offload_gym.checks import checked_number, quoted
-from offload_gym.delay import latency
+from offload_gym.delay import check_decisions, latency, optimality_gap
 from offload_gym.files import keep_settings, replacing
 from offload_gym.instances import Instances
 from offload_gym.layers import packed
@@ -123,9 +123,10 @@ class GraphSettings:
             "batch_size",
         ):
             check_count(name, getattr(self, name))
-        for name in ("learning_rate", "label_temperature", "temperature"):
+        pick_device(self.device)
+        for name in ("learning_rate", "label_temperature", "temperature", "margin"):
             checked_number(name, getattr(self, name), "finite and above 0", lambda value: 0.0 < value < np.inf)
-        for name in ("noise", "margin", "search_share"):
+        for name in ("noise", "search_share"):
             checked_number(name, getattr(self, name), "finite and at least 0", lambda value: 0.0 <= value < np.inf)
         for name in ("other_starts", "alpha"):
             checked_number(name, getattr(self, name), "from 0 to 1", lambda value: 0.0 <= value <= 1.0)
@@ -281,10 +282,12 @@ def fit(
     if teacher is not None:
         teacher.to(device).eval()
     optimizer = torch.optim.Adam(module.parameters(), lr=settings.learning_rate)
+    warm_up = 0.05 if steps > 20 else 0.3  # of the steps; it must not be a single one, by which torch would divide
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.learning_rate, total_steps=steps, pct_start=0.05, cycle_momentum=False
+        optimizer, settings.learning_rate, total_steps=steps, pct_start=warm_up, cycle_momentum=False
     )
     generator = torch.Generator().manual_seed(settings.seed)
+    samples = [(part, share) for part, share in samples if share > 0.0]
     total = sum(share for _, share in samples)
     sizes = [max(1, round(settings.batch_size * share / total)) for _, share in samples]
     with progress_bar(steps, description, "step") as bar:
@@ -330,14 +333,17 @@ def labelled(purpose: str, size: int, settings: GraphSettings, path: Path) -> La
         for_each_chunk(work, size, None, CHUNK)
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.save(file, decisions)
-    return Labelled(instances, np.load(path))
+    try:
+        return Labelled(instances, check_decisions(instances, np.load(path)))
+    except (EOFError, ValueError) as error:
+        raise ValueError(f"{path} does not hold the labels of these settings: {error}") from None
 
 
 def excess_over(validation: Labelled, network: GraphNetwork) -> float:
     """Mean makespan of a network's decisions over that of the labels, minus 1."""
     found_s = latency(validation.instances, GraphPolicy(network).decide(validation.instances))
     labels_s = latency(validation.instances, validation.decisions)
-    return float((found_s / np.where(labels_s > 0, labels_s, 1.0)).mean()) - 1.0
+    return float(optimality_gap(found_s, labels_s).mean())
 
 
 def train(
@@ -357,7 +363,11 @@ def train(
     report(f"  imitation: {least:+.2%} against the search's labels on validation")
     rounds: list[Samples] = []
     for number in range(settings.rounds if teacher is None else settings.student_rounds):
-        rounds = [*rounds, rolled_samples(module, kind, number, settings)][-settings.memory :]
+        rolled = rolled_samples(module, kind, number, settings)
+        if len(rolled.inputs) == 0:
+            report(f"  round {number + 1}: the scores leave no choice open within the margin of {settings.margin:g}")
+            break
+        rounds = [*rounds, rolled][-settings.memory :]
         samples = [(joined(rounds), 1.0), (searched, settings.search_share)]
         fit(module, samples, settings.steps_a_round, settings, teacher, f"round {number + 1}")
         network = to_network(module, kind, settings)

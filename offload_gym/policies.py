@@ -93,6 +93,9 @@ def _shipped(network: str, refine: str | None, objective: str, preset: str) -> N
     if preset not in (*SHIPPED_PRESETS, *GRAPH_PRESETS):
         known = ", ".join((*SHIPPED_PRESETS, *GRAPH_PRESETS))
         raise ValueError(f"preset is {quoted(preset)}; networks are shipped for {known}")
+    if preset in GRAPH_PRESETS and refine == ROLL_OUT:
+        known = ", ".join(SHIPPED_PRESETS)
+        raise ValueError(f"preset is {quoted(preset)}; with +roll-out behind the network it must be one of {known}")
     policy = load_policy(WEIGHTS / f"{preset}-{network}.safetensors", refine)
     policy.name = network if refine is None else f"{network}+{refine}"
     return policy
@@ -101,7 +104,8 @@ def _shipped(network: str, refine: str | None, objective: str, preset: str) -> N
 WEIGHTS = files("offload_gym") / "weights"  # which may be in a zip archive, as the package may
 SHIPPED_PRESETS = ("default", "vision", "multi_edge")  # of independent tasks
 GRAPH_PRESETS = ("dag", "partitioning")  # of dependent tasks
-# What may stand behind a shipped network; the teacher reads roll-outs in any case.
+# What may stand behind a shipped network: +roll-out only behind students of independent tasks, as their teacher reads
+# roll-outs in any case.
 _BEHIND = {"teacher": MOVES, "student": (ROLL_OUT, *MOVES), "small-student": (ROLL_OUT, *MOVES)}
 SHIPPED = tuple(name for network, behind in _BEHIND.items() for name in (network, *(f"{network}+{b}" for b in behind)))
 # (objective, moves or None, seed) -> policy; local search follows those that do not end with it themselves.
@@ -157,8 +161,9 @@ def make_policy(name: str, objective: str = "makespan", seed: int = 0, preset: s
               Behind them "+flip": one-flip local search; "+swap": by flips and swaps.
             - "exact", as ``solve``.
             - a trained network that the package ships, for makespan: "student" (2,200 to 2,800 parameters),
-              "small-student" (950 to 1,300) or "teacher" (19,000 to 22,000). Behind them "+flip" or "+swap", and behind
-              the students "+roll-out" (greedy completions of the choices they did not make are tried).
+              "small-student" (950 to 1,300) or "teacher" (19,000 to 22,000); of applications 1,089, 545 and 4,225.
+              Behind them "+flip" or "+swap", and behind the students for independent tasks "+roll-out" (greedy
+              completions of the choices they did not make are tried).
         objective: what the policies that look at the objective minimise.
         seed: of the random policy.
         preset: what a shipped network was trained for: "default", "vision" or "multi_edge", which decide independent
@@ -219,8 +224,9 @@ def load_policy(
     policy: NetworkPolicy | GraphPolicy
     if format_of(path) == GRAPH_POLICY:
         graph_network = load_graph_network(path)
-        if keep_best is False:
-            raise ValueError(f"{path}: keep_best is False; a network of graphs always keeps the best: None or True")
+        if keep_best is not None and keep_best is not True:
+            given = quoted(keep_best)
+            raise ValueError(f"{path}: keep_best is {given}; a network of graphs always keeps the best: None or True")
         if objective not in (None, graph_network.objective):
             raise ValueError(f"{path}: objective is {quoted(objective)}; for a network of graphs it must be 'makespan'")
         make: Callable[[], NetworkPolicy | GraphPolicy] = partial(GraphPolicy, graph_network, refine)

@@ -129,6 +129,7 @@ def test_a_few_instances_are_learned_by_heart():
         ({"scenario": make_scenario("default")}, "it must have tasks that depend on each other"),
         ({"rounds": 0}, "rounds is 0; it must be"),
         ({"alpha": 1.5}, "alpha is 1.5; it must be from 0 to 1"),
+        ({"margin": 0.0}, "margin is 0.0; it must be finite and above 0"),
         ({"label_temperature": 0.0}, "label_temperature is 0.0; it must be finite and above 0"),
     ],
 )
@@ -159,3 +160,34 @@ def test_a_file_goes_back_to_torch(tmp_path):
     ):
         np.testing.assert_array_equal(weight, again)
         np.testing.assert_array_equal(bias, same)
+
+
+def test_labels_of_something_else_are_refused(tmp_path):
+    kinds = {"teacher": Kind((4,), 1, 1, 0)}
+    for wrong in (np.zeros((60, 3), np.int64), np.full((60, 8), 9)):
+        folder = tmp_path / str(wrong.shape[1])
+        folder.mkdir()
+        settings = replace(SETTINGS, imitation_steps=20, steps_a_round=1)
+        learn(folder, settings, {}, quiet)
+        np.save(folder / "training.npy", wrong)
+        with pytest.raises(ValueError, match="does not hold the labels of these settings: decisions"):
+            learn(folder, settings, {}, quiet)
+    np.save(tmp_path / "8" / "training.npy", np.zeros((60, 8), np.int64))
+    with pytest.raises(ValueError, match="imitation_steps is 150, but the results in"):
+        learn(tmp_path / "8", SETTINGS, kinds, quiet)
+
+
+def test_an_application_without_work_counts_as_nothing():
+    scenario = make_scenario("dag", num_tasks=3)
+    drawn = offload_gym.sample_instances(scenario, 1, seed=1)
+    fields = ("cpu_hz", "cores", "uplink_bps", "downlink_bps", "wired_bps")
+    nothing = offload_gym.Instances(
+        **{name: np.zeros((1, 3)) for name in ("input_bits", "output_bits", "workload_cycles")},
+        **{name: getattr(drawn, name) for name in fields},
+        backlog_s=np.zeros((1, 4)),
+        propagation_s=np.zeros((1, 4)),
+        edges=((0, 1), (1, 2)),
+        edge_bits=np.zeros((1, 2)),
+    )
+    network = to_network(new_module((4,), 1), KIND, SETTINGS)
+    assert excess_over(Labelled(nothing, np.zeros((1, 3), np.int64)), network) == 0.0

@@ -209,6 +209,7 @@ def test_files_keep_everything(tmp_path):
     ("arguments", "sentence"),
     [
         ({"refine": "roll-out"}, "refine is 'roll-out'; for a network of graphs it must be flip, swap or None"),
+        ({"keep_best": 0}, "keep_best is 0; a network of graphs always keeps the best"),
         ({"keep_best": False}, "keep_best is False; a network of graphs always keeps the best"),
         ({"objective": "mean"}, "objective is 'mean'; for a network of graphs it must be 'makespan'"),
     ],
@@ -217,6 +218,13 @@ def test_load_policy_refuses_what_such_a_network_cannot(tmp_path, arguments, sen
     save_graph_policy(tmp_path / "a.safetensors", random_network(4))
     with pytest.raises(ValueError, match=sentence):
         offload_gym.load_policy(tmp_path / "a.safetensors", **arguments)
+
+
+def test_roll_outs_are_for_networks_of_independent_tasks():
+    with pytest.raises(
+        ValueError, match=r"preset is 'dag'; with \+roll-out behind the network it must be one of default"
+    ):
+        offload_gym.make_policy("student+roll-out", preset="dag")
 
 
 def test_readers_of_other_files_say_what_reads_it(tmp_path):
@@ -234,6 +242,7 @@ def test_readers_of_other_files_say_what_reads_it(tmp_path):
         ({"view_version": 7}, "the network reads version 7 of the view of graphs; this package has version 1"),
         ({"objective": "mean"}, "objective is 'mean'; networks of graphs are for 'makespan' alone"),
         ({"layers": ()}, "the network has 0 layers"),
+        ({"trained_tasks": (5, 1)}, r"trained_tasks is \(5, 1\); it must be the fewest, at least 1, and the most"),
     ],
 )
 def test_networks_that_cannot_run_are_refused(changes, sentence):

@@ -193,7 +193,7 @@ def decide_instance(problem, decision, best, start, plan, memory, room):
             open_draft(problem, start, draft, room)
             if not better_draft(problem, decision, start, plan, memory, room):
                 break
-        if draft.value_s[0] < best_s:
+        if number == 0 or draft.value_s[0] < best_s:  # the first one also where it takes for ever
             best_s = draft.value_s[0]
             copy_row(draft.decision, best)
     return best_s

@@ -93,6 +93,8 @@ def check_graph_network(network: GraphNetwork) -> None:
     for name, least in (("num_starts", 1), ("num_passes", 1), ("num_sweeps", 0)):
         if checked_count(name, getattr(network, name), least) > MOST:
             raise ValueError(f"{name} is {getattr(network, name)}; it must be at most {MOST}")
+    if network.trained_tasks is not None and not 1 <= network.trained_tasks[0] <= network.trained_tasks[1]:
+        raise ValueError(f"trained_tasks is {network.trained_tasks}; it must be the fewest, at least 1, and the most")
     if not network.layers:
         raise ValueError("the network has 0 layers; it must have at least 1")
     if not all(isinstance(array, np.ndarray) for layer in network.layers for array in layer):

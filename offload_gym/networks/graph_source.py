@@ -372,9 +372,9 @@ static inline void offload_gym_fill_graph(const offload_gym_application *given, 
         }
     }
     unit_s = (run_s + moved_s) / n;
-    unit_s = unit_s > 0.0 ? unit_s : 1.0;
+    unit_s = unit_s > 1e-300 ? unit_s : 1.0;
     memory->unit_s = unit_s;
-    whole_s = memory->least_fixed_s > 0.0 ? memory->least_fixed_s : 1.0;
+    whole_s = memory->least_fixed_s > 1e-300 ? memory->least_fixed_s : 1.0;
     sent = offload_gym_bounded(sent_s / whole_s);
     on_device = offload_gym_bounded(on_device_s / (whole_s * given->locations[0].cores));
     for (i = 0; i < n; i++) {
@@ -474,7 +474,8 @@ static inline void offload_gym_write_inputs(const offload_gym_application *given
                                             offload_gym_memory *memory)
 {
     int n = given->num_tasks, num_locations = given->num_locations, k, c, m, column;
-    double per_unit = 1.0 / memory->unit_s, value_s = memory->value_s, per_value = value_s > 0.0 ? 1.0 / value_s : 1.0;
+    double per_unit = 1.0 / memory->unit_s, value_s = memory->value_s;
+    double per_value = value_s > 1e-300 ? 1.0 / value_s : 1.0;
     double soonest_s = INFINITY, least_tail_s = INFINITY, least_end_s = INFINITY, least_drafted_s = INFINITY;
     double now_s = INFINITY, slack_s = value_s - memory->draft_finish_s[i] - memory->tail_s[i];
     float *shared = memory->x[0];

@@ -33,6 +33,7 @@ SHARED = 16  # numbers that are the same for all locations
 OWN = 16  # numbers of a location
 INPUTS = SHARED + OWN
 FOR_TASK = 8  # those of the shared numbers that say what the task is: they stay the same in all passes
+LEAST_S = 1e-300  # of the unit: what is shorter is nothing, as its inverse would be infinite
 MANY_TASKS = 50.0  # half way between one task and infinitely many, as the network sees them
 
 
@@ -143,9 +144,9 @@ def fill_graph(problem, location, fixed_s, graph):
             of_task[i, 2] += move_s
             of_task[parent, 3] += move_s
     unit_s = (run_s + moved_s) / n
-    unit_s = unit_s if unit_s > 0.0 else 1.0
+    unit_s = unit_s if unit_s > LEAST_S else 1.0
     graph.scale_s[UNIT], graph.scale_s[FIXED] = unit_s, fixed_s
-    whole_s = fixed_s if fixed_s > 0.0 else 1.0
+    whole_s = fixed_s if fixed_s > LEAST_S else 1.0
     sent, on_device = _bounded(sent_s / whole_s), _bounded(on_device_s / (whole_s * location[0, CORES]))
     for i in range(n):
         of_task[i, 6] = 1.0 if of_task[i, 0] == 0.0 else 0.0
@@ -204,7 +205,7 @@ def write_inputs(problem, decision, i, radio_s, pull_s, memory, room):
     times, decided = problem.times, draft.decision
     n, num_locations = times.shape[:2]
     per_unit, value_s = 1.0 / graph.scale_s[UNIT], draft.value_s[0]
-    per_value = 1.0 / value_s if value_s > 0.0 else 1.0
+    per_value = 1.0 / value_s if value_s > LEAST_S else 1.0
     first_child, last_child = graph.child_start[i], graph.child_start[i + 1]
     soonest_s = least_tail_s = least_end_s = least_drafted_s = now_s = np.inf
     for k in range(num_locations):
