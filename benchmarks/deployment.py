@@ -22,8 +22,9 @@ from agents.networks import from_runtime, linear_layers
 from agents.reinforcement import make_agent
 from benchmarks.measurement import time_calls
 from offload_gym.envs.vector import VectorSequentialEnv
-from offload_gym.instances import CPU, DOWNLINK, PROPAGATION, UPLINK, WIRED, Instances
+from offload_gym.instances import Instances
 from offload_gym.networks.c_header import export_c
+from offload_gym.networks.c_trial import records
 from offload_gym.networks.onnx_model import export_onnx
 from offload_gym.networks.policy import NetworkPolicy
 from offload_gym.networks.policy_file import load_network
@@ -107,11 +108,8 @@ def _in_c(policy: NetworkPolicy, instances: Instances) -> tuple[NDArray[np.float
         sizes_of = [f"-DNUM_TASKS={instances.num_tasks}", f"-DNUM_INSTANCES={len(instances)}"]
         options = ["-std=c99", "-O3", "-march=native", *sizes_of]
         subprocess.run([compiler, *options, "harness.c", "-o", "harness"], cwd=folder, check=True)
-        tasks, locations, backlog_s, radio_s, *_ = instances.batch
-        columns = [locations[:, :, column] for column in (CPU, UPLINK, DOWNLINK, WIRED, PROPAGATION)]
-        places = np.stack([*columns, backlog_s[:, :, 0]], axis=2)
-        rows = [part.reshape(len(instances), -1) for part in (tasks, places, radio_s)]
-        (folder / "instances").write_bytes(np.concatenate(rows, axis=1).tobytes())
+        given = zip(*records(instances, "double"), strict=True)
+        (folder / "instances").write_bytes(b"".join(part.tobytes() for instance in given for part in instance))
 
         def run() -> NDArray[np.float64]:
             done = subprocess.run(["./harness", "instances"], cwd=folder, check=True, capture_output=True, text=True)

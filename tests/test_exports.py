@@ -1,9 +1,6 @@
 """Exported networks decide as the package does."""
 
-import ctypes
-import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
 import gymnasium as gym
@@ -12,24 +9,12 @@ import pytest
 from test_networks import balanced, both_forms, random_network
 
 import offload_gym
-from offload_gym.instances import CORES, CPU, DOWNLINK, PROPAGATION, UPLINK, WIRED
+from offload_gym.instances import CORES
+from offload_gym.networks.c_trial import HARNESS, compiler, decide_in_c
 from offload_gym.networks.policy import NetworkPolicy
 
-COMPILER = shutil.which("gcc") or shutil.which("cc")
+COMPILER = compiler()
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="there is no C compiler")
-HARNESS = """
-#include "policy.h"
-int decide_all(int count, int n, const double *tasks, const double *locations, const double *radio_backlog_s, int *decisions)
-{
-    int b;
-    for (b = 0; b < count; b++)
-        if (offload_gym_decide(n, (const offload_gym_task *)tasks + b * n,
-                (const offload_gym_location *)locations + b * OFFLOAD_GYM_NUM_LOCATIONS, radio_backlog_s[b],
-                decisions + b * n))
-            return -1;
-    return 0;
-}
-"""  # noqa: E501
 
 
 def assert_alike(decisions, expected):
@@ -38,32 +23,14 @@ def assert_alike(decisions, expected):
 
 
 def in_c(policy, instances, folder, max_tasks=32):
-    """Decisions of the exported header; None where it refuses."""
-    folder = Path(tempfile.mkdtemp(dir=folder))  # a library is loaded once under each path
-    sizes = offload_gym.export_c(policy, folder / "policy.h", max_tasks)
-    assert f"{sizes['ram']} bytes of arrays on the stack for up to {max_tasks} " in (folder / "policy.h").read_text()
+    """Decisions of the exported header."""
+    path = Path(folder) / "policy.h"
+    sizes = offload_gym.export_c(policy, path, max_tasks)
+    assert f"{sizes['ram']} bytes of arrays on the stack for up to {max_tasks} " in path.read_text()
     assert sizes["flash"] == 4 * policy.num_parameters
-    (folder / "harness.c").write_text(HARNESS)
-    flags = [
-        "-std=c99",
-        "-Wall",
-        "-Wextra",
-        "-Wpedantic",
-        "-Wno-unused-function",
-        "-Werror",
-        "-O2",
-        "-ffp-contract=off",
-    ]
-    command = [COMPILER, *flags, "-shared", "-fPIC", "harness.c", "-o", "harness.so"]
-    subprocess.run(command, cwd=folder, check=True)
-    library = ctypes.CDLL(str(folder / "harness.so"))
-    tasks, locations, backlog_s, radio_s, *_ = instances.batch
-    columns = locations[:, :, [CPU, UPLINK, DOWNLINK, WIRED, PROPAGATION]]
-    columns = np.ascontiguousarray(np.concatenate([columns, backlog_s[:, :, :1]], axis=2))
-    decisions = np.full((len(instances), instances.num_tasks), -1, dtype=np.int32)
-    arrays = [ctypes.c_void_p(array.ctypes.data) for array in (tasks, columns, radio_s, decisions)]
-    done = library.decide_all(len(instances), instances.num_tasks, *arrays)
-    return None if done else decisions
+    decisions, num_greedy = decide_in_c(path, instances, "double")
+    assert num_greedy == 0
+    return decisions
 
 
 @needs_compiler
@@ -94,14 +61,15 @@ def test_the_shipped_student_in_c_decides_10_000_instances_as_python(tmp_path):
 @needs_compiler
 def test_c_refuses_more_tasks_than_there_is_memory_for(tmp_path):
     instances = offload_gym.sample_instances("default", 3, seed=8)
-    assert in_c(offload_gym.make_policy("student"), instances, tmp_path, max_tasks=7) is None
+    with pytest.raises(ValueError, match="refuses an instance, with the code -1"):
+        in_c(offload_gym.make_policy("student"), instances, tmp_path, max_tasks=7)
 
 
 @needs_compiler
 @pytest.mark.parametrize("name", ["student", "teacher"])
 def test_the_stack_is_little_more_than_the_arrays(name, tmp_path):
     sizes = offload_gym.export_c(offload_gym.make_policy(name), tmp_path / "policy.h")
-    (tmp_path / "harness.c").write_text(HARNESS)
+    (tmp_path / "harness.c").write_text(HARNESS.replace("offload_gym_number", "double"))
     command = [COMPILER, "-std=c99", "-Os", "-fstack-usage", "-c", "harness.c", "-o", "harness.o"]
     if subprocess.run(command, cwd=tmp_path).returncode:
         pytest.skip("the compiler does not tell its stack usage")

@@ -165,11 +165,11 @@ def test_c_says_what_does_not_fit(tmp_path):
     child = next(i for i in range(10) if good["edge_start"][0, i + 1] > good["edge_start"][0, i])
     at = good["edge_start"][0, child]
     codes = {
-        1: [("counts", 0, 0), ("counts", 0, 11)],
-        3: [("edge_start", (0, 0), 1), ("edge_start", (0, 10), 10_000), ("edge_start", (0, child + 1), -1)],
-        4: [("edge_parent", (0, at), child), ("edge_parent", (0, at), -1), ("edge_parent", (0, at), 99)],
-        5: [("edge_bits", (0, at), np.nan), ("tasks", (0, 3, 2), -1.0), ("tasks", (0, 0, 0), np.inf)],
-        6: [
+        -1: [("counts", 0, 0), ("counts", 0, 11)],
+        -3: [("edge_start", (0, 0), 1), ("edge_start", (0, 10), 10_000), ("edge_start", (0, child + 1), -1)],
+        -4: [("edge_parent", (0, at), child), ("edge_parent", (0, at), -1), ("edge_parent", (0, at), 99)],
+        -5: [("edge_bits", (0, at), np.nan), ("tasks", (0, 3, 2), -1.0), ("tasks", (0, 0, 0), np.inf)],
+        -6: [
             *(("locations", (0, 1, column), value) for column in (0, 1, 2, 3) for value in (0.0, -1.0, np.nan)),
             ("locations", (0, 0, 0), np.inf),
             ("locations", (0, 2, 2), np.inf),
@@ -177,7 +177,7 @@ def test_c_says_what_does_not_fit(tmp_path):
             ("locations", (0, 1, 5), 0.0),
             ("locations", (0, 1, 5), 9.0),
         ],
-        7: [("locations", (0, 0, 6), np.nan), ("locations", (0, 1, 6), -1.0), ("radio_backlog_s", 0, np.inf)],
+        -7: [("locations", (0, 0, 6), np.nan), ("locations", (0, 1, 6), -1.0), ("radio_backlog_s", 0, np.inf)],
     }
     for code, changes in codes.items():
         for name, index, value in changes:

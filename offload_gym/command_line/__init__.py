@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import offload_gym
 from offload_gym.command_line.deciding import add_decide, add_solve
 from offload_gym.command_line.exit_codes import exit_code_of
+from offload_gym.command_line.exporting import add_export
 from offload_gym.command_line.labelling import add_demonstrations
 from offload_gym.command_line.listing import add_envs
 from offload_gym.command_line.playing import add_play
@@ -23,6 +24,7 @@ examples:
   offload-gym solve default --num-instances 10
   offload-gym decide default --policy student
   offload-gym demonstrations --output training.npz --num-instances 5000
+  offload-gym export student policy.h --numbers float
   offload-gym play
   offload-gym warm-up
 
@@ -48,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"offload-gym {offload_gym.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (add_envs, add_solve, add_decide, add_demonstrations, add_play, add_warm_up):
+    for add in (add_envs, add_solve, add_decide, add_demonstrations, add_export, add_play, add_warm_up):
         add(commands)
 
     def command() -> None:

@@ -19,19 +19,19 @@ HEADER = """\
 #else
 #define OFFLOAD_GYM_POLICY_H $checksum
 
-#include <math.h>
+$includes
 
 $defines
 
 /* What offload_gym_decide returns. */
 #define OFFLOAD_GYM_DECIDED 0
-#define OFFLOAD_GYM_BAD_NUM_TASKS 1     /* not from 1 to OFFLOAD_GYM_MAX_TASKS */
-#define OFFLOAD_GYM_BAD_NUM_LOCATIONS 2 /* not from 2 to OFFLOAD_GYM_MAX_LOCATIONS */
-#define OFFLOAD_GYM_BAD_NUM_EDGES 3     /* above OFFLOAD_GYM_MAX_EDGES, or edge_start falls or does not begin with 0 */
-#define OFFLOAD_GYM_BAD_PARENT 4        /* not before its child, or parents of a task that do not increase */
-#define OFFLOAD_GYM_BAD_SIZE 5          /* bits or cycles that are not finite or below 0 */
-#define OFFLOAD_GYM_BAD_LOCATION 6      /* a rate that is not above 0, cores not from 1 to OFFLOAD_GYM_MAX_CORES, ... */
-#define OFFLOAD_GYM_BAD_BACKLOG 7       /* not finite or below 0 */
+#define OFFLOAD_GYM_BAD_NUM_TASKS (-1)   /* not from 1 to OFFLOAD_GYM_MAX_TASKS */
+#define OFFLOAD_GYM_BAD_NUM_LOCATIONS (-2) /* not from 2 to OFFLOAD_GYM_MAX_LOCATIONS */
+#define OFFLOAD_GYM_BAD_NUM_EDGES (-3)   /* above OFFLOAD_GYM_MAX_EDGES, or edge_start falls or does not begin with 0 */
+#define OFFLOAD_GYM_BAD_PARENT (-4)      /* not before its child, or parents of a task that do not increase */
+#define OFFLOAD_GYM_BAD_SIZE (-5)        /* bits or cycles that are not finite or below 0 */
+#define OFFLOAD_GYM_BAD_LOCATION (-6)    /* a rate not above 0, cores not from 1 to OFFLOAD_GYM_MAX_CORES, ... */
+#define OFFLOAD_GYM_BAD_BACKLOG (-7)     /* not finite or below 0 */
 
 typedef struct {
     double input_bits, output_bits; /* read of tasks without parents, and without children */

@@ -13,7 +13,7 @@ from typing import Any
 
 from offload_gym.array_checks import check_count
 from offload_gym.networks.c_kinds import PREFIX, Array, Kind, Record, record_of
-from offload_gym.networks.c_layers import calls, check_name, comment, layer, write_header
+from offload_gym.networks.c_layers import Form, calls, check_name, comment, layer, write_header
 from offload_gym.networks.kernels_in_c import Translator
 from offload_gym.streams.engine import is_entry, is_exit, stands_at
 from offload_gym.streams.networks import StreamNetwork, num_outputs
@@ -176,7 +176,8 @@ def _fill(
     """The header of a network."""
     last = len(network.layers) - 1
     layers = [
-        layer(f"layer_{i}", *pair, network.activation if i < last else "") for i, pair in enumerate(network.layers)
+        layer(f"layer_{i}", pair, network.activation if i < last else "", Form("double", "float"))
+        for i, pair in enumerate(network.layers)
     ]
     structs = {name: translator.struct(record) for name, record in records.items()}
     parts = {
