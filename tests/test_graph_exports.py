@@ -11,6 +11,7 @@ import pytest
 
 import offload_gym
 from offload_gym.instances import CORES, CPU, DOWNLINK, PROPAGATION, UPLINK, WIRED
+from offload_gym.networks.c_layers import in_single_precision
 from offload_gym.networks.graph_header import export_graph_c
 from offload_gym.networks.graph_network import GraphNetwork
 from offload_gym.networks.graph_policy import GraphPolicy
@@ -78,7 +79,8 @@ def compiled(policy, folder, *sizes, flags=FLAGS, **named):
     """The library of an exported header, and the bytes that the export tells."""
     folder = Path(tempfile.mkdtemp(dir=folder))  # a library is loaded once under each path
     told = export_graph_c(policy, folder / "policy.h", *sizes, **named)
-    (folder / "harness.c").write_text(HARNESS)
+    harness = HARNESS if named.get("numbers") != "float" else in_single_precision(HARNESS)
+    (folder / "harness.c").write_text(harness)
     subprocess.run([COMPILER, *flags, "-shared", "-fPIC", "harness.c", "-o", "harness.so"], cwd=folder, check=True)
     return ctypes.CDLL(str(folder / "harness.so")), told
 
@@ -194,7 +196,33 @@ def test_c_says_what_does_not_fit(tmp_path):
     for sizes, code in (((9,), 1), ((10, most_edges - 1), 3), ((10, most_edges, 3), 2), ((10, most_edges, 4, 1), 6)):
         library, _ = compiled(policy, tmp_path, *sizes)
         cores = sizes[3] if len(sizes) > 3 else 8
-        assert decide(library, good | {"locations": good["locations"][:, :, : 6 + cores]})[1] == code
+        assert decide(library, good | {"locations": good["locations"][:, :, : 6 + cores]})[1] == -code
+
+
+@needs_compiler
+@pytest.mark.parametrize(("numbers", "weights"), [("double", "int8"), ("float", "float"), ("float", "int8")])
+def test_other_numbers_cost_little(numbers, weights, tmp_path):
+    instances = offload_gym.sample_instances("dag", 1_000, seed=7)
+    policy = offload_gym.make_policy("student", preset="dag")
+    flags = [*FLAGS, "-Wdouble-promotion"] if numbers == "float" else FLAGS
+    library, told = compiled(policy, tmp_path, 10, 45, flags=flags, numbers=numbers, weights=weights)
+    assert told["ram"] == library.memory_size()
+    assert told["flash"] == (4 * policy.num_parameters if weights == "float" else 1056 + 8 * 33)
+    given = numbers_of(instances)
+    if numbers == "float":
+        given = {
+            name: array.astype(np.float32) if array.dtype == np.float64 else array for name, array in given.items()
+        }
+    decisions, code = decide(library, given)
+    assert code == 0
+    best_s = offload_gym.solve(instances).latency_s
+    gaps = [
+        (offload_gym.latency(instances, made) / best_s - 1).mean() for made in (decisions, policy.decide(instances))
+    ]
+    assert gaps[0] - gaps[1] < (0.0005 if weights == "float" else 0.003)
+    assert gaps[0] < 0.02
+    with pytest.raises(ValueError, match="numbers is 'fixed'; for a network of graphs it must be 'double' or 'float'"):
+        offload_gym.export_c(policy, tmp_path / "policy.h", numbers="fixed")
 
 
 @needs_compiler

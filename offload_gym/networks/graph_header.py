@@ -22,7 +22,7 @@ from offload_gym.networks.c_layers import (
 from offload_gym.networks.graph_network import GraphNetwork
 from offload_gym.networks.graph_policy import GraphPolicy
 from offload_gym.networks.graph_source import HEADER
-from offload_gym.networks.graph_view import FOR_TASK, INPUTS, MANY_TASKS, SHARED
+from offload_gym.networks.graph_view import FOR_TASK, INPUTS, LEAST_S, MANY_TASKS, SHARED
 from offload_gym.solvers.bounds import TOLERANCE
 
 EDGES_PER_TASK = 16  # of those that there is memory for where nothing else is said; dense random graphs have 8
@@ -113,8 +113,9 @@ def _fill(network: GraphNetwork, sizes: dict[str, int], memory: dict[str, int], 
     """The header of a network."""
     last = len(network.layers) - 1
     layers = [layer(f"layer_{i}", pair, "relu" if i < last else "", form) for i, pair in enumerate(network.layers)]
-    numbers = {**sizes, "MANY_TASKS": repr(MANY_TASKS), "TOLERANCE": repr(TOLERANCE)}
+    numbers = {**sizes, "MANY_TASKS": repr(MANY_TASKS), "TOLERANCE": repr(TOLERANCE), "LEAST_S": repr(LEAST_S)}
     if form.numbers == "float":
+        numbers["LEAST_S"] = "1e-36"
         numbers = {key: in_single_precision(str(value)) for key, value in numbers.items()}
     # Equal for equal networks only, whatever their files say of where they come from.
     content = "\n".join((*map(str, numbers.items()), form.numbers, *layers))

@@ -351,7 +351,7 @@ static inline void offload_gym_fill_graph(const offload_gym_application *given, 
     float sent, on_device;
     for (i = 0; i < n; i++) {
         for (k = 0; k < num_locations; k++)
-            run_s += memory->times[i][k][2] / num_locations;
+            run_s += memory->times[i][k][2] / (double)num_locations;
         on_device_s += memory->times[i][0][2];
         for (column = 0; column < OFFLOAD_GYM_FOR_TASK; column++)
             memory->of_task[i][column] = 0.0f;
@@ -371,12 +371,12 @@ static inline void offload_gym_fill_graph(const offload_gym_application *given, 
             parent[3] = (float)((double)parent[3] + move_s);
         }
     }
-    unit_s = (run_s + moved_s) / n;
-    unit_s = unit_s > 1e-300 ? unit_s : 1.0;
+    unit_s = (run_s + moved_s) / (double)n;
+    unit_s = unit_s > OFFLOAD_GYM_LEAST_S ? unit_s : 1.0;
     memory->unit_s = unit_s;
-    whole_s = memory->least_fixed_s > 1e-300 ? memory->least_fixed_s : 1.0;
+    whole_s = memory->least_fixed_s > OFFLOAD_GYM_LEAST_S ? memory->least_fixed_s : 1.0;
     sent = offload_gym_bounded(sent_s / whole_s);
-    on_device = offload_gym_bounded(on_device_s / (whole_s * given->locations[0].cores));
+    on_device = offload_gym_bounded(on_device_s / (whole_s * (double)given->locations[0].cores));
     for (i = 0; i < n; i++) {
         float *of_task = memory->of_task[i];
         of_task[6] = given->edge_start[i] == given->edge_start[i + 1] ? 1.0f : 0.0f;
@@ -386,7 +386,7 @@ static inline void offload_gym_fill_graph(const offload_gym_application *given, 
         of_task[3] = offload_gym_bounded((double)of_task[3] / unit_s);
         of_task[4] = sent;
         of_task[5] = on_device;
-        of_task[7] = (float)(n / (n + OFFLOAD_GYM_MANY_TASKS));
+        of_task[7] = (float)((double)n / ((double)n + OFFLOAD_GYM_MANY_TASKS));
     }
 }
 
@@ -475,7 +475,7 @@ static inline void offload_gym_write_inputs(const offload_gym_application *given
 {
     int n = given->num_tasks, num_locations = given->num_locations, k, c, m, column;
     double per_unit = 1.0 / memory->unit_s, value_s = memory->value_s;
-    double per_value = value_s > 1e-300 ? 1.0 / value_s : 1.0;
+    double per_value = value_s > OFFLOAD_GYM_LEAST_S ? 1.0 / value_s : 1.0;
     double soonest_s = INFINITY, least_tail_s = INFINITY, least_end_s = INFINITY, least_drafted_s = INFINITY;
     double now_s = INFINITY, slack_s = value_s - memory->draft_finish_s[i] - memory->tail_s[i];
     float *shared = memory->x[0];
@@ -504,7 +504,7 @@ static inline void offload_gym_write_inputs(const offload_gym_application *given
     offload_gym_write_shares(given, i, memory);
     for (column = 0; column < OFFLOAD_GYM_FOR_TASK; column++)
         shared[column] = memory->of_task[i][column];
-    shared[OFFLOAD_GYM_FOR_TASK] = (float)((double)(n - i) / n);
+    shared[OFFLOAD_GYM_FOR_TASK] = (float)((double)(n - i) / (double)n);
     shared[OFFLOAD_GYM_FOR_TASK + 1] = offload_gym_bounded(offload_gym_max(radio_s - now_s, 0.0) * per_unit);
     shared[OFFLOAD_GYM_FOR_TASK + 2] = offload_gym_bounded(least_end_s * per_value);
     shared[OFFLOAD_GYM_FOR_TASK + 3] = offload_gym_bounded(now_s * per_value);
@@ -516,7 +516,7 @@ static inline void offload_gym_write_inputs(const offload_gym_application *given
         const double *end_s = memory->end_s[k];
         float *own = &memory->x[k][OFFLOAD_GYM_SHARED];
         int cores = given->locations[k].cores;
-        double busy_s = 0.0, per_core = per_value / cores;
+        double busy_s = 0.0, per_core = per_value / (double)cores;
         for (column = 0; k > 0 && column < OFFLOAD_GYM_SHARED; column++)
             memory->x[k][column] = shared[column];
         for (m = 0; m < cores; m++)
