@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 INTEROP_STAMP := .venv-interop/installed
 
-.PHONY: demo policies weights test test-slow test-cluster test-browser test-interop test-wheel check docs clean
+.PHONY: demo policies weights test test-slow test-cluster test-browser test-interop test-wheel test-lowest check docs clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -81,16 +81,24 @@ test-interop: $(INTEROP_STAMP)  ## train each file of examples/, some ten minute
 # The wheel without torch and all other extras, tested from outside the repository.
 WHEEL_TESTS := command_line delay demonstrations instances padding policies sampling scenario solvers vector
 
-test-wheel: $(STAMP)
-	rm -rf dist .venv-wheel
+# $(call test_wheel,ENVIRONMENT,CONSTRAINTS)
+define test_wheel
+	rm -rf dist $(1)
 	$(BIN)/python -m build --wheel --outdir dist
-	$(PYTHON) -m venv .venv-wheel
-	PIP_CONSTRAINT=$(CURDIR)/constraints.txt .venv-wheel/bin/pip install dist/*.whl mypy pytest
-	bin=$(CURDIR)/.venv-wheel/bin outside=$$(mktemp -d) && cp -r tests pyproject.toml $$outside && cd $$outside && \
+	$(PYTHON) -m venv $(1)
+	PIP_CONSTRAINT=$(CURDIR)/$(2) $(1)/bin/pip install dist/*.whl mypy pytest
+	bin=$(CURDIR)/$(1)/bin outside=$$(mktemp -d) && cp -r tests pyproject.toml $$outside && cd $$outside && \
 		$$bin/python -c "import importlib.util as u, offload_gym as o; assert 'site-packages' in o.__file__ and not u.find_spec('torch')" && \
 		$$bin/offload-gym solve default && \
 		$$bin/mypy --strict --config-file= tests/public_types.py && \
 		$$bin/python -m pytest $(WHEEL_TESTS:%=tests/test_%.py) && rm -rf $$outside
+endef
+
+test-wheel: $(STAMP)
+	$(call test_wheel,.venv-wheel,constraints.txt)
+
+test-lowest: $(STAMP)  ## the same with the lowest versions that pyproject.toml allows
+	$(call test_wheel,.venv-lowest,constraints-lowest.txt)
 
 check: $(STAMP)  ## lint, types, and the bounds of the structure
 	$(BIN)/ruff check .
@@ -102,4 +110,4 @@ docs: .venv/installed-docs  ## the site, into docs/_build/html; warnings are err
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --fresh-env docs docs/_build/html
 
 clean:
-	rm -rf .venv .venv-interop .venv-wheel dist results docs/_build
+	rm -rf .venv .venv-interop .venv-wheel .venv-lowest dist results docs/_build
