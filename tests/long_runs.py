@@ -1,0 +1,127 @@
+"""Long runs: environments, solver and streams for as long as nobody watches them, without growth, NaN or drift.
+
+``python tests/long_runs.py`` takes 1e8 steps of each environment's native vector form, solves 1e6 instances, and plays
+a stream of 24 hours, with a recorded radio where ``--trace`` names one. It prints a line each: how much was done, how
+fast, and by how much the process grew after the first tenth. ``--share 0.01`` does a hundredth of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import gymnasium as gym
+import numpy as np
+
+import offload_gym
+
+STEPS, SOLVES, HOURS = 100_000_000, 1_000_000, 24.0
+NUM_ENVS, CHUNK, ACTIONS = 2_000, 5_000, 64
+ENVIRONMENTS = {
+    "Joint-v0": "default",
+    "Sequential-v0": "default",
+    "Stream-v0": "stream",
+}
+MOST_MIB = 8.0  # of growth: allocators keep a little more now and then
+
+
+class Run(NamedTuple):
+    """What a long run did."""
+
+    what: str
+    count: int
+    per_s: float
+    growth_mib: float  # of the process after the first tenth
+
+
+def resident_mib() -> float:
+    """Memory of this process."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def timed(what: str, count: int, chunks: Iterator[int]) -> Run:
+    """Run chunks, each of which says how much it did, until ``count`` is done."""
+    done, start, before_mib = 0, time.perf_counter(), None
+    while done < count:
+        done += next(chunks)
+        if before_mib is None and done >= count // 10:
+            before_mib = resident_mib()
+    assert before_mib is not None
+    return Run(what, done, done / (time.perf_counter() - start), resident_mib() - before_mib)
+
+
+def steps_of(name: str, seed: int) -> Iterator[int]:
+    """Steps of a native vector environment with random actions; all numbers are checked in each."""
+    envs = gym.make_vec(
+        f"offload_gym/{name}", num_envs=NUM_ENVS, vectorization_mode="vector_entry_point", scenario=ENVIRONMENTS[name]
+    )
+    envs.action_space.seed(seed)
+    actions = [envs.action_space.sample() for _ in range(ACTIONS)]
+    space, total = envs.single_observation_space, 0.0
+    low, high = np.float32(space.low.min()), np.float32(space.high.max())
+    envs.reset(seed=seed)
+    while True:
+        for action in actions:
+            observation, reward, *_ = envs.step(action)
+            smallest, largest = observation.min(), observation.max()
+            # A comparison with NaN is false.
+            assert low <= smallest <= largest <= high, f"{name}: observations from {smallest} to {largest}"
+            total += reward.sum()
+            assert np.isfinite(total), f"{name}: a reward is {reward[~np.isfinite(reward)][0]}"
+        yield NUM_ENVS * ACTIONS
+
+
+def solves(seed: int) -> Iterator[int]:
+    """Exact solves of fresh instances."""
+    for part in range(sys.maxsize):
+        instances = offload_gym.sample_instances("default", CHUNK, seed + part)
+        solutions = offload_gym.solve(instances)
+        assert solutions.optimal.all()
+        assert (solutions.latency_s == offload_gym.latency(instances, solutions.decisions)).all()
+        assert (solutions.latency_s > 0).all()
+        yield CHUNK
+
+
+def long_stream(hours: float, trace: str | None) -> Run:
+    """A stream of so many hours played by the student, and what its responses are in its first and in its last tenth."""
+    changes = {} if trace is None else {"radio": "trace", "trace_path": trace}
+    rate = 2.0
+    scenario = offload_gym.make_scenario("stream", arrivals_per_s=rate, num_jobs=int(hours * 3600 * rate), **changes)
+    streams = offload_gym.sample_streams(scenario, 1, seed=5)
+    policy = offload_gym.make_stream_policy("student", scenario)
+    start, before_mib = time.perf_counter(), resident_mib()
+    played = offload_gym.play(streams, policy)
+    took_s = time.perf_counter() - start
+    assert np.isfinite(played.response_s).all()
+    assert (played.response_s > 0).all()
+    tenth = scenario.num_jobs // 10
+    first_s, last_s = played.response_s[0, :tenth].mean(), played.response_s[0, -tenth:].mean()
+    what = f"jobs of a stream of {hours:g} h (mean response {first_s:.3f} s in its first tenth, {last_s:.3f} in its last)"
+    return Run(what, scenario.num_jobs, scenario.num_jobs / took_s, resident_mib() - before_mib)
+
+
+def runs(share: float, trace: str | None = None) -> Iterator[Run]:
+    """All long runs, or a share of each."""
+    for name in ENVIRONMENTS:
+        yield timed(f"steps of {name}", int(share * STEPS), steps_of(name, 3))
+    yield timed("exact solves", int(share * SOLVES), solves(7))
+    yield long_stream(share * HOURS, trace)
+
+
+def main() -> None:
+    """Print a line for each run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--share", type=float, default=1.0, help="of the full length (default: %(default)s)")
+    parser.add_argument("--trace", metavar="FILE", help="a recorded radio for the stream")
+    options = parser.parse_args()
+    for run in runs(options.share, options.trace):
+        print(f"{run.count:>13,} {run.what}: {run.per_s:,.0f} a second, {run.growth_mib:+.1f} MiB", flush=True)
+
+
+if __name__ == "__main__":
+    main()
