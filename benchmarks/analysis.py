@@ -34,6 +34,16 @@ def bootstrap_interval(values: NDArray[np.float64], confidence: float = 0.95, se
     return float(low), float(high)
 
 
+def interquartile_mean(values: NDArray[np.float64]) -> float:
+    """The mean without the lowest and the highest quarter of ``values`` (N,): one instance among many moves it little.
+
+    (Agarwal, Schwarzer, Castro, Courville and Bellemare, "Deep reinforcement learning at the edge of the statistical
+    precipice", NeurIPS 2021.)
+    """
+    cut = len(values) // 4
+    return float(np.sort(values)[cut : len(values) - cut].mean())
+
+
 def summarise(
     measurement: Measurement, scenario: Scenario, objective: str, observation_noise: float | str = 0.0
 ) -> dict[str, Any]:
@@ -58,6 +68,7 @@ def summarise(
         "gap_mean": float(gap.mean()),
         "gap_mean_low": low,
         "gap_mean_high": high,
+        "gap_iqm": interquartile_mean(gap),
         "gap_p95": float(np.quantile(gap, 0.95)),
         "gap_max": float(gap.max()),
         # Each is the gap of an instance, so that an infinite one leaves the others as they are.
