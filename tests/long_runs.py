@@ -101,7 +101,9 @@ def long_stream(hours: float, trace: str | None) -> Run:
     assert (played.response_s > 0).all()
     tenth = scenario.num_jobs // 10
     first_s, last_s = played.response_s[0, :tenth].mean(), played.response_s[0, -tenth:].mean()
-    what = f"jobs of a stream of {hours:g} h (mean response {first_s:.3f} s in its first tenth, {last_s:.3f} in its last)"
+    what = (
+        f"jobs of a stream of {hours:g} h (mean response {first_s:.3f} s in its first tenth, {last_s:.3f} in its last)"
+    )
     return Run(what, scenario.num_jobs, scenario.num_jobs / took_s, resident_mib() - before_mib)
 
 

@@ -20,6 +20,7 @@ LARGEST_INT8, LARGEST_INT32 = 127, 2**31 - 1
 FACTOR_BITS = 16  # the scale of an output is a factor below 2**15, over 2**16, and shifted by some bits more
 LEAST_RANGE = 8 * ONE  # of what integer layers may read; less would cut off what networks do
 Layer = tuple[NDArray[np.float32], NDArray[np.float32]]
+_AHEAD = ("j", *(f"j + {c}" for c in range(1, CHAINS)))  # the inputs that are added at a time
 
 
 class Form(NamedTuple):
@@ -151,7 +152,7 @@ def layer(name: str, given: Layer, activation: str, form: Form) -> str:
     whole = inputs - inputs % CHAINS
     cast = "(float)" if form.weights == "int8" else ""
     # Some inputs at a time, as each addition to a sum waits for the one before.
-    terms = " + ".join(f"x[j + {c}] * {cast}weights[(j + {c}) * {outputs} + o]" for c in range(CHAINS))
+    terms = " + ".join(f"x[{at}] * {cast}weights[({at}) * {outputs} + o]" for at in _AHEAD)
     loops = []
     for first, end, step, added in (
         (0, whole, CHAINS, terms),
@@ -210,7 +211,7 @@ static inline void offload_gym_{name}(const int32_t *x, int32_t *y)
 }}"""
 
 
-_DOT = " + ".join(f"x[j + {c}] * row[j + {c}]" for c in range(CHAINS))
+_DOT = " + ".join(f"x[{at}] * row[{at}]" for at in _AHEAD)
 #: What integer layers call. 32 bits hold every sum, as nothing that they read is above OFFLOAD_GYM_LARGEST_SIGNAL.
 INTEGER_ARITHMETIC = f"""
 /* The sum of products. Several at a time, as a loop costs as much as a product. */

@@ -163,9 +163,9 @@ typedef struct {
 /* x, 1 where it is OFFLOAD_GYM_UNIT, as layers read it: between 0 and 3. */
 static inline int32_t offload_gym_squash(uint32_t x)
 {
-    if (x <= 2 * OFFLOAD_GYM_UNIT)
-        return (int32_t)((x + OFFLOAD_GYM_UNIT / OFFLOAD_GYM_ONE / 2) / (OFFLOAD_GYM_UNIT / OFFLOAD_GYM_ONE));
-    return (int32_t)(3 * OFFLOAD_GYM_ONE - OFFLOAD_GYM_ONE * OFFLOAD_GYM_UNIT / (x - OFFLOAD_GYM_UNIT));
+    if (x <= 2u * OFFLOAD_GYM_UNIT)
+        return (int32_t)((x + OFFLOAD_GYM_UNIT / OFFLOAD_GYM_ONE / 2u) / (OFFLOAD_GYM_UNIT / OFFLOAD_GYM_ONE));
+    return (int32_t)(3u * OFFLOAD_GYM_ONE - OFFLOAD_GYM_ONE * OFFLOAD_GYM_UNIT / (x - OFFLOAD_GYM_UNIT));
 }
 
 static inline int32_t offload_gym_share(int part, int whole)
@@ -189,7 +189,7 @@ static inline offload_gym_scaled offload_gym_scale(uint64_t x)
 {
     offload_gym_scaled scaled = {0, 0};
     uint32_t high = (uint32_t)(x >> 32), low = (uint32_t)x;
-    if (high != 0) {
+    if (high != 0u) {
         scaled.exponent = 32;
         while (high < 0x80000000u) {
             high = (high << 1) | (low >> 31);
@@ -197,7 +197,7 @@ static inline offload_gym_scaled offload_gym_scale(uint64_t x)
             scaled.exponent--;
         }
         scaled.mantissa = high;
-    } else if (low != 0) {
+    } else if (low != 0u) {
         while (low < 0x80000000u) {
             low <<= 1;
             scaled.exponent--;
@@ -211,9 +211,9 @@ static inline offload_gym_scaled offload_gym_scale(uint64_t x)
 static inline offload_gym_scaled offload_gym_divided(uint32_t factor, int factor_exponent, offload_gym_scaled x)
 {
     offload_gym_scaled quotient = {0xffffffffu, 0};
-    uint32_t rest = 0x80000000u;
-    int bit;
-    if (x.mantissa != 0x80000000u) /* otherwise the quotient has one bit more than fits, and is rounded down */
+    if (x.mantissa != 0x80000000u) { /* otherwise the quotient has one bit more than fits, and is rounded down */
+        uint32_t rest = 0x80000000u;
+        int bit;
         for (bit = 0; bit < 32; bit++) {
             int carry = rest >= 0x80000000u;
             rest <<= 1;
@@ -223,6 +223,7 @@ static inline offload_gym_scaled offload_gym_divided(uint32_t factor, int factor
                 quotient.mantissa |= 1u;
             }
         }
+    }
     quotient.mantissa = (uint32_t)(((uint64_t)quotient.mantissa * factor) >> 32);
     quotient.exponent = factor_exponent - 31 - x.exponent;
     return quotient;
@@ -233,11 +234,11 @@ static inline uint32_t offload_gym_product(uint32_t a, offload_gym_scaled b, int
 {
     uint64_t product = (uint64_t)a * b.mantissa;
     int shift = -(exponent + b.exponent);
-    if (product == 0 || shift > 63)
+    if (product == 0u || shift > 63)
         return 0;
     if (shift < 1)
         return most;
-    product = ((product >> (shift - 1)) + 1) >> 1;
+    product = ((product >> (shift - 1)) + 1u) >> 1;
     return product < most ? (uint32_t)product : most;
 }
 
@@ -270,10 +271,10 @@ static inline int offload_gym_check(int num_tasks, const offload_gym_task *tasks
         return OFFLOAD_GYM_BAD_NUM_TASKS;
     for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS; k++) {
         const offload_gym_location *here = &locations[k];
-        if (here->cpu_hz == 0 || here->cores < 0 || here->cores > OFFLOAD_GYM_MAX_CORES)
+        if (here->cpu_hz == 0u || here->cores < 0 || here->cores > OFFLOAD_GYM_MAX_CORES)
             return OFFLOAD_GYM_BAD_LOCATION;
         if (k > 0
-            && (here->uplink_bps == 0 || here->downlink_bps == 0 || here->wired_bps == 0
+            && (here->uplink_bps == 0u || here->downlink_bps == 0u || here->wired_bps == 0u
                 || here->propagation_us >= OFFLOAD_GYM_LONGEST_US))
             return OFFLOAD_GYM_BAD_LOCATION;
         if (here->backlog_us >= OFFLOAD_GYM_LONGEST_US)
@@ -308,7 +309,9 @@ static inline void offload_gym_open(const offload_gym_task *tasks, const offload
         offload_gym_scaled workload = offload_gym_scale(tasks[i].workload_cycles);
         for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS; k++) {
             uint32_t *times = memory->times[i][k];
-            times[0] = times[1] = times[3] = 0;
+            times[0] = 0u;
+            times[1] = 0u;
+            times[3] = 0u;
             times[2] = offload_gym_span(workload, paces[k][0]);
             if (k > 0) {
                 uint32_t propagation_us = locations[k].propagation_us;
@@ -326,7 +329,7 @@ static inline void offload_gym_open(const offload_gym_task *tasks, const offload
 static inline int offload_gym_rescale(uint32_t *radio_s, int *best, offload_gym_so_far *so_far,
                                       offload_gym_memory *memory)
 {
-    uint32_t scale_us = so_far->greedy.largest_s > 0 ? so_far->greedy.largest_s : 1000000u;
+    uint32_t scale_us = so_far->greedy.largest_s > 0u ? so_far->greedy.largest_s : 1000000u;
     offload_gym_scaled share =
         offload_gym_divided(0xffffffffu, OFFLOAD_GYM_UNIT_BITS - 32, offload_gym_scale(scale_us));
     int i, k, m, stage;
@@ -681,7 +684,8 @@ static inline int offload_gym_start(offload_gym_time radio_s, int *best, offload
         return 0;
     offload_gym_copy(memory->core_s, memory->free_s);
     so_far->radio_s = radio_s;
-    so_far->largest_s = so_far->total_s = 0;
+    so_far->largest_s = 0;
+    so_far->total_s = 0;
     so_far->best_value = offload_gym_value(so_far->greedy);
     return 1;
 }
