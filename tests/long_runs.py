@@ -88,7 +88,7 @@ def solves(seed: int) -> Iterator[int]:
 
 
 def long_stream(hours: float, trace: str | None) -> Run:
-    """A stream of so many hours played by the student, and what its responses are in its first and in its last tenth."""
+    """A stream of so many hours, played by the student, and its responses in its first and in its last tenth."""
     changes = {} if trace is None else {"radio": "trace", "trace_path": trace}
     rate = 2.0
     scenario = offload_gym.make_scenario("stream", arrivals_per_s=rate, num_jobs=int(hours * 3600 * rate), **changes)
@@ -101,9 +101,8 @@ def long_stream(hours: float, trace: str | None) -> Run:
     assert (played.response_s > 0).all()
     tenth = scenario.num_jobs // 10
     first_s, last_s = played.response_s[0, :tenth].mean(), played.response_s[0, -tenth:].mean()
-    what = (
-        f"jobs of a stream of {hours:g} h (mean response {first_s:.3f} s in its first tenth, {last_s:.3f} in its last)"
-    )
+    told = f"mean response {first_s:.3f} s in its first tenth, {last_s:.3f} s in its last"
+    what = f"jobs of a stream of {hours:g} h ({told})"
     return Run(what, scenario.num_jobs, scenario.num_jobs / took_s, resident_mib() - before_mib)
 
 

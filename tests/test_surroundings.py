@@ -1,4 +1,4 @@
-"""The package works where others put it: odd paths, read-only, another user, one core, strict or careless interpreters."""
+"""The package works where others put it: odd paths, read-only, another user, one core, any options."""
 
 import os
 import shutil
