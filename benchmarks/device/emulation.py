@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.device.moments import Form
 from benchmarks.device.targets import Target, missing
 
 SOURCES = Path(__file__).parent
-TIMEOUT_S = 120
-# enum of board.h
+TIMEOUT_S = 120.0
+# Exit codes, the enum of board.h.
 ENDS = {
     2: "a fault",
     3: "a decision that the header refused",
@@ -22,105 +23,109 @@ ENDS = {
     5: "a file that could not be read or written",
 }
 OVERFLOW = np.iinfo(np.uint32).max
-LOOP_INSTRUCTIONS = 2  # a round of board_loop
+NUM_LAST = 5  # words at the end of the results
+LOOP_INSTRUCTIONS = 2  # of a round of board_loop
+
+
+class Sizes(NamedTuple):
+    """Bytes that a policy takes on a board, with the routines of the libraries that it calls."""
+
+    code: int
+    constants: int  # weights, and tables of the libraries
+    static_ram: int
 
 
 class Image(NamedTuple):
-    """A program for a board, and the bytes that the policy alone takes there; None on the host, where none is built."""
+    """A program for a board; the sizes are None on the host, where they would say nothing of a board."""
 
     path: Path
     target: Target
-    code: int | None  # of the functions, with those of the compiler's and the C library
-    constants: int | None  # weights, tables
-    static_ram: int | None
+    sizes: Sizes | None
 
 
 class Run(NamedTuple):
-    """What a board did; counts are None where the board does not count."""
+    """What a board did; counts are None on the host."""
 
-    decisions: NDArray[np.int64]  # (B, max_tasks)
-    instructions: NDArray[np.int64] | None  # (B,) of each call, without those of an empty one
-    stack: int | None  # most bytes below the caller
-    loop_error: int | None  # instructions too many in a loop of 200,000 
+    results: NDArray[np.int64]  # (B, num_results)
+    instructions: NDArray[np.int64] | None  # (B,) of each call, less those of an empty one
+    stack: int | None  # most bytes of it that a call used
+    loop_instructions: tuple[int, int] | None  # in a loop of known length: counted, and true without call and return
 
 
-def build(
-    header: Path, harness: str, target: Target, form: Form, record: np.dtype[np.void], optimize: str = "-O2"
-) -> Image:
-    """Compile ``header`` with ``harness``, such as "moment.c", beside it, in a folder of the target's.
+def build(header: Path, harness: str, target: Target, flags: Sequence[str] = ("-O2",)) -> Image:
+    """Compile a header with a harness, in a new folder beside the header.
 
-    What the policy takes is read from an image of its own: the function that the harness calls, and what it pulls in,
-    without what is never called.
+    ``harness`` "moment" is moment.c, which reads, counts and writes, and moment_policy.c, the only file that has the
+    header's functions. The sizes are those of a second image, of ``policy_decide`` and what it calls: linked without
+    the harness and without what is never called, so that routines of the libraries count as the policy's.
     """
     if sentence := missing(target):
         raise FileNotFoundError(sentence)
-    folder = header.parent / f"{target.name}{optimize}"
-    folder.mkdir(exist_ok=True)
-    defines = [f"-DTIME={form.time_in_c}", f"-DRECORD_BYTES={record.itemsize}", f"-I{SOURCES}", f"-I{header.parent}"]
-    common = [target.compiler, *target.flags, optimize, "-Wall", "-Wno-unused-function", *defines]
-    common += ["-ffunction-sections", "-fdata-sections", "-fstack-usage"]
+    folder = Path(tempfile.mkdtemp(prefix=f"{target.name}-", dir=header.parent))
+    specs = [f"-specs={target.specs}"] if target.specs else []
+    common = [target.compiler, *target.flags, *specs, *flags, f"-I{SOURCES}", f"-I{header.parent}"]
+    # Strict C99: compilers then fuse no products, as the header asks.
+    common += ["-std=c99", "-Wall", "-Wextra", "-Wno-unused-function", "-ffunction-sections", "-fdata-sections"]
 
     def call(*arguments: str | Path) -> None:
         done = subprocess.run([*common, *arguments], cwd=folder, capture_output=True, text=True)
         if done.returncode:
-            raise RuntimeError(f"{target.compiler} could not build {harness} for {target.name}:\n{done.stderr}")
+            first = "\n".join(done.stderr.splitlines()[:10])
+            raise RuntimeError(f"{target.compiler} does not build {harness} for {target.name}:\n{first}")
 
-    call("-std=c99", "-c", SOURCES / harness.replace(".c", "_policy.c"), "-o", "policy.o")
-    call("-std=gnu99", "-c", SOURCES / harness, "-o", "harness.o")
-    call("-std=gnu99", "-c", SOURCES / target.source, "-o", "board.o")
-    if not target.emulator:
-        call("policy.o", "harness.o", "board.o", "-o", "image")
-        return Image(folder / "image", target, None, None, None)
-    regions = "\n".join(f"{name} : ORIGIN = {at:#x}, LENGTH = {size:#x}" for name, (at, size) in target.memory.items())
-    (folder / "memory.ld").write_text(f"MEMORY {{\n{regions}\n}}\n")
-    link = ["-nostartfiles", f"-T{SOURCES / 'link.ld'}", "-L.", "-Wl,--gc-sections"]
-    call("policy.o", "harness.o", "board.o", *link, "-Wl,-ereset", "-o", "image")
-    call("policy.o", *link, "-Wl,-epolicy_decide", "-o", "policy")
-    sizes = _section_sizes(target, folder / "policy")
-    return Image(
-        folder / "image",
-        target,
-        sizes[".text"],
-        sizes.get(".rodata", 0) + sizes.get(".data", 0),
-        sizes.get(".data", 0) + sizes.get(".bss", 0),
+    objects = ("policy.o", "harness.o", "board.o")
+    for source, output in zip((f"{harness}_policy.c", f"{harness}.c", target.source), objects, strict=True):
+        call("-c", SOURCES / source, "-o", output)
+    if target.emulated is None:
+        call(*objects, "-o", "image")
+        return Image(folder / "image", target, None)
+    regions = "".join(
+        f"    {name} : ORIGIN = {begin:#x}, LENGTH = {size:#x}\n"
+        for name, (begin, size) in (("FLASH", target.emulated.flash), ("RAM", target.emulated.ram))
     )
+    (folder / "memory.ld").write_text(f"MEMORY\n{{\n{regions}}}\n")
+    link = ["-nostartfiles", f"-T{SOURCES / 'link.ld'}", "-L.", "-Wl,--gc-sections"]
+    call(*objects, *link, "-Wl,-ereset", "-o", "image")
+    call(objects[0], *link, "-Wl,-epolicy_decide", "-o", "policy")
+    return Image(folder / "image", target, _sizes(target, folder / "policy"))
 
 
-def _section_sizes(target: Target, path: Path) -> dict[str, int]:
+def _sizes(target: Target, path: Path) -> Sizes:
     size = target.compiler.removesuffix("gcc") + "size"
     lines = subprocess.run([size, "-A", path], check=True, capture_output=True, text=True).stdout.splitlines()
-    columns = [line.split() for line in lines if line.startswith(".")]
-    return {name: int(num_bytes) for name, num_bytes, *_ in columns}
+    of = {line.split()[0]: int(line.split()[1]) for line in lines if line.startswith(".")}
+    data = of.get(".data", 0)  # its first values are in flash
+    return Sizes(of[".text"], of.get(".rodata", 0) + data, data + of.get(".bss", 0))
 
 
-def run(image: Image, records: NDArray[np.void], max_tasks: int, timeout_s: float = TIMEOUT_S) -> Run:
-    """Decide all records on the board."""
+def run(image: Image, records: NDArray[np.void], num_results: int, timeout_s: float = TIMEOUT_S) -> Run:
+    """Give a harness its records, of each of which it writes ``num_results`` integers."""
     target, folder = image.target, image.path.parent
     (folder / "records").write_bytes(records.tobytes())
     command: list[str | Path] = [image.path]
-    if target.emulator:
-        command = [target.emulator, "-M", target.machine, "-nographic", "-icount", f"shift={target.shift}"]
-        command += ["-semihosting-config", "enable=on,target=native", "-bios", "none"][: 4 if target.source == "riscv.c" else 2]
-        command += ["-kernel", image.path]
+    if target.emulated is not None:
+        command = [*target.emulated.command, "-nographic", "-icount", f"shift={target.emulated.shift}"]
+        command += ["-semihosting-config", "enable=on,target=native", "-kernel", image.path]
     try:
         done = subprocess.run(
             command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s
         )
     except subprocess.TimeoutExpired:
-        raise RuntimeError(f"{target.name} did not end in {timeout_s:g} s") from None
+        raise RuntimeError(f"{target.name} did not end within {timeout_s:g} s") from None
     if done.returncode:
         end = ENDS.get(done.returncode, f"exit code {done.returncode}")
         raise RuntimeError(f"{target.name} ended with {end}. {done.stderr}".strip())
     words = np.frombuffer((folder / "results").read_bytes(), dtype=np.uint32)
-    rows, (empty, loop, nothing, rounds, stack) = words[:-5].reshape(-1, 1 + max_tasks), words[-5:].astype(np.int64)
+    rows = words[:-NUM_LAST].reshape(-1, 1 + num_results)
     if len(rows) != len(records):
         raise RuntimeError(f"{target.name} decided {len(rows)} of {len(records)} records")
-    decisions = rows[:, 1:].view(np.int32).astype(np.int64)
-    if target.tick_ns == 0:
-        return Run(decisions, None, None, None)
+    results = rows[:, 1:].astype(np.int32).astype(np.int64)
+    if target.emulated is None:
+        return Run(results, None, None, None)
     if (rows[:, 0] == OVERFLOW).any():
         raise RuntimeError(f"{target.name} took more instructions for a call than its counter holds")
-    per_tick = target.tick_ns / (1 << target.shift)
+    empty, loop, nothing, num_rounds, stack = words[-NUM_LAST:].astype(np.int64)
+    per_tick = target.emulated.tick_ns / (1 << target.emulated.shift)
     instructions = np.rint((rows[:, 0].astype(np.int64) - empty) * per_tick).astype(np.int64)
-    loop_error = round((loop - nothing) * per_tick) - LOOP_INSTRUCTIONS * int(rounds)
-    return Run(decisions, instructions, int(stack), loop_error)
+    loop_instructions = round((loop - nothing) * per_tick), LOOP_INSTRUCTIONS * int(num_rounds)
+    return Run(results, instructions, int(stack), loop_instructions)

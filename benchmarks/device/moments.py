@@ -15,32 +15,37 @@ INFINITE = np.iinfo(np.uint64).max
 MICROSECONDS = 1e6
 
 
+# The types in a header: of sizes, cycles and rates, of times, and of times in C.
+NUMBERS = {"double": ("f8", "f8", "double"), "float": ("f4", "f4", "float"), "fixed": ("u8", "u4", "uint32_t")}
+
+
 class Form(NamedTuple):
     """How a header computes, and what ``export_c`` is told for it."""
 
     name: str
-    number: str  # numpy's name of the type of sizes, cycles and rates
-    time: str
-    time_in_c: str
+    numbers: str  # of NUMBERS
     options: dict[str, Any]
 
 
-FORMS = {
-    form.name: form
-    for form in (Form("double", "f8", "f8", "double", {}),)
-}
+FORMS = (Form("double", "double", {}),)
 
 
 def record_type(form: Form, max_tasks: int, num_locations: int, has_cores: bool) -> np.dtype[np.void]:
     """``moment`` of ``moment.h``: numpy aligns as the boards do, 8-byte numbers to 8 bytes."""
-    task = np.dtype([(field, form.number) for field in TASK_FIELDS], align=True)
-    fields = [(field, form.number) for field in LOCATION_COLUMNS] + [("propagation", form.time), ("backlog", form.time)]
+    number, time, _ = NUMBERS[form.numbers]
+    task = np.dtype([(field, number) for field in TASK_FIELDS], align=True)
+    fields = [(field, number) for field in LOCATION_COLUMNS] + [("propagation", time), ("backlog", time)]
     location = np.dtype(fields + [("cores", "i4")] * has_cores, align=True)
     whole = [("tasks", task, (max_tasks,)), ("locations", location, (num_locations,))]
-    return np.dtype([*whole, ("radio_backlog", form.time), ("num_tasks", "i4")], align=True)
+    return np.dtype([*whole, ("radio_backlog", time), ("num_tasks", "i4")], align=True)
 
 
-def pack(instances: Instances, form: Form, record: np.dtype[np.void]) -> NDArray[np.void]:
+def defines(form: Form, record: np.dtype[np.void]) -> tuple[str, ...]:
+    """What moment.h is told of a form and its records."""
+    return f"-DTIME={NUMBERS[form.numbers][2]}", f"-DRECORD_BYTES={record.itemsize}"
+
+
+def pack(instances: Instances, record: np.dtype[np.void]) -> NDArray[np.void]:
     """(B,) records of the instances; with whole numbers, rates and sizes are rounded, and times to microseconds."""
     batch = instances.batch
     if batch.core_backlog_s.shape[2] > 1:

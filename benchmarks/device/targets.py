@@ -3,40 +3,45 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from typing import NamedTuple
 
-ARM_PACKAGES = {"compiler": "gcc-arm-none-eabi", "library": "libnewlib-arm-none-eabi", "emulator": "qemu-system-arm"}
-RISCV_PACKAGES = {
-    "compiler": "gcc-riscv64-unknown-elf",
-    "library": "picolibc-riscv64-unknown-elf",
-    "emulator": "qemu-system-misc",
-}
 KIB, MIB = 1 << 10, 1 << 20
 
 
+class Emulated(NamedTuple):
+    """A machine of QEMU: its addresses and sizes, and the clock of the counter that the board's source reads."""
+
+    command: tuple[str, ...]
+    flash: tuple[int, int]  # where it begins, and its bytes
+    ram: tuple[int, int]
+    # One instruction takes 2^shift ns of the emulated clock. It is more than a tick, so that each instruction is seen,
+    # and few enough ticks that SysTick, of 24 bits, holds those of ten million instructions.
+    shift: int
+    tick_ns: float
+
+
 class Target(NamedTuple):
-    """A board. Addresses and sizes are those of QEMU's machine; a tick is that of the counter that ``source`` reads."""
+    """What code is compiled for; without a machine it runs here."""
 
     name: str
     compiler: str
     flags: tuple[str, ...]
-    source: str
-    emulator: str = ""  # none: it runs here
-    machine: str = ""
-    memory: dict[str, tuple[int, int]] = {}  # noqa: RUF012  # read only
-    # One instruction takes 2^shift ns of the emulated clock: more than a tick, so that each is seen, and few enough
-    # ticks that SysTick, of 24 bits, holds those of more than ten million instructions.
-    shift: int = 6
-    tick_ns: float = 0.0  # 0: it does not count
-    packages: dict[str, str] = {}  # noqa: RUF012  # read only
+    specs: str  # of the C library
+    source: str  # of the board
+    packages: tuple[str, ...]  # of Debian
+    emulated: Emulated | None = None
 
 
 def _arm(name: str, cpu: str, machine: str, clock_hz: float, flash: tuple[int, int], ram: tuple[int, int]) -> Target:
-    flags = ("-mthumb", *cpu.split(), "-specs=nano.specs")
-    regions = {"FLASH": flash, "RAM": ram}
-    emulator = "qemu-system-arm"
     return Target(
-        name, "arm-none-eabi-gcc", flags, "arm.c", emulator, machine, regions, 6, 1e9 / clock_hz, ARM_PACKAGES
+        name,
+        "arm-none-eabi-gcc",
+        ("-mthumb", *cpu.split()),
+        "nano.specs",
+        "arm.c",
+        ("gcc-arm-none-eabi", "libnewlib-arm-none-eabi", "qemu-system-arm"),
+        Emulated(("qemu-system-arm", "-M", machine), flash, ram, 6, 1e9 / clock_hz),
     )
 
 
@@ -59,28 +64,37 @@ TARGETS = {
             (0x10000000, 4 * MIB),
             (0x38000000, 2 * MIB),
         ),
-        # A Cortex-M0, which has the same instructions.
-        _arm("cortex-m0plus", "-mcpu=cortex-m0plus", "microbit", 16e6, (0, 256 * KIB), (0x20000000, 16 * KIB)),
+        # QEMU has no Cortex-M0+ but a Cortex-M0, which has the same instructions (ARMv6-M).
+        _arm("cortex-m0plus", "-mcpu=cortex-m0plus", "microbit", 16e6, (0x00000000, 256 * KIB), (0x20000000, 16 * KIB)),
         Target(
             "rv32imc",
             "riscv64-unknown-elf-gcc",
-            ("-march=rv32imc", "-mabi=ilp32", "-specs=picolibc.specs"),
+            ("-march=rv32imc", "-mabi=ilp32"),
+            "picolibc.specs",
             "riscv.c",
-            "qemu-system-riscv32",
-            "virt",
-            {"FLASH": (0x80000000, 4 * MIB), "RAM": (0x80400000, 4 * MIB)},
-            0,
-            1.0,
-            RISCV_PACKAGES,
+            ("gcc-riscv64-unknown-elf", "picolibc-riscv64-unknown-elf", "qemu-system-misc"),
+            # With a shift of 0 the counter of instructions and the clock in ns are the same, whichever QEMU shows.
+            Emulated(
+                ("qemu-system-riscv32", "-M", "virt", "-bios", "none"),
+                (0x80000000, 4 * MIB),
+                (0x80400000, 4 * MIB),
+                0,
+                1.0,
+            ),
         ),
-        Target("host", "gcc", (), "host.c", packages={"compiler": "gcc"}),
+        Target("host", "gcc", (), "", "host.c", ("gcc",)),
     )
 }
 
 
 def missing(target: Target) -> str:
-    """What keeps a target from running here, in a sentence; empty where nothing does."""
-    for what, tool in (("compiler", target.compiler), ("emulator", target.emulator)):
-        if tool and shutil.which(tool) is None:
-            return f"{target.name} needs {tool}: on Debian, apt-get install {' '.join(target.packages.values())}"
-    return ""
+    """What keeps a target from running here, in one sentence; empty where nothing does."""
+    tools = [target.compiler, *(target.emulated.command[:1] if target.emulated else ())]
+    lacks = [tool for tool in tools if shutil.which(tool) is None]
+    if not lacks and target.specs:
+        find = [target.compiler, f"-print-file-name={target.specs}"]
+        found = subprocess.run(find, check=True, capture_output=True, text=True).stdout.strip()
+        lacks = [target.specs] * (found == target.specs)  # as it is where there is none
+    if not lacks:
+        return ""
+    return f"{target.name} needs {' and '.join(lacks)}: on Debian, apt-get install {' '.join(target.packages)}"
