@@ -15,8 +15,9 @@ from benchmarks.device.targets import Target, missing
 
 SOURCES = Path(__file__).parent
 TIMEOUT_S = 120.0
-# Exit codes, the enum of board.h.
+# Exit codes: the enum of board.h, and QEMU's own abort.
 ENDS = {
+    -6: "a processor that locked up, as where its stack is too small",
     2: "a fault",
     3: "a decision that the header refused",
     4: "a stack that reached the static memory",
@@ -114,7 +115,8 @@ def run(image: Image, records: NDArray[np.void], num_results: int, timeout_s: fl
         raise RuntimeError(f"{target.name} did not end within {timeout_s:g} s") from None
     if done.returncode:
         end = ENDS.get(done.returncode, f"exit code {done.returncode}")
-        raise RuntimeError(f"{target.name} ended with {end}. {done.stderr}".strip())
+        first = "".join(f": {line}" for line in done.stderr.splitlines()[:1])
+        raise RuntimeError(f"{target.name} ended with {end}{first}")
     words = np.frombuffer((folder / "results").read_bytes(), dtype=np.uint32)
     rows = words[:-NUM_LAST].reshape(-1, 1 + num_results)
     if len(rows) != len(records):

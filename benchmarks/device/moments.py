@@ -11,7 +11,6 @@ from offload_gym.checks import quoted
 from offload_gym.instances import CORES, CPU, DOWNLINK, PROPAGATION, TASK_FIELDS, UPLINK, WIRED, Instances
 
 LOCATION_COLUMNS = {"cpu_hz": CPU, "uplink_bps": UPLINK, "downlink_bps": DOWNLINK, "wired_bps": WIRED}
-INFINITE = np.iinfo(np.uint64).max
 MICROSECONDS = 1e6
 
 
@@ -57,9 +56,9 @@ def pack(instances: Instances, record: np.dtype[np.void]) -> NDArray[np.void]:
         if place.dtype.kind == "f":
             place[:] = values
         else:
-            finite = np.isfinite(values)
-            place[:] = np.rint(np.where(finite, values, 0.0) * scale)
-            place[~finite] = INFINITE
+            rounded, largest = np.rint(values * scale), np.iinfo(place.dtype).max
+            place[:] = np.where(rounded < largest, rounded, 0.0)
+            place[rounded >= largest] = largest  # which is infinite
 
     for column, field in enumerate(TASK_FIELDS):
         put(records["tasks"][field][:, : instances.num_tasks], batch.tasks[:, :, column])

@@ -14,6 +14,8 @@ class Emulated(NamedTuple):
 
     command: tuple[str, ...]
     flash: tuple[int, int]  # where it begins, and its bytes
+    # Where there is more, it begins above the start of the memory: a stack that is too small then overwrites static
+    # memory, which is noticed, and does not leave the memory.
     ram: tuple[int, int]
     # One instruction takes 2^shift ns of the emulated clock. It is more than a tick, so that each instruction is seen,
     # and few enough ticks that SysTick, of 24 bits, holds those of ten million instructions.
@@ -53,16 +55,16 @@ TARGETS = {
             "-mcpu=cortex-m4 -mfpu=fpv4-sp-d16 -mfloat-abi=hard",
             "mps2-an386",
             25e6,
-            (0x00000000, 4 * MIB),
-            (0x20000000, 4 * MIB),
+            (0x00000000, MIB),
+            (0x20010000, 64 * KIB),
         ),
         _arm(
             "cortex-m33",
             "-mcpu=cortex-m33 -mfpu=fpv5-sp-d16 -mfloat-abi=hard",
             "mps2-an505",
             20e6,
-            (0x10000000, 4 * MIB),
-            (0x38000000, 2 * MIB),
+            (0x10000000, MIB),
+            (0x38010000, 64 * KIB),
         ),
         # QEMU has no Cortex-M0+ but a Cortex-M0, which has the same instructions (ARMv6-M).
         _arm("cortex-m0plus", "-mcpu=cortex-m0plus", "microbit", 16e6, (0x00000000, 256 * KIB), (0x20000000, 16 * KIB)),
@@ -76,8 +78,8 @@ TARGETS = {
             # With a shift of 0 the counter of instructions and the clock in ns are the same, whichever QEMU shows.
             Emulated(
                 ("qemu-system-riscv32", "-M", "virt", "-bios", "none"),
-                (0x80000000, 4 * MIB),
-                (0x80400000, 4 * MIB),
+                (0x80000000, MIB),
+                (0x80100000, 64 * KIB),
                 0,
                 1.0,
             ),
