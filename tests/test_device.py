@@ -1,5 +1,7 @@
 """Exported headers on the boards of ``benchmarks.device``, and the bench itself."""
 
+import json
+import re
 import shutil
 import subprocess
 
@@ -119,6 +121,14 @@ static int offload_gym_decide(int num_tasks, const offload_gym_task *tasks, cons
 STUB_FORM = Form("stub", "fixed", {})
 
 
+def built(header, board, flags=()):
+    """The image of a header that the package wrote, in double, and its records."""
+    if sentence := missing(TARGETS[board]):
+        pytest.fail(sentence)
+    record = record_type(FORMS[0], MAX_TASKS, 3, "int cores;" in header.read_text())
+    return build(header, "moment", TARGETS[board], ("-O2", *flags, *defines(FORMS[0], record))), record
+
+
 def stub(tmp_path, board, mode, num_instances=20, timeout_s=20.0):
     """The image and the run of the stub, and the instances that it was given."""
     if sentence := missing(TARGETS[board]):
@@ -170,6 +180,18 @@ def test_sizes_and_stack_are_those_of_the_policy(board, tmp_path):
 
 
 @on_each_board
+def test_the_stack_is_that_of_the_frames(board, tmp_path):
+    header = tmp_path / "policy.h"
+    sizes = offload_gym.export_c(offload_gym.make_policy("student"), header, MAX_TASKS)
+    batch = offload_gym.sample_instances("default", num_instances=50, seed=1)
+    image, record = built(header, board, ["-fstack-usage"])
+    stack = run(image, pack(batch, record), MAX_TASKS).stack
+    frames = [int(line.split("\t")[1]) for line in (image.path.parent / "policy.su").read_text().splitlines()]
+    # Each function of the header calls the next, and the deepest one a routine of the compiler's library.
+    assert sizes["ram"] < max(frames) < stack <= sum(frames) + 150
+
+
+@on_each_board
 @pytest.mark.parametrize(
     ("mode", "end"),
     [
@@ -187,17 +209,16 @@ def test_a_run_that_goes_wrong_says_how(board, mode, end, tmp_path):
 @on_each_board
 def test_every_instruction_is_counted(board, tmp_path):
     # GIVEN a decision of one task, and what QEMU logs of it where it translates each instruction by itself
-    target = TARGETS[board]
-    if sentence := missing(target):
-        pytest.fail(sentence)
-    header = tmp_path / "policy.h"
+    header, emulated = tmp_path / "policy.h", TARGETS[board].emulated
     offload_gym.export_c(offload_gym.make_policy("small-student"), header, MAX_TASKS)
     one = offload_gym.sample_instances({"name": "default", "num_tasks": 1}, num_instances=1, seed=0)
-    record = record_type(FORMS[0], MAX_TASKS, 3, "int cores;" in header.read_text())
-    image = build(header, "moment", target, ("-O2", *defines(FORMS[0], record)))
+    image, record = built(header, board)
     done = run(image, pack(one, record), MAX_TASKS)
-    log = ["-singlestep", "-d", "exec,nochain", "-D", "log"]
-    command = [*target.emulated.command, "-nographic", *log, "-icount", f"shift={target.emulated.shift}"]
+    version = subprocess.run([emulated.command[0], "--version"], check=True, capture_output=True, text=True).stdout
+    before_8_1 = tuple(map(int, re.search(r"version (\d+)\.(\d+)", version).groups())) < (8, 1)
+    singly = ["-singlestep"] if before_8_1 else ["-accel", "tcg,one-insn-per-tb=on"]
+    log = ["-d", "exec,nochain", "-D", "log"]
+    command = [*emulated.command, "-nographic", *singly, *log, "-icount", f"shift={emulated.shift}"]
     command += ["-semihosting-config", "enable=on,target=native", "-kernel", image.path]
     subprocess.run(command, cwd=image.path.parent, stdin=subprocess.DEVNULL, check=True, timeout=60)
     lines = (image.path.parent / "log").read_text().splitlines()
@@ -211,6 +232,17 @@ def test_every_instruction_is_counted(board, tmp_path):
     assert 0 <= executed - done.instructions[0] <= 4 + executed // 2**16
     counted, true = done.loop_instructions
     assert 0 <= counted - true <= 4  # the call and the return
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no gcc")
+def test_the_command_prints_a_table_and_writes_its_rows(capsys, tmp_path):
+    path = tmp_path / "rows.json"
+    assert main(["device", "--num-instances", "20", "--targets", "host", "--json", str(path)]) == 0
+    rows = json.loads(path.read_text())
+    assert [(row["policy"], row["form"]) for row in rows] == [(name, form.name) for name in POLICIES for form in FORMS]
+    printed = capsys.readouterr().out
+    assert all(f"{100 * row['gap_mean']:.3f}" in printed for row in rows)
+    assert main(["device", "--num-instances", "0"]) == 2
 
 
 def test_the_command_says_which_packages_a_target_needs(capsys, monkeypatch):

@@ -58,8 +58,7 @@ uint32_t board_count(void)
     return (started_at - now + (wrapped ? LARGEST + 1 : 0));
 }
 
-__attribute__((naked, noinline)) void board_loop(uint32_t num_rounds)
+__attribute__((naked, noinline)) void board_loop(uint32_t num_rounds __attribute__((unused)))
 {
-    (void)num_rounds;
     __asm__ volatile(".syntax unified\n 1: subs r0, #1\n bne 1b\n bx lr");
 }

@@ -84,5 +84,6 @@ uint32_t board_stack_depth(void)
         board_exit(STACK_OVERFLOW);
     while (*word == PAINT)
         word++;
-    return (uint32_t)(mark - (char *)word);
+    /* Up to the alignment of stacks: the last word of a frame may never be written. */
+    return (uint32_t)(mark - (char *)word + 15) & ~15u;
 }

@@ -57,8 +57,9 @@ def build(header: Path, harness: str, target: Target, flags: Sequence[str] = ("-
     """Compile a header with a harness, in a new folder beside the header.
 
     ``harness`` "moment" is moment.c, which reads, counts and writes, and moment_policy.c, the only file that has the
-    header's functions. The sizes are those of a second image, of ``policy_decide`` and what it calls: linked without
-    the harness and without what is never called, so that routines of the libraries count as the policy's.
+    header's functions, behind ``policy_decide``; another harness is another such pair. The sizes are those of a second
+    image, of ``policy_decide`` and what it calls: linked without the harness and without what is never called, so that
+    routines of the libraries count as the policy's.
     """
     if sentence := missing(target):
         raise FileNotFoundError(sentence)

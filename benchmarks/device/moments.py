@@ -67,7 +67,7 @@ def pack(instances: Instances, record: np.dtype[np.void]) -> NDArray[np.void]:
         put(places[field], batch.locations[:, :, column])
     put(places["propagation"], batch.locations[:, :, PROPAGATION], MICROSECONDS)
     put(places["backlog"], batch.core_backlog_s[:, :, 0], MICROSECONDS)
-    if "cores" in places.dtype.names:
+    if "cores" in (places.dtype.names or ()):
         places["cores"] = batch.locations[:, :, CORES]
     put(records["radio_backlog"], batch.radio_backlog_s, MICROSECONDS)
     records["num_tasks"] = batch.task_counts
