@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 INTEROP_STAMP := .venv-interop/installed
 
-.PHONY: demo policies weights test test-slow test-cluster test-browser test-interop test-wheel test-lowest check docs clean
+.PHONY: demo policies weights test test-slow test-cluster test-browser test-device test-interop test-wheel test-lowest check docs clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -59,7 +59,7 @@ weights: policies  ## the networks that the package ships
 	done
 
 # These have targets of their own.
-ELSEWHERE := not cluster and not interop and not browser
+ELSEWHERE := not cluster and not interop and not browser and not device
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and $(ELSEWHERE)"
@@ -74,6 +74,9 @@ test-browser: .venv/installed-browser  ## the page of `benchmarks report` in a h
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || \
 		{ echo "make test-browser needs chromium and chromedriver: on Debian, apt-get install chromium chromium-driver" >&2; exit 1; }
 	$(BIN)/python -m pytest -m browser
+
+test-device: $(STAMP)  ## exported headers on microcontrollers under QEMU; docs/device.md has the apt line
+	$(BIN)/python -m pytest -m device
 
 test-interop: $(INTEROP_STAMP)  ## train each file of examples/, some ten minutes
 	.venv-interop/bin/python -m pytest -rP -m interop tests/test_examples.py

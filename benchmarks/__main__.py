@@ -12,6 +12,8 @@ from agents.job_options import add_job_options, chosen_backend
 from benchmarks.analysis import write_json
 from benchmarks.applications import compare_applications
 from benchmarks.carry_over import compare_carry_over
+from benchmarks.device.command import measure_device
+from benchmarks.device.targets import TARGETS
 from benchmarks.front import compare_sizes
 from benchmarks.graphs import compare_large_graphs
 from benchmarks.information import compare_information
@@ -49,6 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
         _policies,
         _front,
         _deployment,
+        _device,
         _applications,
         _large_graphs,
         _workflows,
@@ -159,6 +162,23 @@ def _deployment(commands: Any) -> None:
 
     summary = "time one decision of a network compiled, in C, in ONNX, in torch and in stable-baselines3"
     _command(commands, run, "deployment", summary, agents="results/policies/n8", num_instances=2000)
+
+
+def _device(commands: Any) -> None:
+    def run(options: argparse.Namespace) -> None:
+        rows = measure_device(options.num_instances, options.seed, options.targets, options.optimize)
+        if options.json:
+            write_json(options.json, rows)
+
+    summary = "run exported policies on microcontrollers under QEMU: decisions, instructions, flash and RAM"
+    parser = _command(commands, run, "device", summary, num_instances=1000)
+    parser.add_argument(
+        "--targets", nargs="+", choices=TARGETS, default=[], help="these alone (default: all whose tools are there)"
+    )
+    parser.add_argument(
+        "--optimize", choices=("O2", "O3", "Os"), default="Os", help="what gcc is told (default: %(default)s)"
+    )
+    parser.add_argument("--json", metavar="FILE", help="write the rows as a JSON list")
 
 
 def _applications(commands: Any) -> None:

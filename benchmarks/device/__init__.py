@@ -1,0 +1,1 @@
+"""Exported C headers on microcontroller architectures under QEMU."""
