@@ -1,6 +1,7 @@
 """Headers in single precision and in integers, with weights of eight bits, and what they do with bad input."""
 
 import ctypes
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from test_networks import balanced, both_forms, random_network
 
 import offload_gym
+from offload_gym.command_line import main
 from offload_gym.networks.c_layers import in_integers, in_single_precision, largest_signal, quantise
 from offload_gym.networks.c_trial import compiler, decide_in_c, records, try_header
 from offload_gym.networks.policy import NetworkPolicy
@@ -305,6 +307,92 @@ def test_greedy_decides_where_the_network_does_not_fit(numbers, tmp_path):
         workload_cycles=np.full((500, 8), 1e9),
     )
     assert decide_in_c(tmp_path / "policy.h", long, numbers)[1] == 500
+
+
+def test_the_program_of_the_docs_compiles_and_decides(tmp_path):
+    text = (Path(__file__).parents[1] / "docs" / "device.md").read_text(encoding="utf-8")
+    program = text.split("```c\n")[1].split("```")[0]
+    path = tmp_path / "policy.h"
+    assert (
+        main(["export", "small-student", str(path), *["--max-tasks", "8", "--numbers", "fixed", "--name", "student"]])
+        == 0
+    )
+    options = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-O2", "-o", "main"]
+    done = compile_in(tmp_path, program, *options)
+    assert done.returncode == 0, done.stderr
+    decided = subprocess.run([tmp_path / "main"], capture_output=True, text=True, check=True).stdout.split()
+    assert len(decided) == 5
+    assert set(decided) <= set("012")
+    assert len(program.splitlines()) <= 42
+
+
+@pytest.mark.parametrize("numbers", ["double", "float", "fixed"])
+def test_vectors_are_what_the_header_decides(numbers, tmp_path, capsys):
+    vectors, path = tmp_path / "vectors.h", tmp_path / "policy.h"
+    given = ["export", "student", str(path), "--numbers", numbers, "--name", "net", "--vectors", str(vectors)]
+    assert main([*given, "--max-tasks", "8", "--num-instances", "300", "--seed", "5"]) == 0
+    printed = capsys.readouterr().out
+    assert "of 300 instances of default (seed 5), " in printed
+    # The comment says what was printed.
+    said = " ".join(line.removeprefix(" * ") for line in path.read_text().splitlines()[:12])
+    assert printed.split("(seed 5), ")[1].splitlines()[0] in said
+    program = """
+#include <string.h>
+#include "policy.h"
+#include "vectors.h"
+int main(void)
+{
+    int decision[NET_VECTOR_TASKS], b;
+    for (b = 0; b < NET_NUM_VECTORS; b++)
+        if (net_decide(NET_VECTOR_TASKS, net_vector_tasks[b], net_vector_locations[b], net_vector_radio_backlog[b],
+                       decision)
+            || memcmp(decision, net_vector_decisions[b], sizeof decision))
+            return 1;
+    return 0;
+}
+"""
+    assert compile_in(tmp_path, program, "-std=c99", "-Wall", "-Wextra", "-Werror", "-o", "main").returncode == 0
+    assert subprocess.run([tmp_path / "main"]).returncode == 0
+    # AND they fail where a decision is another
+    text = vectors.read_text()
+    at = text.rindex("{{") + 2
+    vectors.write_text(f"{text[:at]}{(int(text[at]) + 1) % 3}{text[at + 1 :]}")
+    compile_in(tmp_path, program, "-std=c99", "-o", "main")
+    assert subprocess.run([tmp_path / "main"]).returncode == 1
+
+
+def test_export_says_what_it_cannot_do(tmp_path, capsys):
+    path = str(tmp_path / "policy.h")
+    for given, sentence in (
+        (
+            ["greedy", path],
+            "policy is 'greedy'; no file has this name, and the shipped networks are teacher, student, ",
+        ),
+        (["student", path, "--num-instances", "0"], "num_instances is 0; it must be"),
+        (["student", path, "--preset", "dag", "--vectors", "v.h"], "vectors is 'v.h'; they need a network for indepen"),
+        (["student", path, "--numbers", "fixed", "--weights", "float"], "weights is 'float'; where numbers is 'fixed'"),
+    ):
+        assert main(["export", *given]) == 2
+        assert sentence in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.device
+@pytest.mark.parametrize("numbers", ["double", "float", "fixed"])
+def test_deviations_from_misra_are_those_of_the_docs(numbers, tmp_path):
+    if shutil.which("cppcheck") is None:
+        pytest.fail("there is no cppcheck: on Debian, apt-get install cppcheck")
+    header_of(offload_gym.make_policy("small-student"), tmp_path, numbers)
+    (tmp_path / "main.c").write_text(PROGRAM)
+    command = ["cppcheck", "--addon=misra", "--std=c99", "--enable=style", "main.c"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    found = set(re.findall(r"\[misra-c2012-([\d.]+)\]", done.stderr))
+    assert "12.1" in found  # it looked
+    text = (Path(__file__).parents[1] / "docs" / "device.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in text.split("## MISRA C")[1].splitlines() if line.startswith("| ")]
+    told = {rule.strip() for row in rows for rule in row.split(",")}
+    # Of the program, not of the header: 8.4, a function that others call has no declaration.
+    assert found - {"8.4"} <= told
 
 
 def fuzz(folder, numbers, weights, name, calls):
