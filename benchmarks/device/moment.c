@@ -6,7 +6,7 @@ enum { LOOP_ROUNDS = 10000 };
 
 typedef struct {
     uint32_t ticks;
-    int32_t decision[OFFLOAD_GYM_MAX_TASKS];
+    int decision[OFFLOAD_GYM_MAX_TASKS];
 } result;
 
 static moment one;
