@@ -16,6 +16,7 @@ from offload_gym.delay import MEAN, objective_code
 from offload_gym.networks.c_layers import (
     INTEGER_ARITHMETIC,
     ONE,
+    SCALED_ARITHMETIC,
     Form,
     calls,
     check_name,
@@ -178,7 +179,8 @@ def _fill(network: Network, sizes: dict[str, int], memory: dict[str, int], form:
     parts = REAL
     if form.numbers == "fixed":
         defined.update(_in_integers(network, sizes))
-        parts, layers = FIXED, [INTEGER_ARITHMETIC, *layers]
+        parts = FIXED._replace(arithmetic=f"{SCALED_ARITHMETIC.strip()}\n\n{FIXED.arithmetic}")
+        layers = [INTEGER_ARITHMETIC, *layers]
     elif form.numbers == "float":
         parts = Parts(*map(in_single_precision, parts))
     if form.weights == "int8" and form.numbers != "fixed":

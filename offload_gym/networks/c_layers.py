@@ -244,6 +244,74 @@ static inline int32_t offload_gym_signed(int32_t sum, uint16_t factor, uint8_t s
 """
 
 
+#: Numbers of any size in integers: 32 bits that count, and an exponent.
+SCALED_ARITHMETIC = """
+/* mantissa * 2**exponent; the mantissa is 0, or its highest bit is set. */
+typedef struct {
+    uint32_t mantissa;
+    int exponent;
+} offload_gym_scaled;
+
+/* A whole number, rounded down to 32 bits that count. */
+static inline offload_gym_scaled offload_gym_scale(uint64_t x)
+{
+    offload_gym_scaled scaled = {0, 0};
+    uint32_t high = (uint32_t)(x >> 32), low = (uint32_t)x;
+    if (high != 0u) {
+        scaled.exponent = 32;
+        while (high < 0x80000000u) {
+            high = (high << 1) | (low >> 31);
+            low <<= 1;
+            scaled.exponent--;
+        }
+        scaled.mantissa = high;
+    } else if (low != 0u) {
+        while (low < 0x80000000u) {
+            low <<= 1;
+            scaled.exponent--;
+        }
+        scaled.mantissa = low;
+    }
+    return scaled;
+}
+
+/* factor / x, where x is not 0: a division bit by bit takes less memory than one of 64 bits, and as long. */
+static inline offload_gym_scaled offload_gym_divided(uint32_t factor, int factor_exponent, offload_gym_scaled x)
+{
+    offload_gym_scaled quotient = {0xffffffffu, 0};
+    if (x.mantissa != 0x80000000u) { /* otherwise the quotient has one bit more than fits, and is rounded down */
+        uint32_t rest = 0x80000000u;
+        int bit;
+        for (bit = 0; bit < 32; bit++) {
+            int carry = rest >= 0x80000000u;
+            rest <<= 1;
+            quotient.mantissa <<= 1;
+            if (carry || rest >= x.mantissa) {
+                rest -= x.mantissa;
+                quotient.mantissa |= 1u;
+            }
+        }
+    }
+    quotient.mantissa = (uint32_t)(((uint64_t)quotient.mantissa * factor) >> 32);
+    quotient.exponent = factor_exponent - 31 - x.exponent;
+    return quotient;
+}
+
+/* a * b rounded to a whole number, at most `most`, which is below 2**31. */
+static inline uint32_t offload_gym_product(uint32_t a, offload_gym_scaled b, int exponent, uint32_t most)
+{
+    uint64_t product = (uint64_t)a * b.mantissa;
+    int shift = -(exponent + b.exponent);
+    if (product == 0u || shift > 63)
+        return 0;
+    if (shift < 1)
+        return most;
+    product = ((product >> (shift - 1)) + 1u) >> 1;
+    return product < most ? (uint32_t)product : most;
+}
+"""
+
+
 def calls(part: str, count: int, indent: int) -> str:
     """Calls of the layers in turn between ``a``, where the input and in the end the result is, and ``b``."""
     lines = []
