@@ -95,7 +95,7 @@ def export_c(
     if isinstance(policy, PlanPolicy):
         if max_tasks is not None:
             raise ValueError(f"max_tasks is {quoted(max_tasks)}; for a network of streams it must be None")
-        return export_stream_c(policy, path, name=name)
+        return export_stream_c(policy, path, name=name, numbers=numbers, weights=weights)
     max_tasks = MAX_TASKS if max_tasks is None else max_tasks
     if isinstance(policy, GraphPolicy):
         return export_graph_c(policy, path, max_tasks, name=name, numbers=numbers, weights=weights)

@@ -121,7 +121,7 @@ class _Function:
         # A parameter may be for branches that are never taken, too.
         used = set(re.findall(r"\w+", " ".join(lines)))
         variables += [f"    (void){name};" for name in self.given if name not in used]
-        text = [f"{before}/* {said} */", f"static {kind} {self.name}({head})", "{", *variables, *lines, "}"]
+        text = [f"{before}/* {said} */", f"static inline {kind} {self.name}({head})", "{", *variables, *lines, "}"]
         self.translator.functions.append("\n".join(text))
         return _Written(self.name, self.parameters, kind)
 
@@ -189,7 +189,12 @@ class _Function:
         pairs = zip(kinds, self.returned or kinds, strict=True)
         self.returned = ["double" if "double" in pair else pair[0] for pair in pairs]
         if len(given) > 1:
-            self.put(depth, f"return ({self.name}_result){{{', '.join(element.code for element in given)}}};")
+            self.put(depth, "{")  # without a compound literal, which C++ does not have
+            self.put(depth + 1, f"{self.name}_result result;")
+            for i, element in enumerate(given):
+                self.put(depth + 1, f"result.v{i} = {element.code};")
+            self.put(depth + 1, "return result;")
+            self.put(depth, "}")
         else:
             self.put(depth, f"return {given[0].code};" if given else "return;")
 
@@ -271,14 +276,18 @@ class _Function:
             case ast.BinOp(left=left, op=operator, right=right) if type(operator) in _OPERATORS:
                 a, b = self.inner(left), self.inner(right)
                 both = "int" if a.kind == b.kind == "int" and not isinstance(operator, ast.Div) else "double"
-                first = f"(double){a.code}" if isinstance(operator, ast.Div) and a.kind == b.kind == "int" else a.code
-                return _Value(f"{first} {_OPERATORS[type(operator)]} {b.code}", both)
+                if both == "double":
+                    a, b = _as_double(a), _as_double(b)
+                return _Value(f"{a.code} {_OPERATORS[type(operator)]} {b.code}", both)
             case ast.UnaryOp(op=operator, operand=operand) if type(operator) in _OPERATORS:
                 a = self.inner(operand)
                 known = not a.known if isinstance(operator, ast.Not) and a.known is not None else None
                 return _Value(f"{_OPERATORS[type(operator)]}{a.code}", a.kind, known)
             case ast.Compare(left=left, ops=[operator], comparators=[right]) if type(operator) in _OPERATORS:
-                return _Value(f"{self.inner(left).code} {_OPERATORS[type(operator)]} {self.inner(right).code}", "int")
+                a, b = self.inner(left), self.inner(right)
+                if "double" in (a.kind, b.kind):
+                    a, b = _as_double(a), _as_double(b)
+                return _Value(f"{a.code} {_OPERATORS[type(operator)]} {b.code}", "int")
             case ast.BoolOp(op=operator, values=values):
                 return self.truth(isinstance(operator, ast.And), [self.inner(part) for part in values])
             case ast.IfExp(test=test, body=body, orelse=rest):
@@ -332,9 +341,11 @@ class _Function:
         """A call of ``len``, ``min``, ``max``, or another kernel."""
         if name == "len" and isinstance(arguments[0].kind, Array):
             return _Value(str(arguments[0].kind.shape[0]), "int")
-        handed = ", ".join(map(_pointer, arguments))
+        if name in ("min", "max") and [argument.kind for argument in arguments] == ["int", "int"]:
+            a, b = (argument.code for argument in arguments)
+            return _Value(f"({a} {'<' if name == 'min' else '>'} {b} ? {a} : {b})", "int")
         if name in ("min", "max") and len(arguments) == 2:
-            return _Value(f"{PREFIX}{name}({handed})", "double")
+            return _Value(f"{PREFIX}{name}({', '.join(_as_double(part).code for part in arguments)})", "double")
         kernel = self.globals.get(name)
         if kernel in self.translator.known:
             known = self.translator.known[kernel]
@@ -342,7 +353,18 @@ class _Function:
         if not callable(kernel):
             self.refuse(node)
         written = self.translator.write(kernel, [argument.kind for argument in arguments])
-        return _Value(f"{written.name}({handed})", written.kind)
+        handed = (
+            _as_double(argument) if wanted == "double" else argument
+            for wanted, argument in zip(written.parameters, arguments, strict=True)
+        )
+        return _Value(f"{written.name}({', '.join(map(_pointer, handed))})", written.kind)
+
+
+def _as_double(value: _Value) -> _Value:
+    """A whole number as it is handed where a number is wanted: in single precision compilers ask for the cast."""
+    if value.kind != "int" or value.code.lstrip("-").isdigit():
+        return value
+    return _Value(f"(double){value.code if value.code.isidentifier() else f'({value.code})'}", "double")
 
 
 def _constant(number: float) -> _Value:

@@ -9,20 +9,43 @@ from __future__ import annotations
 import zlib
 from pathlib import Path
 from string import Template
-from typing import Any
 
 from offload_gym.array_checks import check_count
 from offload_gym.networks.c_kinds import PREFIX, Array, Kind, Record, record_of
-from offload_gym.networks.c_layers import Form, calls, check_name, comment, layer, write_header
+from offload_gym.networks.c_layers import (
+    INTEGER_ARITHMETIC,
+    ONE,
+    SCALED_ARITHMETIC,
+    Form,
+    calls,
+    check_name,
+    comment,
+    in_single_precision,
+    largest_signal,
+    layer,
+    layer_bytes,
+    make_form,
+    write_header,
+)
 from offload_gym.networks.kernels_in_c import Translator
+from offload_gym.networks.stream_source import DECIDE, DEVICE, FIXED, GIVEN, HEADER, PENDING, REAL, Parts
 from offload_gym.streams.engine import is_entry, is_exit, stands_at
 from offload_gym.streams.networks import StreamNetwork, num_outputs
-from offload_gym.streams.observing import observe, size_of
+from offload_gym.streams.observing import HIGH, OF_LOCATION, STREAM_COLUMNS, observe, size_of
 from offload_gym.streams.outlook import FORESEEN, OPTION, weigh
 from offload_gym.streams.policies import PlanPolicy
-from offload_gym.streams.streams import DEVICE, JOB, SERVER
+from offload_gym.streams.streams import DEVICE as OWN
+from offload_gym.streams.streams import JOB, SERVER
 from offload_gym.streams.system import RADIO, remember
 
+MEAN_GAP = [name for name, *_ in STREAM_COLUMNS].index("mean_gap")
+#: What the header says of its numbers.
+_FORMS = {
+    "double": "Times are in double, and the network in single precision. Compile with -std=c99 or -ffp-contract=off:\n"
+    " * fused products round in another way. Link with -lm.",
+    "float": "All numbers are in single precision; compile with -std=c99 or -ffp-contract=off, and link with -lm.",
+    "fixed": "All numbers are integers: whole bits, cycles and rates, and times in microseconds.",
+}
 #: Where the header finds what the kernels read: by struct and field, the statement that fills it from the state. What
 #: is not here, kernels may not read.
 _FILLED = {
@@ -39,7 +62,7 @@ _FILLED = {
         "arrival_s": "world.jobs[0].arrival_s = state->now_s;",
         "deadline_s": "world.jobs[0].deadline_s = state->deadline_s;",
     },
-    "device": {"hz": "world.devices[0].hz = state->device_hz;"},
+    "own": {"hz": "world.devices[0].hz = state->device_hz;"},
     "system": {"radios": "system.radios[0] = state->radio;"},
     "outlook": {"foreseen": "", "core_free_s": "outlook.core_free_s = state->core_free_s;", "options": ""},
     "foreseen": {
@@ -61,27 +84,37 @@ _BYTES = {"double": 8, "int": 4, "float": 4}
 
 
 def export_stream_c(
-    policy: PlanPolicy, path: str | Path, max_cores: int = 8, name: str = "offload_gym"
+    policy: PlanPolicy,
+    path: str | Path,
+    max_cores: int = 8,
+    name: str = "offload_gym",
+    numbers: str = "double",
+    weights: str | None = None,
+    max_pending: int = 16,
 ) -> dict[str, int]:
     """Write a network of streams as one C99 header that depends on the standard library alone and allocates nothing.
 
-    The header defines ``<name>_decide``, which decides a job of one task when it arrives at a device, from a
-    ``<name>_state``: what the device knows of its queues and of the servers. Times are in double and the network in
-    single precision, as here; sums of the network are in another order, so that two scores that are equal but for
-    rounding may be told apart otherwise.
+    The header defines a ``<name>_device``, which keeps its own books, for jobs of one task: ``<name>_start`` begins
+    them, ``<name>_tick`` and ``<name>_report`` tell what happened, ``<name>_arrive`` decides a job that arrives, and
+    ``<name>_done`` takes one back. In double and float it has ``<name>_decide`` as well, which decides from a
+    ``<name>_state`` that the caller fills. All of them return a code. Sums of the network are in another order than
+    here, so that two scores that are equal but for rounding may be told apart otherwise.
 
     Args:
         policy: a network, such as ``load_stream_policy`` returns.
         path: where to write; missing folders are made, an existing file is replaced.
         max_cores: most cores of a location.
         name: what all names in the header begin with, so that a program can have several networks.
+        numbers: "double", "float" for single precision throughout, or "fixed" for integers alone.
+        weights: "float", or "int8" with a scale for each output of a layer; see ``offload_gym.export_c``.
+        max_pending: most jobs of a device that are under way to servers, or there but not in a report.
 
     Returns:
-        Bytes by use: "flash" of the weights, and "ram" of the arrays on the stack during a call.
+        Bytes by use: "flash" of the weights, "ram" of a ``<name>_device``, and "stack" of the arrays during a call.
 
     Raises:
-        ValueError: the policy is no network of streams, or one for jobs of several tasks, max_cores is below 1, or the
-            name is no name in C.
+        ValueError: the policy is no network of streams, or one for jobs of several tasks, a size is below 1, the
+            name is no name in C, there are no such numbers or weights, or the network does not fit into integers.
     """
     if not isinstance(policy, PlanPolicy):
         raise ValueError(f"policy is a {type(policy).__name__}; it must be a network of streams")
@@ -95,20 +128,37 @@ def export_stream_c(
             "jobs of one task, which a header decides"
         )
     check_count("max_cores", max_cores)
+    check_count("max_pending", max_pending)
     check_name(name)
-    translator, records = _observed(network.num_locations, max_cores)
-    widest = max(size_of(network.num_locations), *(len(bias) for _, bias in network.layers))
-    ram = sum(_bytes(translator, records[at]) for at in ("world", "system", "outlook")) + 3 * 4 * widest
-    memory = {"flash": 4 * network.num_parameters, "ram": ram}
-    write_header(path, _fill(network, translator, records, memory, {"max_cores": max_cores, "widest": widest}), name)
+    form = make_form(numbers, weights)
+    sizes = {
+        "NUM_LOCATIONS": network.num_locations,
+        "MAX_CORES": max_cores,
+        "MAX_PENDING": max_pending,
+        "NUM_OUTPUTS": num_outputs(network),
+        "WIDEST": max(size_of(network.num_locations), *(len(bias) for _, bias in network.layers)),
+    }
+    parts, stack = _in_integers(network, sizes) if form.numbers == "fixed" else _in_numbers(network, sizes, form)
+    memory = {"flash": layer_bytes(network.layers, form), "ram": _device_bytes(sizes, form), "stack": stack}
+    write_header(path, _fill(network, sizes, parts, memory, form), name)
     return memory
+
+
+def _device_bytes(sizes: dict[str, int], form: Form) -> int:
+    """Bytes of a device, but for padding."""
+    locations, cores, pending = sizes["NUM_LOCATIONS"], sizes["MAX_CORES"], sizes["MAX_PENDING"]
+    time, size = {"double": (8, 8), "float": (4, 4), "fixed": (4, 8)}[form.numbers]
+    server = 24 if form.numbers == "fixed" else 4 * size
+    jobs = pending * (2 * 4 + 2 * size + 2 * time)
+    own = (3 * size + 8 + 4 * 8) if form.numbers == "fixed" else (3 * size + 5 * time + 6 * 4)
+    return (locations - 1) * server + locations * (4 + cores * time) + jobs + own
 
 
 def _observed(num_locations: int, max_cores: int) -> tuple[Translator, dict[str, Record]]:
     """The kernels of the observation in C, and the structs by name, each behind those that it holds."""
     records = {
         "job": record_of("job", JOB),
-        "device": record_of("device", DEVICE),
+        "own": record_of("own", OWN),
         "server": record_of("server", SERVER),
         "radio": record_of("radio", RADIO, constant=False),
         "foreseen": record_of("foreseen", FORESEEN),
@@ -119,7 +169,7 @@ def _observed(num_locations: int, max_cores: int) -> tuple[Translator, dict[str,
         "world": {
             "jobs": Array(records["job"], one),
             "tasks": Array("double", (1, 1, 3)),
-            "devices": Array(records["device"], one),
+            "devices": Array(records["own"], one),
             "servers": Array(records["server"], (num_locations - 1,), elsewhere=True),
         },
         "system": {"radios": Array(records["radio"], one)},
@@ -166,125 +216,77 @@ def _filling(translator: Translator, records: dict[str, Record]) -> str:
     return "\n    ".join(line for line in lines if line)
 
 
-def _fill(
-    network: StreamNetwork,
-    translator: Translator,
-    records: dict[str, Record],
-    memory: dict[str, int],
-    sizes: dict[str, Any],
-) -> str:
-    """The header of a network."""
-    last = len(network.layers) - 1
-    layers = [
-        layer(f"layer_{i}", pair, network.activation if i < last else "", Form("double", "float"))
-        for i, pair in enumerate(network.layers)
-    ]
+def _device(parts: Parts, time: str, size: str) -> dict[str, str]:
+    """The text of a device in these numbers."""
+    words = {"unit": parts.unit, "time": time, "size": size, "passed_parameter": parts.passed_parameter}
+    text = Template(DEVICE).safe_substitute(words, arithmetic=parts.arithmetic, choose=parts.choose)
+    return {"pending": Template(PENDING).substitute(words), "types": parts.types, "device": text}
+
+
+def _in_numbers(network: StreamNetwork, sizes: dict[str, int], form: Form) -> tuple[dict[str, str], int]:
+    """What a header with floating point is made of, and bytes of the arrays on the stack."""
+    translator, records = _observed(network.num_locations, sizes["MAX_CORES"])
     structs = {name: translator.struct(record) for name, record in records.items()}
-    parts = {
+    state = {
         "given": "\n\n".join(structs.pop(name) for name in _IN_STATE),
         "structs": "\n\n".join(structs.values()),
         "kernels": "\n\n".join(translator.functions),
         "filling": _filling(translator, records),
-        "layers": "\n".join(layers),
-        "calls": calls("layer", len(layers), 4),
-        "outputs": str(num_outputs(network)),
+        "calls": calls("layer", len(network.layers), 4),
+        "gap_at": str(OF_LOCATION * network.num_locations + MEAN_GAP),
     }
-    content = "\n".join((*map(str, sizes.items()), *parts.values()))
-    return Template(_HEADER).substitute(
-        memory,
-        **sizes,
-        **parts,
+    parts = {
+        "includes": "#include <float.h>\n#include <math.h>",
+        "given": Template(GIVEN).substitute(state),
+        "decide": Template(DECIDE).substitute(state),
+        **_device(REAL, "double", "double"),
+    }
+    stack = sum(_bytes(translator, records[at]) for at in ("world", "system", "outlook"))
+    stack += 2 * 8 * sizes["NUM_LOCATIONS"] * sizes["MAX_CORES"]  # of a view, and of a state
+    if form.numbers == "float":
+        parts, stack = {name: in_single_precision(part) for name, part in parts.items()}, stack // 2
+    if form.weights == "int8":
+        parts["includes"] += "\n#include <stdint.h>"
+    return parts, stack + 3 * 4 * sizes["WIDEST"]
+
+
+def _in_integers(network: StreamNetwork, sizes: dict[str, int]) -> tuple[dict[str, str], int]:
+    """What a header in integers is made of, and bytes of the arrays on the stack."""
+    if largest_signal(network.layers[:1]) < HIGH * ONE:
+        raise ValueError("the network is too wide for sums of 32 bits; export it with numbers='float'")
+    called = calls("layer", len(network.layers), 4)
+    fixed = FIXED._replace(choose=Template(FIXED.choose).substitute(calls=called))
+    parts = {
+        "includes": "#include <stdint.h>",
+        "given": f"#define OFFLOAD_GYM_LARGEST_SIGNAL {largest_signal(network.layers)}\n{SCALED_ARITHMETIC}",
+        "decide": INTEGER_ARITHMETIC,
+        **_device(fixed, "int32_t", "uint64_t"),
+    }
+    return parts, 4 * sizes["NUM_LOCATIONS"] * sizes["MAX_CORES"] + 2 * 4 * sizes["WIDEST"]
+
+
+def _fill(
+    network: StreamNetwork, sizes: dict[str, int], parts: dict[str, str], memory: dict[str, int], form: Form
+) -> str:
+    """The header of a network."""
+    last = len(network.layers) - 1
+    layers = "\n".join(
+        layer(f"layer_{i}", pair, network.activation if i < last else "", form) for i, pair in enumerate(network.layers)
+    )
+    # Layers stand before what calls them: in integers behind their arithmetic, else behind what is read.
+    decide = f"{parts['decide']}\n{layers}" if form.numbers == "fixed" else parts["decide"].replace("@layers", layers)
+    content = "\n".join((*map(str, sizes.items()), form.numbers, *parts.values(), layers))
+    return Template(HEADER).substitute(
+        {**parts, "decide": decide},
+        **memory,
+        defines="\n".join(f"#define OFFLOAD_GYM_{key} {value}" for key, value in sizes.items()),
+        form=_FORMS[form.numbers],
+        of_location=OF_LOCATION,
+        max_pending=sizes["MAX_PENDING"],
+        products=sum(weight.size for weight, _ in network.layers),
         num_locations=network.num_locations,
         scenario=comment(network.scenario),
         objective=network.objective,
         parameters=network.num_parameters,
         checksum=f"{zlib.crc32(content.encode())}u",
     )
-
-
-_HEADER = """\
-/* Task offloading decisions of a trained network of streams. Written by offload_gym.export_c; do not edit.
- *
- * Scenario: $scenario; objective: $objective; $num_locations locations; $parameters parameters.
- * Memory: $flash bytes of weights, about $ram bytes of arrays on the stack; no allocation.
- * C99. Compile with -std=c99 or -ffp-contract=off, as fused products round in another way, and link with -lm.
- */
-#ifdef OFFLOAD_GYM_POLICY_H
-#if OFFLOAD_GYM_POLICY_H != $checksum
-#error "two policies have the same names: give export_c another name for one of them"
-#endif
-#else
-#define OFFLOAD_GYM_POLICY_H $checksum
-
-#include <math.h>
-
-#define OFFLOAD_GYM_NUM_LOCATIONS $num_locations
-#define OFFLOAD_GYM_MAX_CORES $max_cores
-#define OFFLOAD_GYM_DROP (-1) /* what offload_gym_decide returns to drop the job */
-
-$given
-
-/* What a device knows when a job arrives. All moments are on one clock in seconds, which began with the device; those
- * that have passed count as now. */
-typedef struct {
-    double now_s;
-    /* The job, which is one task. */
-    double input_bits, output_bits, workload_cycles;
-    double deadline_s; /* after now; INFINITY where it has none */
-    /* The device. */
-    double device_hz;
-    double uplink_bps, downlink_bps; /* that the radio is expected to have; in an outage the last ones before it */
-    int outage;                      /* whether the uplink is in an outage */
-    double radio_free_s;             /* when the radio has sent all that waits */
-    int num_in_system;               /* jobs of this device that arrived before and are not complete */
-    int num_devices;                 /* that share the servers and the spectrum, this one included */
-    int num_others;                  /* of them, others that were sending at the last report on the servers */
-    double report_age_s;             /* since that report; 0 where news are always fresh */
-    offload_gym_radio radio;         /* all 0 at first; offload_gym_arrived changes it */
-    /* When each core of each location is free; INFINITY where it has no such core. Location 0 is the device, the
-     * servers follow, the cloud last. What this device has decided before counts, though it may be on its way. */
-    double core_free_s[OFFLOAD_GYM_NUM_LOCATIONS][OFFLOAD_GYM_MAX_CORES];
-    offload_gym_server servers[OFFLOAD_GYM_NUM_LOCATIONS - 1];
-} offload_gym_state;
-
-$structs
-
-static inline double offload_gym_max(double a, double b)
-{
-    return a > b ? a : b;
-}
-
-static inline double offload_gym_min(double a, double b)
-{
-    return a < b ? a : b;
-}
-
-$kernels
-$layers
-
-/* The location of the job, or OFFLOAD_GYM_DROP. */
-static inline int offload_gym_decide(const offload_gym_state *state)
-{
-    offload_gym_world world;
-    offload_gym_system system;
-    offload_gym_outlook outlook;
-    float buffers[2][$widest], *a = buffers[0], *b = buffers[1];
-    int chosen = 0, k;
-    $filling
-    offload_gym_weigh(&world, &outlook, 0, 0);
-    offload_gym_observe(&world, &system, &outlook, 0, 0, a);
-    $calls
-    for (k = 1; k < $outputs; k++)
-        if (a[k] > a[chosen])
-            chosen = k;
-    return chosen < OFFLOAD_GYM_NUM_LOCATIONS ? chosen : OFFLOAD_GYM_DROP;
-}
-
-/* Counts a job that arrived now: to be called after it was decided, dropped or not. */
-static inline void offload_gym_arrived(offload_gym_radio *radio, double now_s)
-{
-    offload_gym_remember(radio, now_s);
-}
-
-#endif
-"""
