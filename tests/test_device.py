@@ -11,7 +11,13 @@ import pytest
 import offload_gym
 from benchmarks.__main__ import main
 from benchmarks.device import targets
-from benchmarks.device.command import MAX_TASKS, POLICIES, measure_form
+from benchmarks.device.command import (
+    MAX_TASKS,
+    POLICIES,
+    measure_form,
+    measure_stream_form,
+    streams_of_whole_bits,
+)
 from benchmarks.device.emulation import build, run
 from benchmarks.device.moments import FORMS, Form, defines, pack
 from benchmarks.device.targets import TARGETS, missing
@@ -72,6 +78,10 @@ GOALS = {
 }
 
 
+#: Most instructions of a job of a stream that small students are to reach, by form and board.
+STREAM_GOALS = {("float", "cortex-m4f"): 6_000, ("fixed, int8", "cortex-m0plus"): 30_000}
+
+
 @pytest.fixture(scope="module")
 def instances():
     return offload_gym.sample_instances("default", num_instances=1000, seed=11)
@@ -99,6 +109,45 @@ def test_a_board_decides_as_python_and_within_its_limits(policy, form, board, in
             goals = GOALS[form.name, board]
             assert all(row[name] <= goal for name, goal in zip(most, goals, strict=True))
         assert row["instructions_p50"] > 0.7 * row["instructions_max"]  # every one did the work
+
+
+@pytest.fixture(scope="module")
+def streams():
+    return streams_of_whole_bits(50, seed=3)
+
+
+@pytest.fixture(scope="module")
+def decided_here(streams):
+    """Decisions of this machine, by policy and form."""
+    if sentence := missing(TARGETS["host"]):
+        pytest.skip(sentence)
+    return {
+        (policy, form.name): measure_stream_form(policy, form, TARGETS["host"], streams)
+        for policy in POLICIES
+        for form in FORMS
+    }
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
+@pytest.mark.parametrize("policy", POLICIES)
+def test_devices_of_50_streams_decide_as_python(policy, form, decided_here):
+    row = decided_here[policy, form.name]
+    assert row["num_instances"] == 50 * 100
+    assert row["differ_share"] <= (0.001 if form.weights == "float" else 0.03)
+
+
+@on_each_board
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
+def test_devices_of_50_streams_decide_on_boards_as_here(form, board, streams, decided_here):
+    row = measure_stream_form("small-student", form, TARGETS[board], streams)
+    here = decided_here["small-student", form.name]["decisions"]
+    # Integers are the same everywhere; the roots and logarithms of libraries may differ in their last digit.
+    differing = np.mean(np.array(row["decisions"]) != here)
+    assert differing <= (0.0 if form.numbers == "fixed" else 0.001)
+    if (form.name, board) in STREAM_GOALS:
+        assert row["instructions_max"] <= STREAM_GOALS[form.name, board]
+    assert row["flash_bytes"] < (25_000 if form.numbers == "double" else 16_500)
+    assert row["ram_bytes"] < 4_000
 
 
 def test_fewer_tasks_than_the_header_takes(tmp_path):
@@ -276,9 +325,10 @@ def test_the_command_prints_a_table_and_writes_its_rows(capsys, tmp_path):
     path = tmp_path / "rows.json"
     assert main(["device", "--num-instances", "20", "--targets", "host", "--json", str(path)]) == 0
     rows = json.loads(path.read_text())
-    assert [(row["policy"], row["form"]) for row in rows] == [(name, form.name) for name in POLICIES for form in FORMS]
+    names = (*POLICIES, *(f"stream {name}" for name in POLICIES))
+    assert [(row["policy"], row["form"]) for row in rows] == [(name, form.name) for name in names for form in FORMS]
     printed = capsys.readouterr().out
-    assert all(f"{100 * row['gap_mean']:.3f}" in printed for row in rows)
+    assert all(f"{100 * row['gap_mean']:.3f}" in printed for row in rows if "gap_mean" in row)
     assert main(["device", "--num-instances", "0"]) == 2
 
 

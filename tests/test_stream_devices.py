@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from stream_events import ARRIVE, ROW, happenings, rows_of
 from stream_states import balanced, played_states, random_network
 
 import offload_gym
+from benchmarks.device.streams import ARRIVE, ROW, happenings, rows_of
 from offload_gym.networks.c_trial import compiler
 from offload_gym.networks.stream_header import export_stream_c
 from offload_gym.streams.networks import network_plan
@@ -103,7 +103,7 @@ def compiled(policy, folder, width, numbers="double", weights=None, **sizes):
 
 def told(library, streams, happened, device, numbers):
     """Decisions of a device in C of all its jobs, and those that were expected."""
-    rows, cores_free, _ = rows_of(streams, happened, device, numbers == "fixed")
+    rows, cores_free = rows_of(streams, happened, device, numbers == "fixed")
     batch = streams.batch
     servers = np.stack(
         [batch.servers[0][name] for name in ("cpu_hz", "wired_bps", "propagation_s", "rate_ratio")], axis=-1

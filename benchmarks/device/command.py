@@ -14,21 +14,29 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.device.emulation import build, run
+from benchmarks.device.emulation import Image, Run, build, run
 from benchmarks.device.moments import FORMS, Form, defines, pack
+from benchmarks.device.streams import ARRIVE, TYPES
+from benchmarks.device.streams import pack as pack_stream
 from benchmarks.device.targets import TARGETS, Target, missing
 from offload_gym.array_checks import check_count
 from offload_gym.delay import latency, optimality_gap
 from offload_gym.instances import Instances
 from offload_gym.networks.c_header import export_c
 from offload_gym.networks.policy import NetworkPolicy
+from offload_gym.networks.stream_header import export_stream_c
 from offload_gym.policies import make_policy
 from offload_gym.sampling import sample_instances
 from offload_gym.seeds import seed_for
 from offload_gym.solvers.exact import solve
+from offload_gym.streams.policies import PlanPolicy, make_stream_policy
+from offload_gym.streams.sampling import sample_streams
+from offload_gym.streams.streams import Streams
 
 POLICIES = ("small-student", "student")
 MAX_TASKS = 8
+MAX_CORES = 8  # of a location, in headers of streams
+NUM_STREAMS, NUM_JOBS = 10, 100
 NOTE = (
     "Differ: share of instances that the board decides otherwise than Python. Gap: mean latency over the optimum minus "
     "1, and what the board changes of it, in percentage points. Instructions of one decision, counted by QEMU; they "
@@ -59,8 +67,23 @@ def measure_device(
         for form in FORMS
         for target in chosen
     ]
-    _show(rows, f"one decision of up to {MAX_TASKS} tasks, -{optimize}, {num_instances:,} instances")
+    streams = streams_of_whole_bits(NUM_STREAMS, seed)
+    rows += [
+        measure_stream_form(policy, form, target, streams, optimize)
+        for policy in POLICIES
+        for form in FORMS
+        for target in chosen
+    ]
+    for row in rows:
+        row.pop("decisions", None)
+    _show(rows, f"one decision of {MAX_TASKS} tasks, or of a job of a stream, -{optimize}")
     return rows
+
+
+def streams_of_whole_bits(num_streams: int, seed: int) -> Streams:
+    """Test streams whose sizes are whole numbers, as they are on a device."""
+    streams = sample_streams({"name": "stream", "num_jobs": NUM_JOBS}, num_streams, seed_for("test", seed))
+    return Streams.from_batch(streams.batch._replace(tasks=np.rint(streams.batch.tasks)))
 
 
 def measure_form(
@@ -93,18 +116,54 @@ def measure_form(
         "gap_mean": float(gaps[1]),
         "gap_change": float(gaps[1] - gaps[0]),
     }
-    if done.instructions is not None and done.stack is not None and image.sizes is not None:
-        row |= {
-            "instructions_p50": int(np.median(done.instructions)),
-            "instructions_max": int(done.instructions.max()),
-            "code_bytes": image.sizes.code,
-            "constant_bytes": image.sizes.constants,
-            "flash_bytes": image.sizes.code + image.sizes.constants,
-            "static_bytes": image.sizes.static_ram,
-            "stack_bytes": done.stack,
-            "ram_bytes": image.sizes.static_ram + done.stack,
-        }
-    return row
+    return row | _costs(done, image, np.ones(len(instances), dtype=bool))
+
+
+def measure_stream_form(
+    name: str, form: Form, target: Target, streams: Streams, optimize: str = "Os"
+) -> dict[str, Any]:
+    """One shipped policy of streams in one form on one board, as a device that keeps its own books.
+
+    What the board decides is what happens: where it decides otherwise than Python, its books go on from there, though
+    it is told of transmissions and results as they were in Python.
+    """
+    policy = make_stream_policy(name, "stream")
+    assert isinstance(policy, PlanPolicy)
+    size, _, time, _ = TYPES[form.numbers]
+    with tempfile.TemporaryDirectory() as folder:
+        header = Path(folder) / "policy.h"
+        export_stream_c(policy, header, MAX_CORES, numbers=form.numbers, weights=form.weights)
+        packed, expected = pack_stream(streams, policy.plan, form.numbers, MAX_CORES)
+        flags = (f"-{optimize}", f"-DSIZE={size}", f"-DTIME={time}", f"-DRECORD_BYTES={packed.itemsize}")
+        image = build(header, "stream", target, flags)
+        done = run(image, packed, 1)
+    arrives = packed["kind"] == ARRIVE
+    row: dict[str, Any] = {
+        "policy": f"stream {name}",
+        "form": form.name,
+        "target": target.name,
+        "optimize": optimize,
+        "num_instances": len(expected),
+        "differ_share": float((done.results[arrives, 0] != expected).mean()),
+        "decisions": done.results[arrives, 0].tolist(),
+    }
+    return row | _costs(done, image, arrives)
+
+
+def _costs(done: Run, image: Image, counted: NDArray[np.bool_]) -> dict[str, Any]:
+    """Instructions of the calls that count, and memory; nothing on the host."""
+    if done.instructions is None or done.stack is None or image.sizes is None:
+        return {}
+    return {
+        "instructions_p50": int(np.median(done.instructions[counted])),
+        "instructions_max": int(done.instructions[counted].max()),
+        "code_bytes": image.sizes.code,
+        "constant_bytes": image.sizes.constants,
+        "flash_bytes": image.sizes.code + image.sizes.constants,
+        "static_bytes": image.sizes.static_ram,
+        "stack_bytes": done.stack,
+        "ram_bytes": image.sizes.static_ram + done.stack,
+    }
 
 
 def _show(rows: list[dict[str, Any]], title: str) -> None:
@@ -121,7 +180,10 @@ def _show(rows: list[dict[str, Any]], title: str) -> None:
     for header in (*names, "differ %", "gap %", "change", *counts.values()):
         table.add_column(header, justify="left" if header in names else "right", no_wrap=True)
     for row in rows:
-        shares = (f"{100 * row['differ_share']:.2f}", f"{100 * row['gap_mean']:.3f}", f"{100 * row['gap_change']:+.3f}")
+        gaps = ("", "")
+        if "gap_mean" in row:
+            gaps = (f"{100 * row['gap_mean']:.3f}", f"{100 * row['gap_change']:+.3f}")
+        shares = (f"{100 * row['differ_share']:.2f}", *gaps)
         numbers = (f"{row[key]:,}" if key in row else "" for key in counts)
         table.add_row(*(row[key] for key in names), *shares, *numbers)
     Console(width=max(Console().width, 150)).print(table)

@@ -68,7 +68,8 @@ def build(header: Path, harness: str, target: Target, flags: Sequence[str] = ("-
     common = [target.compiler, *target.flags, *specs, *flags, f"-I{SOURCES}", f"-I{header.parent}"]
     # Strict C99: compilers then fuse no products, as the header asks.
     common += ["-std=c99", "-Wall", "-Wextra", "-Wno-unused-function"]
-    common += ["-ffunction-sections", "-fdata-sections"]
+    # Without errno a root is one instruction where the processor has one.
+    common += ["-fno-math-errno", "-ffunction-sections", "-fdata-sections"]
 
     def call(*arguments: str | Path) -> None:
         done = subprocess.run([*common, *arguments], cwd=folder, capture_output=True, text=True)
@@ -80,7 +81,7 @@ def build(header: Path, harness: str, target: Target, flags: Sequence[str] = ("-
     for source, output in zip((f"{harness}_policy.c", f"{harness}.c", target.source), objects, strict=True):
         call("-c", SOURCES / source, "-o", output)
     if target.emulated is None:
-        call(*objects, "-o", "image")
+        call(*objects, "-lm", "-o", "image")
         return Image(folder / "image", target, None)
     regions = "".join(
         f"    {name} : ORIGIN = {begin:#x}, LENGTH = {size:#x}\n"
@@ -88,8 +89,8 @@ def build(header: Path, harness: str, target: Target, flags: Sequence[str] = ("-
     )
     (folder / "memory.ld").write_text(f"MEMORY\n{{\n{regions}}}\n")
     link = ["-nostartfiles", f"-T{SOURCES / 'link.ld'}", "-L.", "-Wl,--gc-sections"]
-    call(*objects, *link, "-Wl,-ereset", "-o", "image")
-    call(objects[0], *link, "-Wl,-epolicy_decide", "-o", "policy")
+    call(*objects, *link, "-Wl,-ereset", "-lm", "-o", "image")
+    call(objects[0], *link, "-Wl,-epolicy_decide", "-lm", "-o", "policy")
     return Image(folder / "image", target, _sizes(target, folder / "policy"))
 
 

@@ -150,7 +150,7 @@ def _device_bytes(sizes: dict[str, int], form: Form) -> int:
     time, size = {"double": (8, 8), "float": (4, 4), "fixed": (4, 8)}[form.numbers]
     server = 24 if form.numbers == "fixed" else 4 * size
     jobs = pending * (2 * 4 + 2 * size + 2 * time)
-    own = (3 * size + 8 + 4 * 8) if form.numbers == "fixed" else (3 * size + 5 * time + 6 * 4)
+    own = (3 * size + 8 + 4 * 8 + 8 * (3 * locations - 2)) if form.numbers == "fixed" else (3 * size + 5 * time + 6 * 4)
     return (locations - 1) * server + locations * (4 + cores * time) + jobs + own
 
 

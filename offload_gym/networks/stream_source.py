@@ -79,6 +79,12 @@ static inline double offload_gym_less(double a, double b)
     return a - b;
 }
 
+/* Nothing is to be brought up to date. */
+static inline void offload_gym_refresh(offload_gym_device *device)
+{
+    (void)device;
+}
+
 static inline double offload_gym_send_time(const offload_gym_device *device, int k, double bits)
 {
     double bps = device->uplink_bps / (double)(device->num_others + 1);
@@ -202,6 +208,9 @@ typedef struct {
     int num_jobs; /* that arrived */
     int32_t since_arrival_us, gap_us;
     uint64_t age_us; /* since it began */
+    /* Microseconds of a cycle at each location, and of a bit on the path to each server. */
+    offload_gym_scaled run_pace[OFFLOAD_GYM_NUM_LOCATIONS], path_pace[OFFLOAD_GYM_NUM_LOCATIONS - 1];
+    offload_gym_scaled send_pace[OFFLOAD_GYM_NUM_LOCATIONS - 1]; /* on the radio; none where no rate was seen yet */
 } offload_gym_device;""",
     arithmetic=f"""\
 #define OFFLOAD_GYM_INFINITE UINT64_MAX
@@ -253,37 +262,51 @@ static inline int32_t offload_gym_product_time(uint64_t amount, offload_gym_scal
     return (int32_t)offload_gym_product(given.mantissa, pace, given.exponent, OFFLOAD_GYM_NEVER);
 }}
 
-static inline int32_t offload_gym_span(uint64_t amount, uint64_t rate)
+static inline offload_gym_scaled offload_gym_pace(uint64_t rate)
 {{
-    return rate == OFFLOAD_GYM_INFINITE ? 0 : offload_gym_product_time(amount, offload_gym_ratio({_MICRO}u, rate));
+    offload_gym_scaled none = {{0, 0}};
+    return rate == OFFLOAD_GYM_INFINITE ? none : offload_gym_ratio({_MICRO}u, rate);
 }}
 
-/* On the radio, a rate of which `sharing` devices have a part each. */
-static inline int32_t offload_gym_radio_time(const offload_gym_device *device, int k, uint64_t bits, uint64_t bps,
-                                             int sharing)
+/* Microseconds of a bit on the radio to a server, at a rate of which `sharing` devices have a part each; none where
+ * there is no rate. */
+static inline offload_gym_scaled offload_gym_radio_pace(const offload_gym_device *device, int k, uint64_t bps,
+                                                        int sharing)
 {{
+    offload_gym_scaled none = {{0, 0}};
     uint64_t rate = bps * device->servers[k - 1].rate_ratio_permille;
+    return rate == 0u ? none : offload_gym_ratio(1000u * (uint64_t){_MICRO}u * (uint64_t)sharing, rate);
+}}
+
+static inline int32_t offload_gym_radio_time(uint64_t bits, offload_gym_scaled pace)
+{{
     if (bits == 0u)
         return 0;
-    if (rate == 0u)
-        return OFFLOAD_GYM_NEVER;
-    return offload_gym_product_time(bits, offload_gym_ratio(1000u * (uint64_t){_MICRO}u * (uint64_t)sharing, rate));
+    return pace.mantissa == 0u ? OFFLOAD_GYM_NEVER : offload_gym_product_time(bits, pace);
+}}
+
+/* Brings up to date what many jobs are sent with. */
+static inline void offload_gym_refresh(offload_gym_device *device)
+{{
+    int k;
+    for (k = 1; k < OFFLOAD_GYM_NUM_LOCATIONS; k++)
+        device->send_pace[k - 1] = offload_gym_radio_pace(device, k, device->uplink_bps, device->num_others + 1);
 }}
 
 static inline int32_t offload_gym_send_time(const offload_gym_device *device, int k, uint64_t bits)
 {{
-    return offload_gym_radio_time(device, k, bits, device->uplink_bps, device->num_others + 1);
+    return offload_gym_radio_time(bits, device->send_pace[k - 1]);
 }}
 
 static inline int32_t offload_gym_path_time(const offload_gym_device *device, int k, uint64_t bits)
 {{
-    const offload_gym_server *server = &device->servers[k - 1];
-    return offload_gym_sum(offload_gym_span(bits, server->wired_bps), server->propagation_us);
+    return offload_gym_sum(offload_gym_product_time(bits, device->path_pace[k - 1]),
+                           device->servers[k - 1].propagation_us);
 }}
 
 static inline int32_t offload_gym_run_time(const offload_gym_device *device, int k, uint64_t cycles)
 {{
-    return offload_gym_span(cycles, k == 0 ? device->device_hz : device->servers[k - 1].cpu_hz);
+    return offload_gym_product_time(cycles, device->run_pace[k]);
 }}
 
 static inline int offload_gym_is_server(const offload_gym_server *server)
@@ -317,6 +340,11 @@ static inline void offload_gym_count(offload_gym_device *device)
 
 static inline void offload_gym_begin(offload_gym_device *device)
 {{
+    int k;
+    for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS; k++)
+        device->run_pace[k] = offload_gym_pace(k == 0 ? device->device_hz : device->servers[k - 1].cpu_hz);
+    for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS - 1; k++)
+        device->path_pace[k] = offload_gym_pace(device->servers[k].wired_bps);
     device->num_jobs = 0;
     device->since_arrival_us = 0;
     device->gap_us = 0;
@@ -420,7 +448,8 @@ static inline int offload_gym_choose(const offload_gym_device *device, const off
             path_us = offload_gym_path_time(device, k, task->input_bits);
             ready_us = offload_gym_sum(offload_gym_sum(radio_us, send_us), path_us);
             return_us = offload_gym_sum(offload_gym_path_time(device, k, task->output_bits),
-                                        offload_gym_radio_time(device, k, task->output_bits, device->downlink_bps, 1));
+                                        offload_gym_radio_time(task->output_bits, offload_gym_radio_pace(
+                                            device, k, device->downlink_bps, 1)));
         }}
         completion_us = offload_gym_sum(offload_gym_sum(offload_gym_max(ready_us, first_us), run_us), return_us);
         x[0] = offload_gym_seen(completion_us);
@@ -619,6 +648,7 @@ static inline int offload_gym_done(offload_gym_device *device)
 static inline void offload_gym_look(offload_gym_device *device, offload_gym_view *view)
 {
     int i, k, c;
+    offload_gym_refresh(device);
     view->radio_$unit = 0;
     for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS; k++)
         for (c = 0; c < device->cores[k]; c++)

@@ -120,12 +120,13 @@ def _expected_rates(world, system, d, foreseen):
     site, foreseen.site = system.sites[at], at
     up_bps, down_bps = world.uplink_bps[d, slot], world.downlink_bps[d, slot]
     foreseen.outage = up_bps == 0.0
-    while up_bps == 0.0 and slot > 0:
-        slot -= 1
-        up_bps = world.uplink_bps[d, slot]
-    while down_bps == 0.0 and slot > 0:
-        slot -= 1
-        down_bps = world.downlink_bps[d, slot]
+    up_slot = down_slot = slot
+    while up_bps == 0.0 and up_slot > 0:
+        up_slot -= 1
+        up_bps = world.uplink_bps[d, up_slot]
+    while down_bps == 0.0 and down_slot > 0:
+        down_slot -= 1
+        down_bps = world.downlink_bps[d, down_slot]
     foreseen.report_age_s = 0.0
     if world.common[0].report_s > 0.0:
         foreseen.report_age_s = clock.now_s - clock.report_s

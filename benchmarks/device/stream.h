@@ -1,0 +1,20 @@
+/* What a device is told, as benchmarks/device/streams.py writes it. TIME and SIZE are types of the header. */
+#include <stdint.h>
+#include "policy.h"
+
+enum { TICK, ARRIVE, DONE, PASS, REPORT, START };
+enum { NUM_RESULTS = 1 }; /* where a job goes */
+
+typedef struct {
+    SIZE device_hz, sent_bits, uplink_bps, downlink_bps;
+    offload_gym_task task;
+    offload_gym_server servers[OFFLOAD_GYM_NUM_LOCATIONS - 1];
+    TIME passed, age;
+    TIME core_free[OFFLOAD_GYM_NUM_LOCATIONS - 1][OFFLOAD_GYM_MAX_CORES];
+    int cores[OFFLOAD_GYM_NUM_LOCATIONS];
+    int kind, num_devices, num_others;
+} moment;
+
+typedef char records_have_the_size_that_python_writes[sizeof(moment) == RECORD_BYTES ? 1 : -1];
+
+int policy_decide(const moment *one, int *decision);
