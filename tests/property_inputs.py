@@ -24,7 +24,7 @@ from offload_gym import Instances
 from offload_gym.streams.streams import Streams
 
 #: A test with few examples, and a slow one with many.
-few_and_many = pytest.mark.parametrize("tries", [1, pytest.param(40, marks=pytest.mark.slow)], ids=["few", "many"])
+few_and_many = pytest.mark.parametrize("tries", [1, pytest.param(20, marks=pytest.mark.slow)], ids=["few", "many"])
 
 
 def refute(examples: int, *inputs: st.SearchStrategy) -> Callable[[Callable[..., None]], None]:
@@ -151,7 +151,7 @@ def cells(draw: st.DrawFn, max_devices: int = 8) -> Given:
     """
     num_devices = draw(st.integers(1, max_devices))
     is_exact = draw(st.booleans()) and num_devices <= 2
-    instances, decisions, _ = draw(problems(max_tasks=12, exact=is_exact, graphs=False, most=1))
+    instances, _, _ = draw(problems(max_tasks=12, exact=is_exact, graphs=False, most=1))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     same = np.zeros(num_devices, dtype=int)
     batch = instances[same].batch
@@ -260,3 +260,82 @@ def worlds(
     if is_exact:
         decisions[streams.device >= 2] = 0
     return World(streams, decisions, is_exact)
+
+
+def ranges(low: int, high: int, zero: bool = False) -> st.SearchStrategy[tuple[float, float]]:
+    """Ranges between powers of ten, often of one value."""
+    ends = st.tuples(st.integers(low, high), st.sampled_from([0, 0, 1, 6])).map(
+        lambda e: (10.0 ** e[0], 10.0 ** (e[0] + e[1]))
+    )
+    return st.one_of(ends, st.just((0.0, 0.0))) if zero else ends
+
+
+#: Fields that scenarios of epochs and of streams share, with values that a careful person would not choose.
+SHARED_FIELDS = {
+    "num_tasks": st.integers(1, 5),
+    "num_edges": st.integers(0, 3),
+    "input_bits": ranges(-6, 12),
+    "cycles_per_bit": ranges(-6, 9, zero=True),
+    "output_ratio": ranges(-6, 6, zero=True),
+    "task_types": st.sampled_from(
+        [(), ((0.0, 0.0, 0.0),), ((0.0, 0.0, 0.0), (1e12, 1e12, 1e15)), ((1e6, 0.0, 1e9), (0.0, 1e6, 0.0))]
+    ),
+    "device_hz": ranges(-3, 12),
+    "edge_hz": ranges(-3, 12),
+    "cloud_hz": ranges(-3, 12),
+    "device_cores": st.integers(1, 3),
+    "edge_cores": st.integers(1, 3),
+    "cloud_cores": st.integers(1, 9),
+    "uplink_bps": ranges(-3, 12),
+    "downlink_ratio": ranges(-9, 9),
+    "further_edge_rate_ratio": ranges(-6, 6),
+    "further_edge_wired_bps": ranges(-3, 12),
+    "cloud_wired_bps": ranges(-3, 12),
+    "edge_propagation_s": ranges(-9, 6, zero=True),
+    "cloud_propagation_s": ranges(-9, 6, zero=True),
+    "correlation": st.sampled_from([0.0, 0.5, 0.999]),
+    "kappa": st.sampled_from([0.0, 1e-28, 1e-9]),
+    "transmit_w": st.sampled_from([0.0, 0.5, 1e6]),
+    "energy_weight_s_per_j": st.sampled_from([0.0, 1.0, 1e6]),
+}
+EPOCH_FIELDS = SHARED_FIELDS | {
+    "random_graph": st.booleans(),
+    "graph_density": st.sampled_from([(0.0, 0.0), (0.0, 1.0), (1.0, 1.0)]),
+    "ccr": ranges(-3, 3, zero=True),
+    "max_tasks": st.integers(5, 7),
+    "device_backlog_s": st.sampled_from([0.0, 1e-6, 1e6]),
+    "edge_backlog_s": st.sampled_from([0.0, 1e-6, 1e6]),
+    "cloud_backlog_s": st.sampled_from([0.0, 1e-6, 1e6]),
+    "idle_w": st.sampled_from([0.0, 0.1, 1e6]),
+    "epoch_s": st.sampled_from([1e-6, 1.0, 1e6]),
+}
+STREAM_FIELDS = SHARED_FIELDS | {
+    "num_jobs": st.integers(1, 12),
+    "num_devices": st.integers(1, 4),
+    "arrivals": st.sampled_from(["poisson", "bursty", "periodic"]),
+    "arrivals_per_s": ranges(-1, 6),
+    "applications": st.sampled_from([(), ("face_recognition",), ("augmented_reality", "vgg16")]),
+    "data_scale": ranges(-6, 6, zero=True),
+    "workload_scale": ranges(-6, 6, zero=True),
+    "slot_s": st.sampled_from([1e-3, 0.25, 1e3]),
+    "report_s": st.sampled_from([0.0, 0.1, 1e4]),
+    "deadline_factor": ranges(-6, 6),
+    "can_drop": st.booleans(),
+    "outage_share": st.sampled_from([0.0, 0.5, 0.9]),
+    "outage_s": st.sampled_from([1e4, 1e6]),
+    "failure_share": st.sampled_from([0.0, 0.5, 0.9]),
+    "failure_s": st.sampled_from([1e4, 1e6]),
+    "failure_tasks": st.sampled_from(["wait", "lost"]),
+}
+
+
+@st.composite
+def scenarios(draw: st.DrawFn, fields: dict[str, st.SearchStrategy]) -> dict[str, Any]:
+    """A preset in which a few of the ``fields`` are changed, or all of them."""
+    names = draw(st.one_of(st.just(sorted(fields)), st.sets(st.sampled_from(sorted(fields)), min_size=1, max_size=5)))
+    drawn = {name: draw(fields[name]) for name in sorted(names)}
+    if drawn.get("num_edges") == 0:  # what cannot fail
+        drawn.pop("failure_share", None)
+    if fields is STREAM_FIELDS:
+        return {"name": "stream", "num_jobs": 12, "outage_s": 1e4, "failure_s": 1e4} | drawn
+    return {"name": "default", "num_tasks": 5} | drawn

@@ -158,7 +158,7 @@ def quicker(streams, name, factor):
 
 @few_and_many
 def test_quicker_servers_never_make_jobs_without_edges_slower(tries):
-    """What is sent when does not depend on the servers then, so each of them serves the same tasks in the same order."""
+    """What is sent when does not depend on the servers then: each of them serves the same tasks in the same order."""
 
     @refute(150 * tries, worlds(graphs=False), st.sampled_from(["cpu_hz", "cores"]), SEEDS)
     def holds(given, name, seed):
