@@ -327,6 +327,15 @@ STREAM_FIELDS = SHARED_FIELDS | {
     "failure_s": st.sampled_from([1e4, 1e6]),
     "failure_tasks": st.sampled_from(["wait", "lost"]),
 }
+#: Of scenarios of streams, where devices move, some of these have values, too.
+MOVING_FIELDS = {
+    "mobility": st.sampled_from(["waypoint", "roads"]),
+    "speed_m_per_s": st.sampled_from([(1e-3, 1e-3), (1.0, 15.0), (1e-3, 1e4)]),
+    "num_sites": st.integers(1, 5),
+    "site_spacing_m": st.sampled_from([1.0, 500.0, 1e5]),
+    "bandwidth_hz": st.sampled_from([1e3, 1e7, 1e9]),
+    "shadowing_db": st.sampled_from([0.0, 7.82, 50.0]),
+}
 
 
 @st.composite
@@ -334,6 +343,10 @@ def scenarios(draw: st.DrawFn, fields: dict[str, st.SearchStrategy]) -> dict[str
     """A preset in which a few of the ``fields`` are changed, or all of them."""
     names = draw(st.one_of(st.just(sorted(fields)), st.sets(st.sampled_from(sorted(fields)), min_size=1, max_size=5)))
     drawn = {name: draw(fields[name]) for name in sorted(names)}
+    if fields is STREAM_FIELDS and draw(st.integers(0, 3)) == 0:
+        drawn |= {name: draw(values) for name, values in MOVING_FIELDS.items()}
+        without = ("uplink_bps", "correlation", "outage_share", "further_edge_rate_ratio", "transmit_w")
+        drawn = {name: value for name, value in drawn.items() if name not in without}
     if drawn.get("num_edges") == 0:  # what cannot fail
         drawn.pop("failure_share", None)
     if fields is STREAM_FIELDS:

@@ -103,11 +103,13 @@ def test_streams_are_shown_within_the_bounds_and_paid_what_they_cost(tries):
     """Each observation is in its space, and the return is minus the sum of the responses, or what else it costs."""
     objectives = dict.fromkeys(("response", "late", "cost"), 0)
 
-    @refute(100 * tries, scenarios(STREAM_FIELDS), st.sampled_from(["response", "late", "cost"]), SEEDS)
-    def holds(scenario, objective, seed):
+    kinds = st.sampled_from(["response", "late", "cost"]), st.sampled_from(["flat", "dict"])
+
+    @refute(100 * tries, scenarios(STREAM_FIELDS), *kinds, SEEDS)
+    def holds(scenario, objective, form, seed):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            env = env_of(scenario, objective)
+            env = env_of(scenario, objective, form)
             streams, decisions, rewards, seen = play(env, seed)
         for observation in seen:
             assert_within(env.observation_space, observation)
@@ -121,14 +123,14 @@ def test_streams_are_shown_within_the_bounds_and_paid_what_they_cost(tries):
     assert min(objectives.values()) > 10, objectives
 
 
-def env_of(scenario, objective):
+def env_of(scenario, objective, form):
     """A stream environment with this objective, or with the one that there is for the scenario."""
     can_lose = scenario.get("failure_share", 0.0) > 0 and scenario.get("failure_tasks") == "lost"
     if scenario.get("can_drop") or can_lose:
         objective = "late"
     if objective == "late" and not can_lose:
         scenario = {"deadline_factor": (0.5, 3.0)} | scenario
-    return made(STREAM, scenario=scenario, objective=objective)
+    return made(STREAM, scenario=scenario, objective=objective, observation=form)
 
 
 @few_and_many
