@@ -176,14 +176,15 @@ def completion(streams, decisions):
 
 
 def orders(streams, decisions):
-    """In which order each place begins with its tasks, and the radio with what it sends."""
+    """In which order each place begins with its tasks, and the radio with what it sends.
+
+    Of two that begin at one moment one waits for the other only where that takes no time.
+    """
     records = histories(streams, decisions)
-    start_s = records.tasks["start_s"][0]
+    tasks, sends = records.tasks[0], records.sends[0]
     at = np.where(streams.present, decisions, -1)[0].ravel()
-    # Of those that begin at one moment nobody is told who came first; none waits for the other.
-    return [np.argsort(start_s[at == k], kind="stable").tolist() for k in range(streams.num_locations)] + [
-        np.argsort(records.sends["start_s"][0], kind="stable").tolist()
-    ]
+    places = [tasks[at == k] for k in range(streams.num_locations)]
+    return [np.lexsort((of["finish_s"], of["start_s"])).tolist() for of in (*places, sends)]
 
 
 @few_and_many
