@@ -37,18 +37,23 @@ def test_the_optimum_is_that_of_a_mixed_integer_program(kind, objective, size):
     instances = drawn(kind, size)
     solutions = solve(instances, objective)
     assert solutions.optimal.all()
+    same = 0
     for b in range(size):
         one = naive.from_instances(instances, b)
         places = ([k] * instances.task_counts[b] for k in range(instances.num_locations))
-        horizon_s = min(naive.latency(one, place, objective) for place in places)
+        horizon_s = 2.0 * min(naive.latency(one, place, objective) for place in places)
         if horizon_s == 0.0:
             assert solutions.latency_s[b] == 0.0
+            same += 1
             continue
         value_s, decision = mixed_integer.optimum(one, objective, horizon_s)
-        # The solver takes a constraint as kept, and a number as whole, up to 1e-6 of the horizon.
-        assert value_s == pytest.approx(solutions.latency_s[b], rel=1e-5), (kind, b)
-        assert naive.latency(one, decision, objective) == pytest.approx(solutions.latency_s[b], rel=1e-5), (kind, b)
-        assert naive.latency(one, decision, objective) >= solutions.latency_s[b] * (1 - 1e-11), (kind, b)
+        reached_s = naive.latency(one, decision, objective)
+        # The solver of the program takes constraints as kept and numbers as whole up to 1e-6, of up to ten horizons.
+        assert value_s == pytest.approx(solutions.latency_s[b], abs=2e-5 * horizon_s), (kind, b)
+        assert reached_s == pytest.approx(solutions.latency_s[b], abs=2e-5 * horizon_s), (kind, b)
+        assert reached_s >= solutions.latency_s[b] * (1 - 1e-11), (kind, b)
+        same += reached_s <= solutions.latency_s[b] * (1 + 1e-9)
+    assert same >= 0.97 * size  # the rest are equals up to that tolerance
 
 
 def test_the_program_takes_the_core_that_is_free_first():

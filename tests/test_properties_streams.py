@@ -9,6 +9,7 @@ from property_inputs import few_and_many, refute, worlds
 from test_streams_rules import in_plain_python, in_simpy, in_the_kernel, world
 
 from offload_gym.streams.bounds import lower_bound
+from offload_gym.streams.hindsight import hindsight
 from offload_gym.streams.responses import histories, job_energy, response_times, timelines
 from offload_gym.streams.streams import Streams
 
@@ -247,9 +248,11 @@ def test_a_quicker_server_can_make_another_device_slower_though_all_orders_stay(
 
 
 @few_and_many
-def test_no_decisions_are_below_the_bound(tries):
+def test_bound_search_and_its_start_are_in_order(tries):
     @refute(60 * tries, worlds(fails=False))
     def holds(given):
         streams, decisions, _ = given
         bound_s = lower_bound(streams, (10, 10))
-        assert (bound_s <= response_times(streams, decisions).sum(axis=1)).all()
+        found_s = response_times(streams, hindsight(streams, decisions, moves=1)).sum(axis=1)
+        assert (bound_s <= found_s).all()
+        assert (found_s <= response_times(streams, decisions).sum(axis=1)).all()
