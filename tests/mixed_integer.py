@@ -17,6 +17,7 @@ the same or later.
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ class Program:
         self.at_least(constant, *terms)
         self.at_least(-constant, *((variable, -factor) for variable, factor in terms))
 
-    def minimum(self, cost: dict[int, float]) -> tuple[float, np.ndarray]:
+    def minimum(self, cost: dict[int, float], presolve: bool) -> tuple[float, np.ndarray]:
         size = len(self.upper)
         weights = np.zeros(size)
         for variable, weight in cost.items():
@@ -57,26 +58,38 @@ class Program:
         entries = [(r, variable, factor) for r, row in enumerate(self.rows) for variable, factor in row.items()]
         r, c, values = (np.array(column) for column in zip(*entries, strict=True))
         matrix = coo_array((values, (r, c)), shape=(len(self.rows), size)).tocsr()
-        for presolve in (True, False):  # with which the solver fails now and then
-            found = milp(
-                weights,
-                integrality=np.array(self.integral),
-                bounds=Bounds(0.0, np.array(self.upper)),
-                constraints=LinearConstraint(matrix, np.array(self.least), np.inf),
-                options={"mip_rel_gap": 1e-9, "time_limit": 300.0, "presolve": presolve},
-            )
-            if found.status == 0:
-                break
-        assert found.status == 0, found.message
+        found = milp(
+            weights,
+            integrality=np.array(self.integral),
+            bounds=Bounds(0.0, np.array(self.upper)),
+            constraints=LinearConstraint(matrix, np.array(self.least), np.inf),
+            options={"mip_rel_gap": 1e-9, "time_limit": 300.0, "presolve": presolve},
+        )
+        if found.status != 0:
+            raise ArithmeticError(f"HiGHS gives up: {found.message}")
         return float(found.fun), found.x
 
 
 def optimum(instance: dict[str, Any], objective: str, horizon_s: float) -> tuple[float, list[int]]:
     """The least makespan or mean completion, and a decision that has it, as exact as the solver's tolerance.
 
-    ``horizon_s`` is above the value of some decision. Times in the program are in units of it. With one that is just
-    the optimum HiGHS 1.12 takes another value for it in two of 1,200 programs.
+    ``horizon_s`` is above the value of some decision. HiGHS 1.12 calls a value optimal that is too large, or gives up,
+    in some of a thousand of these programs. So the program is solved in several ways, and the least value is taken:
+    each is that of a decision.
     """
+    found = []
+    for presolve, stretched in ((True, 1.0), (False, 1.5), (False, 2.0)):
+        with suppress(ArithmeticError):
+            found.append(optimum_in_units(instance, objective, stretched * horizon_s, presolve))
+        if len(found) == 2:
+            break
+    return min(found)
+
+
+def optimum_in_units(
+    instance: dict[str, Any], objective: str, horizon_s: float, presolve: bool
+) -> tuple[float, list[int]]:
+    """``optimum`` of a program whose times are in units of ``horizon_s``."""
     n, num_locations = len(instance["input_bits"]), len(instance["cpu_hz"])
     latest_s = horizon_s * (n if objective == "mean" else 1)  # no completion of an optimal decision is later
     places, radio_s = range(num_locations), min(instance["radio_backlog_s"], latest_s)
@@ -149,12 +162,12 @@ def optimum(instance: dict[str, Any], objective: str, horizon_s: float) -> tuple
         back = [(at[i][k], -bits_s(output, "downlink_bps", k) - path(output, k)) for k in places[1:]] if is_exit else []
         p.at_least(0.0, (completion[i], 1.0), (finish[i], -1.0), *back)
     if objective == "mean":
-        value, x = p.minimum(dict.fromkeys(completion, 1.0 / n))
+        value, x = p.minimum(dict.fromkeys(completion, 1.0 / n), presolve)
     else:
         makespan = p.variable()
         for variable in completion:
             p.at_least(0.0, (makespan, 1.0), (variable, -1.0))
-        value, x = p.minimum({makespan: 1.0})
+        value, x = p.minimum({makespan: 1.0}, presolve)
     return value * horizon_s, [int(np.argmax(x[row])) for row in at]
 
 
