@@ -1,6 +1,7 @@
 """The delay model in the plainest Python there is: the independent twin that the fast kernel is tested against.
 
-It is slow on purpose and shares no code with the package. One instance is a dict of lists:
+It is slow on purpose and shares no code with the package. Numbers may be floats or, where nothing is to be rounded,
+fractions. One instance is a dict of lists:
 
 - tasks, lists of n floats: `input_bits`, `output_bits`, `workload_cycles`;
 - locations, lists of K: `cpu_hz`, `cores`, `uplink_bps`, `downlink_bps`, `wired_bps`, `propagation_s`;
@@ -24,10 +25,10 @@ def core_free_times(instance: dict[str, Any], k: int) -> list[float]:
     cores = int(instance["cores"][k])
     backlog = instance["backlog_s"][k]
     if not isinstance(backlog, (list, tuple)):
-        return [float(backlog)] * cores
+        return [backlog] * cores
     if len(backlog) < cores:
         raise ValueError(f"location {k} has {cores} cores but {len(backlog)} backlogs")
-    return [float(value) for value in backlog[:cores]]  # a batch pads the row up to its largest number of cores
+    return list(backlog[:cores])  # a batch pads the row up to its largest number of cores
 
 
 def parents_of_each_task(instance: dict[str, Any], n: int) -> list[list[tuple[int, float]]]:
@@ -36,7 +37,7 @@ def parents_of_each_task(instance: dict[str, Any], n: int) -> list[list[tuple[in
     for (parent, child), bits in zip(instance.get("edges", ()), instance.get("edge_bits", ()), strict=True):
         if not 0 <= parent < child < n:
             raise ValueError(f"edge {parent} -> {child} is not in topological order")
-        parents[child].append((int(parent), float(bits)))
+        parents[child].append((int(parent), bits))
     for pairs in parents:
         pairs.sort(key=lambda pair: pair[0])
     return parents
@@ -58,7 +59,7 @@ def completion_times(instance: dict[str, Any], decision: Sequence[int]) -> list[
         for parent, _ in pairs:
             has_child[parent] = True
 
-    radio = float(instance.get("radio_backlog_s", 0.0))
+    radio = instance.get("radio_backlog_s", 0)
     core_free = [core_free_times(instance, k) for k in range(num_locations)]
     finish = [0.0] * n
     completion = [0.0] * n
@@ -70,9 +71,9 @@ def completion_times(instance: dict[str, Any], decision: Sequence[int]) -> list[
         arrivals: list[float] = []
         if not parents[i]:
             if k == 0:
-                arrivals.append(0.0)
+                arrivals.append(0)
             else:
-                radio = max(radio, 0.0) + input_bits[i] / uplink_bps[k]
+                radio = max(radio, 0) + input_bits[i] / uplink_bps[k]
                 arrivals.append(radio + input_bits[i] / wired_bps[k] + propagation_s[k])
         for p, bits in parents[i]:
             source = decision[p]

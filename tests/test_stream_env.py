@@ -116,6 +116,19 @@ def test_the_return_is_minus_the_number_of_late_jobs():
         assert info["response_p95_s"] == pytest.approx(np.quantile(served_s, 0.95), rel=1e-12)
 
 
+def test_jobs_are_late_alike_where_rounding_decides():
+    # GIVEN deadlines that a job keeps exactly where nothing is in its way, but for rounding
+    scenario = {"name": "stream", "num_jobs": 12, "deadline_factor": (1.0, 1.0)}
+    env, rng, close = gym.make(STREAM, scenario=scenario, objective="late").unwrapped, np.random.default_rng(5), []
+    for seed in range(60):
+        streams, decisions, steps = play(env, seed, rng)
+        over_s = response_times(streams, decisions)[0] - streams.deadline_s[0]
+        close.extend(over_s[np.abs(over_s) < 1e-12])
+        # THEN those are late in the course of time whose responses are too long
+        assert sum(step[1] for step in steps) == -(over_s > 0).sum() == -12 * steps[-1][4]["late_share"]
+    assert min(close) < 0 < max(close)
+
+
 def test_the_cost_is_the_responses_and_the_energy():
     scenario = {**SCENARIOS["graphs"], "energy_weight_s_per_j": 0.25}
     streams, decisions, steps = play(gym.make(STREAM, scenario=scenario, objective="cost").unwrapped, 3, np.random)

@@ -16,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 
 from offload_gym.cell import cell_latency
-from offload_gym.cell_policies import make_cell_policy, report_of
+from offload_gym.cell_policies import load_cell_policy, report_of
 from offload_gym.compilation import is_kept, kernel_folders
 from offload_gym.delay import MAKESPAN, Problem, Start, completion_times, latency, schedule
 from offload_gym.demonstrations import label
@@ -24,14 +24,17 @@ from offload_gym.envs.cell import observe_cell, sample_cell
 from offload_gym.envs.joint import JointEnv
 from offload_gym.envs.sequential import SequentialEnv
 from offload_gym.envs.stream import StreamEnv
+from offload_gym.envs.stream_accounts import DeviceAccounts
+from offload_gym.envs.stream_fleet import StreamFleet
 from offload_gym.instances import Instances
+from offload_gym.networks.cell_kernel import decide_in_training
 from offload_gym.networks.graph_network import GraphNetwork
 from offload_gym.networks.graph_policy import GraphPolicy
 from offload_gym.networks.graph_view import INPUTS
 from offload_gym.networks.policy import NetworkPolicy
 from offload_gym.networks.policy_file import Network
 from offload_gym.observation import epoch_observations, row_size, state_size
-from offload_gym.policies import make_policy
+from offload_gym.policies import WEIGHTS, make_policy
 from offload_gym.sampling import sample_instances
 from offload_gym.scenario import make_scenario
 from offload_gym.solvers.best_response import alternative_latency, best_response
@@ -42,6 +45,7 @@ from offload_gym.solvers.pareto import pareto_search
 from offload_gym.solvers.stopping import Budget, new_stop
 from offload_gym.streams.beliefs import draw_future_jobs, new_belief, observe_jobs
 from offload_gym.streams.bounds import lower_bound
+from offload_gym.streams.cloning import decided_labels
 from offload_gym.streams.hindsight import hindsight
 from offload_gym.streams.parameters import stream_parameters
 from offload_gym.streams.playing import arrive_kernel, play, room_for_jobs
@@ -153,9 +157,14 @@ def _cells() -> None:
     cell_latency(cell, decisions)
     best_response(cell, decisions)
     alternative_latency(cell, decisions, decisions[:, None])
-    make_cell_policy("cell-student").decide(cell, report_of(cell))
+    policy, report = load_cell_policy(WEIGHTS / "default-cell-student.safetensors"), report_of(cell)
+    policy.decide(cell, report)
     observe_cell(cell)
     look_ahead(example(), 1.0, 1.0)
+    # What the training of such networks calls.
+    network, leanings = (policy._plan, policy._weights), np.zeros((*decisions.shape, cell.num_locations), np.float32)
+    reports, further = np.array([[*report, 0.0]] * len(cell)), np.zeros((len(cell), 0), np.float32)
+    decide_in_training(cell.arrays[:5], reports, network, leanings, further, decisions)
 
 
 def _environments_of_streams(scenario: str) -> None:
@@ -195,6 +204,11 @@ def _references() -> None:
     streams = sample_streams(make_scenario("stream", num_jobs=2), 1)
     hindsight(streams)
     lower_bound(streams, (8, 8))
+    decided_labels(streams, np.zeros((1, 2, 1), np.int64))
+
+
+def _accounts() -> None:
+    DeviceAccounts(StreamFleet(make_scenario("stream", num_jobs=2), 1, None)).rewards()
 
 
 #: What one process compiles, the longest first. A kernel that another process has begun is waited for.
@@ -217,6 +231,7 @@ JOBS: dict[str, Callable[[], Any]] = {
     "heuristics": lambda: _decide("greedy+flip", "heft+swap", "peft", "beam-4"),
     "cells": _cells,
     "schedules": _schedules,
+    "accounts of devices": _accounts,
     "instances": lambda: [sample_instances(scenario, 1) for scenario in ("default", "dag")],
 }
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from offload_gym.compilation import kernel
 from offload_gym.envs.stream_fleet import StreamFleet, mean_and_quantile
 from offload_gym.streams.responses import late_jobs
+from offload_gym.streams.system import last_moment_in_time
 
 
 @kernel
@@ -39,7 +40,7 @@ def reward_devices(jobs, fates, now_s, rules, new, in_system, num_in_system, cos
         # When it is complete may be known before.
         done_s = fate.done_s if fate.exits_left == 0 else np.inf
         gone = fate.lost_s < np.inf or (fate.exits_left == 0 and fate.done_s == np.inf)  # lost, or dropped
-        due_s = job.arrival_s + job.deadline_s
+        due_s = last_moment_in_time(job)
         by_now = price.price_j * fate.energy_j
         if gone or (due_s <= now_s and done_s > due_s):
             by_now += price.price_late

@@ -27,6 +27,7 @@ from offload_gym.streams.system import (
     FINISH,
     LATE,
     NUM_EVENTS,
+    last_moment_in_time,
     pop,
     push,
     put_in_order,
@@ -500,7 +501,7 @@ def admit_here(world, system, j, decision):
     clock.num_in_system += 1
     radio.num_in_system += 1
     if job.deadline_s < np.inf:
-        push(system, job.arrival_s + job.deadline_s, j * NUM_EVENTS + LATE)
+        push(system, last_moment_in_time(job), j * NUM_EVENTS + LATE)
     for i in range(job.num_tasks):
         q = j * n + i
         task = system.tasks[q]

@@ -13,7 +13,16 @@ import numpy as np
 from offload_gym.compilation import kernel
 from offload_gym.lending import lent
 from offload_gym.streams.streams import NONE, PARENT
-from offload_gym.streams.system import ARRIVE, COMPLETE, FINISH, NUM_EVENTS, push, push_failure, unlink
+from offload_gym.streams.system import (
+    ARRIVE,
+    COMPLETE,
+    FINISH,
+    NUM_EVENTS,
+    last_moment_in_time,
+    push,
+    push_failure,
+    unlink,
+)
 from offload_gym.streams.uptime import slot_at
 
 NEVER = -1  # in place of the data that a task waits for
@@ -36,7 +45,7 @@ def lose(world, system, q, records):
             radio.num_in_system -= 1
         else:
             radio.num_lost += 1
-        if job.arrival_s + job.deadline_s > now_s:
+        if last_moment_in_time(job) > now_s:
             system.clock[0].num_late += 1
     task.waits_for = NEVER
     for i in range(task.number + 1, job.num_tasks):  # parents come before their children

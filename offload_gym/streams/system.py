@@ -352,6 +352,20 @@ def response_of(world, system, j):
 
 
 @inlined
+def last_moment_in_time(job):
+    """Until when a job may complete and not be late: while its response, rounded as it is told, keeps the deadline.
+
+    The rounded sum of arrival and deadline may be a neighbour of that, and then the jobs that are late as time goes by
+    would not be those whose responses are too long.
+    """
+    due_s = job.arrival_s + job.deadline_s
+    if due_s - job.arrival_s > job.deadline_s:
+        return np.nextafter(due_s, 0.0)
+    later_s = np.nextafter(due_s, np.inf)
+    return later_s if later_s - job.arrival_s <= job.deadline_s else due_s
+
+
+@inlined
 def read_fates(world, system, response_s, energy_j):
     """Fill the responses and energies of all jobs (J,), once all is done.
 
