@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from offload_gym.checks import as_path, quoted
+from offload_gym.checks import as_path, quoted, shortened
 
 _AS_TEXT = "save it as a text in UTF-8"
 _AS_CSV = "export the sheet as CSV in UTF-8"
@@ -77,8 +77,11 @@ def read_text(path: str | os.PathLike[str], source: str | None = None) -> str:
 
 def read_bytes(path: str | os.PathLike[str], source: str | None = None) -> bytes:
     """The bytes of a file; ValueError where it cannot be read."""
+    given = as_path(path)
     try:
-        return as_path(path).read_bytes()
+        if given.is_char_device() or given.is_block_device():  # a scenario may name one, such as /dev/zero
+            raise ValueError(f"{source or path} is a device; it must be a file")
+        return given.read_bytes()
     except OSError as error:
         raise ValueError(f"{source or path} cannot be read: {error.strerror or error}") from None
 
@@ -124,14 +127,14 @@ def keep_settings(path: str | Path, settings: Mapping[str, Any], *results: str) 
         if _create(path, json.dumps(now, indent=2) + "\n"):
             return
     try:
-        before = dict(json.loads(path.read_text(encoding="utf-8")))
-    except (TypeError, ValueError):
+        before = _flat(dict(json.loads(path.read_text(encoding="utf-8"))))
+    except (RecursionError, TypeError, ValueError):
         raise ValueError(f"{path} is not a settings file") from None
-    now, before = _flat(now), _flat(before)
+    now = _flat(now)
     for name in sorted(now.keys() | before.keys()):
         if now.get(name) != before.get(name):
             raise ValueError(
-                f"{name} is {quoted(now.get(name))}, but the results in {path.parent} were made with "
+                f"{shortened(name)} is {quoted(now.get(name))}, but the results in {path.parent} were made with "
                 f"{quoted(before.get(name))}; choose another folder"
             )
 

@@ -625,7 +625,9 @@ def _work(name: str, folder: Path, seed: int, first: int, count: int) -> None:
             print(json.dumps(findings[-1]), flush=True)
 
 
-def run_reader(name: str, inputs: int, seed: int = 0, first: int = 0, keep: Path | None = None) -> Tally:
+def run_reader(
+    name: str, inputs: int, seed: int = 0, first: int = 0, keep: Path | None = None, program: str = __file__
+) -> Tally:
     """Read inputs in processes of their own; one that ends before its last input is reported, and another goes on."""
     began = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix=f"fuzzing-{name.replace(' ', '-')}-", dir=keep))
@@ -635,7 +637,7 @@ def run_reader(name: str, inputs: int, seed: int = 0, first: int = 0, keep: Path
     while number < first + inputs:
         command = [
             sys.executable,
-            __file__,
+            program,
             "--work",
             name,
             str(folder),

@@ -85,7 +85,7 @@ def repeat(rng: random.Random, data: bytes) -> bytes:
     """A piece twice, or very often."""
     at = rng.randrange(len(data) + 1)
     piece = data[at : at + rng.choice((1, 4, 30, 200))]
-    times = rng.choice((1, 1, 1, 2, 10, 200, 3000)) if rng.random() < 0.3 else 1
+    times = rng.choice((1, 1, 1, 2, 10, 200, 1000)) if rng.random() < 0.3 else 1
     return data[:at] + piece * times + data[at:]
 
 
@@ -177,7 +177,7 @@ def sheet_cells(rng: random.Random, data: bytes) -> bytes:
     if what < 4:
         rows[i][j] = rng.choice(NUMBERS)
     elif what == 4:
-        rows[i : i + 1] = [rows[i]] * rng.choice((0, 2, 3, 2000))
+        rows[i : i + 1] = [rows[i]] * rng.choice((0, 2, 3, 300))
     elif what == 5:
         for row in rows:
             row[j : j + 1] = row[j : j + 1] * rng.choice((0, 2))

@@ -17,6 +17,7 @@ from benchmarks.report.explorer import explorer
 from benchmarks.report.moving import moving
 from benchmarks.streams.analysis import title_of
 from offload_gym import __version__
+from offload_gym.checks import is_number
 from offload_gym.files import replacing
 from offload_gym.networks.policy_file import load_network
 from offload_gym.scenario import digest_of
@@ -185,7 +186,7 @@ def _is_number(value: object) -> bool:
 
 
 def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return is_number(value) and math.isfinite(value)  # type: ignore[arg-type]
 
 
 def _comparison(path: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
