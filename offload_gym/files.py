@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from offload_gym.checks import as_path, quoted, shortened
 
+MOST_UNPACKED = 100  # bytes of arrays for each of an npz file; what this package writes is not compressed
 _AS_TEXT = "save it as a text in UTF-8"
 _AS_CSV = "export the sheet as CSV in UTF-8"
 _NUMBERS = "write its numbers as CSV or JSON"
@@ -84,6 +89,31 @@ def read_bytes(path: str | os.PathLike[str], source: str | None = None) -> bytes
         return given.read_bytes()
     except OSError as error:
         raise ValueError(f"{source or path} cannot be read: {error.strerror or error}") from None
+
+
+def read_npz(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of an npz file by their names, none of them of objects; nothing in it is run.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is something else or damaged, or it unpacks to much more than it is.
+    """
+    # Opened here, as numpy leaves a file open that it cannot read.
+    with path.open("rb") as file:
+        try:
+            if not zipfile.is_zipfile(file):
+                raise ValueError("it is not an npz file, or it is cut short")
+            with zipfile.ZipFile(file) as members:
+                unpacked = sum(member.file_size for member in members.infolist())
+            if unpacked > MOST_UNPACKED * os.fstat(file.fileno()).st_size:
+                raise ValueError(f"it unpacks to {unpacked:,} bytes, more than {MOST_UNPACKED} times its size")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as archive:
+                return {name: np.asarray(archive[name]) for name in archive.files}
+        # What zipfile, zlib and numpy raise on damaged bytes is not said anywhere: BadZipFile, NotImplementedError,
+        # RuntimeError, struct.error, EOFError, MemoryError and others. Nothing but reading happens here.
+        except Exception as error:
+            raise ValueError(shortened(str(error)) or type(error).__name__) from None
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import pickle
 import random
 import re
 import struct
+import warnings
 import zipfile
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -274,7 +275,7 @@ def npz(trap: Path) -> Mutation:
         if what == 7 and rng.random() < 0.02:
             return _bomb(name)
         file = io.BytesIO()
-        with zipfile.ZipFile(file, "w", method) as archive:
+        with zipfile.ZipFile(file, "w", method) as archive, warnings.catch_warnings(action="ignore"):  # of a name twice
             for entry in entries:
                 archive.writestr(zipfile.ZipInfo(entry[0]), entry[1], method)
         return file.getvalue()
