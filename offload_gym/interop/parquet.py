@@ -191,9 +191,7 @@ def _demonstrations(table: pa.Table, metadata: Mapping[str, Any]) -> Demonstrati
     edges = _numbers(table, "edge_child", 1)[1][0] if metadata["max_edges"] else np.zeros(1)
     entries, padded = int(counts.sum() + edges.sum()), len(table) * (n + metadata["max_edges"])
     if padded > MOST_PADDING * entries:  # which takes memory that no file of this size needs
-        raise ValueError(
-            f"its {len(table)} rows have {entries} tasks and edges; num_tasks and max_edges make it {padded}"
-        )
+        raise ValueError(f"its metadata make room for {padded:,} tasks and edges, and it has {entries:,}")
     present = np.arange(n) < counts[:, None]
     fields: dict[str, Any] = {name: _padded(table, name, present) for name in TASK_FIELDS}
     fields |= {name: _numbers(table, name, 0)[0] for name in POWER_FIELDS} | {"task_counts": counts}
