@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from offload_gym.checks import as_path, quoted, shortened
+from offload_gym.checks import LONGEST_SENTENCE, as_path, quoted, shortened
 
 MOST_UNPACKED = 100  # bytes of arrays for each of an npz file; what this package writes is not compressed
 _AS_TEXT = "save it as a text in UTF-8"
@@ -88,7 +88,8 @@ def read_bytes(path: str | os.PathLike[str], source: str | None = None) -> bytes
             raise ValueError(f"{source or path} is a device; it must be a file")
         return given.read_bytes()
     except OSError as error:
-        raise ValueError(f"{source or path} cannot be read: {error.strerror or error}") from None
+        named = shortened(source or str(path), LONGEST_SENTENCE)
+        raise ValueError(f"{named} cannot be read: {error.strerror or error}") from None
 
 
 def read_npz(path: Path) -> dict[str, NDArray[Any]]:

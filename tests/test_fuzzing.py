@@ -81,7 +81,7 @@ def test_what_a_reader_may_not_do_is_found(tmp_path, monkeypatch):
     monkeypatch.setitem(fuzzing.READERS, "bad", fuzzing.Reader(None, None, None))
     tally = fuzzing.run_reader("bad", 9, keep=tmp_path, program=str(program))
     found = {finding["input"]: finding["what"] for finding in tally.findings}
-    wanted = {1: "SIGSEGV", 2: "30", 3: "code of the file", 4: "KeyError", 5: "no sentence", 6: "SIGPROF"}
+    wanted = {1: "SIGSEGV", 2: "MiB of memory", 3: "code of the file", 4: "KeyError", 5: "no sentence", 6: "SIGPROF"}
     assert found.keys() == wanted.keys()
     assert all(start in found[number] for number, start in wanted.items()), found
     assert (tally.valid, tally.errors) == (2, 1)
@@ -166,12 +166,16 @@ def test_a_sentence_about_names_of_a_file_is_one_and_not_too_long(content, tmp_p
         application_files.load(tmp_path, content)
 
 
-def test_a_device_is_no_file():
+def test_a_device_is_no_file_and_a_path_is_quoted_in_part():
     began = time.monotonic()
     with pytest.raises(ValueError, match=r"^/dev/zero is a device; it must be a file$"):
         read_bytes("/dev/zero")
     with pytest.raises(ValueError, match=r"^the trace /dev/zero is a device; it must be a file$"):
         og.make_scenario(radio="trace", trace_path="/dev/zero")
+    with pytest.raises(
+        ValueError, match=r"^the file of arrivals a{9}.{100,900} cannot be read: File name too"
+    ):
+        og.make_scenario("stream", arrivals="trace", arrivals_path="a" * 9000)
     assert time.monotonic() - began < 5
 
 
