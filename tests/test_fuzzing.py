@@ -172,9 +172,7 @@ def test_a_device_is_no_file_and_a_path_is_quoted_in_part():
         read_bytes("/dev/zero")
     with pytest.raises(ValueError, match=r"^the trace /dev/zero is a device; it must be a file$"):
         og.make_scenario(radio="trace", trace_path="/dev/zero")
-    with pytest.raises(
-        ValueError, match=r"^the file of arrivals a{9}.{100,900} cannot be read: File name too"
-    ):
+    with pytest.raises(ValueError, match=r"^the file of arrivals a{9}.{100,900} cannot be read: File name too"):
         og.make_scenario("stream", arrivals="trace", arrivals_path="a" * 9000)
     assert time.monotonic() - began < 5
 
@@ -231,3 +229,15 @@ def test_nothing_that_is_loaded_runs_code():
     by_default = {name for name, text in SOURCES.items() if re.search(r"np\.load\((?!.*allow_pickle=False)", text)}
     assert by_default <= {"agents/graph_learning.py"}  # numpy refuses pickles where nothing else is said
     assert len(SOURCES) > 100
+
+
+def test_a_long_cell_of_the_sheet_of_locations_is_quoted_in_part(tmp_path):
+    _, sheet = (fuzzing.READERS[f"{name} sheet"].seeds(tmp_path)[0].decode() for name in ("tasks", "locations"))
+    header, first, second, *others = sheet.splitlines()
+    at = header.split(",").index("idle_w")
+    cells = second.split(",")
+    cells[at] = "9" * 5000
+    (tmp_path / "a.csv").write_text("\n".join([header, first, ",".join(cells), *others]))
+    with pytest.raises(ValueError, match=r"idle_w is '9+\.\.\.; it belongs in the row of location 0[^\n]*$") as error:
+        fuzzing.READERS["locations sheet"].read(tmp_path / "a.csv")
+    assert len(str(error.value)) < fuzzing.LONGEST_SENTENCE
