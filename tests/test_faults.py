@@ -41,7 +41,7 @@ def killed_and_started_again(folder, kills, whole, longest_s):
     running = label_into(folder)
     assert running.wait(300) == 0, running.stderr.read()
     assert shards_in(folder) == whole
-    assert sum(len(part) for part in og.load_shards(folder)) == 4000
+    assert sum(len(part.instances) for part in og.load_shards(folder)) == 4000
 
 
 @pytest.fixture(scope="module")
