@@ -17,7 +17,7 @@ from agents.imitation import Samples, fit, make_samples, mean_gap, soft_labels, 
 from agents.networks import TaskNetwork, pick_device, save_policy, to_runtime
 from agents.training import Settings, trained
 from offload_gym.demonstrations import Demonstrations, generate_demonstrations
-from offload_gym.interop.minari import SEQUENTIAL, load_minari_dataset
+from offload_gym.interop.minari import SEQUENTIAL, load_minari_dataset, told
 from offload_gym.networks.policy_file import Network
 from offload_gym.observation import row_size, state_size
 from offload_gym.sampling import sample_instances
@@ -126,11 +126,12 @@ def samples_of(dataset: MinariDataset, scenario: Scenario, targets: str | None, 
         device: where the tensors go.
 
     Raises:
-        ValueError: the targets are unknown, or the data set lacks them or is empty.
+        ValueError: the targets are unknown, or the data set lacks them, is empty or cannot be read.
     """
     if targets is not None and targets not in TARGETS:
         raise ValueError(f"targets is {targets!r}; it must be one of {', '.join(TARGETS)}")
-    episodes = list(dataset)
+    with told(dataset.id):
+        episodes = list(dataset)
     if not episodes:
         raise ValueError(f"the Minari data set {dataset.id!r} has no episode; it must have at least one")
     infos: dict[str, Any] = episodes[0].infos or {}
@@ -138,14 +139,15 @@ def samples_of(dataset: MinariDataset, scenario: Scenario, targets: str | None, 
         targets = next(name for name in reversed(TARGETS) if name in infos or name == "actions")
     if targets != "actions" and targets not in infos:
         raise ValueError(f"the Minari data set {dataset.id!r} has no {targets!r} in infos; make it with expert_labels")
-    observations = np.concatenate([episode.observations[:-1] for episode in episodes])
-    if targets == "actions":
-        said = np.concatenate([episode.actions for episode in episodes])
-    else:
-        said = np.concatenate([episode.infos[targets][:-1] for episode in episodes])
-    num_locations = scenario.num_locations
-    wanted = soft_labels(said) if targets == "regret" else np.eye(num_locations, dtype=np.float32)[said]
-    rows, states, targets_by_epoch, present = _epochs(observations, wanted, scenario)
+    with told(dataset.id):  # what does not fit together is damaged, too
+        observations = np.concatenate([episode.observations[:-1] for episode in episodes])
+        if targets == "actions":
+            said = np.concatenate([episode.actions for episode in episodes])
+        else:
+            said = np.concatenate([episode.infos[targets][:-1] for episode in episodes])
+        num_locations = scenario.num_locations
+        wanted = soft_labels(said) if targets == "regret" else np.eye(num_locations, dtype=np.float32)[said]
+        rows, states, targets_by_epoch, present = _epochs(observations, wanted, scenario)
     tensors = [torch.from_numpy(array).to(device) for array in (rows, states, targets_by_epoch, present)]
     return Samples(tensors[0], tensors[1], tensors[2], tensors[3], labels=None, regret=None)
 

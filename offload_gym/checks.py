@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 LONGEST = 120  # characters that a sentence quotes
+LONGEST_SENTENCE = 600  # characters of one about names in a file, which may be of any length
 MAX_COUNT = 1_000_000  # of what a scenario counts, such as tasks and edge servers: more are a mistake
 
 
@@ -25,10 +26,10 @@ def quoted(value: object) -> str:
         return f"a {type(value).__name__}"
 
 
-def shortened(text: str) -> str:
+def shortened(text: str, longest: int = LONGEST) -> str:
     """A text in one line, cut where it is long."""
     line = " ".join(text.split()) if "\n" in text else text
-    return line if len(line) <= LONGEST else f"{line[: LONGEST - 3]}..."
+    return line if len(line) <= longest else f"{line[: longest - 3]}..."
 
 
 def is_whole(value: object) -> bool:

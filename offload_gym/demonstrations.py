@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.random import SeedSequence
 from numpy.typing import NDArray
 
-from offload_gym.checks import as_path, check_flag, quoted, shortened
+from offload_gym.checks import as_path, check_flag, quoted
 from offload_gym.compilation import kernel
 from offload_gym.delay import (
     Room,
@@ -29,7 +28,7 @@ from offload_gym.delay import (
     seconds,
     take,
 )
-from offload_gym.files import replacing
+from offload_gym.files import read_npz, replacing
 from offload_gym.instances import LOCATION_FIELDS, POWER_FIELDS, TASK_FIELDS, Batch, Instances, check_instances
 from offload_gym.lending import lent
 from offload_gym.progress import progress_bar
@@ -369,20 +368,9 @@ def load_demonstrations(path: str | Path) -> Demonstrations:
 
 def _read_arrays(path: Path) -> dict[str, NDArray]:
     """All arrays of an npz file of this format by their names."""
-    # Opened here, as numpy leaves a file open that it cannot read.
-    with path.open("rb") as file:
-        try:
-            if not zipfile.is_zipfile(file):
-                raise ValueError("it is not an npz file, or it is cut short")
-            with np.load(file, allow_pickle=False) as archive:
-                if "format" not in archive or str(archive["format"]) != FORMAT:
-                    raise ValueError(f"it does not say that it is {FORMAT!r}")
-                fields = {name: np.asarray(archive[name]) for name in archive.files}
-        # What zipfile, zlib and numpy raise on damaged bytes is not said anywhere: BadZipFile, NotImplementedError,
-        # RuntimeError, struct.error, EOFError, MemoryError and others. Nothing but reading happens here.
-        except Exception as error:
-            reason = shortened(str(error)) or type(error).__name__
-            raise ValueError(reason) from None
+    fields = read_npz(path)
+    if str(fields.get("format")) != FORMAT:
+        raise ValueError(f"it does not say that it is {FORMAT!r}")
     for name, array in fields.items():
         if array.dtype.kind not in ("U" if name in ("format", "objective") else "iuf"):
             raise ValueError(f"{name} has the type {array.dtype}")

@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from offload_gym.checks import as_path, quoted
+import numpy as np
+from numpy.typing import NDArray
 
+from offload_gym.checks import LONGEST_SENTENCE, as_path, quoted, shortened
+
+MOST_UNPACKED = 100  # bytes of arrays for each of an npz file; what this package writes is not compressed
 _AS_TEXT = "save it as a text in UTF-8"
 _AS_CSV = "export the sheet as CSV in UTF-8"
 _NUMBERS = "write its numbers as CSV or JSON"
@@ -77,10 +82,39 @@ def read_text(path: str | os.PathLike[str], source: str | None = None) -> str:
 
 def read_bytes(path: str | os.PathLike[str], source: str | None = None) -> bytes:
     """The bytes of a file; ValueError where it cannot be read."""
+    given = as_path(path)
     try:
-        return as_path(path).read_bytes()
+        if given.is_char_device() or given.is_block_device():  # a scenario may name one, such as /dev/zero
+            raise ValueError(f"{source or path} is a device; it must be a file")
+        return given.read_bytes()
     except OSError as error:
-        raise ValueError(f"{source or path} cannot be read: {error.strerror or error}") from None
+        named = shortened(source or str(path), LONGEST_SENTENCE)
+        raise ValueError(f"{named} cannot be read: {error.strerror or error}") from None
+
+
+def read_npz(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of an npz file by their names, none of them of objects; nothing in it is run.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is something else or damaged, or it unpacks to much more than it is.
+    """
+    # Opened here, as numpy leaves a file open that it cannot read.
+    with path.open("rb") as file:
+        try:
+            if not zipfile.is_zipfile(file):
+                raise ValueError("it is not an npz file, or it is cut short")
+            with zipfile.ZipFile(file) as members:
+                unpacked = sum(member.file_size for member in members.infolist())
+            if unpacked > MOST_UNPACKED * os.fstat(file.fileno()).st_size:
+                raise ValueError(f"it unpacks to {unpacked:,} bytes, more than {MOST_UNPACKED} times its size")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as archive:
+                return {name: np.asarray(archive[name]) for name in archive.files}
+        # What zipfile, zlib and numpy raise on damaged bytes is not said anywhere: BadZipFile, NotImplementedError,
+        # RuntimeError, struct.error, EOFError, MemoryError and others. Nothing but reading happens here.
+        except Exception as error:
+            raise ValueError(shortened(str(error)) or type(error).__name__) from None
 
 
 @contextmanager
@@ -124,14 +158,14 @@ def keep_settings(path: str | Path, settings: Mapping[str, Any], *results: str) 
         if _create(path, json.dumps(now, indent=2) + "\n"):
             return
     try:
-        before = dict(json.loads(path.read_text(encoding="utf-8")))
-    except (TypeError, ValueError):
+        before = _flat(dict(json.loads(path.read_text(encoding="utf-8"))))
+    except (RecursionError, TypeError, ValueError):
         raise ValueError(f"{path} is not a settings file") from None
-    now, before = _flat(now), _flat(before)
+    now = _flat(now)
     for name in sorted(now.keys() | before.keys()):
         if now.get(name) != before.get(name):
             raise ValueError(
-                f"{name} is {quoted(now.get(name))}, but the results in {path.parent} were made with "
+                f"{shortened(name)} is {quoted(now.get(name))}, but the results in {path.parent} were made with "
                 f"{quoted(before.get(name))}; choose another folder"
             )
 

@@ -17,6 +17,7 @@ from benchmarks.report.explorer import explorer
 from benchmarks.report.moving import moving
 from benchmarks.streams.analysis import title_of
 from offload_gym import __version__
+from offload_gym.checks import is_number, quoted
 from offload_gym.files import replacing
 from offload_gym.networks.policy_file import load_network
 from offload_gym.scenario import digest_of
@@ -137,7 +138,7 @@ def read_streams(path: Path) -> list[dict[str, Any]]:
         for name, value in row.items():
             fits = isinstance(value, str) if name in STREAM_TEXTS else _is_finite(value)
             if not fits or (name == "decide_us_p50" and value <= 0):
-                raise ValueError(f"{path} has {value!r} as {name} in row {number}; {wanted}")
+                raise ValueError(f"{path} has {quoted(value)} as {name} in row {number}; {wanted}")
         shown = row | {"policy": shown_as, "family": [*STYLES].index(family(row["policy"]))}
         together.setdefault((title_of(row), digest), []).append(shown)
     return [{"title": title, "rows": rows} for (title, _), rows in together.items()]
@@ -160,7 +161,7 @@ def read_comparisons(path: Path) -> list[dict[str, Any]]:
         row = {name: row[name] for name in (*TEXTS, *NUMBERS, *FURTHER, *OTHERS) if name in row}
         for name, value in row.items():
             if not _fits(name, value):
-                raise ValueError(f"{path} has {value!r} as {name} in row {number}; {wanted}")
+                raise ValueError(f"{path} has {quoted(value)} as {name} in row {number}; {wanted}")
         together.setdefault(_key(row), []).append(row | {"policy": shown_name(row)})
     return [_comparison(path, rows) for rows in together.values()]
 
@@ -185,7 +186,7 @@ def _is_number(value: object) -> bool:
 
 
 def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return is_number(value) and math.isfinite(value)  # type: ignore[arg-type]
 
 
 def _comparison(path: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:

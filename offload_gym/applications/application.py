@@ -22,7 +22,7 @@ from offload_gym.applications.formats.dot_language import parse
 from offload_gym.applications.formats.graphml import parts_of_graph
 from offload_gym.applications.task_graph import Edge, Task, arranged, check_size, check_task_names, task_of
 from offload_gym.array_checks import check_count
-from offload_gym.checks import as_path, quoted, shortened
+from offload_gym.checks import LONGEST_SENTENCE, as_path, quoted, shortened
 from offload_gym.files import read_text
 from offload_gym.instances import TASK_FIELDS
 
@@ -213,7 +213,7 @@ class Application:
             parts = parts_of_dot(parse(text), cycles_per_flop, cycles_per_byte, rename)
             return numbered(path.stem if name is None else name, parts.tasks, parts.edges)
         except ValueError as error:
-            raise ValueError(f"{path}: {error}") from None
+            raise ValueError(f"{path}: {shortened(str(error), LONGEST_SENTENCE)}") from None
 
     @classmethod
     def from_torch(

@@ -20,7 +20,7 @@ from offload_gym.applications.formats.saga import read_saga
 from offload_gym.applications.formats.stg import is_stg, read_stg
 from offload_gym.applications.formats.wfformat import read_wfformat
 from offload_gym.applications.formats.xml_events import elements
-from offload_gym.checks import as_path, checked_count, checked_number, quoted, shortened
+from offload_gym.checks import LONGEST_SENTENCE, as_path, checked_count, checked_number, quoted, shortened
 from offload_gym.files import decoded, is_onnx, read_bytes, replacing
 from offload_gym.instances import TASK_FIELDS
 
@@ -186,8 +186,8 @@ def read(kind: Format, content: Any, source: str | Path, options: Options) -> Ap
         return numbered(Path(source).stem if made.name is None else made.name, made.tasks, made.edges)
     except OverflowError:
         raise ValueError(f"{source}: a size in it is larger than a number can be") from None
-    except (RecursionError, ValueError) as error:
-        raise ValueError(f"{source}: {error}") from None
+    except (RecursionError, ValueError) as error:  # its sentence may quote names, which are as long as they like
+        raise ValueError(f"{source}: {shortened(str(error), LONGEST_SENTENCE)}") from None
 
 
 def save_application(path: str | Path, application: Application) -> None:

@@ -181,7 +181,7 @@ def _location_fields(rows: Sequence[_Row]) -> dict[str, Any]:
         for row in rows[1:]:
             if row.cells.get(name):
                 bound = "it belongs in the row of location 0, and the other cells must be empty"
-                raise ValueError(f"{row.where}: {name} is {row.cells[name]}; {bound}")
+                raise ValueError(f"{row.where}: {name} is {quoted(row.cells[name])}; {bound}")
     return {name: [value] for name, value in fields.items()}
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 import offload_gym
 from offload_gym.array_checks import check_count
+from offload_gym.checks import quoted, shortened
 from offload_gym.delay import check_decisions
 from offload_gym.demonstrations import label
 from offload_gym.envs.epochs import NUM_EPOCHS
@@ -214,35 +216,48 @@ def load_minari_dataset(
         observation_noise: what the policy knew of rates and backlogs.
 
     Raises:
-        ValueError: there is no such data set, or it is of another environment, scenario, objective or noise.
+        ValueError: there is no such data set, it cannot be read, or it is of another environment, scenario, objective
+            or noise.
     """
     _namespace_of(dataset_id)
     if not (get_dataset_path(dataset_id) / "data").is_dir():
         raise ValueError(f"dataset_id is {dataset_id!r}; {get_dataset_path()} has no such Minari data set")
-    dataset = minari.load_dataset(dataset_id)
+    wanted = as_scenario(_plain(scenario)[0])
     of = f"the Minari data set {dataset_id!r} is of"
-    if dataset.env_spec is None or dataset.env_spec.id != env_id:
-        found = None if dataset.env_spec is None else dataset.env_spec.id
-        raise ValueError(f"{of} the environment {found!r}; it must be of {env_id!r}")
-    given = dataset.env_spec.kwargs
-    found, wanted = (as_scenario(_plain(one)[0]) for one in (given.get("scenario", "default"), scenario))
+    with told(dataset_id):
+        dataset = minari.load_dataset(dataset_id)
+        spec, observation_space = dataset.env_spec, dataset.observation_space
+        given = {} if spec is None else dict(spec.kwargs)
+        found = as_scenario(_plain(given.get("scenario", "default"))[0])
+    if spec is None or spec.id != env_id:
+        raise ValueError(f"{of} the environment {quoted(spec and spec.id)}; it must be of {env_id!r}")
     for field in dataclasses.fields(Scenario):
         ours, theirs = getattr(wanted, field.name), getattr(found, field.name)
         if ours != theirs and field.name != "name":  # a name has no effect of its own
             if found.name != wanted.name:
-                raise ValueError(f"{of} the scenario {found.label!r}; it must be of {wanted.label!r}")
-            raise ValueError(f"{of} a scenario with {field.name} {theirs!r}; it must be of one with {ours!r}")
+                raise ValueError(f"{of} the scenario {quoted(found.label)}; it must be of {wanted.label!r}")
+            raise ValueError(f"{of} a scenario with {field.name} {quoted(theirs)}; it must be of one with {ours!r}")
     for name, ours in (("objective", objective), ("observation_noise", observation_noise)):
         theirs = given.get(name, "makespan" if name == "objective" else 0.0)
         if theirs != ours:
-            raise ValueError(f"{of} the {name} {theirs!r}; it must be of {ours!r}")
+            raise ValueError(f"{of} the {name} {quoted(theirs)}; it must be of {ours!r}")
     space = gym.make(env_id, scenario=_plain(scenario)[0], objective=objective).observation_space
-    if dataset.observation_space != space or dataset.env_spec.additional_wrappers:
+    if observation_space != space or spec.additional_wrappers:
         raise ValueError(
-            f"the Minari data set {dataset_id!r} has observations of {dataset.observation_space}; they must be those "
-            f"of the environment without wrappers, {space}"
+            f"the Minari data set {dataset_id!r} has observations of {shortened(str(observation_space))}; they must be "
+            f"those of the environment without wrappers, {space}"
         )
     return dataset
+
+
+@contextmanager
+def told(dataset_id: str) -> Iterator[None]:
+    """ValueError in one sentence where a data set is read and damaged: Minari and HDF5 have many kinds of errors."""
+    try:
+        yield
+    except Exception as error:
+        reason = f"{type(error).__name__}: {shortened(str(error))}"
+        raise ValueError(f"the Minari data set {dataset_id!r} cannot be read: {reason}") from None
 
 
 def _namespace_of(dataset_id: str) -> str | None:

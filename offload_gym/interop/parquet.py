@@ -19,7 +19,7 @@ from numpy.random import SeedSequence
 from numpy.typing import NDArray
 
 import offload_gym
-from offload_gym.checks import as_path, quoted, shortened
+from offload_gym.checks import as_path, checked_count, quoted, shortened
 from offload_gym.delay import check_decisions, objective_code
 from offload_gym.demonstrations import Demonstrations
 from offload_gym.files import replacing
@@ -37,6 +37,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 FORMAT = "offload_gym.demonstrations.parquet/1"
+MOST_PADDING = 1000  # entries of the arrays for each that a table has
 KEY = b"offload_gym"  # of the schema's metadata
 GROUP = 100_000  # instances in a row group, which readers hold in memory at a time
 STATE_FIELDS = (*LOCATION_FIELDS, "backlog_s")  # of locations; estimates have their own, with SEEN before the name
@@ -131,6 +132,8 @@ def _metadata(schema: pa.Schema) -> dict[str, Any]:
     for name in ("objective", "num_tasks", "num_locations", "max_edges"):
         if name not in metadata:
             raise ValueError(f"its metadata have no {name!r}")
+        if name != "objective":
+            checked_count(name, metadata[name], 0)
     return metadata
 
 
@@ -185,6 +188,10 @@ def _demonstrations(table: pa.Table, metadata: Mapping[str, Any]) -> Demonstrati
     counts = _numbers(table, "input_bits", 1)[1][0]
     if counts.min() < 1 or counts.max() > n:
         raise ValueError(f"input_bits has lists of {counts.min()} to {counts.max()} numbers; it must be 1 to {n}")
+    edges = _numbers(table, "edge_child", 1)[1][0] if metadata["max_edges"] else np.zeros(1)
+    entries, padded = int(counts.sum() + edges.sum()), len(table) * (n + metadata["max_edges"])
+    if padded > MOST_PADDING * entries:  # which takes memory that no file of this size needs
+        raise ValueError(f"its metadata make room for {padded:,} tasks and edges, and it has {entries:,}")
     present = np.arange(n) < counts[:, None]
     fields: dict[str, Any] = {name: _padded(table, name, present) for name in TASK_FIELDS}
     fields |= {name: _numbers(table, name, 0)[0] for name in POWER_FIELDS} | {"task_counts": counts}

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.random import SeedSequence
 from numpy.typing import NDArray
 
 from offload_gym.array_checks import check_count
-from offload_gym.checks import checked_number, quoted
-from offload_gym.files import replacing
+from offload_gym.checks import as_path, checked_number, quoted, shortened
+from offload_gym.files import read_npz, replacing
 from offload_gym.seeds import as_seed_sequence
 from offload_gym.solvers.parallel import for_each_chunk
 from offload_gym.solvers.stopping import new_stop
@@ -118,11 +117,15 @@ def load_stream_labels(path: str | Path) -> StreamLabels:
         ValueError: the file does not hold labels of streams, or of an observation that is not this package's.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            version = int(arrays["observation_version"])
-            labels = StreamLabels(*(arrays[name] for name in StreamLabels._fields))
-    except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
-        raise ValueError(f"{path} does not hold labels of streams: {error}") from None
+        arrays = read_npz(as_path(path))
+        version = int(arrays["observation_version"])
+        labels = StreamLabels(*(arrays[name] for name in StreamLabels._fields))
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} does not hold labels of streams: {shortened(str(error))}") from None
+    for name, array in labels._asdict().items():
+        if array.ndim != 2 or array.dtype.kind != "f":
+            shape = f"the type {array.dtype} and the shape {array.shape}"
+            raise ValueError(f"{path} has {name} of {shape}; they must be rows of numbers")
     if version != OBSERVATION_VERSION:
         raise ValueError(
             f"{path} has labels for version {version} of the observation of streams; this package has version "
