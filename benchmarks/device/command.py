@@ -30,6 +30,7 @@ from offload_gym.sampling import sample_instances
 from offload_gym.seeds import seed_for
 from offload_gym.solvers.exact import solve
 from offload_gym.streams.policies import PlanPolicy, make_stream_policy
+from offload_gym.streams.responses import response_times
 from offload_gym.streams.sampling import sample_streams
 from offload_gym.streams.streams import Streams
 
@@ -39,7 +40,8 @@ MAX_CORES = 8  # of a location, in headers of streams
 NUM_STREAMS, NUM_JOBS = 10, 100
 NOTE = (
     "Differ: share of instances that the board decides otherwise than Python. Gap: mean latency over the optimum minus "
-    "1, and what the board changes of it, in percentage points. Instructions of one decision, counted by QEMU; they "
+    "1, and what the board changes of it, in percentage points; of streams, what it changes of the mean response. "
+    "Instructions of one decision, counted by QEMU; they "
     "are not cycles. Flash: code, with the routines of the libraries that it calls, and constants, the weights. RAM: "
     "static and stack, without the instance and the decision, which the caller has."
 )
@@ -138,14 +140,18 @@ def measure_stream_form(
         image = build(header, "stream", target, flags)
         done = run(image, packed, 1)
     arrives = packed["kind"] == ARRIVE
+    decisions = done.results[arrives, 0]
+    chosen = [made.reshape(len(streams), -1, 1) for made in (expected, decisions)]
+    expected_s, response_s = (response_times(streams, made).mean() for made in chosen)
     row: dict[str, Any] = {
         "policy": f"stream {name}",
         "form": form.name,
         "target": target.name,
         "optimize": optimize,
         "num_instances": len(expected),
-        "differ_share": float((done.results[arrives, 0] != expected).mean()),
-        "decisions": done.results[arrives, 0].tolist(),
+        "differ_share": float((decisions != expected).mean()),
+        "response_change": float(response_s / expected_s - 1.0),
+        "decisions": decisions.tolist(),
     }
     return row | _costs(done, image, arrives)
 
@@ -180,8 +186,9 @@ def _show(rows: list[dict[str, Any]], title: str) -> None:
     for header in (*names, "differ %", "gap %", "change", *counts.values()):
         table.add_column(header, justify="left" if header in names else "right", no_wrap=True)
     for row in rows:
-        gaps = ("", "")
-        if "gap_mean" in row:
+        if "response_change" in row:
+            gaps = ("", f"{100 * row['response_change']:+.2f} %")
+        else:
             gaps = (f"{100 * row['gap_mean']:.3f}", f"{100 * row['gap_change']:+.3f}")
         shares = (f"{100 * row['differ_share']:.2f}", *gaps)
         numbers = (f"{row[key]:,}" if key in row else "" for key in counts)

@@ -90,7 +90,7 @@ def export_stream_c(
     name: str = "offload_gym",
     numbers: str = "double",
     weights: str | None = None,
-    max_pending: int = 16,
+    max_pending: int = 32,
 ) -> dict[str, int]:
     """Write a network of streams as one C99 header that depends on the standard library alone and allocates nothing.
 
