@@ -38,6 +38,13 @@ STRICT = ["-W", "error", "-W", "ignore::DeprecationWarning:gymnasium", "-W", "ig
 USER = "nobody"
 
 
+def other_user():
+    """Keywords of a subprocess that is another user's, with none of the groups of this one."""
+    import pwd
+
+    return {"user": USER, "group": pwd.getpwnam(USER).pw_gid, "extra_groups": []}
+
+
 def digest_of(folder, *options, **keywords):
     """What the script prints with the package of a folder, and where that package is."""
     environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONIOENCODING": "utf-8"}
@@ -92,6 +99,10 @@ def test_a_path_with_spaces_and_other_letters(expected, tmp_path):
 def test_another_user_with_a_read_only_install(expected, tmp_path_factory):
     if os.name != "posix" or os.geteuid() != 0:
         pytest.skip("only root becomes another user")
+    try:
+        subprocess.run([sys.executable, "-c", ""], **other_user(), cwd="/", check=True)
+    except (PermissionError, subprocess.CalledProcessError):
+        pytest.skip(f"{USER} may not run {sys.executable}")
     folder = Path("/tmp") / f"offload_gym_read_only_{os.getpid()}"
     home = Path("/tmp") / f"offload_gym_home_{os.getpid()}"
     try:
@@ -100,7 +111,7 @@ def test_another_user_with_a_read_only_install(expected, tmp_path_factory):
         home.mkdir()
         shutil.chown(home, USER)
         environment = {"HOME": str(home), "TMPDIR": str(home), "XDG_CACHE_HOME": str(home / "cache")}
-        assert digest_of(folder, environment=environment, user=USER)[0] == expected
+        assert digest_of(folder, environment=environment, **other_user())[0] == expected
         assert not list(folder.rglob("__pycache__"))
     finally:
         subprocess.run(["chmod", "-R", "u+w", folder, home], check=True)
