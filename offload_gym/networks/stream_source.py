@@ -558,7 +558,7 @@ static inline int offload_gym_start(offload_gym_device *device, $size device_hz,
     for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS; k++)
         if (cores[k] < 1 || cores[k] > OFFLOAD_GYM_MAX_CORES || (k > 0 && !offload_gym_is_server(&servers[k - 1])))
             return OFFLOAD_GYM_BAD_LOCATION;
-    if (num_devices < 1 || num_devices > OFFLOAD_GYM_MOST_JOBS)
+    if (num_devices < 1 || num_devices > OFFLOAD_GYM_MOST_OTHERS)
         return OFFLOAD_GYM_BAD_COUNT;
     device->device_hz = device_hz;
     device->num_devices = num_devices;
@@ -702,7 +702,7 @@ static inline int offload_gym_arrive(offload_gym_device *device, const offload_g
         return OFFLOAD_GYM_BAD_SIZE;
     if (!(task->deadline_$unit >= 0))
         return OFFLOAD_GYM_BAD_TIME;
-    if (device->num_in_system >= OFFLOAD_GYM_MOST_JOBS)
+    if (device->num_in_system >= OFFLOAD_GYM_MOST_IN_SYSTEM)
         return OFFLOAD_GYM_BAD_COUNT;
     offload_gym_look(device, &view);
     chosen = offload_gym_choose(device, task, &view);
@@ -818,7 +818,8 @@ $includes
 
 $defines
 #define OFFLOAD_GYM_OF_LOCATION $of_location /* numbers that the network reads of each location */
-#define OFFLOAD_GYM_MOST_JOBS 1000000
+#define OFFLOAD_GYM_MOST_JOBS 2000000000 /* that are counted: ten a second for six years */
+#define OFFLOAD_GYM_MOST_IN_SYSTEM 1000000
 #define OFFLOAD_GYM_MOST_OTHERS 10000
 #define OFFLOAD_GYM_DROP (-1) /* in place of a location: the job is not worth its while */
 

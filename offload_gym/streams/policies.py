@@ -327,7 +327,9 @@ def make_stream_policy(
         stream_parameters(scenario)  # refuses one that makes no streams
         base = make_stream_policy("late-price" if objective == "late" else "queue-price", scenario, objective)
         assert isinstance(base, PlanPolicy)
-        return PlannerPolicy(scenario, base, Effort(32, 60, 4, 3.0), objective, seed)
+        # What one job costs others is little beside what they cost by themselves: many devices take more futures.
+        effort = Effort(max(32, 4 * scenario.num_devices), max(60, 10 * scenario.num_devices), 4, 3.0)
+        return PlannerPolicy(scenario, base, effort, objective, seed)
     plans = {
         "local": lambda: _fixed(0),
         "edge": lambda: _fixed(1),
