@@ -106,7 +106,7 @@ def _in_c(policy: NetworkPolicy, instances: Instances) -> tuple[NDArray[np.float
         sizes = export_c(policy, folder / "policy.h", MAX_TASKS)
         (folder / "harness.c").write_text(HARNESS)
         sizes_of = [f"-DNUM_TASKS={instances.num_tasks}", f"-DNUM_INSTANCES={len(instances)}"]
-        options = ["-std=c99", "-O3", "-march=native", *sizes_of]
+        options = ["-std=c99", "-O3", "-ffp-contract=off", "-march=native", *sizes_of]
         subprocess.run([compiler, *options, "harness.c", "-o", "harness"], cwd=folder, check=True)
         given = zip(*records(instances, "double"), strict=True)
         (folder / "instances").write_bytes(b"".join(part.tobytes() for instance in given for part in instance))

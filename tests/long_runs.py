@@ -52,6 +52,8 @@ def timed(what: str, count: int, chunks: Iterator[int]) -> Run:
         if before_mib is None and done >= count // 10:
             before_mib = resident_mib()
     assert before_mib is not None
+    grown = resident_mib() - before_mib
+    assert grown < MOST_MIB or count < 10_000_000, f"{what}: {grown:.1f} MiB more"
     return Run(what, done, done / (time.perf_counter() - start), resident_mib() - before_mib)
 
 

@@ -402,8 +402,8 @@ def fuzz(folder, numbers, weights, name, calls):
     text = FUZZER.replace("NUMBER", number).replace("TIME", "uint32_t" if numbers == "fixed" else number)
     text = text.replace("PROPAGATION", f"propagation_{unit}").replace("BACKLOG", f"backlog_{unit}")
     options = ["-std=c99", "-O1", "-fsanitize=undefined,address", "-fno-sanitize-recover=all", "-o", "main"]
-    done = compile_in(folder, text, *options, "-lm") if COMPILER else None
-    if done.returncode and "sanitize" in done.stderr + "asan":
+    done = compile_in(folder, text, *options, "-lm")
+    if done.returncode and "sanitize" in done.stderr:
         pytest.skip("the compiler has no sanitizers")
     done = subprocess.run([folder / "main", str(calls)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -421,6 +421,6 @@ def test_random_input_does_no_harm(numbers, weights, tmp_path):
 
 @pytest.mark.slow
 @forms
-@pytest.mark.parametrize("name", ["small-student", "teacher"])
+@pytest.mark.parametrize("name", ["small-student", "teacher"])  # half a million each
 def test_a_million_calls_with_random_input_do_no_harm(name, numbers, weights, tmp_path):
-    fuzz(tmp_path, numbers, weights, name, 200_000)
+    fuzz(tmp_path, numbers, weights, name, 500_000)

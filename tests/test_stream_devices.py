@@ -1,6 +1,7 @@
 """A device in C that keeps its own books decides as one that is simulated."""
 
 import ctypes
+import math
 import shutil
 import subprocess
 import tempfile
@@ -15,19 +16,21 @@ from benchmarks.device.streams import ARRIVE, ROW, happenings, rows_of
 from offload_gym.networks.c_trial import compiler
 from offload_gym.networks.stream_header import export_stream_c
 from offload_gym.streams.networks import network_plan
+from offload_gym.streams.observing import size_of
 from offload_gym.streams.policies import make_stream_policy, network_policy
 
 COMPILER = compiler()
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C compiler")
 FORMS = [("double", "float"), ("float", "float"), ("float", "int8"), ("fixed", "int8")]
 forms = pytest.mark.parametrize(("numbers", "weights"), FORMS)
+LONGEST = math.sqrt(100.0) + 5.0 * math.log(10.73)  # what is read of the longest time in integers
 FLAGS = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror", "-O2"]
 # Tells a device what happens, row by row. Where it decides otherwise than is expected, it is made to do as expected, so
 # that what comes next is the same. Returns how often; or what a function returned that it should not.
 HARNESS = """
 #include "policy.h"
 int tell(int count, const double *rows, const double *cores_free, const double *servers, const int *cores,
-         double device_hz, int num_devices, double scale, int *decisions)
+         double device_hz, int num_devices, double scale, int *decisions, int *read)
 {
     static offload_gym_device device, before;
     offload_gym_server given[OFFLOAD_GYM_NUM_LOCATIONS - 1];
@@ -68,10 +71,15 @@ int tell(int count, const double *rows, const double *cores_free, const double *
             if (code == 0)
                 code = offload_gym_arrive(&device, &task, &where);
             decisions[i] = where;
-            if (code == 0 && where != expected) {
-                wrong++;
-                device = before;
+            if (code == 0) {
+                wrong += where != expected;
+                device = before; /* and as is expected, whether it is the same or not */
                 offload_gym_look(&device, &view);
+#ifdef OFFLOAD_GYM_INFINITE
+                offload_gym_observe(&device, &task, &view, read + NUM_READ * i);
+#else
+                (void)read;
+#endif
                 offload_gym_count(&device);
                 if (expected >= 0)
                     offload_gym_put(&device, &task, expected);
@@ -93,6 +101,7 @@ def compiled(policy, folder, width, numbers="double", weights=None, **sizes):
         names = {"SIZE": "uint64_t", "RATIO_TYPE": "uint32_t", "RATIO_SCALE": "1000.0", "ENDLESS": "UINT64_MAX"}
         unit = "us"
     names |= {"PROPAGATION": f"propagation_{unit}", "DEADLINE": f"deadline_{unit}", "WIDTH": str(width)}
+    names["NUM_READ"] = str(size_of(policy.network.num_locations))
     names |= {"RATIO": "rate_ratio" + "_permille" * (numbers == "fixed"), "COLUMNS": str(len(ROW))}
     (folder / "harness.c").write_text(HARNESS)
     defines = [f"-D{name}={value}" for name, value in names.items()]
@@ -102,7 +111,7 @@ def compiled(policy, folder, width, numbers="double", weights=None, **sizes):
 
 
 def told(library, streams, happened, device, numbers):
-    """Decisions of a device in C of all its jobs, and those that were expected."""
+    """Decisions of a device in C of all its jobs, those that were expected, and in integers what it read of each."""
     rows, cores_free = rows_of(streams, happened, device, numbers == "fixed")
     batch = streams.batch
     servers = np.stack(
@@ -110,6 +119,7 @@ def told(library, streams, happened, device, numbers):
     )
     cores = np.array([batch.devices["cores"][0, device], *batch.servers["cores"][0]], dtype=np.int32)
     decisions = np.zeros(len(rows), dtype=np.int32)
+    read = np.zeros((len(rows), size_of(streams.num_locations)), dtype=np.int32)
     arrays = [np.ascontiguousarray(array) for array in (rows, cores_free, servers, cores)]
     pointers = [ctypes.c_void_p(array.ctypes.data) for array in arrays]
     code = library.tell(
@@ -119,10 +129,11 @@ def told(library, streams, happened, device, numbers):
         streams.num_devices,
         ctypes.c_double(1e6 if numbers == "fixed" else 1.0),
         ctypes.c_void_p(decisions.ctypes.data),
+        ctypes.c_void_p(read.ctypes.data),
     )
     assert code >= 0, (code, rows[-code // 100 - 1])
     arrive = rows[:, 0] == ARRIVE
-    return decisions[arrive], rows[arrive, ROW.index("expected")].astype(int)
+    return decisions[arrive], rows[arrive, ROW.index("expected")].astype(int), read[arrive]
 
 
 SCENARIOS = {
@@ -167,12 +178,26 @@ def test_a_device_decides_from_its_own_books_as_the_simulated_one(case, numbers,
     found, expected = [], []
     for b, happened in enumerate(happenings(streams, network_plan(network))):
         for device in range(min(streams.num_devices, 2)):
-            decisions, wanted = told(library, streams[b : b + 1], happened, device, numbers)
+            decisions, wanted, _ = told(library, streams[b : b + 1], happened, device, numbers)
             found.append(decisions)
             expected.append(wanted)
     found, expected = np.concatenate(found), np.concatenate(expected)
     assert len(np.unique(expected)) == streams.num_locations + network.can_drop
     assert (found != expected).mean() <= (0.002 if weights == "float" else 0.25)
+
+
+@pytest.mark.parametrize("case", [case for case in SCENARIOS if case != "a million seconds"])
+def test_integers_read_what_the_kernel_reads(case, tmp_path):
+    streams, network = played(SCENARIOS[case])
+    library = compiled(network_policy(network), tmp_path, most_cores(streams), "fixed", max_pending=64)
+    observations, *_ = played_states(streams, network_plan(network))
+    for b, happened in enumerate(happenings(streams, network_plan(network))):
+        *_, read = told(library, streams[b : b + 1], happened, 0, "fixed")
+        mine = streams.batch.jobs["device"][b] == 0
+        # Roots are steep where they begin: a microsecond is 0.001; and what is longer than a time can be counts as
+        # the longest.
+        wanted = np.minimum(observations[b, mine], LONGEST)
+        np.testing.assert_allclose(np.minimum(read / 4096, LONGEST), wanted, rtol=1e-3, atol=2.5e-3)
 
 
 @pytest.mark.parametrize("name", ["small-student", "student"])
@@ -185,9 +210,74 @@ def test_shipped_students_decide_50_streams_in_c(name, numbers, weights, tmp_pat
     library = compiled(policy, tmp_path, most_cores(streams), numbers, weights, max_pending=64)
     different = 0
     for b, happened in enumerate(happenings(streams, policy.plan)):
-        decisions, wanted = told(library, streams[b : b + 1], happened, 0, numbers)
+        decisions, wanted, _ = told(library, streams[b : b + 1], happened, 0, numbers)
         different += (decisions != wanted).sum()
     assert different / (50 * 100) <= (0.001 if weights == "float" else 0.03)
+
+
+CALLS = """
+#include <stdio.h>
+#include "policy.h"
+int main(void)
+{
+    static offload_gym_device device;
+    offload_gym_server servers[2] = {{8000000000u, 1000000000u, 0, ONE}, {20000000000u, 100000000u, 0, ONE}};
+    offload_gym_task task = {40000000, 1000, 100000000, OFFLOAD_GYM_NEVER};
+    int cores[3] = {1, 2, 8}, i, k, where;
+    offload_gym_start(&device, 1000000000, servers, cores, 1);
+    offload_gym_tick(&device, 0, 0, 10000000, 20000000);
+    /* Two transmissions of 40 Mbit, more than single precision has digits for, end in parts: one call ends both. */
+    for (i = 0; i < 2; i++)
+        offload_gym_put(&device, &task, 1 + i);
+    for (i = 0; i < 7; i++)
+        offload_gym_tick(&device, SECOND, 5500000, 10000000, 20000000);
+    printf("%d%d ", device.pending[0].waits, device.pending[1].waits);
+    offload_gym_tick(&device, SECOND, 1500000 + 40000000, 10000000, 20000000);
+    printf("%d%d ", device.pending[0].waits, device.pending[1].waits);
+    /* Where no report comes, what must have run long ago makes room. */
+    for (i = 0; i < 3; i++)
+        offload_gym_put(&device, &task, 2);
+    offload_gym_make_room(&device);
+    printf("%d ", device.num_pending);
+    for (i = 0; i < 300; i++)
+        offload_gym_tick(&device, 1000 * SECOND, 2000000000, 10000000, 20000000);
+    offload_gym_make_room(&device);
+    printf("%d ", device.num_pending);
+    /* A queue of hours, longer than a time can be in integers, comes to its end. */
+    task.workload_cycles = 500000000000u;
+    for (i = 0; i < 8; i++)
+        offload_gym_put(&device, &task, 0);
+    for (i = 0; i < 5; i++)
+        offload_gym_tick(&device, 1000 * SECOND, 0, 10000000, 20000000);
+    printf("%d ", device.CORE_FREE[0][0] <= 0);
+    /* The mean time between arrivals stays what it is, however many there are. */
+    for (k = 0; k < 3000000; k++) {
+        offload_gym_tick(&device, SECOND, 0, 10000000, 20000000);
+        offload_gym_count(&device);
+    }
+    printf("%.3f\\n", GAP);
+    (void)where;
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize("numbers", ["double", "float", "fixed"])
+def test_books_hold_for_large_jobs_long_queues_and_many_arrivals(numbers, tmp_path):
+    policy = make_stream_policy("small-student", "stream")
+    export_stream_c(policy, tmp_path / "policy.h", numbers=numbers, max_pending=5)
+    names = {"ONE": "1", "SECOND": "1", "CORE_FREE": "core_free_s"}
+    names["GAP"] = "(double)device.age_s/((double)device.radio.num_jobs+1.0)"
+    if numbers == "fixed":
+        names = {"ONE": "1000", "SECOND": "1000000", "CORE_FREE": "core_free_us"}
+        names["GAP"] = "(double)device.age_us/1e6/((double)device.num_jobs+1.0)"
+    options = [f"-D{name}={value}" for name, value in names.items()]
+    done = compile_in(tmp_path, CALLS, "-std=c99", "-O2", *options, "-o", "main", "-lm")
+    assert done.returncode == 0, done.stderr
+    printed = subprocess.run([tmp_path / "main"], capture_output=True, text=True, check=True).stdout.split()
+    assert printed[:5] == ["11", "00", "5", "0", "1"]
+    # 305,008 s before the first arrival count, too.
+    assert float(printed[5]) == pytest.approx(1.0, abs=0.2)
 
 
 def most_cores(streams):

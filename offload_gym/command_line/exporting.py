@@ -8,13 +8,14 @@ from typing import Any
 
 from offload_gym.checks import checked_count, quoted
 from offload_gym.command_line.patience import patience
-from offload_gym.networks.c_header import export_c
+from offload_gym.networks.c_header import MAX_TASKS, export_c
 from offload_gym.networks.c_layers import NUMBERS, WEIGHTS
 from offload_gym.networks.c_trial import compiler, try_header, write_vectors
 from offload_gym.networks.graph_policy import GraphPolicy
 from offload_gym.networks.policy import NetworkPolicy
 from offload_gym.policies import GRAPH_PRESETS, SHIPPED_PRESETS, load_policy, make_policy
 from offload_gym.sampling import sample_instances
+from offload_gym.scenario import make_scenario
 from offload_gym.streams.policies import PlanPolicy, load_stream_policy, make_stream_policy
 from offload_gym.tensor_files import STREAM_POLICY, format_of
 
@@ -70,25 +71,48 @@ def _export(options: argparse.Namespace) -> None:
     if options.vectors and not is_tried:
         needed = "a C compiler: install gcc or clang" if compiler() is None else "a network for independent tasks"
         raise ValueError(f"vectors is {quoted(options.vectors)}; they need {needed}")
+    if options.vectors and Path(options.vectors).resolve() == path.resolve():
+        raise ValueError(f"vectors is {quoted(options.vectors)}; it must be another file than the header")
     form = {
         "max_tasks": options.max_tasks,
         "name": options.name,
         "numbers": options.numbers,
         "weights": options.weights,
     }
-    sizes = export_c(policy, path, **form)
-    print(f"written: {path}, {sizes['flash']:,} bytes of weights and {sizes['ram']:,} bytes of memory during a call")
-    if not isinstance(policy, NetworkPolicy):
+    if isinstance(policy, NetworkPolicy) and is_tried:
+        _try(policy, path, form, options)
         return
-    if not is_tried:
+    _tell(path, policy, export_c(policy, path, **form))
+    if isinstance(policy, NetworkPolicy):
         print("not tried: there is no C compiler")
-        return
+
+
+def _tell(path: Path, policy: NetworkPolicy | GraphPolicy | PlanPolicy, sizes: dict[str, int]) -> None:
+    """Say what was written, and what it takes."""
+    where = "on the stack"
+    if isinstance(policy, GraphPolicy):
+        where = "in a struct of the caller's"
+    elif isinstance(policy, PlanPolicy):
+        where = f"of a device, and about {sizes['stack']:,} on the stack"
+    print(f"written: {path}, {sizes['flash']:,} bytes of weights, {sizes['ram']:,} {where}")
+
+
+def _try(policy: NetworkPolicy, path: Path, form: dict[str, Any], options: argparse.Namespace) -> None:
+    """Write a header, try it on fresh instances, and write it again with what was found."""
+    preset, count, seed = options.preset, options.num_instances, options.seed
+    most = MAX_TASKS if options.max_tasks is None else options.max_tasks
+    num_tasks = make_scenario(preset).num_tasks
     with patience():
-        instances = sample_instances(options.preset, options.num_instances, options.seed)
+        checked_count("max_tasks", most, 1)
+        drawn = {"name": preset, "num_tasks": min(num_tasks, most)}
+        instances = sample_instances(drawn, count, seed)
+        policy.decide(instances[:1])  # refuses locations of another preset, before anything is written
+        sizes = export_c(policy, path, **form)
         trial = try_header(path, policy, instances, options.numbers, options.name)
-    print(f"of {options.num_instances:,} instances of {options.preset} (seed {options.seed}), {trial}")
-    said = f"Of {options.num_instances} instances of {options.preset} with seed {options.seed}, {trial}."
-    export_c(policy, path, **form, measured=said)
+    what = preset if most >= num_tasks else f"{preset} with {most} tasks"
+    export_c(policy, path, **form, measured=f"Of {count} instances of {what} with seed {seed}, {trial}.")
+    _tell(path, policy, sizes)
+    print(f"of {count:,} instances of {what} (seed {seed}), {trial}")
     if options.vectors:
         write_vectors(options.vectors, path, instances[:10], options.numbers, options.name)
         print(f"written: {options.vectors}")

@@ -45,9 +45,9 @@ UNIT_BITS = 16  # greedy's makespan is 2**16 where numbers are fixed
 UNMEASURED = "How it decides was not measured; `offload-gym export` does that."
 #: What the header says of its numbers.
 _FORMS = {
-    "double": "Times are in double, and the network in single precision. Compile with -std=c99 or -ffp-contract=off:\n"
-    " * fused products round in another way.",
-    "float": "All numbers are in single precision; compile with -std=c99 or -ffp-contract=off.",
+    "double": "Times are in double, and the network in single precision. Compile with -ffp-contract=off: fused\n"
+    " * products round in another way.",
+    "float": "All numbers are in single precision; compile with -ffp-contract=off.",
     "fixed": "All numbers are integers: times in microseconds, then in shares of 1/65536 of greedy's makespan.",
 }
 
@@ -79,14 +79,16 @@ def export_c(
         numbers: "double": times in double and the network in single precision, as here; sums of the network are in
             another order, so that two scores that are equal but for rounding may be told apart otherwise. "float":
             single precision throughout. "fixed": integers alone, for processors without a floating-point unit; sizes
-            and rates come as whole numbers and times in microseconds. Not for a network of graphs.
+            and rates come as whole numbers, and times in microseconds, of which none may be longer than about 2,000 s
+            over max_tasks: 63 s with 32 tasks, 214 s with 8. Not for a network of graphs.
         weights: "float", or "int8" with a scale for each output of a layer. Without it, int8 where numbers are fixed,
             which have no others, and otherwise float.
-        measured: what the header's comment says of how it decides, such as ``offload-gym export`` measures it.
+        measured: what the comment of a header for independent tasks says of how it decides, such as ``offload-gym
+            export`` measures it.
 
     Returns:
         Bytes by use: "flash" of the weights, and "ram" of the arrays during a call: on the stack, but of a network of
-        graphs in a struct that the caller has.
+        graphs in a struct that the caller has, and of one of streams that of a device, beside "stack".
 
     Raises:
         ValueError: the policy is of another kind, max_tasks is out of bounds, the name is no name in C, there are no

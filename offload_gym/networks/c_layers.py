@@ -18,6 +18,7 @@ NUMBERS, WEIGHTS = ("double", "float", "fixed"), ("float", "int8")
 ONE = 1 << 12  # what stands for 1 in what integer layers read and write
 LARGEST_INT8, LARGEST_INT32 = 127, 2**31 - 1
 FACTOR_BITS = 16  # the scale of an output is a factor below 2**15, over 2**16, and shifted by some bits more
+DEAD = 1e-4  # of the largest weight of a layer
 LEAST_RANGE = 8 * ONE  # of what integer layers may read; less would cut off what networks do
 Layer = tuple[NDArray[np.float32], NDArray[np.float32]]
 _AHEAD = ("j", *(f"j + {c}" for c in range(1, CHAINS)))  # the inputs that are added at a time
@@ -87,6 +88,9 @@ def quantise(layer: Layer) -> Quantised:
     """Round each output's weights to int8, the largest of them to 127 or -127."""
     weight, bias = layer
     largest = np.abs(weight).max(axis=1)
+    # An output that reads next to nothing, as a dead one, would have a scale that no integer holds.
+    dead = largest < DEAD * largest.max()
+    weight, largest = np.where(dead[:, None], 0.0, weight), np.where(dead, 0.0, largest)
     scales = (np.where(largest > 0.0, largest, 1.0) / LARGEST_INT8).astype(np.float32)
     return Quantised(np.rint(weight / scales[:, None]).astype(np.int8), scales, bias)
 
@@ -246,7 +250,7 @@ static inline int32_t offload_gym_signed(int32_t sum, uint16_t factor, uint8_t s
 
 #: Numbers of any size in integers: 32 bits that count, and an exponent.
 SCALED_ARITHMETIC = """
-/* mantissa * 2**exponent; the mantissa is 0, or its highest bit is set. */
+/* mantissa * 2**exponent. Of a whole number the mantissa is 0, or its highest bit is set. */
 typedef struct {
     uint32_t mantissa;
     int exponent;
@@ -297,7 +301,7 @@ static inline offload_gym_scaled offload_gym_divided(uint32_t factor, int factor
     return quotient;
 }
 
-/* a * b rounded to a whole number, at most `most`, which is below 2**31. */
+/* a * 2**exponent * b rounded to a whole number, at most `most`, which is below 2**30. */
 static inline uint32_t offload_gym_product(uint32_t a, offload_gym_scaled b, int exponent, uint32_t most)
 {
     uint64_t product = (uint64_t)a * b.mantissa;

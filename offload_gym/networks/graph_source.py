@@ -10,7 +10,7 @@ HEADER = """\
  *
  * Scenario: $scenario; objective: makespan; $parameters parameters.
  * Memory: $flash bytes of weights and $ram bytes of offload_gym_memory, which the caller has; no allocation.
- * C99. Compile with -std=c99 or -ffp-contract=off: fused products round in another way.
+ * C99. Compile with -ffp-contract=off: fused products round in another way.
  */
 #ifdef OFFLOAD_GYM_POLICY_H
 #if OFFLOAD_GYM_POLICY_H != $checksum

@@ -156,7 +156,8 @@ typedef struct {
 typedef struct {
     uint64_t cpu_hz, uplink_bps, downlink_bps, wired_bps;
     uint32_t propagation_us;
-    uint32_t backlog_us; /* until its cores are free, the same for all of them; below OFFLOAD_GYM_LONGEST_US */
+    uint32_t backlog_us; /* until its cores are free, the same for all of them; below OFFLOAD_GYM_LONGEST_US, as is the
+                            time of the radio and of any step of a task that is decided */
     int cores;           /* 0 stands for those that the network was trained for */
 } offload_gym_location;""",
     arithmetic="""\

@@ -41,9 +41,9 @@ from offload_gym.streams.system import RADIO, remember
 MEAN_GAP = [name for name, *_ in STREAM_COLUMNS].index("mean_gap")
 #: What the header says of its numbers.
 _FORMS = {
-    "double": "Times are in double, and the network in single precision. Compile with -std=c99 or -ffp-contract=off:\n"
-    " * fused products round in another way. Link with -lm.",
-    "float": "All numbers are in single precision; compile with -std=c99 or -ffp-contract=off, and link with -lm.",
+    "double": "Times are in double, and the network in single precision. Compile with -ffp-contract=off: fused\n"
+    " * products round in another way, and link with -lm.",
+    "float": "All numbers are in single precision; compile with -ffp-contract=off, and link with -lm.",
     "fixed": "All numbers are integers: whole bits, cycles and rates, and times in microseconds.",
 }
 #: Where the header finds what the kernels read: by struct and field, the statement that fills it from the state. What

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from offload_gym.networks.c_layers import ONE
-from offload_gym.streams.observing import BY_E, LONG, MOST
+from offload_gym.streams.observing import BY_E, HIGH, LONG, MOST
 from offload_gym.streams.outlook import SURE
 
 SIGMOID_STEPS, SIGMOID_END = 32, 8.0  # of the table of ``likely_late`` in integers, which ends where nothing changes
@@ -56,7 +56,7 @@ typedef struct {
 
 static inline int offload_gym_is_time(double x)
 {
-    return x >= 0.0 && x <= DBL_MAX;
+    return x >= 0.0 && x <= 1e9; /* thirty years */
 }
 
 static inline int offload_gym_is_rate(double x)
@@ -72,6 +72,12 @@ static inline int offload_gym_is_size(double x)
 static inline double offload_gym_sum(double a, double b)
 {
     return a + b;
+}
+
+/* The fewest bits that are left of so many: a sum of parts in single precision is not more exact. */
+static inline double offload_gym_something(double bits)
+{
+    return 1.0 + bits * 1e-6;
 }
 
 static inline double offload_gym_less(double a, double b)
@@ -121,8 +127,11 @@ static inline void offload_gym_age(offload_gym_device *device, double passed_s)
 /* Counts a job that arrives now. */
 static inline void offload_gym_count(offload_gym_device *device)
 {
-    if (device->radio.num_jobs < OFFLOAD_GYM_MOST_JOBS)
-        offload_gym_remember(&device->radio, 0.0);
+    if (device->radio.num_jobs >= OFFLOAD_GYM_MOST_JOBS) { /* half as many in half the time are as frequent */
+        device->radio.num_jobs /= 2;
+        device->age_s /= 2.0;
+    }
+    offload_gym_remember(&device->radio, 0.0);
     device->radio.last_arrival_s = 0.0;
 }
 
@@ -247,7 +256,14 @@ static inline int32_t offload_gym_sum(int32_t a, int32_t b)
 
 static inline int32_t offload_gym_less(int32_t a, int32_t b)
 {{
-    return a == OFFLOAD_GYM_NEVER ? a : a - b > -OFFLOAD_GYM_NEVER ? a - b : -OFFLOAD_GYM_NEVER;
+    return a - b > -OFFLOAD_GYM_NEVER ? a - b : -OFFLOAD_GYM_NEVER;
+}}
+
+/* The fewest bits that are left of so many. */
+static inline uint64_t offload_gym_something(uint64_t bits)
+{{
+    (void)bits;
+    return 1u;
 }}
 
 static inline offload_gym_scaled offload_gym_ratio(uint64_t a, uint64_t b)
@@ -334,8 +350,11 @@ static inline void offload_gym_count(offload_gym_device *device)
 {{
     device->gap_us = offload_gym_recent_gap(device);
     device->since_arrival_us = 0;
-    if (device->num_jobs < OFFLOAD_GYM_MOST_JOBS)
-        device->num_jobs++;
+    if (device->num_jobs >= OFFLOAD_GYM_MOST_JOBS) {{ /* half as many in half the time are as frequent */
+        device->num_jobs /= 2;
+        device->age_us /= 2u;
+    }}
+    device->num_jobs++;
 }}
 
 static inline void offload_gym_begin(offload_gym_device *device)
@@ -416,6 +435,8 @@ static inline int32_t offload_gym_likely_late(int32_t completion_us, int32_t dea
     uint32_t ratio, beyond, x, at, rest;
     if (deadline_us == OFFLOAD_GYM_NEVER)
         return 0;
+    if (completion_us == OFFLOAD_GYM_NEVER)
+        return {ONE};
     if (deadline_us == 0)
         return completion_us > 0 ? {ONE} : {ONE // 2};
     /* in 16 bits behind the point, at most 2: beyond that nothing changes */
@@ -428,20 +449,23 @@ static inline int32_t offload_gym_likely_late(int32_t completion_us, int32_t dea
     return (int32_t)(ratio > 65536u ? x : {ONE}u - x);
 }}
 
-/* What the network chooses for a job that arrives now: a location, or OFFLOAD_GYM_NUM_LOCATIONS for none. */
-static inline int offload_gym_choose(const offload_gym_device *device, const offload_gym_task *task,
-                                     const offload_gym_view *view)
+/* What the network reads of a job that arrives now, into x. */
+static inline void offload_gym_observe(const offload_gym_device *device, const offload_gym_task *task,
+                                       const offload_gym_view *view, int32_t *x)
 {{
-    int32_t buffers[2][OFFLOAD_GYM_WIDEST], *a = buffers[0], *b = buffers[1], *x = buffers[0];
     int32_t radio_us = view->radio_us;
-    int sharing = device->num_others + 1, chosen = 0, k, c;
+    int sharing = device->num_others + 1, k, c;
     for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS; k++, x += OFFLOAD_GYM_OF_LOCATION) {{
         int32_t first_us = OFFLOAD_GYM_NEVER, work_us = 0, ready_us = 0, send_us = 0, path_us = 0, return_us = 0;
         int32_t run_us = offload_gym_run_time(device, k, task->workload_cycles), completion_us;
+        int num_cores = 0;
         for (c = 0; c < device->cores[k]; c++) {{
             int32_t free_us = view->core_free_us[k][c];
-            first_us = free_us < first_us ? free_us : first_us;
-            work_us = offload_gym_sum(work_us, offload_gym_max(free_us, 0));
+            if (free_us < OFFLOAD_GYM_NEVER) {{ /* else it waits for what never comes */
+                first_us = free_us < first_us ? free_us : first_us;
+                work_us = offload_gym_sum(work_us, offload_gym_max(free_us, 0));
+                num_cores++;
+            }}
         }}
         if (k > 0) {{
             send_us = offload_gym_send_time(device, k, task->input_bits);
@@ -455,7 +479,7 @@ static inline int offload_gym_choose(const offload_gym_device *device, const off
         x[0] = offload_gym_seen(completion_us);
         x[1] = offload_gym_seen(run_us);
         x[2] = offload_gym_seen(offload_gym_max(first_us, 0));
-        x[3] = offload_gym_seen(work_us / device->cores[k]);
+        x[3] = num_cores > 0 ? offload_gym_seen(work_us / num_cores) : {round(HIGH * ONE)};
         x[4] = offload_gym_seen(send_us);
         x[5] = offload_gym_seen(offload_gym_sum(path_us, return_us));
         x[6] = offload_gym_seen(offload_gym_run_time(device, k, 1000000000u));
@@ -480,6 +504,15 @@ static inline int offload_gym_choose(const offload_gym_device *device, const off
     x[12] = offload_gym_seen_count(device->num_others, {_MICRO // 10});
     x[13] = offload_gym_seen_count(device->num_devices, {_MICRO // 10});
     x[14] = offload_gym_seen(device->report_age_us);
+}}
+
+/* What the network chooses for a job that arrives now: a location, or OFFLOAD_GYM_NUM_LOCATIONS for none. */
+static inline int offload_gym_choose(const offload_gym_device *device, const offload_gym_task *task,
+                                     const offload_gym_view *view)
+{{
+    int32_t buffers[2][OFFLOAD_GYM_WIDEST], *a = buffers[0], *b = buffers[1];
+    int chosen = 0, k;
+    offload_gym_observe(device, task, view, a);
     $calls
     for (k = 1; k < OFFLOAD_GYM_NUM_OUTPUTS; k++)
         if (a[k] > a[chosen])
@@ -528,7 +561,7 @@ static inline int offload_gym_first_core(const offload_gym_time *free_$unit, int
     return core;
 }
 
-/* Sends on what the radio has sent: so many bits of what waits, in its order. Less than a bit is nothing. */
+/* Sends on what the radio has sent: so many bits of what waits, in its order. What is left by rounding is nothing. */
 static inline void offload_gym_drain(offload_gym_device *device, offload_gym_size sent_bits)
 {
     int i;
@@ -536,7 +569,7 @@ static inline void offload_gym_drain(offload_gym_device *device, offload_gym_siz
         offload_gym_pending *job = &device->pending[i];
         if (!job->waits)
             continue;
-        if (job->left_bits >= sent_bits + 1) {
+        if (job->left_bits > sent_bits && job->left_bits - sent_bits >= offload_gym_something(job->input_bits)) {
             job->left_bits -= sent_bits;
             break;
         }
@@ -580,8 +613,8 @@ static inline int offload_gym_start(offload_gym_device *device, $size device_hz,
 }
 
 /* Time has passed since the last call, and the radio has sent so many bits of the jobs' inputs in it; from now on it
- * has these rates, 0 in an outage. Call it when a transmission ends, when a rate changes, and before the other
- * functions. Returns 0, or what is wrong; nothing has changed then. */
+ * has these rates for itself, before other devices share them; 0 in an outage. Call it when a transmission
+ * ends, when a rate changes, and before the other functions. Returns 0, or what is wrong; nothing has changed then. */
 static inline int offload_gym_tick(offload_gym_device *device, $passed_parameter, $size sent_bits, $size uplink_bps,
                                    $size downlink_bps)
 {
@@ -669,6 +702,21 @@ static inline void offload_gym_look(offload_gym_device *device, offload_gym_view
 
 $choose
 
+/* Where no more jobs can be under way: forgets those that were sent and are expected to have run, as where no report
+ * comes that says so. */
+static inline void offload_gym_make_room(offload_gym_device *device)
+{
+    int i, kept = 0;
+    if (device->num_pending < OFFLOAD_GYM_MAX_PENDING)
+        return;
+    for (i = 0; i < device->num_pending; i++) {
+        offload_gym_pending job = device->pending[i];
+        if (job.waits || offload_gym_sum(job.ready_$unit, job.run_$unit) > 0)
+            device->pending[kept++] = job;
+    }
+    device->num_pending = kept;
+}
+
 /* Puts the job where it was decided to go. */
 static inline void offload_gym_put(offload_gym_device *device, const offload_gym_task *task, int k)
 {
@@ -700,10 +748,11 @@ static inline int offload_gym_arrive(offload_gym_device *device, const offload_g
     if (!offload_gym_is_size(task->input_bits) || !offload_gym_is_size(task->output_bits)
         || !offload_gym_is_size(task->workload_cycles))
         return OFFLOAD_GYM_BAD_SIZE;
-    if (!(task->deadline_$unit >= 0))
+    if (!(task->deadline_$unit >= 0 && task->deadline_$unit <= OFFLOAD_GYM_NEVER))
         return OFFLOAD_GYM_BAD_TIME;
     if (device->num_in_system >= OFFLOAD_GYM_MOST_IN_SYSTEM)
         return OFFLOAD_GYM_BAD_COUNT;
+    offload_gym_make_room(device);
     offload_gym_look(device, &view);
     chosen = offload_gym_choose(device, task, &view);
     if (chosen > 0 && chosen < OFFLOAD_GYM_NUM_LOCATIONS && device->num_pending >= OFFLOAD_GYM_MAX_PENDING) {
@@ -818,7 +867,7 @@ $includes
 
 $defines
 #define OFFLOAD_GYM_OF_LOCATION $of_location /* numbers that the network reads of each location */
-#define OFFLOAD_GYM_MOST_JOBS 2000000000 /* that are counted: ten a second for six years */
+#define OFFLOAD_GYM_MOST_JOBS 1000000 /* that are counted */
 #define OFFLOAD_GYM_MOST_IN_SYSTEM 1000000
 #define OFFLOAD_GYM_MOST_OTHERS 10000
 #define OFFLOAD_GYM_DROP (-1) /* in place of a location: the job is not worth its while */
