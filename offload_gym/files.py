@@ -122,11 +122,15 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary path beside ``path`` to write to; it takes the place of ``path`` once the block has succeeded.
 
     The folder is made where it is missing. Where the block fails, the temporary file is removed and an existing file
-    stays as it was.
+    stays as it was. A link stays, and what it leads to is replaced.
     """
     path = as_path(path)
+    if path.is_symlink():
+        path = path.resolve()
     if path.is_dir():
         raise ValueError(f"{path} is a folder; it must be a file")
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is a device or a pipe; it must be a file")
     path.parent.mkdir(parents=True, exist_ok=True)
     # A name of its own, also among machines that share the folder. Some writers pick a format by the ending.
     temporary = path.with_name(f".{secrets.token_hex(4)}.{path.name}")

@@ -45,14 +45,18 @@ static uint32_t started_at;
 
 void board_start_count(void)
 {
-    (void)SYST_CSR; /* clears COUNTFLAG */
-    started_at = SYST_CVR;
+    do { /* again where the counter began anew in between */
+        (void)SYST_CSR; /* clears COUNTFLAG */
+        started_at = SYST_CVR;
+    } while ((SYST_CSR & COUNTFLAG) != 0);
 }
 
 uint32_t board_count(void)
 {
     uint32_t now = SYST_CVR;
     int wrapped = (SYST_CSR & COUNTFLAG) != 0;
+    if (wrapped && now <= started_at && now < 64) /* it began anew after it was read */
+        wrapped = 0;
     if (wrapped && now <= started_at)
         return UINT32_MAX;
     return (started_at - now + (wrapped ? LARGEST + 1 : 0));

@@ -37,7 +37,7 @@ from offload_gym.streams.streams import Streams
 POLICIES = ("small-student", "student")
 MAX_TASKS = 8
 MAX_CORES = 8  # of a location, in headers of streams
-NUM_STREAMS, NUM_JOBS = 10, 100
+NUM_STREAMS, NUM_JOBS = 30, 100
 NOTE = (
     "Differ: share of instances that the board decides otherwise than Python. Gap: mean latency over the optimum minus "
     "1, and what the board changes of it, in percentage points; of streams, what it changes of the mean response. "
@@ -126,8 +126,8 @@ def measure_stream_form(
 ) -> dict[str, Any]:
     """One shipped policy of streams in one form on one board, as a device that keeps its own books.
 
-    What the board decides is what happens: where it decides otherwise than Python, its books go on from there, though
-    it is told of transmissions and results as they were in Python.
+    Where the board decides otherwise than Python, its books are put right: each decision is one in the state that the
+    simulated device has.
     """
     policy = make_stream_policy(name, "stream")
     assert isinstance(policy, PlanPolicy)
@@ -193,4 +193,4 @@ def _show(rows: list[dict[str, Any]], title: str) -> None:
         shares = (f"{100 * row['differ_share']:.2f}", *gaps)
         numbers = (f"{row[key]:,}" if key in row else "" for key in counts)
         table.add_row(*(row[key] for key in names), *shares, *numbers)
-    Console(width=max(Console().width, 150)).print(table)
+    Console(width=max(Console().width, 170)).print(table)

@@ -1,5 +1,5 @@
 /* The main program of a harness: a record in, the ticks of policy_decide and what it decides out. The header before it
- * has the record, `moment`, and how many results there are of it. */
+ * has the record, `moment`, how many results there are of it, and what is done before and after a decision, uncounted. */
 #include "board.h"
 
 enum { LOOP_ROUNDS = 10000 };
@@ -47,7 +47,9 @@ int main(void)
     last[3] = LOOP_ROUNDS;
     board_paint_stack();
     while (board_read(records, &one, sizeof one)) {
+        BEFORE_DECISION
         ticks_of(policy_decide);
+        AFTER_DECISION
         if (!board_write(results, &given, sizeof given))
             board_exit(BAD_FILE);
     }

@@ -11,6 +11,8 @@ typedef struct {
 
 typedef char records_have_the_size_that_python_writes[sizeof(moment) == RECORD_BYTES ? 1 : -1];
 
+#define BEFORE_DECISION
+#define AFTER_DECISION
 enum { NUM_RESULTS = OFFLOAD_GYM_MAX_TASKS };
 
 int policy_decide(const moment *one, int *decision);

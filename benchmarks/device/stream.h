@@ -12,9 +12,15 @@ typedef struct {
     TIME passed, age;
     TIME core_free[OFFLOAD_GYM_NUM_LOCATIONS - 1][OFFLOAD_GYM_MAX_CORES];
     int cores[OFFLOAD_GYM_NUM_LOCATIONS];
-    int kind, num_devices, num_others;
+    int kind, num_devices, num_others, expected;
 } moment;
 
 typedef char records_have_the_size_that_python_writes[sizeof(moment) == RECORD_BYTES ? 1 : -1];
 
+/* What comes next is of the decisions that were expected: where another one is made, the books are put right. */
+#define BEFORE_DECISION policy_keep();
+#define AFTER_DECISION policy_put_right(&one, given.decision[0]);
+
 int policy_decide(const moment *one, int *decision);
+void policy_keep(void);
+void policy_put_right(const moment *one, int decided);

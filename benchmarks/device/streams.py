@@ -186,7 +186,8 @@ def record_type(numbers: str, num_locations: int, max_cores: int) -> np.dtype[np
     whole: list[Any] = [(name, size) for name in ("device_hz", "sent_bits", "uplink_bps", "downlink_bps")]
     whole += [("task", np.dtype(task, align=True)), ("servers", np.dtype(server, align=True), (num_locations - 1,))]
     whole += [("passed", time), ("age", time), ("core_free", time, (num_locations - 1, max_cores))]
-    whole += [("cores", "i4", (num_locations,)), ("kind", "i4"), ("num_devices", "i4"), ("num_others", "i4")]
+    whole += [("cores", "i4", (num_locations,))]
+    whole += [(name, "i4") for name in ("kind", "num_devices", "num_others", "expected")]
     return np.dtype(whole, align=True)
 
 
@@ -220,6 +221,7 @@ def pack(streams: Streams, plan: Plan, numbers: str, max_cores: int) -> tuple[ND
             for number, step in enumerate(steps):
                 record = np.zeros((), dtype=kind)
                 record["kind"], record["num_others"], record["age"] = step, row[9], row[10]
+                record["expected"] = row[11]
                 if number == 0:
                     record["passed"], record["sent_bits"] = row[1:3]
                 # The last rates are told before those of now: in an outage the device had seen them.

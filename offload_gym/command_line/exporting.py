@@ -50,10 +50,9 @@ def add_export(commands: Any) -> None:
     parser.add_argument(
         "--preset",
         choices=presets,
-        default="default",
         metavar="NAME",
         help=f"what a shipped network was trained for, and what the instances are drawn from: {', '.join(presets)} "
-        "(default: %(default)s)",
+        "(default: what a file says that it was trained for, else default)",
     )
     parser.add_argument("--numbers", choices=NUMBERS, default="double", help="default: %(default)s")
     parser.add_argument("--weights", choices=WEIGHTS, help="default: int8 where numbers are fixed, else float")
@@ -66,7 +65,7 @@ def add_export(commands: Any) -> None:
 
 def _export(options: argparse.Namespace) -> None:
     checked_count("num_instances", options.num_instances, 1)
-    policy, path = _chosen(options.policy, options.preset), Path(options.header)
+    policy, path = _chosen(options.policy, options.preset or "default"), Path(options.header)
     is_tried = isinstance(policy, NetworkPolicy) and compiler() is not None
     if options.vectors and not is_tried:
         needed = "a C compiler: install gcc or clang" if compiler() is None else "a network for independent tasks"
@@ -83,8 +82,8 @@ def _export(options: argparse.Namespace) -> None:
         _try(policy, path, form, options)
         return
     _tell(path, policy, export_c(policy, path, **form))
-    if isinstance(policy, NetworkPolicy):
-        print("not tried: there is no C compiler")
+    tried = "there is no C compiler" if isinstance(policy, NetworkPolicy) else "that is for independent tasks only"
+    print(f"not tried: {tried}")
 
 
 def _tell(path: Path, policy: NetworkPolicy | GraphPolicy | PlanPolicy, sizes: dict[str, int]) -> None:
@@ -100,6 +99,11 @@ def _tell(path: Path, policy: NetworkPolicy | GraphPolicy | PlanPolicy, sizes: d
 def _try(policy: NetworkPolicy, path: Path, form: dict[str, Any], options: argparse.Namespace) -> None:
     """Write a header, try it on fresh instances, and write it again with what was found."""
     preset, count, seed = options.preset, options.num_instances, options.seed
+    if preset is None:
+        preset = policy.network.scenario if policy.network.scenario in SHIPPED_PRESETS else "default"
+    if preset not in SHIPPED_PRESETS:
+        known = ", ".join(SHIPPED_PRESETS)
+        raise ValueError(f"preset is {quoted(preset)}; for a network for independent tasks it must be one of {known}")
     most = MAX_TASKS if options.max_tasks is None else options.max_tasks
     num_tasks = make_scenario(preset).num_tasks
     with patience():

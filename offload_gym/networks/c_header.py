@@ -40,7 +40,7 @@ from offload_gym.networks.stream_header import export_stream_c
 from offload_gym.observation import BEFORE_CORES, row_size, state_size
 from offload_gym.streams.policies import PlanPolicy
 
-MAX_TASKS = 32
+MAX_TASKS, MOST_TASKS = 32, 1000
 UNIT_BITS = 16  # greedy's makespan is 2**16 where numbers are fixed
 UNMEASURED = "How it decides was not measured; `offload-gym export` does that."
 #: What the header says of its numbers.
@@ -102,6 +102,8 @@ def export_c(
     if isinstance(policy, GraphPolicy):
         return export_graph_c(policy, path, max_tasks, name=name, numbers=numbers, weights=weights)
     check_count("max_tasks", max_tasks)
+    if max_tasks > MOST_TASKS:
+        raise ValueError(f"max_tasks is {max_tasks}; it must be at most {MOST_TASKS}, as all arrays are on the stack")
     check_name(name)
     form = make_form(numbers, weights)
     if form.numbers == "fixed" and max_tasks > MAX_TASKS:

@@ -114,6 +114,14 @@ static inline void offload_gym_open(const offload_gym_task *tasks, const offload
     }
 }
 
+/* Whether greedy decided by times that are known. */
+static inline int offload_gym_is_known(const offload_gym_memory *memory, const int *decision)
+{
+    (void)memory;
+    (void)decision;
+    return 1;
+}
+
 /* The times as shares of greedy's makespan, which is no scale where it or what it is to be divided by is infinite. */
 static inline int offload_gym_rescale(double *radio_s, int *best, offload_gym_so_far *so_far,
                                       offload_gym_memory *memory)
@@ -261,8 +269,19 @@ static inline void offload_gym_open(const offload_gym_task *tasks, const offload
     }
 }
 
-/* The times as shares of greedy's makespan, which is no scale where a time in it is the longest that there is. What is
- * far longer than it counts as OFFLOAD_GYM_LONGEST. Other units may make greedy decide otherwise: it decides again. */
+/* Whether greedy decided by times that are known: the others count as the longest that there is, and are longer. */
+static inline int offload_gym_is_known(const offload_gym_memory *memory, const int *decision)
+{
+    int i, stage;
+    for (i = 0; i < memory->num_tasks; i++)
+        for (stage = 0; stage < 4; stage++)
+            if (memory->times[i][decision[i]][stage] >= OFFLOAD_GYM_LONGEST_US)
+                return 0;
+    return 1;
+}
+
+/* The times as shares of greedy's makespan, unless one of them is not known. What is far longer than the makespan counts
+ * as OFFLOAD_GYM_LONGEST. Other units may make greedy decide otherwise: it decides again. */
 static inline int offload_gym_rescale(uint32_t *radio_s, int *best, offload_gym_so_far *so_far,
                                       offload_gym_memory *memory)
 {
@@ -271,9 +290,10 @@ static inline int offload_gym_rescale(uint32_t *radio_s, int *best, offload_gym_
         offload_gym_divided(0xffffffffu, OFFLOAD_GYM_UNIT_BITS - 32, offload_gym_scale(scale_us));
     int i, k, m, stage;
     for (i = 0; i < memory->num_tasks; i++)
-        for (stage = 0; stage < 4; stage++)
-            if (memory->times[i][best[i]][stage] >= OFFLOAD_GYM_LONGEST_US)
-                return 0;
+        for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS; k++)
+            for (stage = 0; stage < 4; stage++)
+                if (memory->times[i][k][stage] >= OFFLOAD_GYM_LONGEST_US)
+                    return 0;
     for (i = 0; i < memory->num_tasks; i++)
         for (k = 0; k < OFFLOAD_GYM_NUM_LOCATIONS; k++)
             for (stage = 0; stage < 4; stage++)
@@ -316,7 +336,8 @@ $defines
 #define OFFLOAD_GYM_GREEDY 1           /* greedy earliest completion has, as the network was trained for other cores,
                                           or times are out of the range of these numbers */
 #define OFFLOAD_GYM_BAD_NUM_TASKS (-1) /* not from 1 to OFFLOAD_GYM_MAX_TASKS */
-#define OFFLOAD_GYM_BAD_SIZE (-5)      /* bits or cycles below 0, infinite, or no number */
+#define OFFLOAD_GYM_BAD_SIZE (-5)      /* bits or cycles below 0, infinite, or no number; in integers, a task that
+                                          takes longer everywhere than a time can be */
 #define OFFLOAD_GYM_BAD_LOCATION (-6)  /* a rate that is not above 0, cores beyond OFFLOAD_GYM_MAX_CORES, or a
                                           propagation time as no time can be */
 #define OFFLOAD_GYM_BAD_BACKLOG (-7)   /* below 0, or too long */
@@ -635,13 +656,17 @@ static inline int offload_gym_decide(int num_tasks, const offload_gym_task *task
     offload_gym_memory memory;
     offload_gym_so_far so_far;
     offload_gym_time radio_s = $radio_name;
-    int code = offload_gym_check(num_tasks, tasks, locations, $radio_name);
+    int i, code = offload_gym_check(num_tasks, tasks, locations, $radio_name);
     if (code < 0)
         return code;
     memory.num_tasks = num_tasks;
     offload_gym_open(tasks, locations, &memory);
     offload_gym_copy(memory.core_s, memory.free_s);
-    so_far.greedy = offload_gym_complete(&memory, 0, radio_s, memory.free_s, decision);
+    so_far.greedy = offload_gym_complete(&memory, 0, radio_s, memory.free_s, memory.decision);
+    if (!offload_gym_is_known(&memory, memory.decision))
+        return OFFLOAD_GYM_BAD_SIZE;
+    for (i = 0; i < num_tasks; i++)
+        decision[i] = memory.decision[i];
     if (code != OFFLOAD_GYM_DECIDED || !offload_gym_start(radio_s, decision, &so_far, &memory))
         return OFFLOAD_GYM_GREEDY;
     offload_gym_encode(&memory);

@@ -619,6 +619,8 @@ static inline int offload_gym_tick(offload_gym_device *device, $passed_parameter
                                    $size downlink_bps)
 {
     int i, k, c;
+    if (device->num_devices < 1) /* it was not begun */
+        return OFFLOAD_GYM_BAD_COUNT;
     if (!offload_gym_is_time(passed_$unit))
         return OFFLOAD_GYM_BAD_TIME;
     if (!offload_gym_is_rate(uplink_bps) || !offload_gym_is_rate(downlink_bps))
@@ -650,7 +652,7 @@ static inline int offload_gym_report(offload_gym_device *device,
     int i, k, c, kept = 0;
     if (!offload_gym_is_time(age_$unit))
         return OFFLOAD_GYM_BAD_TIME;
-    if (num_others < 0 || num_others > OFFLOAD_GYM_MOST_OTHERS)
+    if (device->num_devices < 1 || num_others < 0 || num_others > OFFLOAD_GYM_MOST_OTHERS)
         return OFFLOAD_GYM_BAD_COUNT;
     for (k = 1; k < OFFLOAD_GYM_NUM_LOCATIONS; k++)
         for (c = 0; c < device->cores[k]; c++)
@@ -750,7 +752,7 @@ static inline int offload_gym_arrive(offload_gym_device *device, const offload_g
         return OFFLOAD_GYM_BAD_SIZE;
     if (!(task->deadline_$unit >= 0 && task->deadline_$unit <= OFFLOAD_GYM_NEVER))
         return OFFLOAD_GYM_BAD_TIME;
-    if (device->num_in_system >= OFFLOAD_GYM_MOST_IN_SYSTEM)
+    if (device->num_devices < 1 || device->num_in_system >= OFFLOAD_GYM_MOST_IN_SYSTEM)
         return OFFLOAD_GYM_BAD_COUNT;
     offload_gym_make_room(device);
     offload_gym_look(device, &view);
