@@ -280,8 +280,8 @@ static inline int offload_gym_is_known(const offload_gym_memory *memory, const i
     return 1;
 }
 
-/* The times as shares of greedy's makespan, unless one of them is not known. What is far longer than the makespan counts
- * as OFFLOAD_GYM_LONGEST. Other units may make greedy decide otherwise: it decides again. */
+/* The times as shares of greedy's makespan, unless one of them is not known. What is far longer than the makespan
+ * counts as OFFLOAD_GYM_LONGEST. Other units may make greedy decide otherwise: it decides again. */
 static inline int offload_gym_rescale(uint32_t *radio_s, int *best, offload_gym_so_far *so_far,
                                       offload_gym_memory *memory)
 {
