@@ -9,15 +9,15 @@ from pathlib import Path
 import naive_fixed
 import numpy as np
 import pytest
+from c_programs import COMPILER, RANDOM, compile_in
 from test_networks import balanced, both_forms, random_network
 
 import offload_gym
 from offload_gym.command_line import main
 from offload_gym.networks.c_layers import in_integers, in_single_precision, largest_signal, quantise
-from offload_gym.networks.c_trial import compiler, decide_in_c, records, try_header
+from offload_gym.networks.c_trial import decide_in_c, records, try_header
 from offload_gym.networks.policy import NetworkPolicy
 
-COMPILER = compiler()
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C compiler")
 FORMS = [("double", "float"), ("double", "int8"), ("float", "float"), ("float", "int8"), ("fixed", "int8")]
 forms = pytest.mark.parametrize(("numbers", "weights"), FORMS)
@@ -37,14 +37,7 @@ FUZZER = """
 #include <stdint.h>
 #include <math.h>
 #include "policy.h"
-static uint64_t seed = 88172645463325252u;
-static uint64_t next(void)
-{
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    seed ^= seed << 17;
-    return seed;
-}
+RANDOM
 static NUMBER any(void)
 {
     uint64_t kind = next() % 40;
@@ -120,11 +113,6 @@ def header_of(policy, folder, numbers="double", weights=None, max_tasks=8):
     path = Path(folder) / "policy.h"
     offload_gym.export_c(policy, path, max_tasks, numbers=numbers, weights=weights)
     return path
-
-
-def compile_in(folder, text, *options, program=COMPILER, suffix="c"):
-    (folder / f"main.{suffix}").write_text(text)
-    return subprocess.run([program, *options, f"main.{suffix}"], cwd=folder, capture_output=True, text=True)
 
 
 @forms
@@ -439,7 +427,11 @@ def fuzz(folder, numbers, weights, name, calls):
     header_of(offload_gym.make_policy(name), folder, numbers, weights)
     unit = "us" if numbers == "fixed" else "s"
     number = {"double": "double", "float": "float", "fixed": "uint64_t"}[numbers]
-    text = FUZZER.replace("NUMBER", number).replace("TIME", "uint32_t" if numbers == "fixed" else number)
+    text = (
+        FUZZER.replace("RANDOM", RANDOM)
+        .replace("NUMBER", number)
+        .replace("TIME", "uint32_t" if numbers == "fixed" else number)
+    )
     text = text.replace("PROPAGATION", f"propagation_{unit}").replace("BACKLOG", f"backlog_{unit}")
     options = ["-std=c99", "-O1", "-fsanitize=undefined,address", "-fno-sanitize-recover=all", "-o", "main"]
     done = compile_in(folder, text, *options, "-lm")

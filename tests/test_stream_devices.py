@@ -9,17 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from c_programs import COMPILER, RANDOM, compile_in
 from stream_states import balanced, played_states, random_network
 
 import offload_gym
 from benchmarks.device.streams import ARRIVE, ROW, happenings, rows_of
-from offload_gym.networks.c_trial import compiler
 from offload_gym.networks.stream_header import export_stream_c
 from offload_gym.streams.networks import network_plan
 from offload_gym.streams.observing import size_of
 from offload_gym.streams.policies import make_stream_policy, network_policy
 
-COMPILER = compiler()
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C compiler")
 FORMS = [("double", "float"), ("float", "float"), ("float", "int8"), ("fixed", "int8")]
 forms = pytest.mark.parametrize(("numbers", "weights"), FORMS)
@@ -300,11 +299,6 @@ int use(offload_gym_device *device, const offload_gym_task *task, int *location)
 """
 
 
-def compile_in(folder, text, *options, program=COMPILER, suffix="c"):
-    (folder / f"main.{suffix}").write_text(text)
-    return subprocess.run([program, f"main.{suffix}", *options], cwd=folder, capture_output=True, text=True)
-
-
 @forms
 @pytest.mark.parametrize("preset", ["stream", "stream_deadlines"])
 def test_no_compiler_warns(preset, numbers, weights, tmp_path):
@@ -431,14 +425,7 @@ FUZZER = """
 #include <stdio.h>
 #include <stdlib.h>
 #include "policy.h"
-static uint64_t seed = 88172645463325252u;
-static uint64_t next(void)
-{
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    seed ^= seed << 17;
-    return seed;
-}
+RANDOM
 #ifdef OFFLOAD_GYM_INFINITE
 #define SIZE uint64_t
 static SIZE size(void)
@@ -523,7 +510,7 @@ def fuzz(folder, numbers, weights, calls, preset="stream_deadlines"):
     names["RATIO_TYPE"] = "uint32_t" if is_whole else "offload_gym_size"
     options = [f"-D{name}={value}" for name, value in names.items()]
     options += ["-std=c99", "-O1", "-fsanitize=undefined,address", "-fno-sanitize-recover=all", "-o", "main"]
-    done = compile_in(folder, FUZZER, *options, "-lm")
+    done = compile_in(folder, FUZZER.replace("RANDOM", RANDOM), *options, "-lm")
     if done.returncode and "sanitize" in done.stderr:
         pytest.skip("the compiler has no sanitizers")
     assert done.returncode == 0, done.stderr
