@@ -8,8 +8,9 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 from numpy.typing import NDArray
+
+from offload_gym.compilation import in_machine_code
 
 LANES = 8  # outputs of a layer that are computed at a time; its outputs are padded to a multiple
 CHAINS = 4  # sums that are kept apart, as an addition has to wait for the one before; inputs are padded to a multiple
@@ -20,7 +21,19 @@ AT, INPUTS, OUTPUTS = range(3)  # columns of what ``packed`` returns
 Layers = tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]
 
 
-@intrinsic
+def _in_python(weights, at, inputs, outputs, values, source, target, rectified):
+    """The same sums in the same order; what is stored as float32 is rounded once, as a multiply-add is."""
+    block = weights[at : at + (inputs + 1) * outputs].reshape(inputs + 1, outputs).astype(np.float64)
+    sums = np.zeros((CHAINS, outputs), dtype=np.float32)
+    sums[0] = block[inputs]
+    for j in range(inputs):
+        sums[j % CHAINS] = values[source + j] * block[j] + sums[j % CHAINS]
+    while len(sums) > 1:
+        sums = sums[::2] + sums[1::2]
+    values[target : target + outputs] = np.where(sums[0] > 0, sums[0], 0) if rectified else sums[0]
+
+
+@in_machine_code(_in_python)
 def run_layer(typing_context, weights, at, inputs, outputs, values, source, target, rectified):
     """A layer from ``values[source:]`` to ``values[target:]``: ``x @ W + b``, then max(0, .) where ``rectified``.
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
+
+from offload_gym.compilation import in_machine_code
 
 
 def _arrays(kind: Any, at: tuple[int, ...] = ()) -> Iterator[tuple[int, ...]]:
@@ -23,7 +24,7 @@ def _arrays(kind: Any, at: tuple[int, ...] = ()) -> Iterator[tuple[int, ...]]:
             yield from _arrays(element, (*at, i))
 
 
-@intrinsic
+@in_machine_code(lambda given: given)
 def lent(typing_context, given):
     """The same array, or the same tuple of arrays, numbers and tuples, whose arrays are not counted.
 

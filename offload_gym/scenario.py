@@ -22,6 +22,7 @@ from offload_gym.applications.presets import APPLICATIONS, application_named
 from offload_gym.array_checks import MAX_CORES
 from offload_gym.arrivals import checked_arrivals, load_arrivals
 from offload_gym.checks import check_flag, checked_count, checked_number, is_number, quoted, shortened
+from offload_gym.compilation import record
 from offload_gym.instances import POWER_FIELDS
 from offload_gym.mobility import checked_mobility, load_sites, load_tracks
 from offload_gym.radio.epochs import Recording, checked_recording
@@ -337,7 +338,7 @@ class Scenario:
 _TYPES = {field.name: field.type for field in fields(Scenario)}
 RANGE_FIELDS = tuple(name for name, kind in _TYPES.items() if kind in ("Range", "PositiveRange"))
 #: All ranges of a scenario as one record, so that kernels get them in one argument and read them by name.
-RANGES = np.dtype([(name, [("low", np.float64), ("high", np.float64)]) for name in RANGE_FIELDS])
+RANGES = record([(name, [("low", np.float64), ("high", np.float64)]) for name in RANGE_FIELDS])
 
 
 def described(scenario: Scenario) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from offload_gym.array_checks import check_count
 from offload_gym.checks import check_flag
-from offload_gym.compilation import inlined, kernel
+from offload_gym.compilation import inlined, kernel, record
 from offload_gym.delay import (
     Problem,
     Room,
@@ -55,7 +55,7 @@ from offload_gym.sampling import Parameters, Sizes, as_instances, new_has_edge, 
 from offload_gym.scenario import Scenario
 
 #: What is the same for all environments of a fleet.
-RULES = np.dtype(
+RULES = record(
     [
         ("num_machine_uniforms", np.int64),  # see ``Sizes``
         ("num_task_uniforms", np.int64),
@@ -71,7 +71,7 @@ RULES = np.dtype(
     align=True,
 )
 #: Where an environment is.
-PROGRESS = np.dtype(
+PROGRESS = record(
     [
         ("key", np.uint64),
         ("episode", np.int64),
@@ -84,9 +84,9 @@ PROGRESS = np.dtype(
     align=True,
 )
 #: What the schedule so far adds up to: a ``Tally``, and the objective so far.
-SUMS = np.dtype([(name, np.float64) for name in (*Tally._fields, "outcome_s")])
+SUMS = record([(name, np.float64) for name in (*Tally._fields, "outcome_s")])
 #: What a step returns of an environment. Latency, makespan and energy are those of an epoch that ended, else 0.
-RESULT = np.dtype(
+RESULT = record(
     [
         ("reward", np.float64),
         ("latency_s", np.float64),

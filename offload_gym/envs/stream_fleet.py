@@ -14,7 +14,7 @@ from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from offload_gym.checks import quoted
-from offload_gym.compilation import inlined, kernel
+from offload_gym.compilation import inlined, kernel, record
 from offload_gym.envs.orders import BEGIN, LEAVE, STEP, Turn
 from offload_gym.lending import lent
 from offload_gym.scenario import Scenario
@@ -43,7 +43,7 @@ STREAM_OBJECTIVES: dict[str, tuple[float, float, float | None]] = {
 QUANTILE = 0.95  # of the responses, in the infos
 
 #: What is the same for all environments of a fleet.
-RULES = np.dtype(
+RULES = record(
     [
         ("price_js", np.float64),
         ("price_late", np.float64),
@@ -53,7 +53,7 @@ RULES = np.dtype(
     align=True,
 )
 #: Where an environment is.
-PROGRESS = np.dtype(
+PROGRESS = record(
     [
         ("key", np.uint64),
         ("episode", np.int64),
@@ -64,7 +64,7 @@ PROGRESS = np.dtype(
     align=True,
 )
 #: What a step returns of an environment; of an episode that is not over yet only the reward is more than 0.
-RESULT = np.dtype(
+RESULT = record(
     [
         ("reward", np.float64),
         ("response_mean_s", np.float64),  # of the jobs that were neither dropped nor lost; NaN where all were

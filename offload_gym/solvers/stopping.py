@@ -18,10 +18,10 @@ import numpy as np
 from numba import types
 from numba.core import cgutils
 from numba.core.cgutils import ir
-from numba.extending import intrinsic, register_jitable
+from numba.extending import register_jitable
 from numpy.typing import NDArray
 
-from offload_gym.compilation import kernel
+from offload_gym.compilation import in_machine_code, kernel
 
 # Steps of an innermost loop, of some nanoseconds each, between two looks. While another thread keeps the interpreter
 # busy, a look waits for up to 5 ms.
@@ -63,7 +63,7 @@ def _ask_python(context: Any, builder: Any, function: str, answer: Any) -> Any:
     return cgutils.is_null(builder, said)
 
 
-@intrinsic
+@in_machine_code(lambda: True)  # Python runs handlers, and raises, by itself
 def _signals_pass(typing_context):
     """Run the handlers of the signals that wait, in the main thread; False where one raises: its error is pending."""
 
@@ -73,7 +73,7 @@ def _signals_pass(typing_context):
     return types.boolean(), generate
 
 
-@intrinsic
+@in_machine_code(lambda: None)
 def raise_pending(typing_context):
     """Leave the kernel with the error that is pending, if one is: last of all, with no memory of its own in use."""
 

@@ -10,12 +10,12 @@ import math
 import numpy as np
 
 from offload_gym.arrivals import BURSTY, PERIODIC, POISSON, RECORDED
-from offload_gym.compilation import inlined, kernel
+from offload_gym.compilation import inlined, kernel, record
 from offload_gym.random_numbers import uniform
 from offload_gym.streams.parameters import GAP
 
 #: What makes the arrivals of one device.
-SOURCE = np.dtype(
+SOURCE = record(
     [
         ("next_s", np.float64),  # when the next job arrives
         ("rate_per_s", np.float64),

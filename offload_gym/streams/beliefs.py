@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offload_gym.arrivals import BURSTY, PERIODIC
-from offload_gym.compilation import kernel
+from offload_gym.compilation import kernel, record
 from offload_gym.lending import lent
 from offload_gym.random_numbers import uniform
 from offload_gym.streams.arrivals import SOURCE, burst_share, calm_rate_per_s, resume_source
@@ -22,7 +22,7 @@ from offload_gym.streams.jobs import fill_jobs
 from offload_gym.streams.parameters import ARRIVING, JOBS, MACHINES, numbers_for, numbers_of_device
 
 #: What is known of the arrivals at one device.
-KNOWN = np.dtype(
+KNOWN = record(
     [
         ("count", np.int64),
         ("first_s", np.float64),

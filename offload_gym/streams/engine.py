@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from offload_gym.compilation import inlined, kernel
+from offload_gym.compilation import inlined, kernel, record
 from offload_gym.instances import INPUT, OUTPUT, WORKLOAD
 from offload_gym.lending import lent
 from offload_gym.streams.losses import fail, lose
@@ -39,7 +39,7 @@ from offload_gym.streams.uptime import is_down, loses, moment_of, slot_at, up_ti
 
 #: What happened to a task; where it has no core (its job was dropped, or it is padding) all times are NaN, and so is
 #: what never came of a task that was lost.
-RECORD = np.dtype(
+RECORD = record(
     [
         ("core", np.int64),
         ("ready_s", np.float64),  # when it had all its data
@@ -50,7 +50,7 @@ RECORD = np.dtype(
     ]
 )
 #: From when until when a radio sent; NaN where there was nothing to send.
-SEND = np.dtype([("start_s", np.float64), ("finish_s", np.float64)])
+SEND = record([("start_s", np.float64), ("finish_s", np.float64)])
 
 
 class Records(NamedTuple):

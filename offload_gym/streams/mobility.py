@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from offload_gym.compilation import kernel
+from offload_gym.compilation import kernel, record
 from offload_gym.mobility import MOBILITY as KINDS
 from offload_gym.mobility import ROADS, STAY, WAYPOINT, load_tracks, sites_of
 from offload_gym.random_numbers import stream
@@ -23,7 +23,7 @@ from offload_gym.streams.tracks import begin_track, follow_track, resume_track
 from offload_gym.streams.waypoints import begin_between, move_between, resume_between
 
 #: The numbers of a scenario's mobility.
-MOVEMENT = np.dtype(
+MOVEMENT = record(
     [
         ("kind", np.int64),  # number in ``offload_gym.mobility.MOBILITY``
         ("left_m", np.float64),  # the rectangle in which devices move

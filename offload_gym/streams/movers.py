@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from offload_gym.compilation import kernel
+from offload_gym.compilation import kernel, record
 from offload_gym.random_numbers import uniform
 
 #: A device on its way.
-MOVER = np.dtype(
+MOVER = record(
     [
         ("x_m", np.float64),
         ("y_m", np.float64),

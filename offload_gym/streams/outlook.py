@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from offload_gym.compilation import inlined, kernel
+from offload_gym.compilation import inlined, kernel, record
 from offload_gym.instances import INPUT, OUTPUT, WORKLOAD
 from offload_gym.streams.engine import (
     cores_at,
@@ -34,7 +34,7 @@ from offload_gym.streams.uptime import can_fail, loses, slot_at, up_time_and_sta
 LARGEST_EXPONENT = 100.0  # beyond it nothing differs from 0
 SURE = 25.0  # a job that is expected a tenth of the deadline too late is late with the odds of exp(2.5) to 1
 #: What is foreseen beside the cores.
-FORESEEN = np.dtype(
+FORESEEN = record(
     [
         ("now_s", np.float64),
         ("radio_s", np.float64),  # when the radio has sent all that waits, and the tasks of the job that were placed
@@ -51,7 +51,7 @@ FORESEEN = np.dtype(
     align=True,
 )
 #: What a task would meet at a location; seconds are durations where it does not say since when.
-OPTION = np.dtype(
+OPTION = record(
     [
         ("core", np.int64),  # that is free first
         ("core_free_s", np.float64),  # when it is, since time 0
@@ -72,9 +72,9 @@ OPTION = np.dtype(
     ]
 )
 #: What a second costs at a location beside the time that it takes, as a rule sees it.
-PRICE = np.dtype([("send", np.float64), ("run", np.float64)])
+PRICE = record([("send", np.float64), ("run", np.float64)])
 #: What a task that is not placed yet would meet at a location, if all before it is placed best.
-AHEAD = np.dtype(
+AHEAD = record(
     [
         ("finish_s", np.float64),  # since time 0
         ("value", np.float64),  # of the time since now, and of what is sent and run for it

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from offload_gym.arrivals import ARRIVALS, SIZES, load_arrivals, recorded_gap_s
 from offload_gym.checks import quoted
-from offload_gym.compilation import kernel
+from offload_gym.compilation import kernel, record
 from offload_gym.random_numbers import stream
 from offload_gym.sampling import UNIFORMS_A_TASK, application_arrays, num_machine_uniforms, task_type_array
 from offload_gym.scenario import FAILURE_TASKS, Scenario
@@ -20,7 +20,7 @@ from offload_gym.streams.streams import COMMON, DEVICE, JOB, NONE, PRICE_FIELDS,
 RADIOS = ("constant", "random", "trace")
 CONSTANT, RANDOM, RECORDED_RATES = range(3)
 #: The numbers of a scenario of streams.
-PROCESS = np.dtype(
+PROCESS = record(
     [
         ("arrivals", np.int64),  # number in ARRIVALS
         ("rate_low_per_s", np.float64),  # mean arrivals at each device; recorded ones, where they are not stretched

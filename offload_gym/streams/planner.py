@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from offload_gym.compilation import inlined, kernel
+from offload_gym.compilation import inlined, kernel, record
 from offload_gym.lending import lent
 from offload_gym.random_numbers import fill_uniform, stream
 from offload_gym.solvers.stopping import Budget, is_stopped, raise_pending
@@ -110,7 +110,7 @@ class Played(NamedTuple):
 
 
 #: How streams are played.
-ASKED = np.dtype(
+ASKED = record(
     [
         ("key", np.uint64),  # of all that is random
         ("first", np.int64),  # stream

@@ -19,12 +19,13 @@ from offload_gym.array_checks import (
     whole,
 )
 from offload_gym.checks import quoted
+from offload_gym.compilation import record
 from offload_gym.instances import TASK_FIELDS, checked_graph, for_kernels
 from offload_gym.mobility import MAX_SITES
 from offload_gym.scenario import FAILURE_TASKS, check_failure_tasks
 
 #: A job but for its tasks.
-JOB = np.dtype(
+JOB = record(
     [
         ("arrival_s", np.float64),
         ("deadline_s", np.float64),  # after its arrival; infinite where it has none
@@ -33,8 +34,8 @@ JOB = np.dtype(
         ("num_tasks", np.int64),
     ]
 )
-DEVICE = np.dtype([("hz", np.float64), ("cores", np.int64)])
-SERVER = np.dtype(
+DEVICE = record([("hz", np.float64), ("cores", np.int64)])
+SERVER = record(
     [
         ("cpu_hz", np.float64),
         ("cores", np.int64),
@@ -46,7 +47,7 @@ SERVER = np.dtype(
     ]
 )
 #: What is the same for all devices of a stream.
-COMMON = np.dtype(
+COMMON = record(
     [
         ("slot_s", np.float64),
         ("report_s", np.float64),  # seconds from one report on the servers to the next; 0: they are always fresh

@@ -12,14 +12,14 @@ import numpy as np
 from numba.extending import register_jitable
 from numpy.typing import NDArray
 
-from offload_gym.compilation import inlined
+from offload_gym.compilation import inlined, record
 from offload_gym.streams.streams import NONE, StreamBatch, Streams
 from offload_gym.streams.uptime import loses, next_failure_s
 
 DROPPED = -1  # what stands for a location of a job that is dropped
 
 #: A stream as a whole.
-CLOCK = np.dtype(
+CLOCK = record(
     [
         ("now_s", np.float64),
         ("slot", np.int64),  # of now, kept while a radio has something to send
@@ -38,7 +38,7 @@ CLOCK = np.dtype(
     ]
 )
 #: The spectrum of a site.
-SITE = np.dtype(
+SITE = record(
     [
         # A second advances it by 1 over the number of devices that send, so that a transmission that takes x seconds
         # alone is sent when it has advanced by x, however many devices come and go.
@@ -52,7 +52,7 @@ SITE = np.dtype(
     ]
 )
 #: The radio of a device, and what the device remembers.
-RADIO = np.dtype(
+RADIO = record(
     [
         ("first", np.int64),  # transmission in progress, or the next one; NONE
         ("last", np.int64),
@@ -80,7 +80,7 @@ RADIO = np.dtype(
     align=True,
 )
 #: A task that was decided.
-TASK = np.dtype(
+TASK = record(
     [
         ("job", np.int64),
         ("number", np.int64),  # among the tasks of the job
@@ -93,7 +93,7 @@ TASK = np.dtype(
     ]
 )
 #: A transmission in a radio's queue.
-LINK = np.dtype(
+LINK = record(
     [
         ("after", np.int64),
         ("since_s", np.float64),
@@ -106,7 +106,7 @@ LINK = np.dtype(
     align=True,
 )
 #: A job that has arrived.
-FATE = np.dtype(
+FATE = record(
     [
         ("exits_left", np.int64),  # tasks without children that have not finished
         # Latest result so far, of the job once ``exits_left`` is 0; infinite where the job was dropped or lost.
