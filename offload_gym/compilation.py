@@ -287,6 +287,14 @@ def inlined(function: Any) -> Any:
     return _with_cache(njit(nogil=True, error_model="numpy", inline="always")(function))
 
 
+class _Fields(np.record):  # type: ignore[misc]
+    """A record whose fields come before numpy's own attributes, one of which is called ``device``."""
+
+    def __getattribute__(self, name: str) -> Any:
+        own = np.void.__getattribute__(self, "dtype").names
+        return self[name] if name in own else super().__getattribute__(name)
+
+
 def record(fields: Any, align: bool = False) -> np.dtype[Any]:
     """A structured type whose fields kernels read and write as attributes.
 
@@ -294,7 +302,7 @@ def record(fields: Any, align: bool = False) -> np.dtype[Any]:
     arrays take 0.1 microseconds longer as an argument of a kernel.
     """
     kind = np.dtype(fields, align=align)
-    return np.dtype((np.record, kind)) if config.DISABLE_JIT else kind
+    return np.dtype((_Fields, kind)) if config.DISABLE_JIT else kind
 
 
 def in_machine_code(in_python: Any) -> Any:
