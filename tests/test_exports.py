@@ -7,9 +7,10 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from test_networks import balanced, both_forms, random_network
+from test_pareto import whole_times
 
 import offload_gym
-from offload_gym.instances import CORES
+from offload_gym.instances import CORES, TASK_FIELDS
 from offload_gym.networks.c_trial import HARNESS, compiler, decide_in_c
 from offload_gym.networks.policy import NetworkPolicy
 
@@ -49,6 +50,23 @@ def test_c_decides_as_python(form, scenario, tmp_path):
             for refine, keep_best in uses:
                 policy = NetworkPolicy(network, refine, keep_best)
                 assert_alike(in_c(policy, instances, tmp_path), policy.decide(instances))
+
+
+@needs_compiler
+@both_forms
+def test_ties_are_decided_in_c_as_in_python(form, tmp_path):
+    """Times are small whole numbers, sums of which are exact, and two tasks are alike in all."""
+    rng, cores = np.random.default_rng(4), (1, 2, 4)
+    instances = whole_times(2_000, 5, 3, rng)
+    alike = {name: getattr(instances, name).copy() for name in TASK_FIELDS}
+    for values in alike.values():
+        values[:, 3] = values[:, 1]
+    backlog_s = rng.choice([0.0, 0.0, 1.0, 3.0], (2_000, 3))
+    instances = instances.replace(**alike, cores=np.tile(cores, (2_000, 1)), backlog_s=backlog_s)
+    for refine in (None, "roll-out"):
+        network = balanced(random_network(form, cores=cores, roll_outs=refine is None), instances)
+        policy = NetworkPolicy(network, refine, keep_best=True)
+        assert_alike(in_c(policy, instances, tmp_path), policy.decide(instances))
 
 
 @needs_compiler

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_pareto import whole_times
 
 import offload_gym
-from offload_gym.instances import CORES, CPU, DOWNLINK, PROPAGATION, UPLINK, WIRED
+from offload_gym.instances import CORES, CPU, DOWNLINK, LOCATION_FIELDS, PROPAGATION, UPLINK, WIRED
 from offload_gym.networks.c_layers import in_single_precision
 from offload_gym.networks.graph_header import export_graph_c
 from offload_gym.networks.graph_network import GraphNetwork
@@ -154,6 +155,17 @@ def test_c_decides_as_python_with_backlogs_of_cores_and_other_uses(tmp_path):
         random_policy(40, 7, 12, num_starts=9, num_passes=3, num_sweeps=0),  # more starts than places
     ):
         assert_decides_as(policy, instances, tmp_path, 12, max_cores=8)
+
+
+@needs_compiler
+def test_ties_are_decided_in_c_as_in_python(tmp_path):
+    """Times are small whole numbers, sums of which are exact, and two locations are alike in all."""
+    rng, edges = np.random.default_rng(4), ((0, 1), (0, 2), (1, 3), (2, 3), (3, 4))
+    instances = whole_times(1_000, 6, 4, rng, edges)
+    alike = {name: getattr(instances, name).copy() for name in (*LOCATION_FIELDS, "backlog_s")}
+    for values in alike.values():
+        values[:, 2] = values[:, 1]
+    assert_decides_as(random_policy(32, 32), instances.replace(**alike), tmp_path, 6, max_cores=16)
 
 
 @needs_compiler

@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 
+import gymnasium as gym
 import naive
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from naive_streams import naive_stream
 from property_inputs import few_and_many, problems, refute, worlds
 
+import offload_gym as og
 from offload_gym import OBJECTIVES, Instances, completion_times, latency, solve
 from offload_gym.solvers.greedy import greedy
 from offload_gym.solvers.local_search import local_search
@@ -185,3 +187,34 @@ def test_a_stream_of_a_third_of_a_year_keeps_its_precision():
     np.testing.assert_allclose(response_s[0], first_s, rtol=1e-12)
     worst_s = np.abs(response_s - response_s[0]).max()
     assert worst_s < 20 * np.spacing(1e7)
+
+
+def kinds(given):
+    """The types of all arrays and numbers in tuples and dictionaries; of records those of their fields."""
+    if isinstance(given, (tuple, list)):
+        return set().union(*map(kinds, given))
+    if isinstance(given, dict):
+        return kinds(tuple(given.values()))
+    if given is None or isinstance(given, str):
+        return set()
+    dtype = np.asarray(given).dtype
+    return {dtype.fields[name][0].name for name in dtype.names} if dtype.names else {dtype.name}
+
+
+def test_each_stage_counts_as_the_docs_say():
+    """docs/design.md: seconds, bits and cycles are float64, what a network reads and says is float32."""
+    float64, float32 = {"float64", "int64", "bool"}, {"float32"}
+    instances = og.sample_instances("default", 3, seed=0)
+    streams = og.sample_streams("stream_mobile", 1, seed=0)
+    assert kinds(instances.batch) | kinds(tuple(solve(instances).latency_s)) == {"float64", "int64"}
+    assert kinds(tuple(streams.batch)) <= float64
+    assert kinds(tuple(og.generate_demonstrations("default", 3, seed=0).alternative_s)) == {"float64"}
+    for name in ("Joint-v0", "Sequential-v0", "Stream-v0"):
+        envs = gym.make_vec(f"offload_gym/{name}", num_envs=2)
+        observations, _ = envs.reset(seed=0)
+        rewards = envs.step(envs.action_space.sample())[1]
+        assert kinds(observations) == float32 == {envs.single_observation_space.dtype.name}
+        assert kinds(rewards) == {"float64"}
+    for network in (og.make_policy("student", preset="dag").network, og.make_policy("student").network):
+        layers = network.layers if hasattr(network, "layers") else (*network.encoder, *network.head)
+        assert kinds(layers) == float32
