@@ -18,7 +18,7 @@ from benchmarks.measurement import Measurement, measure
 from benchmarks.plots import fronts, learning_curves
 from benchmarks.policies import with_uplink
 from benchmarks.statistics import TAUS, bootstrap_interval
-from offload_gym import progress
+from offload_gym import policies, progress
 from offload_gym.applications.loading import save_application
 from offload_gym.applications.presets import random_application
 from offload_gym.policies import POLICY_NAMES, SHIPPED
@@ -389,7 +389,9 @@ def test_every_form_of_a_network_is_timed(tmp_path, monkeypatch):
 
     monkeypatch.setattr(deployment, "CALLS", 20)
     monkeypatch.setattr(deployment, "BATCH", 64)
-    shutil.copy(WEIGHTS / "default-small-student.safetensors", tmp_path / "sequential-small-student.safetensors")
+    shutil.copy(
+        policies.WEIGHTS / "default-small-student.safetensors", tmp_path / "sequential-small-student.safetensors"
+    )
     rows = deployment.measure_deployment(tmp_path, seed=0, num_instances=20)
     forms = [row["form"].split(",")[0] for row in rows]
     compiled = ["C"] if shutil.which("gcc") or shutil.which("cc") else []
