@@ -49,7 +49,7 @@ from offload_gym.streams.responses import stream_costs
 from offload_gym.streams.sampling import sample_streams
 
 _say = partial(print, flush=True)
-SEEDS_APART = 1_000_003  # of two scenarios' streams
+SEEDS_APART = 1_000_003  # of two scenarios' streams, and of two trainings' weights
 COUNTS = (
     "rounds",
     "memory",
@@ -210,7 +210,12 @@ def fit_network(
     teacher: nn.Sequential | None = None,
     began: StreamNetwork | None = None,
 ) -> nn.Sequential:
-    """A network that learned from labels, and from a teacher's scores where there is one; ``began`` learns on."""
+    """A network that learned from labels, and from a teacher's scores where there is one; ``began`` learns on.
+
+    Weights and order of the labels are those of ``seed``, which tells the networks of one training apart, and of the
+    settings' seed: trainings from several seeds would else begin with the same weights.
+    """
+    seed += SEEDS_APART * (settings.seed - 1)
     device = pick_device(settings.device)
     observations = torch.from_numpy(labels.observations).to(device)
     weighed = weighed_costs(labels, settings.objective)

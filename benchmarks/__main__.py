@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from benchmarks.front import compare_sizes
 from benchmarks.graphs import compare_large_graphs
 from benchmarks.information import compare_information
 from benchmarks.large_n import compare_large_n
-from benchmarks.policies import MAX_NODES, Outputs, compare
+from benchmarks.policies import Asked as Compared
+from benchmarks.policies import Outputs, compare
 from benchmarks.report.page import NAME, write_report
 from benchmarks.speed.command import GROUPS, measure_speed
 from benchmarks.static_cells import NUM_DEVICES, compare_static_cells
@@ -107,22 +108,41 @@ def _folder(text: str) -> Path:
     return path
 
 
+def _add_agents(parser: argparse.ArgumentParser, what: str, default: Sequence[Path]) -> None:
+    parser.add_argument(
+        "--agents",
+        type=_folder,
+        nargs="+",
+        default=default,
+        metavar="DIR",
+        help=f"folder {what}; several: folders of the same training with different seeds, in one row a policy",
+    )
+
+
 def _policies(commands: Any) -> None:
     def run(options: argparse.Namespace) -> None:
-        compare(
-            chosen_scenario(options),
-            options.objective,
-            seed=options.seed,
-            num_instances=options.num_instances,
-            agents_folder=options.agents,
-            transfer=options.transfer,
-            observation_noise=options.observation_noise,
-            max_nodes=options.max_nodes,
-            outputs=Outputs(options.json, options.csv, options.markdown, options.plots),
+        asked = Compared(
+            options.seed,
+            options.num_instances,
+            options.agents,
+            options.transfer,
+            options.observation_noise,
+            options.max_nodes,
+            options.against,
         )
+        outputs = Outputs(options.json, options.csv, options.markdown, options.plots)
+        compare(chosen_scenario(options), options.objective, asked, outputs)
 
     summary = "compare policies on fresh instances: optimality gap, label accuracy, decision delay"
-    parser = _command(commands, run, "policies", summary, agents="results/agents", num_instances=2000)
+    defaults = Compared()
+    parser = _command(commands, run, "policies", summary, num_instances=defaults.num_instances)
+    _add_agents(parser, f"of trained policies (default: {AGENTS})", [AGENTS])  # which need not be there
+    parser.add_argument(
+        "--against",
+        metavar="NAME",
+        default=defaults.against,
+        help="policy to whose gaps on the same instances there are differences (default: %(default)s)",
+    )
     add_scenario_options(parser)
     parser.add_argument(
         "--transfer",
@@ -133,7 +153,7 @@ def _policies(commands: Any) -> None:
     parser.add_argument(
         "--max-nodes",
         type=int,
-        default=MAX_NODES,
+        default=defaults.max_nodes,
         help="where the exact search of an instance stops; gaps are then against the best decision found (default: "
         "%(default)s)",
     )
@@ -345,7 +365,7 @@ def _streams(commands: Any) -> None:
         flag, default = f"--{name.replace('_', '-')}", getattr(defaults, name)
         parser.add_argument(flag, type=int, default=default, help=f"{what} (default: %(default)s)")
     add_stream_options(parser)
-    parser.add_argument("--agents", type=_folder, metavar="DIR", help="folder of trained policies of streams")
+    _add_agents(parser, "of trained policies of streams", [])
     parser.add_argument(
         "--policies",
         nargs="+",

@@ -10,46 +10,37 @@ from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.measurement import Measurement
+from benchmarks.statistics import bootstrap_interval, interquartile_mean, profile
 from offload_gym.delay import optimality_gap
 from offload_gym.files import replacing
 from offload_gym.scenario import Scenario, described, digest_of
 
-BOOTSTRAP_SAMPLES = 2000
-QUANTILES = 41  # of the gap, at 0 %, 2.5 %, ..., 100 % of the instances
 SLOWER = 20  # times that a small device is slower than this machine
 
 
-def bootstrap_interval(values: NDArray[np.float64], confidence: float = 0.95, seed: int = 0) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean of ``values`` (N,)."""
-    rng = np.random.default_rng(seed)
-    size = len(values)
-    means = np.array([values[rng.integers(0, size, size)].mean() for _ in range(BOOTSTRAP_SAMPLES)])
-    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
-
-
-def interquartile_mean(values: NDArray[np.float64]) -> float:
-    """The mean without the lowest and the highest quarter of ``values`` (N,): one instance among many moves it little.
-
-    (Agarwal, Schwarzer, Castro, Courville and Bellemare, "Deep reinforcement learning at the edge of the statistical
-    precipice", NeurIPS 2021.)
-    """
-    cut = len(values) // 4
-    return float(np.sort(values)[cut : len(values) - cut].mean())
-
-
 def summarise(
-    measurement: Measurement, scenario: Scenario, objective: str, observation_noise: float | str = 0.0
+    measurement: Measurement,
+    scenario: Scenario,
+    objective: str,
+    observation_noise: float | str = 0.0,
+    against: Measurement | None = None,
 ) -> dict[str, Any]:
-    """One row of the comparison. Gaps are latency over the optimum minus 1; times of a decision are in microseconds."""
-    gap = measurement.gap
+    """One row of the comparison. Gaps are latency over the optimum minus 1; times of a decision are in microseconds.
+
+    The difference is that of the gaps to those of ``against`` (the policy itself where none is given), on the same
+    instances and, where both have several training seeds, of the same seed.
+    """
+    gap, other = measurement.gap, measurement.gap if against is None else against.gap
     low, high = bootstrap_interval(gap)
+    with np.errstate(invalid="ignore"):
+        difference = np.where(gap == other, 0.0, gap - other)  # also where both are infinite
+    difference_low, difference_high = bootstrap_interval(difference)
+    of_seeds = gap.mean(axis=1)
     # Padding has no label.
     agrees = (measurement.decisions == measurement.expert_decisions) | ~measurement.present
     p50, p99 = np.quantile(measurement.decide_us, [0.5, 0.99])
@@ -64,15 +55,22 @@ def summarise(
         "num_edges": scenario.num_edges,
         "objective": objective,
         "observation_noise": observation_noise,
-        "num_instances": len(gap),
+        "num_instances": gap.shape[1],
+        "num_seeds": measurement.num_seeds,
         "gap_mean": float(gap.mean()),
         "gap_mean_low": low,
         "gap_mean_high": high,
+        "gap_least_seed": float(of_seeds.min()),
+        "gap_most_seed": float(of_seeds.max()),
         "gap_iqm": interquartile_mean(gap),
-        "gap_p95": float(np.quantile(gap, 0.95)),
+        # The gap of an instance, so that an infinite one leaves it as it is.
+        "gap_p95": float(np.quantile(gap, 0.95, method="inverted_cdf")),
         "gap_max": float(gap.max()),
-        # Each is the gap of an instance, so that an infinite one leaves the others as they are.
-        "gap_quantiles": np.quantile(gap, np.linspace(0, 1, QUANTILES), method="inverted_cdf").tolist(),
+        "against": (against or measurement).name,
+        "difference": float(difference.mean()),
+        "difference_low": difference_low,
+        "difference_high": difference_high,
+        "profile": profile(gap),
         "exact_match": float(agrees.all(axis=1).mean()),
         "label_accuracy": float(agrees[measurement.present].mean()),
         "optimal_share": float((gap <= 1e-9).mean()),
@@ -81,7 +79,7 @@ def summarise(
         "decide_us_p99": float(p99),
         "gap_with_delay": float(delayed[0]),
         "gap_with_delay_on_slow_device": float(delayed[1]),
-        "decisions_per_s": len(gap) / measurement.batch_s,
+        "decisions_per_s": gap.size / measurement.batch_s,
         "num_parameters": measurement.num_parameters,
     }
 
@@ -137,15 +135,16 @@ def write_markdown(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:
         temporary.write_text(markdown_table(rows) + "\n", encoding="utf-8")
 
 
-GAPS = ("mean gap % [95 % CI]", "p95", "max", "optimal %", "label %", "exact %")
-DELAYS = ("p50 µs", "p99 µs", "with delay %", f"{SLOWER}x slower %")
-COLUMNS = ("policy", *GAPS, *DELAYS, "parameters")
+SEEDS = "of seeds %"  # behind the mean, where some policy was trained from several
 NOTE = (
-    "Gap: latency over the optimum minus 1. Optimal: share of instances decided at the optimum. Label and exact: "
-    "agreement with the expert's labels, one by one and all together; an instance often has several optima and the "
-    "expert labels one of them. µs: one decision for one instance, asked from Python. With delay: mean gap of latency "
-    f"plus p50, as the tasks wait for the decision; and on a device {SLOWER} times slower than this machine. "
-    "Shipped: a network of the package; the others are those of the folder of trained policies."
+    "Gap: latency over the optimum minus 1, with its bootstrap interval over instances, and over training seeds where "
+    "there are several; IQM: its interquartile mean. Of seeds: least and most of the means of the seeds. Against: "
+    "difference of the gaps to those of one policy on the same instances, in points. Optimal: share of instances "
+    "decided at the optimum. Label and exact: agreement with the expert's labels, one by one and all together; an "
+    "instance often has several optima and the expert labels one of them. µs: one decision for one instance, asked "
+    "from Python. With delay: mean gap of latency plus p50, as the tasks wait for the decision; and on a device "
+    f"{SLOWER} times slower than this machine. Shipped: a network of the package; the others are those of the folders "
+    "of trained policies."
 )
 
 
@@ -154,13 +153,32 @@ def shown_name(row: dict[str, Any]) -> str:
     return f"{row['policy']} (shipped)" if row.get("shipped") else str(row["policy"])
 
 
-def cells(row: dict[str, Any]) -> list[str]:
+def _columns(rows: Sequence[dict[str, Any]]) -> list[str]:
+    seeds = [SEEDS] if any(row["num_seeds"] > 1 for row in rows) else []
+    against = f"against {rows[0]['against']} [95 % CI]"
+    gaps = ["mean gap % [95 % CI]", *seeds, "IQM", "p95", "max", against, "optimal %", "label %", "exact %"]
+    return ["policy", *gaps, "p50 µs", "p99 µs", "with delay %", f"{SLOWER}x slower %", "parameters"]
+
+
+def _percent(row: dict[str, Any], name: str, form: str = ".2f") -> str:
+    """A share in per cent, with its interval."""
+    mean, low, high = (f"{100 * row[f'{name}{end}']:{form}}" for end in ("", "_low", "_high"))
+    return f"{mean} [{low}, {high}]"
+
+
+def _cells(row: dict[str, Any], with_seeds: bool) -> list[str]:
     """The columns of one row as text."""
+    of_seeds = ""
+    if row["num_seeds"] > 1:
+        of_seeds = f"{100 * row['gap_least_seed']:.2f} to {100 * row['gap_most_seed']:.2f} ({row['num_seeds']})"
     return [
         shown_name(row),
-        f"{100 * row['gap_mean']:.2f} [{100 * row['gap_mean_low']:.2f}, {100 * row['gap_mean_high']:.2f}]",
+        _percent(row, "gap_mean"),
+        *([of_seeds] if with_seeds else []),
+        f"{100 * row['gap_iqm']:.2f}",
         f"{100 * row['gap_p95']:.1f}",
         f"{100 * row['gap_max']:.0f}",
+        "" if row["policy"] == row["against"] else _percent(row, "difference", "+.2f"),
         f"{100 * row['optimal_share']:.1f}",
         f"{100 * row['label_accuracy']:.1f}",
         f"{100 * row['exact_match']:.1f}",
@@ -172,22 +190,32 @@ def cells(row: dict[str, Any]) -> list[str]:
     ]
 
 
-def print_table(rows: Sequence[dict[str, Any]], console: Console | None = None) -> None:
-    """The comparison in the terminal, smallest gap last so that it stands nearest the prompt."""
-    first = rows[0]
+def _lines(rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Headers, and the rows as text, smallest gap last so that it stands nearest the prompt."""
+    headers = _columns(rows)
+    return headers, [_cells(row, SEEDS in headers) for row in sorted(rows, key=lambda row: -row["gap_mean"])]
+
+
+def print_table(rows: Sequence[dict[str, Any]]) -> None:
+    """The comparison in the terminal."""
+    first, (headers, lines) = rows[0], _lines(rows)
     title = f"{first['scenario']}, n = {first['num_tasks']}, K = {first['num_edges'] + 2}, {first['objective']}"
     table = Table(title=f"{title}, {first['num_instances']} test instances", caption=NOTE, box=box.SIMPLE_HEAD)
-    for header in COLUMNS:
+    for header in headers:
         table.add_column(header, justify="left" if header == "policy" else "right", no_wrap=True)
-    for row in sorted(rows, key=lambda row: -row["gap_mean"]):
-        table.add_row(*cells(row))
-    # Wide enough for all columns also where the output is a file or a pipe.
-    (console or Console(width=max(Console().width, 200))).print(table)
+    for line in lines:
+        table.add_row(*line)
+    print_whole(table)
+
+
+def print_whole(table: Table) -> None:
+    """Print a table with all of its columns, also where the terminal is narrower, or is a file or a pipe."""
+    wide = Console(width=1000)
+    Console(width=max(Console().width, wide.measure(table).maximum)).print(table)
 
 
 def markdown_table(rows: Sequence[dict[str, Any]]) -> str:
     """The comparison as a Markdown table, in the order of ``print_table``."""
-    lines = ["| " + " | ".join(COLUMNS) + " |"]
-    lines.append("|" + "|".join("---" if header == "policy" else "---:" for header in COLUMNS) + "|")
-    lines += ["| " + " | ".join(cells(row)) + " |" for row in sorted(rows, key=lambda row: -row["gap_mean"])]
-    return "\n".join(lines)
+    headers, lines = _lines(rows)
+    ruler = ["---" if header == "policy" else "---:" for header in headers]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (headers, ruler, *lines))

@@ -13,7 +13,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.analysis import bootstrap_interval
+from benchmarks.statistics import bootstrap_interval
 from offload_gym.envs.joint import JointEnv
 from offload_gym.policies import FunctionPolicy, Policy, make_policy
 from offload_gym.progress import with_progress

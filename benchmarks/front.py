@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.analysis import front, write_json
 from benchmarks.plots import fronts
-from benchmarks.policies import compare
+from benchmarks.policies import Asked, compare
 from offload_gym.scenario import make_scenario
 
 SIZES = (8, 12, 16)
@@ -20,13 +20,8 @@ def compare_sizes(
     """Compare all policies at each number of tasks n, with the trained ones of ``folder/n<n>``; returns the rows."""
     panels: dict[str, list[dict[str, Any]]] = {}
     for num_tasks in SIZES:
-        rows = compare(
-            make_scenario("default", num_tasks=num_tasks),
-            "makespan",
-            seed=seed,
-            num_instances=num_instances,
-            agents_folder=folder / f"n{num_tasks}",
-        )
+        asked = Asked(seed, num_instances, [folder / f"n{num_tasks}"])
+        rows = compare(make_scenario("default", num_tasks=num_tasks), "makespan", asked)
         panels[f"n = {num_tasks}"] = [row for row in rows if row["policy"] not in LEFT_OUT]
     every = [row for rows in panels.values() for row in rows]
     if json_path is not None:

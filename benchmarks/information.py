@@ -32,7 +32,7 @@ def compare_information(num_instances: int, seed: int, agents_folder: Path) -> l
             scenario, num_instances, level, seed_for("test", seed), seed_for("test", seed, 3)
         )
         optimum_s = solve(instances).latency_s
-        listed = listed or contenders(scenario, "makespan", instances, agents_folder, observation_noise=None)
+        listed = listed or contenders(scenario, "makespan", instances, [agents_folder], observation_noise=None)
         for contender in listed:
             latency_s = latency(instances, contender.policy.decide(seen))
             gaps.setdefault(contender.name, []).append(float(optimality_gap(latency_s, optimum_s).mean()))

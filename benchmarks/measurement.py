@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ MAX_ROUND_S = 0.5  # a slow policy makes fewer calls in a round
 
 
 class Measurement(NamedTuple):
-    """What one policy did on B instances of n tasks."""
+    """What one policy did on B instances of n tasks; of S training seeds, on S times B, one seed after the other."""
 
     name: str
     num_parameters: int
@@ -33,11 +34,36 @@ class Measurement(NamedTuple):
     decide_us: NDArray[np.float64]  # (calls,) one call of decide with one instance, from Python
     batch_s: float  # deciding all B instances in one call, the fastest of three
     shipped: bool = False  # a network of the package
+    num_seeds: int = 1  # that it was trained from
 
     @property
     def gap(self) -> NDArray[np.float64]:
-        """(B,) latency over the optimum, minus 1."""
-        return optimality_gap(self.latency_s, self.optimum_s)
+        """(S, B) latency over the optimum, minus 1."""
+        return optimality_gap(self.latency_s, self.optimum_s).reshape(self.num_seeds, -1)
+
+
+def pooled(measurements: Sequence[Measurement]) -> list[Measurement]:
+    """One measurement a policy: those of the same name are of networks that differ in their training seed."""
+    together: dict[tuple[str, bool], list[Measurement]] = {}
+    for one in measurements:
+        together.setdefault((one.name, one.shipped), []).append(one)
+
+    def joined(same: Sequence[Measurement], field: str) -> NDArray[Any]:
+        return np.concatenate([getattr(one, field) for one in same])
+
+    return [
+        same[0]._replace(
+            decisions=joined(same, "decisions"),
+            latency_s=joined(same, "latency_s"),
+            optimum_s=joined(same, "optimum_s"),
+            expert_decisions=joined(same, "expert_decisions"),
+            present=joined(same, "present"),
+            decide_us=joined(same, "decide_us"),
+            batch_s=sum(one.batch_s for one in same),
+            num_seeds=len(same),
+        )
+        for same in together.values()
+    ]
 
 
 def measure(

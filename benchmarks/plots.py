@@ -13,6 +13,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from benchmarks.analysis import front, shown_name
+from benchmarks.statistics import TAUS
 from offload_gym.delay import latency, schedule
 from offload_gym.envs.rendering import draw_schedule, legend_handles
 from offload_gym.files import replacing
@@ -113,6 +114,31 @@ def _draw_front(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
     axes.set_xlabel("decision delay, median of one call from Python (µs)")
     axes.set_ylabel(f"mean optimality gap (%; {floor} stands for 0)")
     axes.grid(which="major", color="#DADADA", linewidth=0.6)
+
+
+def profiles(path: str | Path, rows: Mapping[str, Mapping[str, Any]], x_label: str, y_label: str) -> None:
+    """Performance profiles; ``rows`` maps a name to a row with a profile. Best first in the legend, as lines lie.
+
+    The axis begins at the first share above 0, where a line has what is at most that, the optimum included.
+    """
+    figure = Figure(figsize=(9, 5), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    lines = ("-", "--", "-.", ":")
+    best_first = sorted(rows.items(), key=lambda item: -sum(item[1]["profile"]))
+    for index, (name, row) in enumerate(best_first):
+        axes.plot(
+            100 * np.array(TAUS[1:]),
+            100 * np.array(row["profile"][1:]),
+            label=name,
+            color=f"C{index % 10}",
+            linestyle=lines[index // 10 % len(lines)],
+        )
+    axes.set(xscale="log", xlabel=x_label, ylabel=f"{y_label} (%)", ylim=(0, 101))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.grid(which="major", color="#DADADA", linewidth=0.6)
+    figure.legend(fontsize=8, loc="outside right upper")
+    with replacing(path) as temporary:
+        figure.savefig(temporary)
 
 
 def learning_curves(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.analysis import print_table, summarise, write_csv, write_json, write_markdown
-from benchmarks.contenders import SUFFIX, Contender, contenders
-from benchmarks.measurement import measure
-from benchmarks.plots import gantt_charts, gap_against_delay, latency_lines, learning_curves
+from benchmarks.analysis import print_table, shown_name, summarise, write_csv, write_json, write_markdown
+from benchmarks.contenders import Contender, contenders, trained_files
+from benchmarks.measurement import measure, pooled
+from benchmarks.plots import gantt_charts, gap_against_delay, latency_lines, learning_curves, profiles
+from offload_gym.checks import quoted
 from offload_gym.delay import latency
 from offload_gym.instances import TASK_FIELDS, Instances
 from offload_gym.networks.policy import NetworkPolicy
@@ -28,6 +30,7 @@ BESIDE_CURVES = ("greedy", "sequential-student", "sequential-teacher")
 TASK_COUNTS = (2, 4, 6, 8, 10, 12)
 PLOT_INSTANCES = 500
 MAX_NODES = 5_000_000
+REFERENCE = "greedy"  # as of streams, and not one that the test instances choose
 
 
 class Outputs(NamedTuple):
@@ -47,38 +50,46 @@ class Outputs(NamedTuple):
             raise ValueError(f"{self.plots!r} is a file; it must be a folder")
 
 
-def compare(
-    scenario: Scenario,
-    objective: str,
-    *,
-    seed: int,
-    num_instances: int,
-    agents_folder: Path,
-    transfer: bool = False,
-    observation_noise: float | str = 0.0,
-    max_nodes: int = MAX_NODES,
-    outputs: Outputs | None = None,
-) -> list[dict[str, Any]]:
+class Asked(NamedTuple):
+    """What is compared, on how many instances."""
+
+    seed: int = 0
+    num_instances: int = 2000
+    folders: Sequence[Path] = ()  # of trained policies; several: of the same training with different seeds
+    transfer: bool = False  # take in what was trained for another scenario or objective
+    observation_noise: float | str = 0.0  # in what policies see; the latency is that of the truth
+    max_nodes: int = MAX_NODES  # where the exact search of an instance stops
+    against: str = REFERENCE  # the policy to whose gaps there are differences
+
+
+def compare(scenario: Scenario, objective: str, asked: Asked, outputs: Outputs | None = None) -> list[dict[str, Any]]:
     """Compare all policies that fit the scenario on fresh instances; returns the rows of the table.
 
-    With ``observation_noise`` policies decide what they see, and the latency is that of the truth. The exact search
-    stops after ``max_nodes`` for an instance.
+    Raises:
+        ValueError: an argument is out of its bounds, or the policy that is compared against takes no part.
     """
     outputs = outputs or Outputs()
     outputs.check()
+    noise = asked.observation_noise
     instances, seen = sample_estimated(
-        scenario, num_instances, observation_noise, seed_for("test", seed), seed_for("test", seed, 3)
+        scenario, asked.num_instances, noise, seed_for("test", asked.seed), seed_for("test", asked.seed, 3)
     )
-    listed = contenders(scenario, objective, instances, agents_folder, transfer, observation_noise)
-    expert = solve(instances, objective, max_nodes)
+    listed = contenders(scenario, objective, instances, asked.folders, asked.transfer, noise)
+    expert = solve(instances, objective, asked.max_nodes)
     open_share = 1 - float(expert.optimal.mean())
     if open_share:
         # Gaps are then against the best decision that the search found.
-        print(f"left out exact: {open_share:.0%} of the instances are not proven optimal within {max_nodes:,} nodes")
+        print(
+            f"left out exact: {open_share:.0%} of the instances are not proven optimal within {asked.max_nodes:,} nodes"
+        )
         listed = [contender for contender in listed if contender.name != "exact"]
-    measured = measure(listed, instances, seen, expert, objective)
+    names = [contender.name for contender in listed]
+    if asked.against not in names:
+        raise ValueError(f"against is {quoted(asked.against)}; it must be one of {', '.join(dict.fromkeys(names))}")
+    measured = pooled(measure(listed, instances, seen, expert, objective))
+    against = next(one for one in measured if one.name == asked.against)
     rows = [
-        summarise(m, scenario, objective, observation_noise) for m in with_progress(measured, "summarising", "policy")
+        summarise(one, scenario, objective, noise, against) for one in with_progress(measured, "summarising", "policy")
     ]
     written = []
     for path, write in ((outputs.json, write_json), (outputs.csv, write_csv), (outputs.markdown, write_markdown)):
@@ -86,11 +97,14 @@ def compare(
             write(path, rows)
             written.append(path)
     if outputs.plots is not None:
-        draw(Path(outputs.plots), rows, listed, scenario, objective, seed)
+        # Of several training seeds, the first.
+        first = {(contender.name, contender.shipped): contender for contender in reversed(listed)}
+        one_each = [contender for contender in listed if first[contender.name, contender.shipped] is contender]
+        draw(Path(outputs.plots), rows, one_each, scenario, objective, asked.seed)
         written.append(f"{outputs.plots}/")
     print_table(rows)
-    if any((agents_folder / f"{contender.name}{SUFFIX}").exists() for contender in listed):
-        print(f"trained policies: {agents_folder}/")
+    if trained_files(asked.folders)[0]:
+        print(f"trained policies: {', '.join(f'{folder}/' for folder in asked.folders)}")
     if written:
         print(f"table and plots:  {', '.join(written)}")
     return rows
@@ -107,6 +121,12 @@ def draw(
     """Write the plots of a comparison into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     gap_against_delay(folder / "gap_against_delay.png", rows)
+    profiles(
+        folder / "profiles.png",
+        {shown_name(row): row for row in rows if "+" not in row["policy"]},
+        "gap at most (%)",
+        "share of instances",
+    )
     learned = {
         contender.name: contender.policy.network.learning_curve
         for contender in listed

@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from agents.cell import train_shared_policy
-from benchmarks.analysis import bootstrap_interval, write_json
+from benchmarks.analysis import write_json
 from benchmarks.measurement import time_calls
+from benchmarks.statistics import bootstrap_interval
 from offload_gym.array_checks import check_count
 from offload_gym.cell import cell_latency
 from offload_gym.cell_policies import (

@@ -161,17 +161,25 @@ def keep_settings(path: str | Path, settings: Mapping[str, Any], *results: str) 
             raise ValueError(f"{path.parent} has results but no {path.name}, which says how they were made")
         if _create(path, json.dumps(now, indent=2) + "\n"):
             return
-    try:
-        before = _flat(dict(json.loads(path.read_text(encoding="utf-8"))))
-    except (RecursionError, TypeError, ValueError):
-        raise ValueError(f"{path} is not a settings file") from None
-    now = _flat(now)
+    before, now = read_settings(path), _flat(now)
     for name in sorted(now.keys() | before.keys()):
         if now.get(name) != before.get(name):
             raise ValueError(
                 f"{shortened(name)} is {quoted(now.get(name))}, but the results in {path.parent} were made with "
                 f"{quoted(before.get(name))}; choose another folder"
             )
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings that ``keep_settings`` wrote, nested ones by their names with dots between.
+
+    Raises:
+        ValueError: the file is something else.
+    """
+    try:
+        return _flat(dict(json.loads(path.read_text(encoding="utf-8"))))
+    except (RecursionError, TypeError, ValueError):
+        raise ValueError(f"{path} is not a settings file") from None
 
 
 def _create(path: Path, text: str) -> bool:

@@ -473,9 +473,10 @@ def _minari_dataset(which: str) -> Callable[[Path], object]:
 
 def _report_rows(folder: Path) -> list[bytes]:
     from benchmarks.report.page import FURTHER, NUMBERS, TEXTS
+    from benchmarks.statistics import TAUS
 
     row: dict[str, Any] = dict.fromkeys(TEXTS, "default") | dict.fromkeys((*NUMBERS, *FURTHER), 1.5)
-    row |= {"policy": "greedy", "num_edges": 1, "num_tasks": 5, "gap_quantiles": [0.0, 0.1, None]}
+    row |= {"policy": "greedy", "num_edges": 1, "num_tasks": 5, "profile": [0.5] * len(TAUS)}
     return [json.dumps([row, row | {"policy": "exact"}]).encode()]
 
 

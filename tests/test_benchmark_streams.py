@@ -2,20 +2,23 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from benchmarks.__main__ import main
+from benchmarks.statistics import TAUS, ratio_interval
 from benchmarks.streams import capacity as capacity_module
-from benchmarks.streams.analysis import fairness, ratio_interval, share_of_gain
+from benchmarks.streams.analysis import fairness, share_of_gain
 from benchmarks.streams.capacity import capacity
 from benchmarks.streams.comparing import Asked, compare_streams, points_of
 from benchmarks.streams.contenders import contenders
 from benchmarks.streams.plots import response_against_load
 from benchmarks.streams.timing import _call_of, _play, decide_us
 from offload_gym import make_scenario
+from offload_gym.policies import WEIGHTS
 from offload_gym.streams.playing import play
 from offload_gym.streams.policies import make_stream_policy
 from offload_gym.streams.sampling import sample_streams
@@ -151,7 +154,7 @@ def test_rows_say_what_the_contract_says(tmp_path, capsys):
     assert rows["greedy"]["response_mean_s"] == pytest.approx(greedy.mean())
     assert rows["greedy"]["response_p99_s"] == pytest.approx(np.quantile(greedy, 0.99))
     names = {file.name for file in (tmp_path / "plots").iterdir()}
-    assert names == {"change_against_delay-stream-6.png", "queue_lengths-stream-6.png"}
+    assert names == {"change_against_delay-stream-6.png", "profiles-stream-6.png", "queue_lengths-stream-6.png"}
     assert "queue-price" in capsys.readouterr().out
 
 
@@ -267,13 +270,13 @@ def test_recorded_arrivals(tmp_path):
 
 
 def test_networks_that_are_not_there_are_left_out(tmp_path, capsys):
-    assert contenders(SMALL, "response", ("price",), tmp_path)[1] == [f"no trained policies in {tmp_path}"]
+    assert contenders(SMALL, "response", ("price",), [tmp_path])[1] == [f"no trained policies in {tmp_path}"]
     (tmp_path / "broken.safetensors").write_text("no network")
-    listed, left_out = contenders(SMALL, "response", ("price",), tmp_path)
+    listed, left_out = contenders(SMALL, "response", ("price",), [tmp_path])
     assert [one.name for one in listed] == ["greedy", "price"]
     assert [line.split(":")[0] for line in left_out] == ["left out broken.safetensors"]
     # Once, in however many scenarios.
-    compare_streams([SMALL, SMALL], Asked(policies=("greedy",), folder=tmp_path, num_streams=1, num_hindsight=0))
+    compare_streams([SMALL, SMALL], Asked(policies=("greedy",), folders=[tmp_path], num_streams=1, num_hindsight=0))
     assert capsys.readouterr().out.count("left out broken.safetensors") == 1
     with pytest.raises(ValueError, match="policy is 'nobody'"):
         contenders(SMALL, "response", ("nobody",))
@@ -314,7 +317,9 @@ def test_no_late_job_under_greedy(tmp_path, capsys):
         [scenario], Asked("late", ("greedy",), num_streams=2, num_hindsight=0), plots=str(tmp_path / "plots")
     )
     assert (rows[0]["late_share"], rows[0]["change"]) == (0.0, None)
-    assert [path.name for path in (tmp_path / "plots").iterdir()] == ["queue_lengths-stream_deadlines-0.1.png"]
+    names = {path.name for path in (tmp_path / "plots").iterdir()}
+    assert names == {"profiles-stream_deadlines-0.1.png", "queue_lengths-stream_deadlines-0.1.png"}
+    assert rows[0]["profile"] == [1.0] * len(TAUS)  # nobody is better
     assert capsys.readouterr().err == ""
 
 
@@ -325,3 +330,30 @@ def test_tables_are_whole_on_a_narrow_terminal(capsys, monkeypatch):
     out = capsys.readouterr().out
     assert "parameters" in out
     assert "…" not in out
+
+
+def test_folders_of_several_seeds_are_one_row_a_policy(tmp_path, capsys):
+    # GIVEN two networks that stand for two seeds of one training
+    folders = [tmp_path / name for name in ("a", "b")]
+    for seed, (folder, name) in enumerate(zip(folders, ("student", "small-student"), strict=True)):
+        folder.mkdir()
+        shutil.copy(WEIGHTS / f"stream-{name}.safetensors", folder / "network.safetensors")
+        (folder / "settings.json").write_text(json.dumps({"seed": seed}))
+    asked = Asked(policies=("greedy", "student", "small-student"), num_streams=8, num_hindsight=2)
+    # WHEN they are compared together and as what they are
+    rows = {(row["policy"], row["shipped"]): row for row in compare_streams([SMALL], asked._replace(folders=folders))}
+    assert "of seeds %" in capsys.readouterr().out
+    # THEN they are one row, of their means
+    row, own = rows["network", False], [rows[name, True] for name in ("student", "small-student")]
+    changes = [one["change"] for one in own]
+    assert (row["num_seeds"], row["num_streams"]) == (2, 8)
+    assert row["change"] == pytest.approx(np.mean(changes))
+    assert (row["change_least_seed"], row["change_most_seed"]) == pytest.approx((min(changes), max(changes)))
+    for field in ("response_mean_s", "energy_mean_j", "hindsight_share", "profile"):
+        np.testing.assert_allclose(row[field], np.mean([one[field] for one in own], axis=0))
+    # The interval holds those of both, as two seeds say little.
+    assert row["change_low"] < min(one["change_low"] for one in own)
+    assert row["change_high"] > max(one["change_high"] for one in own)
+    best = np.max([one["profile"] for one in rows.values()], axis=0)
+    assert (np.diff(best) >= 0).all()
+    assert best[-1] == 1.0

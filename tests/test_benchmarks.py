@@ -9,7 +9,7 @@ from joblib import parallel_config
 from agents.__main__ import main as train
 from agents.networks import TaskNetwork, save_policy, to_runtime
 from benchmarks.__main__ import main
-from benchmarks.analysis import bootstrap_interval, front, markdown_table, summarise, write_json
+from benchmarks.analysis import front, markdown_table, summarise, write_json
 from benchmarks.applications import compare_applications
 from benchmarks.carry_over import WEIGHTS, compare_carry_over
 from benchmarks.contenders import BUILT_IN, contenders
@@ -17,6 +17,7 @@ from benchmarks.information import compare_information
 from benchmarks.measurement import Measurement, measure
 from benchmarks.plots import fronts, learning_curves
 from benchmarks.policies import with_uplink
+from benchmarks.statistics import TAUS, bootstrap_interval
 from offload_gym import policies, progress
 from offload_gym.applications.loading import save_application
 from offload_gym.applications.presets import random_application
@@ -51,8 +52,9 @@ def test_summary_by_hand():
     assert row.keys() >= CONTRACT
     assert row["gap_mean"] == pytest.approx(0.1 / 3)
     assert row["gap_max"] == pytest.approx(0.1)
-    assert row["gap_quantiles"][:27] == [0.0] * 27  # up to 65 % of the instances
-    assert row["gap_quantiles"][27:] == pytest.approx([0.1] * 14)
+    at_tenth = TAUS.index(0.1)
+    assert row["profile"] == pytest.approx([2 / 3] * at_tenth + [1.0] * (len(TAUS) - at_tenth))
+    assert row["difference"] == row["difference_low"] == row["difference_high"] == 0.0  # to itself
     assert row["exact_match"] == pytest.approx(1 / 3)
     assert row["label_accuracy"] == pytest.approx(4 / 6)
     assert row["optimal_share"] == pytest.approx(2 / 3)
@@ -62,8 +64,14 @@ def test_summary_by_hand():
 
 
 def test_gap_of_a_zero_optimum():
-    gap = measurement(latency_s=np.array([1.0, 2.0, 0.5])).gap
-    assert gap[2] == np.inf
+    infinite = measurement(latency_s=np.array([1.0, 2.0, 0.5]))
+    assert infinite.gap[0, 2] == np.inf
+    # In the row it is null at most, and the policy that has it too is no worse on that instance.
+    row = summarise(
+        infinite, make_scenario(), "makespan", against=infinite._replace(latency_s=np.array([1.0, 2.2, 0.5]))
+    )
+    assert (row["gap_max"], row["difference"]) == (np.inf, pytest.approx(-0.1 / 3))
+    assert not any(np.isnan(value) for value in row.values() if isinstance(value, float))
 
 
 def test_bootstrap_interval_covers_the_mean_of_a_known_distribution():
@@ -87,7 +95,7 @@ def test_front():
 
 def test_measure_counts_decisions_and_calls(tmp_path):
     instances = sample_instances(make_scenario(num_tasks=3), 30, seed=1)
-    listed = contenders(make_scenario(num_tasks=3), "mean", instances, tmp_path)
+    listed = contenders(make_scenario(num_tasks=3), "mean", instances, [tmp_path])
     results = measure(listed, instances, instances, solve(instances, "mean"), "mean")
     assert [result.name for result in results] == [name for name in POLICY_NAMES if name not in SHIPPED]
     by_name = {result.name: result for result in results}
@@ -122,6 +130,7 @@ def test_policies_command_writes_the_contract(tmp_path, capsys):
         "gap_against_delay.png",
         "latency_against_tasks.png",
         "latency_against_uplink.png",
+        "profiles.png",
         "schedules.png",
     }
 
@@ -196,7 +205,7 @@ def test_trained_policies_come_in_pipeline_order_and_with_local_search(tmp_path)
     scenario = make_scenario(num_tasks=3)
     for name in ("ppo-joint", "multilabel-student", "sequential-student", "sequential-teacher", "another"):
         small_policy(tmp_path / f"{name}.safetensors", scenario, roll_outs=name != "sequential-student")
-    names = [c.name for c in contenders(scenario, "makespan", sample_instances(scenario, 1), tmp_path)]
+    names = [c.name for c in contenders(scenario, "makespan", sample_instances(scenario, 1), [tmp_path])]
     assert names[len(BUILT_IN) :] == [
         *(f"sequential-teacher{behind}" for behind in ("", "+flip", "+swap")),
         *(f"sequential-student{behind}" for behind in ("", "+roll-out", "+flip", "+swap")),
@@ -215,7 +224,7 @@ def test_policies_trained_for_something_else_are_left_out(tmp_path, capsys):
     small_policy(tmp_path / "other-number-of-tasks.safetensors", make_scenario(num_tasks=2, max_tasks=4))
     network = to_runtime(TaskNetwork("joint", scenario.cores, (4,), (4,)))
     save_policy(tmp_path / "older.safetensors", network._replace(scenario="default"))
-    names = [c.name for c in contenders(scenario, "makespan", sample_instances(scenario, 1), tmp_path)]
+    names = [c.name for c in contenders(scenario, "makespan", sample_instances(scenario, 1), [tmp_path])]
     assert names == [*BUILT_IN, "other-number-of-tasks"]
     said = capsys.readouterr().out
     for sentence in (
@@ -226,7 +235,7 @@ def test_policies_trained_for_something_else_are_left_out(tmp_path, capsys):
         "left out older: it was trained for a scenario 'default' whose fields its file does not say",
     ):
         assert sentence in said
-    names = [c.name for c in contenders(scenario, "makespan", sample_instances(scenario, 1), tmp_path, transfer=True)]
+    names = [c.name for c in contenders(scenario, "makespan", sample_instances(scenario, 1), [tmp_path], transfer=True)]
     others = ("number-of-tasks", "objective", "scenario", "uplink")
     assert names[len(BUILT_IN) :] == ["older", *(f"other-{what}" for what in others)]
 
@@ -242,10 +251,8 @@ def test_with_uplink_changes_rates_only():
 
 
 def test_a_gap_that_is_not_finite_is_null_in_json(tmp_path):
-    write_json(tmp_path / "o.json", [{"policy": "a", "gap_mean": np.inf, "gap_quantiles": [0.5, np.inf]}])
-    assert json.loads((tmp_path / "o.json").read_text()) == [
-        {"policy": "a", "gap_mean": None, "gap_quantiles": [0.5, None]}
-    ]
+    write_json(tmp_path / "o.json", [{"policy": "a", "gap_mean": np.inf, "some": [0.5, np.inf]}])
+    assert json.loads((tmp_path / "o.json").read_text()) == [{"policy": "a", "gap_mean": None, "some": [0.5, None]}]
 
 
 def test_with_uplink_keeps_edges_and_the_ratios_between_servers():
@@ -260,7 +267,7 @@ def test_plots_of_dependent_tasks(tmp_path):
     arguments = ["policies", "--scenario", "dag", "--num-tasks", "4", "--num-instances", "5"]
     assert main([*arguments, "--agents", str(tmp_path), "--plots", str(tmp_path / "plots")]) == 0
     names = {path.name for path in (tmp_path / "plots").iterdir()}
-    assert names == {"gap_against_delay.png", "latency_against_uplink.png", "schedules.png"}
+    assert names == {"gap_against_delay.png", "latency_against_uplink.png", "profiles.png", "schedules.png"}
 
 
 def test_every_application_is_compared_and_drawn(tmp_path, capsys):
@@ -320,7 +327,7 @@ def test_policies_trained_with_other_information_are_left_out(tmp_path, capsys):
     save_policy(tmp_path / "a.safetensors", network._replace(**said))
     instances = sample_instances(scenario, 1)
     for noise, listed in ((0.0, False), ("last", True), (None, True)):
-        names = [c.name for c in contenders(scenario, "makespan", instances, tmp_path, observation_noise=noise)]
+        names = [c.name for c in contenders(scenario, "makespan", instances, [tmp_path], observation_noise=noise)]
         assert ("a" in names) == listed
     assert "it was trained for the observation_noise 'last', not 0.0" in capsys.readouterr().out
 
@@ -401,3 +408,82 @@ def test_the_decision_delay_counts():
     row = summarise(one, scenario, "makespan")
     assert row["gap_with_delay"] == pytest.approx(1e-3)
     assert row["gap_with_delay_on_slow_device"] == pytest.approx(20e-3)
+
+
+def trained_from(folder, seed, **changes):
+    """A folder of networks, one of which stands for what a training from a seed made, and says from which."""
+    folder.mkdir()
+    shipped = policies.WEIGHTS / f"default-{('student', 'small-student', 'teacher')[seed % 3]}.safetensors"
+    for name in ("sequential-student", "another"):
+        shutil.copy(shipped, folder / f"{name}.safetensors")
+    settings = {"scenario": {"num_tasks": 8}, "seed": seed, "student_passes": 2} | changes
+    (folder / "settings.json").write_text(json.dumps(settings))
+    return folder
+
+
+def rows_of(tmp_path, folders, *further):
+    path = tmp_path / "rows.json"
+    arguments = ["--num-instances", "40", "--json", str(path), *further]
+    assert main(["policies", *arguments, "--agents", *map(str, folders)]) == 0
+    return {(row["policy"], row["shipped"]): row for row in json.loads(path.read_text())}
+
+
+def test_folders_of_several_seeds_are_one_row_a_policy(tmp_path, capsys):
+    folders = [trained_from(tmp_path / f"seed-{seed}", seed) for seed in (1, 2, 3)]
+    (folders[2] / "another.safetensors").unlink()
+    together = rows_of(tmp_path, folders, "--plots", str(tmp_path / "plots"))
+    printed = capsys.readouterr().out
+    assert f"left out another: it is not in {folders[2]}" in printed
+    assert "of seeds %" in printed
+    assert all(str(folder) in printed for folder in folders)
+    alone = [rows_of(tmp_path, [folder]) for folder in folders]
+    assert "of seeds %" not in capsys.readouterr().out
+    for name in ("sequential-student", "sequential-student+swap"):
+        row, means = together[name, False], [rows[name, False]["gap_mean"] for rows in alone]
+        assert row["num_seeds"] == 3
+        assert row["num_instances"] == 40
+        assert row["gap_mean"] == pytest.approx(np.mean(means))
+        assert (row["gap_least_seed"], row["gap_most_seed"]) == pytest.approx((min(means), max(means)))
+        assert row["gap_mean_low"] <= row["gap_mean"] <= row["gap_mean_high"]
+        assert row["profile"] == pytest.approx(np.mean([rows[name, False]["profile"] for rows in alone], axis=0))
+        differences = [rows[name, False]["difference"] for rows in alone]
+        assert row["difference"] == pytest.approx(np.mean(differences))
+    plain = together["sequential-student", False]
+    assert plain["gap_least_seed"] < plain["gap_mean"] < plain["gap_most_seed"]
+    for policy in ("greedy", "student", "exact"):  # what needs no folder is what it was
+        built_in = (policy, policy == "student")
+        for field in ("num_seeds", "gap_mean", "gap_mean_low", "gap_mean_high", "gap_iqm", "difference"):
+            assert together[built_in][field] == alone[0][built_in][field], field
+
+
+def test_differences_are_against_a_policy_that_is_named(tmp_path, capsys):
+    folders = [trained_from(tmp_path / f"seed-{seed}", seed) for seed in (1, 2)]
+    rows = rows_of(tmp_path, folders, "--against", "sequential-student")
+    own = rows["sequential-student", False]
+    assert (own["difference"], own["difference_low"], own["difference_high"]) == (0.0, 0.0, 0.0)
+    greedy = rows["greedy", False]
+    assert greedy["difference"] == pytest.approx(greedy["gap_mean"] - own["gap_mean"])
+    assert greedy["difference_low"] <= greedy["difference"] <= greedy["difference_high"]
+    assert "against sequential-student [95 % CI]" in capsys.readouterr().out
+    assert main(["policies", "--num-tasks", "3", "--num-instances", "5", "--against", "nobody"]) == 2
+    assert "against is 'nobody'; it must be one of local, " in capsys.readouterr().err
+
+
+def test_folders_that_differ_in_more_than_the_seed_are_refused(tmp_path, capsys):
+    first, longer = trained_from(tmp_path / "a", 1), trained_from(tmp_path / "b", 2, student_passes=3)
+    again, silent = trained_from(tmp_path / "c", 1), trained_from(tmp_path / "d", 3)
+    other = trained_from(tmp_path / "e", 4, scenario={"num_tasks": 4})
+    (silent / "settings.json").unlink()
+    for folder, sentence in (
+        (
+            longer,
+            f"student_passes is 3 in {longer}, but 2 in {first}; folders that are compared as training seeds must",
+        ),
+        (other, f"scenario.num_tasks is 4 in {other}, but 8 in {first}; "),
+        (again, f"{first} and {again} were both trained with the seed 1"),
+        (silent, f"{silent} has no settings.json, which says how and from which seed it was trained"),
+    ):
+        for command in ("policies", "streams"):
+            assert main([command, "--agents", str(first), str(folder)]) == 2
+            (error,) = capsys.readouterr().err.splitlines()
+            assert error.startswith(f"error: {sentence}")

@@ -35,7 +35,7 @@ def test_the_demo_runs_as_one_job(trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "results/agents").mkdir(parents=True)
     compared, compared_streams, reported = [], [], []
-    monkeypatch.setattr(benchmarks_command, "compare", lambda *_, **given: compared.append(given))
+    monkeypatch.setattr(benchmarks_command, "compare", lambda *given: compared.append(given))
     monkeypatch.setattr(benchmarks_command, "compare_streams", lambda *given: compared_streams.append(given))
     monkeypatch.setattr(
         benchmarks_command, "write_report", lambda *given: reported.append(given) or (tmp_path / "results")
@@ -54,8 +54,8 @@ def test_the_demo_runs_as_one_job(trained, tmp_path, monkeypatch):
     assert settings.teacher_passes < full.teacher_passes
     assert settings.rl_placements < full.rl_placements
     # Each command reads what the one before it wrote.
-    assert str(compared[0]["agents_folder"]) == folder
-    assert reported[0][1][0] == Path(compared[0]["outputs"].json)
+    assert [str(path) for path in compared[0][2].folders] == [folder]
+    assert reported[0][1][0] == Path(compared[0][3].json)
     assert str(reported[0][2]) == folder
     assert reported[0][4] == [streams_json]
 

@@ -13,6 +13,7 @@ from agents.networks import TaskNetwork, save_policy, to_runtime
 from benchmarks.__main__ import main
 from benchmarks.report import explorer
 from benchmarks.report.page import page, read_comparisons, read_curves, read_streams, write_report
+from benchmarks.statistics import TAUS, profile
 from offload_gym import Instances, latency, make_policy, make_scenario, schedule, solve
 from offload_gym.scenario import described, digest_of
 
@@ -21,12 +22,11 @@ CURVE = "0.5 0.4;3.0 0.05;9.0 0.02"
 
 
 def row(policy, gap, us, **changes):
-    quantiles = np.quantile(np.array([0.0, 0.0, gap, 3 * gap]), np.linspace(0, 1, 41)).tolist()
     values = {
         "policy": policy, "scenario": "default", "num_tasks": 8, "num_edges": 1, "objective": "makespan",
         "num_instances": 4, "gap_mean": gap, "gap_mean_low": gap / 2, "gap_mean_high": 2 * gap,
-        "gap_p95": 3 * gap, "gap_max": 3 * gap, "gap_quantiles": quantiles, "exact_match": 0.25,
-        "label_accuracy": 0.5, "optimal_share": 0.5, "decide_us_p50": us, "decide_us_p99": 2 * us,
+        "gap_p95": 3 * gap, "gap_max": 3 * gap, "profile": profile(np.array([0.0, 0.0, gap, 3 * gap])),
+        "exact_match": 0.25, "label_accuracy": 0.5, "optimal_share": 0.5, "decide_us_p50": us, "decide_us_p99": 2 * us,
         "decisions_per_s": 1e6 / us, "num_parameters": 2383 if policy == "student" else 0,
     }  # fmt: skip
     return values | changes
@@ -133,6 +133,26 @@ def test_streams_come_onto_the_page(tmp_path, capsys):
     assert data_of(out.read_text(encoding="utf-8"))["streams"][0] == json.loads(json.dumps(first))
 
 
+def test_what_rows_say_of_seeds_differences_and_profiles_comes_onto_the_page(tmp_path):
+    policies, streams = tmp_path / "rows.json", tmp_path / "streams.json"
+    of_seeds = {"num_seeds": 5, "gap_least_seed": 0.01, "gap_most_seed": 0.02, "against": "greedy", "difference": -0.09}
+    policies.write_text(json.dumps([row("student", 0.01, 3.0, **of_seeds), row("greedy", 0.11, 2.6, num_seeds=1)]))
+    rows = read_comparisons(policies)[0]["rows"]
+    assert rows[0].items() >= of_seeds.items()
+    # Of one seed there is nothing to say.
+    policies.write_text(json.dumps([row("greedy", 0.11, 2.6, **of_seeds | {"num_seeds": 1})]))
+    (one,) = read_comparisons(policies)[0]["rows"]
+    assert not one.keys() & {"num_seeds", "gap_least_seed", "gap_most_seed"}
+    of_seeds = {"num_seeds": 2, "change_least_seed": -0.3, "change_most_seed": -0.1, "profile": [0.5] * len(TAUS)}
+    streams.write_text(json.dumps([stream_row("student", -0.2, **of_seeds)]))
+    assert read_streams(streams)[0]["rows"][0].items() >= of_seeds.items()
+    streams.write_text(json.dumps([stream_row("student", -0.2, profile=[0.5])]))
+    with pytest.raises(ValueError, match=r"has \[0.5\] as profile in row 0"):
+        read_streams(streams)
+    data = data_of(write_report(tmp_path, [policies], None, SEED).read_text(encoding="utf-8"))
+    assert data["taus"] == list(TAUS)
+
+
 def test_streams_of_unlike_scenarios_are_not_mixed(tmp_path):
     path = tmp_path / "streams.json"
     path.write_text(json.dumps([stream_row("greedy", 0.0, scenario_digest=digest) for digest in ("a", "b", "a")]))
@@ -211,8 +231,10 @@ def test_no_text_ends_the_script():
         (json.dumps([ROWS[0] | {"decide_us_p50": None}]), "has None as decide_us_p50 in row 0"),
         (json.dumps([ROWS[0] | {"decide_us_p50": 0}]), "has 0 as decide_us_p50 in row 0"),
         (json.dumps([ROWS[0] | {"observation_noise": [1]}]), "has [1] as observation_noise in row 0"),
-        (json.dumps([ROWS[0] | {"gap_quantiles": "x"}]), "has 'x' as gap_quantiles in row 0"),
-        (json.dumps([ROWS[0] | {"gap_quantiles": [1, None, "x"]}]), "as gap_quantiles in row 0"),
+        (json.dumps([ROWS[0] | {"profile": "x"}]), "has 'x' as profile in row 0"),
+        (json.dumps([ROWS[0] | {"profile": [1, 0.5]}]), "as profile in row 0"),
+        (json.dumps([ROWS[0] | {"against": 3}]), "has 3 as against in row 0"),
+        (json.dumps([ROWS[0] | {"difference": "x"}]), "has 'x' as difference in row 0"),
         (json.dumps([ROWS[0] | {"gap_with_delay": float("nan")}]), "has nan as gap_with_delay in row 0"),
         ("[" * 100_000, "rows.json is not JSON"),
     ],

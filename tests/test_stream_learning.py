@@ -77,6 +77,15 @@ def test_what_never_changed_in_the_labels_has_no_weight():
     assert (np.delete(weights, [5, 7], axis=1) != 0.0).all()
 
 
+def test_trainings_from_other_seeds_begin_with_other_weights():
+    rng = np.random.default_rng(0)
+    labels = labels_of(rng.random((60, 3)), rng.random((60, size_of(3))))
+    networks = [fit_network(labels, (8,), settings(passes=1, seed=seed), seed=100) for seed in (1, 1, 2)]
+    first, same, other = (network[0].weight.detach().numpy() for network in networks)
+    np.testing.assert_array_equal(first, same)
+    assert abs(np.corrcoef(first.ravel(), other.ravel())[0, 1]) < 0.9
+
+
 def test_the_constants_of_a_layer_go_into_its_biases():
     import torch
 

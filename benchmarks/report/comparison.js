@@ -30,11 +30,10 @@ function drawFront(figure, { rows, front }, families) {
 }
 
 const SHOWN_FIRST = ["greedy", "beam-4", "roll-out", "student", "teacher", "exact"];
-const DISTRIBUTION_FLOOR = 0.1; // per cent
 
-/** Checkboxes for the policies whose rows hold quantiles, and a chart of those that are checked. */
-function drawDistribution(section, { rows }) {
-  const listed = rows.filter((row) => row.gap_quantiles)
+/** Checkboxes for the policies whose rows hold a profile, and a chart of those that are checked. */
+function drawDistribution(section, { rows }, taus) {
+  const listed = rows.filter((row) => row.profile)
     .toSorted((a, b) => Math.sign((b.gap_mean ?? Infinity) - (a.gap_mean ?? Infinity)) || 0); // null: infinite
   const [figure, missing, details] = ["figure", ".missing", "details"].map((name) => section.querySelector(name));
   const fieldset = section.querySelector("fieldset");
@@ -49,37 +48,35 @@ function drawDistribution(section, { rows }) {
   if (!boxes.some((box) => box.checked)) boxes[0].checked = true;
   fieldset.replaceChildren(fieldset.querySelector("legend"),
     ...boxes.map((box, index) => html("label", {}, box, listed[index].policy)));
-  const draw = () => drawShares(figure, listed.filter((_, index) => boxes[index].checked));
+  const draw = () =>
+    drawProfiles(figure, listed.filter((_, index) => boxes[index].checked), taus, "gap", "instances");
   fieldset.onchange = draw;
   draw();
 }
 
-function drawShares(figure, rows) {
-  const series = rows.map(({ policy, gap_quantiles: quantiles }, index) => {
-    const share = (i) => (100 * i) / (quantiles.length - 1);
-    const all = quantiles.map((gap, i) => ({ gap, share: share(i) })).filter(({ gap }) => gap !== null);
-    // Of the instances at the left end of the axis, the last one says how many they are.
-    const start = all.findLastIndex(({ gap }) => 100 * gap <= DISTRIBUTION_FLOOR);
-    const points = all.slice(Math.max(start, 0)).map(({ gap, share }) => ({
-      x: onAxis(gap, DISTRIBUTION_FLOOR), y: share,
-      label: `${policy}\n${share.toLocaleString("en")} % of the instances: gap at most ${percent(gap, 2)}`,
-    }));
-    return { name: policy, points, line: true, small: true, ...lineStyle(index) };
-  });
-  const largest = Math.max(1, ...series.flatMap(({ points }) => points.map((point) => point.x)));
+/** Performance profiles: the share of instances or streams on which a policy is at most tau above the best. */
+function drawProfiles(figure, rows, taus, what, of) {
+  const [floor, largest] = [taus[1], taus.at(-1)]; // the first is 0, which a logarithmic axis does not have
+  const series = rows.map(({ policy, profile }, index) => ({
+    name: policy, line: true, small: true, ...lineStyle(index),
+    points: taus.slice(1).map((tau, i) => ({
+      x: 100 * tau, y: 100 * profile[i + 1],
+      label: `${policy}\n${percent(profile[i + 1], 1)} of the ${of}: ${what} at most ${percent(tau, 2)}`,
+    })),
+  }));
   drawWithLegend(figure, {
-    summary: "Share of instances against the gap that they have at most",
-    x: {
-      label: `gap (%; ${DISTRIBUTION_FLOOR} stands for less, too)`, log: true, domain: [DISTRIBUTION_FLOOR, largest],
-    },
-    y: { label: "share of instances (%)", domain: [0, 100] },
+    summary: `Share of ${of} against the ${what} that they have at most`,
+    x: { label: `${what} (%; ${100 * floor} stands for less, too)`, log: true, domain: [100 * floor, 100 * largest] },
+    y: { label: `share of ${of} (%)`, domain: [0, 100] },
     series,
   });
 }
 
 // Heading, field, factor, digits.
 const COLUMNS = [
-  ["mean gap %", "gap_mean", 100, 2], ["p95 %", "gap_p95", 100, 1], ["max %", "gap_max", 100, 0],
+  ["mean gap %", "gap_mean", 100, 2], ["seeds", "num_seeds", 1, 0], ["least seed %", "gap_least_seed", 100, 2],
+  ["most seed %", "gap_most_seed", 100, 2], ["IQM %", "gap_iqm", 100, 2], ["against REFERENCE, points", "difference", 100, 2],
+  ["p95 %", "gap_p95", 100, 1], ["max %", "gap_max", 100, 0],
   ["optimal %", "optimal_share", 100, 1], ["label %", "label_accuracy", 100, 1], ["exact %", "exact_match", 100, 1],
   ["p50 µs", "decide_us_p50", 1, 1], ["p99 µs", "decide_us_p99", 1, 1],
   ["with delay %", "gap_with_delay", 100, 2], ["20x slower %", "gap_with_delay_on_slow_device", 100, 2],
@@ -87,7 +84,8 @@ const COLUMNS = [
 ];
 
 const STREAM_COLUMNS = [
-  ["change %", "change", 100, 1], ["streams", "num_streams", 1, 0], ["mean s", "response_mean_s", 1, 3],
+  ["change %", "change", 100, 1], ["seeds", "num_seeds", 1, 0], ["least seed %", "change_least_seed", 100, 1],
+  ["most seed %", "change_most_seed", 100, 1], ["IQM %", "change_iqm", 100, 1], ["streams", "num_streams", 1, 0], ["mean s", "response_mean_s", 1, 3],
   ["p95 s", "response_p95_s", 1, 3], ["p99 s", "response_p99_s", 1, 3], ["late %", "late_share", 100, 1],
   ["energy J", "energy_mean_j", 1, 3], ["of hindsight %", "hindsight_share", 100, 0],
   ["Jain", "jain_mean", 1, 2], ["worst", "worst_over_mean", 1, 2],
@@ -96,7 +94,7 @@ const STREAM_COLUMNS = [
 const MUCH_WORSE = 0.2; // than greedy: such policies would leave no room for the others
 
 /** A chart of change against delay and a table for each comparison of streams. */
-function drawStreams(section, comparisons, families) {
+function drawStreams(section, comparisons, families, taus) {
   section.querySelector(".missing").hidden = comparisons.length > 0;
   for (const { title, rows } of comparisons) {
     const figure = html("figure");
@@ -125,12 +123,18 @@ function drawStreams(section, comparisons, families) {
       captions: shown.map((row) => ({ ...at(row), text: row.policy })),
       series,
     });
+    const profiled = shown.filter((row) => row.profile);
+    if (!profiled.length) continue;
+    const profiles = html("figure");
+    figure.after(profiles);
+    drawProfiles(profiles, profiled, taus, "excess over the best policy's", "streams");
   }
 }
 
 /** A table that is sorted by the first of its columns (heading, field, factor, digits) at first. */
 function drawTable(region, { title, rows }, all = COLUMNS) {
-  const columns = all.filter(([, field]) => rows.some((row) => field in row));
+  const columns = all.filter(([, field]) => rows.some((row) => field in row))
+    .map(([text, ...rest]) => [text.replace("REFERENCE", rows[0].against), ...rest]);
   const number = (value, factor, digits) =>
     value === undefined ? "" : value === null ? "∞"
       : (factor * value).toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });

@@ -13,7 +13,7 @@ chooser.append(...data.comparisons.map(({ title, file, num_instances: number }, 
 const show = () => {
   const comparison = data.comparisons[chooser.value];
   drawFront(section("front").querySelector("figure"), comparison, data.families);
-  drawDistribution(section("distribution"), comparison);
+  drawDistribution(section("distribution"), comparison, data.taus);
   drawTable(section("table").querySelector(".scroll"), comparison);
 };
 chooser.addEventListener("change", show);
@@ -41,7 +41,7 @@ for (const { title, agents, beside } of data.curves) {
   });
 }
 
-drawStreams(section("streams"), data.streams, data.families);
+drawStreams(section("streams"), data.streams, data.families, data.taus);
 
 const { image, policy, now, devices, sites } = data.moving;
 section("moment").textContent = `${now} after its beginning, with the policy ${policy}`;

@@ -15,6 +15,7 @@ from benchmarks.plots import STYLES, family
 from benchmarks.policies import BESIDE_CURVES
 from benchmarks.report.explorer import explorer
 from benchmarks.report.moving import moving
+from benchmarks.statistics import TAUS
 from benchmarks.streams.analysis import title_of
 from offload_gym import __version__
 from offload_gym.checks import is_number, quoted
@@ -30,7 +31,9 @@ TEXTS = ("policy", "scenario", "objective")
 GAPS = ("gap_mean", "gap_p95", "gap_max", "exact_match", "label_accuracy")
 NUMBERS = ("num_tasks", "num_edges", *GAPS, "decide_us_p50", "decide_us_p99", "num_parameters")
 WITH_DELAY = ("gap_with_delay", "gap_with_delay_on_slow_device")
-FURTHER = ("num_instances", "gap_mean_low", "gap_mean_high", "optimal_share", *WITH_DELAY)
+OF_SEEDS = ("num_seeds", "gap_least_seed", "gap_most_seed", "change_least_seed", "change_most_seed")
+FURTHER = ("num_instances", *OF_SEEDS[:3], "gap_mean_low", "gap_mean_high", "gap_iqm", "optimal_share", *WITH_DELAY)
+DIFFERENCES = ("difference", "difference_low", "difference_high")  # which may be below 0
 STREAM_TEXTS = ("policy", "scenario", "objective")
 STREAM_NUMBERS = ("arrivals_per_s", "num_devices", "late_share", "decide_us_p50", "num_parameters")
 STREAM_FURTHER = (
@@ -44,11 +47,15 @@ STREAM_FURTHER = (
     "change",
     "change_low",
     "change_high",
+    "change_iqm",
+    OF_SEEDS[0],
+    *OF_SEEDS[3:],
     "hindsight_share",
     "jain_mean",
     "worst_over_mean",
 )  # of which some may be null, or not there
-OTHERS = QUANTILES, NOISE, DIGEST, SHIPPED = "gap_quantiles", "observation_noise", "scenario_digest", "shipped"
+NOISE, DIGEST, SHIPPED, AGAINST, PROFILE = "observation_noise", "scenario_digest", "shipped", "against", "profile"
+OTHERS = (NOISE, DIGEST, SHIPPED, AGAINST, PROFILE)
 
 
 def write_report(
@@ -71,6 +78,7 @@ def write_report(
         "version": __version__,
         "seed": seed,
         "note": NOTE,
+        "taus": TAUS,
         "families": [{"name": name, "marker": marker} for name, (_, marker) in STYLES.items()],
         "comparisons": comparisons,
         "curves": curves,
@@ -132,16 +140,18 @@ def read_streams(path: Path) -> list[dict[str, Any]]:
         for name in (*STREAM_TEXTS, *STREAM_NUMBERS):
             if name not in row:
                 raise ValueError(f"{path} has no {name} in row {number}; {wanted}")
-        shown_as, names = shown_name(row), (*STREAM_TEXTS, *STREAM_NUMBERS, *STREAM_FURTHER)
+        shown_as, names = shown_name(row), (*STREAM_TEXTS, *STREAM_NUMBERS, *STREAM_FURTHER, PROFILE)
         digest = str(row.get(DIGEST))
         row = {name: row[name] for name in names if row.get(name) is not None}
         for name, value in row.items():
-            fits = isinstance(value, str) if name in STREAM_TEXTS else _is_finite(value)
+            fits = _is_profile(value) if name == PROFILE else _is_finite(value)
+            if name in STREAM_TEXTS:
+                fits = isinstance(value, str)
             if not fits or (name == "decide_us_p50" and value <= 0):
                 raise ValueError(f"{path} has {quoted(value)} as {name} in row {number}; {wanted}")
         shown = row | {"policy": shown_as, "family": [*STYLES].index(family(row["policy"]))}
         together.setdefault((title_of(row), digest), []).append(shown)
-    return [{"title": title, "rows": rows} for (title, _), rows in together.items()]
+    return [{"title": title, "rows": _without_one_seed(rows)} for (title, _), rows in together.items()]
 
 
 def read_comparisons(path: Path) -> list[dict[str, Any]]:
@@ -158,7 +168,7 @@ def read_comparisons(path: Path) -> list[dict[str, Any]]:
             if name not in row:
                 raise ValueError(f"{path} has no {name} in row {number}; {wanted}")
         # Nothing else of the row comes onto the page.
-        row = {name: row[name] for name in (*TEXTS, *NUMBERS, *FURTHER, *OTHERS) if name in row}
+        row = {name: row[name] for name in (*TEXTS, *NUMBERS, *FURTHER, *DIFFERENCES, *OTHERS) if name in row}
         for name, value in row.items():
             if not _fits(name, value):
                 raise ValueError(f"{path} has {quoted(value)} as {name} in row {number}; {wanted}")
@@ -168,17 +178,23 @@ def read_comparisons(path: Path) -> list[dict[str, Any]]:
 
 def _fits(name: str, value: object) -> bool:
     """Whether a field of a row is what the page can show."""
-    if name in (*TEXTS, DIGEST):
+    if name in (*TEXTS, DIGEST, AGAINST):
         return isinstance(value, str)
     if name == NOISE:
         return value == "last" or _is_number(value)
     if name == SHIPPED:
         return isinstance(value, bool)
-    if name == QUANTILES:
-        return isinstance(value, list) and len(value) > 1 and all(gap is None or _is_number(gap) for gap in value)
+    if name == PROFILE:
+        return _is_profile(value)
+    if name in DIFFERENCES:
+        return value is None or _is_finite(value)
     if name.startswith("decide_us"):
         return _is_number(value) and value > 0  # type: ignore[operator]  # on a logarithmic axis
     return _is_number(value) or (value is None and name.startswith("gap_"))
+
+
+def _is_profile(value: object) -> bool:
+    return isinstance(value, list) and len(value) == len(TAUS) and all(_is_number(share) for share in value)
 
 
 def _is_number(value: object) -> bool:
@@ -198,8 +214,15 @@ def _comparison(path: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
         "file": path.name,
         "num_instances": first.get("num_instances"),
         "front": front(infinite),
-        "rows": [row | {"family": [*STYLES].index(family(row["policy"]))} for row in rows],
+        "rows": [row | {"family": [*STYLES].index(family(row["policy"]))} for row in _without_one_seed(rows)],
     }
+
+
+def _without_one_seed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows without columns of training seeds where there is one seed alone."""
+    if any(row.get("num_seeds", 1) > 1 for row in rows):
+        return rows
+    return [{name: value for name, value in row.items() if name not in OF_SEEDS} for row in rows]
 
 
 class Key(NamedTuple):

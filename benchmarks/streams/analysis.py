@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
-from benchmarks.analysis import BOOTSTRAP_SAMPLES
+from benchmarks.analysis import print_whole, shown_name
+from benchmarks.statistics import interquartile_mean, profile, ratio_interval
 from offload_gym.scenario import Scenario, described, digest_of
 from offload_gym.streams.likeness import mean_rate
 from offload_gym.streams.responses import Outcome
@@ -19,13 +19,13 @@ from offload_gym.streams.system import DROPPED
 
 
 class Played(NamedTuple):
-    """What one policy made of B streams, or of the first of them."""
+    """What one policy made of B streams, or of the first of them; of S training seeds, one seed after the other."""
 
     name: str
     shipped: bool
     num_parameters: int
-    outcome: Outcome
-    costs: NDArray[np.float64]  # (B,) what the objective counts of each stream
+    outcome: Outcome  # of S times B streams
+    costs: NDArray[np.float64]  # (S, B) what the objective counts of each stream
     decide_us: float
 
 
@@ -36,16 +36,25 @@ class References(NamedTuple):
     bound: NDArray[np.float64] | None  # (M,) lower bounds, where there are some
 
 
-def ratio_interval(
-    costs: NDArray[np.float64], reference: NDArray[np.float64], confidence: float = 0.95, seed: int = 0
-) -> tuple[float, float]:
-    """Percentile bootstrap interval of ``costs.sum() / reference.sum() - 1`` over streams (B,), drawn in pairs."""
-    size = len(costs)
-    counts = np.random.default_rng(seed).multinomial(size, np.full(size, 1.0 / size), BOOTSTRAP_SAMPLES)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = counts @ costs / (counts @ reference) - 1.0
-    low, high = np.quantile(ratios, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
+def pooled(played: Sequence[Played]) -> list[Played]:
+    """One for each policy: those of the same name are networks that differ in their training seed."""
+    together: dict[tuple[str, bool], list[Played]] = {}
+    for one in played:
+        together.setdefault((one.name, one.shipped), []).append(one)
+    return [
+        same[0]._replace(
+            outcome=Outcome(*(np.concatenate(parts) for parts in zip(*(one.outcome for one in same), strict=True))),
+            costs=np.concatenate([one.costs for one in same]),
+            decide_us=float(np.median([one.decide_us for one in same])),
+        )
+        for same in together.values()
+    ]
+
+
+def least_costs(played: Sequence[Played]) -> NDArray[np.float64]:
+    """(B,) what the best of those that played all streams made of each; each training seed is one of them."""
+    most = max(one.costs.shape[1] for one in played)
+    return np.concatenate([one.costs for one in played if one.costs.shape[1] == most]).min(axis=0)
 
 
 def share_of_gain(
@@ -80,19 +89,22 @@ def fairness(response_s: NDArray[np.float64], device: NDArray[np.int64]) -> tupl
 def row_of(
     played: Played,
     greedy: NDArray[np.float64],
+    least: NDArray[np.float64],
     references: References | None,
     scenario: Scenario,
     objective: str,
     device: NDArray[np.int64],
 ) -> dict[str, Any]:
     """One row. Times are in seconds, but for ``decide_us_p50``; responses are of jobs neither dropped nor lost."""
-    outcome, count = played.outcome, len(played.costs)
+    outcome, costs = played.outcome, played.costs
+    num_seeds, count = costs.shape
     done_s = outcome.response_s[np.isfinite(outcome.response_s)]
     quantiles = np.quantile(done_s, [0.95, 0.99]) if len(done_s) else (np.nan, np.nan)
     reference = greedy[:count]
-    low, high = ratio_interval(played.costs, reference)
+    low, high = ratio_interval(costs, reference)
+    changes = costs.sum(axis=1) / reference.sum() - 1.0 if reference.sum() > 0.0 else None
     several = scenario.num_devices > 1 and len(done_s) > 0
-    jain, worst = fairness(outcome.response_s, device) if several else (None, None)
+    jain, worst = fairness(outcome.response_s, np.tile(device[:count], (num_seeds, 1))) if several else (None, None)
     return {
         "policy": played.name,
         "shipped": played.shipped,
@@ -104,6 +116,7 @@ def row_of(
         "failure_share": scenario.failure_share,
         "objective": objective,
         "num_streams": count,
+        "num_seeds": num_seeds,
         "num_jobs": outcome.response_s.shape[1],
         "response_mean_s": float(done_s.mean()) if len(done_s) else None,
         "response_p95_s": float(quantiles[0]) if len(done_s) else None,
@@ -112,11 +125,16 @@ def row_of(
         "dropped_share": float((outcome.decisions[:, :, 0] == DROPPED).mean()),
         "lost_share": float(outcome.lost.mean()),
         "energy_mean_j": float(outcome.energy_j.mean()),
-        "change": float(played.costs.sum() / reference.sum() - 1.0) if reference.sum() > 0.0 else None,
+        "change": None if changes is None else float(changes.mean()),
         "change_low": low if np.isfinite(low) else None,
         "change_high": high if np.isfinite(high) else None,
-        "hindsight_share": share_of_gain(played.costs, greedy, references and references.hindsight),
-        "bound_share": share_of_gain(played.costs, greedy, references and references.bound),
+        "change_least_seed": None if changes is None else float(changes.min()),
+        "change_most_seed": None if changes is None else float(changes.max()),
+        # Of the changes on each stream, where greedy has a cost on all of them.
+        "change_iqm": interquartile_mean(costs / reference - 1.0) if (reference > 0.0).all() else None,
+        "profile": profile(_excess(costs, least[:count])),
+        "hindsight_share": share_of_gain(costs.mean(axis=0), greedy, references and references.hindsight),
+        "bound_share": share_of_gain(costs.mean(axis=0), greedy, references and references.bound),
         "jain_mean": jain,
         "worst_over_mean": worst,
         "decide_us_p50": played.decide_us,
@@ -124,13 +142,21 @@ def row_of(
     }
 
 
+def _excess(costs: NDArray[np.float64], least: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Costs over the least ones minus 1; 0 where both are 0, as with no late job."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(costs == least, 0.0, costs / least - 1.0)
+
+
 COLUMNS = ("policy", "streams", "mean s", "p95 s", "p99 s", "late %", "energy J", "change % [95 %]", "of hindsight %")
 LOST = "lost %"  # behind "late %", where servers lose what they hold when they fail
+SEEDS = "of seeds %"  # behind the change, where some policy was trained from several
 FURTHER = ("of bound %", "Jain", "worst", "p50 µs", "parameters")
 NOTE = (
     "Mean, p95 and p99: of the responses of jobs neither dropped nor lost. Late: either, or after its deadline. "
     "Change: what the objective counts over what it counts for greedy on the same streams, minus 1, with its bootstrap "
-    "interval over streams. Of hindsight: the share of what someone gains over greedy who knows the future (local "
+    "interval over streams, and over training seeds where there are several; of seeds: least and most of the changes. "
+    "Of hindsight: the share of what someone gains over greedy who knows the future (local "
     "search, on the first streams alone); of bound: of what nobody can gain more than. µs: one decision, asked from "
     "Python. The planner plays the first streams alone. Jain: index of the devices' mean responses, 1 where all are "
     "alike; worst: the largest of them over their mean; of devices that have jobs with a response."
@@ -141,21 +167,25 @@ def _percent(value: float | None, digits: int = 0) -> str:
     return "" if value is None else f"{100 * value:.{digits}f}"
 
 
-def cells(row: dict[str, Any], can_lose: bool = False) -> list[str]:
-    """The columns of one row as text, with that of ``LOST`` or not."""
+def cells(row: dict[str, Any], can_lose: bool, with_seeds: bool) -> list[str]:
+    """The columns of one row as text, with those of ``LOST`` and ``SEEDS`` or not."""
     change = "" if row["change"] is None else f"{100 * row['change']:+.1f}"
     if row["change_low"] is not None and row["change_low"] != row["change_high"]:
         change += f" [{100 * row['change_low']:+.1f}, {100 * row['change_high']:+.1f}]"
     seconds = [row[name] for name in ("response_mean_s", "response_p95_s", "response_p99_s")]
+    of_seeds = ""
+    if row["num_seeds"] > 1 and row["change"] is not None:
+        of_seeds = f"{100 * row['change_least_seed']:+.1f} to {100 * row['change_most_seed']:+.1f} ({row['num_seeds']})"
     lost = [_percent(row["lost_share"], 1)] if can_lose else []
     return [
-        f"{row['policy']} (shipped)" if row["shipped"] else row["policy"],
+        shown_name(row),
         f"{row['num_streams']:,}",
         *("" if value is None else f"{value:.3f}" for value in seconds),
         _percent(row["late_share"], 1),
         *lost,
         f"{row['energy_mean_j']:.3f}",
         change,
+        *([of_seeds] if with_seeds else []),
         _percent(row["hindsight_share"]),
         _percent(row["bound_share"]),
         *("" if row[name] is None else f"{row[name]:.2f}" for name in ("jain_mean", "worst_over_mean")),
@@ -184,13 +214,16 @@ def print_rows(rows: Sequence[dict[str, Any]]) -> None:
         caption=NOTE,
         box=box.SIMPLE_HEAD,
     )
-    can_lose = any(row.get("lost_share") for row in rows)
-    at = COLUMNS.index("late %") + 1
-    for header in (*COLUMNS[:at], *([LOST] if can_lose else []), *COLUMNS[at:], *FURTHER):
+    can_lose, with_seeds = any(row["lost_share"] for row in rows), any(row["num_seeds"] > 1 for row in rows)
+    headers = [*COLUMNS, *FURTHER]
+    for header, before, there in ((LOST, "energy J", can_lose), (SEEDS, "of hindsight %", with_seeds)):
+        if there:
+            headers.insert(headers.index(before), header)
+    for header in headers:
         table.add_column(header, justify="left" if header == "policy" else "right", no_wrap=True)
     for row in sorted(rows, key=lambda row: -np.inf if row["change"] is None else -row["change"]):
-        table.add_row(*cells(row, can_lose))
-    _print_whole(table)
+        table.add_row(*cells(row, can_lose, with_seeds))
+    print_whole(table)
 
 
 def print_sweep(rows: Sequence[dict[str, Any]], sweep: str) -> None:
@@ -222,10 +255,4 @@ def print_sweep(rows: Sequence[dict[str, Any]], sweep: str) -> None:
         if name != "greedy":
             changes = [by[name, point]["change"] if (name, point) in by else None for point in points]
             table.add_row(name, *("" if change is None else f"{100 * change:+.1f}" for change in changes))
-    _print_whole(table)
-
-
-def _print_whole(table: Table) -> None:
-    """Print a table with all of its columns, also where the terminal is narrower."""
-    wide = Console(width=1000)
-    Console(width=max(Console().width, wide.measure(table).maximum)).print(table)
+    print_whole(table)

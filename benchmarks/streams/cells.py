@@ -71,7 +71,7 @@ def compare_cell_streams(
     check_seed(seed)
     check_outputs(json_path, None)
     cell = make_scenario(PRESET)
-    asked = Asked(folder=agents, seed=seed, num_streams=num_streams, num_hindsight=0)
+    asked = Asked(folders=[] if agents is None else [agents], seed=seed, num_streams=num_streams, num_hindsight=0)
     rows = []
     for scenario in scenarios:
         fewer = max(num_streams * cell.num_devices // scenario.num_devices, 1)

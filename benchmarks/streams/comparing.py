@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.analysis import check_place, write_json
-from benchmarks.streams.analysis import Played, References, print_rows, print_sweep, row_of
+from benchmarks.analysis import check_place, shown_name, write_json
+from benchmarks.plots import profiles
+from benchmarks.streams.analysis import Played, References, least_costs, pooled, print_rows, print_sweep, row_of
 from benchmarks.streams.capacity import capacity
 from benchmarks.streams.contenders import REFERENCE, Contender, contenders
 from benchmarks.streams.plots import change_against_delay, queue_lengths, response_against_load
@@ -47,7 +48,7 @@ class Asked(NamedTuple):
 
     objective: str = "response"
     policies: Sequence[str] = ()  # all where none is given
-    folder: Path | None = None  # of trained policies
+    folders: Sequence[Path] = ()  # of trained policies; several: of the same training with different seeds
     seed: int = 0
     num_streams: int = 400
     num_planned: int = 40  # streams that the planner plays, which takes long; 0: it takes no part
@@ -92,6 +93,9 @@ def compare_streams(
                     end = f"{varied.name}-{found[0]['arrivals_per_s']:.3g}"
                     if any(row["change"] is not None for row in found):
                         change_against_delay(Path(plots) / f"change_against_delay-{end}.png", found)
+                    excess = "excess over the best policy's on the same stream, at most (%)"
+                    names = {shown_name(row): row for row in found}
+                    profiles(Path(plots) / f"profiles-{end}.png", names, excess, "share of streams")
                     queue_lengths(Path(plots) / f"queue_lengths-{end}.png", *queues)
         if sweep is not None:
             print_sweep(swept, sweep)
@@ -175,7 +179,7 @@ def _compare(
     streams = sample_streams(scenario, asked.num_streams, seed_for("test", asked.seed))
     if asked.objective == "late" and not (scenario.can_lose or np.isfinite(streams.deadline_s).any()):
         raise ValueError(f"objective is 'late', but the jobs of {scenario.label} have no deadlines")
-    listed, left_out = contenders(scenario, asked.objective, asked.policies, asked.folder, asked.seed)
+    listed, left_out = contenders(scenario, asked.objective, asked.policies, asked.folders, asked.seed)
     for line in left_out:
         if line not in said:
             print(line)
@@ -183,11 +187,11 @@ def _compare(
     if asked.num_planned == 0:
         listed = [one for one in listed if not isinstance(one.policy, PlannerPolicy)]
     played = [_played(one, streams, asked) for one in with_progress(listed, scenario.name, "policy")]
-    by_name = {one.name: one for one in played}
-    greedy = by_name[REFERENCE].costs
+    by_name = {one.name: one for one in reversed(played)}  # of several training seeds the first
+    greedy = by_name[REFERENCE].costs[0]
     references = _references(streams[: asked.num_hindsight], played, scenario, asked) if asked.num_hindsight else None
-    devices = streams.device
-    rows = [row_of(one, greedy, references, scenario, asked.objective, devices[: len(one.costs)]) for one in played]
+    least, device = least_costs(played), streams.device
+    rows = [row_of(one, greedy, least, references, scenario, asked.objective, device) for one in pooled(played)]
     shown = [REFERENCE, *[name for name in DRAWN if name in by_name][-2:]]
     return rows, (streams, {name: by_name[name].outcome for name in shown})
 
@@ -196,7 +200,7 @@ def _played(contender: Contender, streams: Streams, asked: Asked) -> Played:
     policy = contender.policy
     some = streams[: asked.num_planned] if isinstance(policy, PlannerPolicy) else streams
     outcome = play(some, policy)
-    costs = stream_costs(some, outcome, asked.objective)
+    costs = stream_costs(some, outcome, asked.objective)[None]
     time_us = decide_us(policy, streams[:1])
     return Played(contender.name, contender.shipped, policy.num_parameters, outcome, costs, time_us)
 
@@ -209,8 +213,8 @@ def _references(streams: Streams, played: Sequence[Played], scenario: Scenario, 
     if asked.objective == "cost":
         return None
     size, can_drop = len(streams), scenario.can_drop and asked.objective == "late"
-    able = [one for one in played if len(one.costs) >= size]
-    best = np.argmin([one.costs[:size] for one in able], axis=0)
+    able = [one for one in played if one.costs.shape[1] >= size]
+    best = np.argmin([one.costs[0, :size] for one in able], axis=0)
     decisions = np.array([able[of].outcome.decisions[b] for b, of in enumerate(best)])
     costs = []
     for start in (None, decisions):

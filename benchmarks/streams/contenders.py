@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import offload_gym
-from benchmarks.contenders import SUFFIX
+from benchmarks.contenders import SUFFIX, trained_files
 from offload_gym.policies import make_policy
 from offload_gym.scenario import Scenario
 from offload_gym.streams.policies import (
@@ -34,7 +34,7 @@ class Contender(NamedTuple):
 
 
 def contenders(
-    scenario: Scenario, objective: str, names: Sequence[str] = (), folder: Path | None = None, seed: int = 0
+    scenario: Scenario, objective: str, names: Sequence[str] = (), folders: Sequence[Path] = (), seed: int = 0
 ) -> tuple[list[Contender], list[str]]:
     """The policies that can decide streams of the scenario, and which were left out, and why.
 
@@ -42,11 +42,11 @@ def contenders(
         scenario: what the streams are drawn from.
         objective: what the policies are to make small.
         names: of ``NAMES``, and "graph-student"; all where none is given. Greedy always takes part.
-        folder: of trained policies.
+        folders: of trained policies; several: of the same training with different seeds, each of which takes part.
         seed: of the planner.
 
     Raises:
-        ValueError: a name is unknown.
+        ValueError: a name is unknown, or the folders differ in more than the seed.
     """
     for name in names:
         if name not in (*NAMES, GRAPH_STUDENT):
@@ -70,9 +70,10 @@ def contenders(
         listed.append(Contender(name, policy, bool(policy.num_parameters)))
     if GRAPH_STUDENT in names or (not names and scenario.most_tasks > 1 and not scenario.can_drop):
         listed.append(Contender(GRAPH_STUDENT, MomentPolicy(make_policy("student", preset="dag"), GRAPH_STUDENT), True))
-    paths = sorted(folder.glob(f"*{SUFFIX}")) if folder is not None else []
-    if folder is not None and not paths:
-        left_out.append(f"no trained policies in {folder}")
+    paths, not_everywhere = trained_files(folders)
+    left_out += not_everywhere
+    if folders and not paths:
+        left_out.append(f"no trained policies in {folders[0]}")
     for path in paths:
         try:
             trained = offload_gym.load_stream_policy(path)
