@@ -6,19 +6,31 @@ import codecs
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from offload_gym.envs.rendering import BACKLOG_SYMBOL
 
+# True of all commands, as files are written whole or not at all.
+BEGIN_AGAIN = "no file is left in part; start the same command again"
 MISTAKES = (ValueError, OSError, ImportError, MemoryError, OverflowError)
 
 
-def exit_code_of(command: Callable[[], object], interrupted: str = "interrupted") -> int:
+@contextmanager
+def if_interrupted(text: str) -> Iterator[None]:
+    """Let an interrupt of what is within say how to go on, whatever it would say itself."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"interrupted: {text}") from None
+
+
+def exit_code_of(command: Callable[[], object]) -> int:
     """Run a command: 0 where it succeeds, 2 with a sentence on a user's mistake, 130 where it is interrupted.
 
-    An interrupt that says something itself is told in its own words. A reader that has left (``| head``) is not a
-    mistake, and an output in another encoding than UTF-8 is none either.
+    An interrupt that says something itself, as of ``if_interrupted``, is told in its own words. A reader that has left
+    (``| head``) is not a mistake, and an output in another encoding than UTF-8 is none either.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -35,7 +47,7 @@ def exit_code_of(command: Callable[[], object], interrupted: str = "interrupted"
         _discard_output()
         return 0
     except KeyboardInterrupt as interrupt:
-        print(f"\n{str(interrupt) or interrupted}", file=sys.stderr)
+        print(f"\n{str(interrupt) or f'interrupted: {BEGIN_AGAIN}'}", file=sys.stderr)
         return 130
     except MISTAKES as error:
         print(f"error: {sentence(error)}", file=sys.stderr)
