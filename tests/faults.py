@@ -92,7 +92,7 @@ def kill_often(
     rng, met = random.Random(kills), 0
     for _ in range(kills):
         ended = end(begin(command, folder), rng.uniform(0.0, longest_s), signal.SIGKILL)
-        assert ended.code in (0, -signal.SIGKILL), ended.told
+        assert ended.code in (0, -signal.SIGKILL), ended
         met += ended.code != 0
         look(ended.code == 0)
     ended = run(command, folder)
