@@ -17,9 +17,10 @@ import time
 from dataclasses import fields
 from pathlib import Path
 
+import agents.starting  # noqa: F401  before what takes longer to import
 from agents.job_options import add_job_options, chosen_backend
 from offload_gym.array_checks import check_count
-from offload_gym.command_line.exit_codes import exit_code_of
+from offload_gym.command_line.exit_codes import BEGIN_AGAIN, exit_code_of, if_interrupted
 from offload_gym.command_line.scenario_options import add_scenario_options, chosen_scenario
 from offload_gym.command_line.stream_options import add_stream_options, chosen_stream, chosen_streams
 from offload_gym.delay import COMPLETION_OBJECTIVES
@@ -28,6 +29,13 @@ from offload_gym.scenario import make_scenario
 from offload_gym.seeds import seed_for
 from offload_gym.shards import generate_shards
 from offload_gym.solvers.parallel import num_cores
+
+# How to go on after Ctrl-C, by the name of a command; others keep the steps that they have finished.
+KEPT = "finished steps are kept; start the same command again to go on"
+GO_ON = dict.fromkeys(("ablation", "tune-rules", "tune-shares", "clone"), BEGIN_AGAIN) | {
+    "learn-cells": "networks that are finished are in the folder; start again with --only and the names of the others",
+    "record": "there is no data set yet; start the same command again",
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -48,10 +56,14 @@ def main(arguments: list[str] | None = None) -> int:
         "reinforce-streams": _reinforce_streams,
         "stream-ablation": _stream_ablation,
     }
-    run, rest = (named[arguments[0]], arguments[1:]) if arguments[:1] and arguments[0] in named else (_train, arguments)
-    return exit_code_of(
-        lambda: run(rest), "interrupted: finished steps are kept; start the same command again to go on"
-    )
+    name = arguments[0] if arguments else ""
+    run, rest = (named[name], arguments[1:]) if name in named else (_train, arguments)
+
+    def command() -> None:
+        with if_interrupted(GO_ON.get(name, KEPT)):
+            run(rest)
+
+    return exit_code_of(command)
 
 
 def _parser(command: str, description: str) -> argparse.ArgumentParser:

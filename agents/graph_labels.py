@@ -117,12 +117,13 @@ def _open_pass(problem, decision, start, plan, labelled, memory, room):
 
 
 @kernel
-def label_kernel(arrays, plan, labelled, given, inputs, costs):
+def label_kernel(arrays, plan, labelled, given, stop, inputs, costs):
     """Fill ``inputs`` (B, n, K, INPUTS) and ``costs`` (B, n, K) along one pass of each instance.
 
     The steps taken are ``given`` (B, n), or where that is -1 by the network with noise. The cost of a choice is what
     the schedule has more, if the network goes on by itself, than with the best choice, in terms of the latter;
-    ``NOT_TRIED`` for all but one where none came near the best score. ``labelled`` are the fields of ``Pass``.
+    ``NOT_TRIED`` for all but one where none came near the best score. ``labelled`` are the fields of ``Pass``. After
+    ``stop`` no instance is begun.
     """
     batch, plan, labelled = lent(Batch(*arrays)), lent(Plan(*plan)), Pass(*labelled)
     workspace = new_workspace(batch)
@@ -132,6 +133,8 @@ def label_kernel(arrays, plan, labelled, given, inputs, costs):
     room_for_trials = Trial(np.empty(most, np.int64), np.empty(most), np.empty_like(workspace.core_s))
     decided, scores = np.empty(most, np.int64), np.empty(num_locations, np.float32)
     for b in range(len(costs)):
+        if stop[0]:
+            break
         work, n = lent(workspace), batch.task_counts[b]
         memory = part_of(lent(whole), n, batch.locations[b])
         problem, start = open_instance(batch, b, work)

@@ -48,9 +48,11 @@ from offload_gym.scenario import Scenario, described, make_scenario
 from offload_gym.seeds import check_seed, seed_for
 from offload_gym.solvers.parallel import for_each_chunk
 from offload_gym.solvers.portfolio import portfolio
+from offload_gym.solvers.stopping import new_stop
 
 SUFFIX = ".safetensors"
-CHUNK = 64  # instances that a thread labels at a time
+CHUNK = 64  # instances that a thread labels at a time; what is drawn in a pass depends on it
+SEARCHED = 4  # instances that a thread searches at a time; Ctrl-C waits for them
 MOST_COST = 0.3  # a rare disaster must not drown everything else
 COST_WEIGHT = 10.0  # of the expected cost beside the soft labels
 
@@ -199,13 +201,13 @@ def label_passes(
     shape = (len(instances), instances.num_tasks, instances.num_locations)
     inputs, costs = np.zeros((*shape, INPUTS), np.float32), np.zeros(shape)
     steps = np.full(shape[:2], -1) if given is None else np.ascontiguousarray(given)
-    plan = tuple(Plan(*packed(linear_layers(module)), 1, kind.num_passes, 0))
+    plan, stop = tuple(Plan(*packed(linear_layers(module)), 1, kind.num_passes, 0)), new_stop()
 
     def work(rows: slice) -> None:
         own = labelled._replace(seed=labelled.seed + rows.start)
-        label_kernel(instances[rows].arrays, plan, tuple(own), steps[rows], inputs[rows], costs[rows])
+        label_kernel(instances[rows].arrays, plan, tuple(own), steps[rows], stop, inputs[rows], costs[rows])
 
-    for_each_chunk(work, len(instances), None, CHUNK)
+    for_each_chunk(work, len(instances), None, CHUNK, stop)
     return inputs, costs
 
 
@@ -330,7 +332,7 @@ def labelled(purpose: str, size: int, settings: GraphSettings, path: Path) -> La
         def work(rows: slice) -> None:
             decisions[rows] = portfolio(instances[rows], moves="flip")
 
-        for_each_chunk(work, size, None, CHUNK)
+        for_each_chunk(work, size, None, SEARCHED)
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.save(file, decisions)
     try:

@@ -7,6 +7,7 @@ interrupted.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from itertools import count
@@ -15,7 +16,7 @@ from typing import Any
 
 import optuna
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
 from agents.networks import one_thread
 from agents.reinforcement import CLONED, GAP, HYPERPARAMETERS, KeepBest, gap_on, make_agent, placements_a_step
@@ -124,6 +125,20 @@ def tune(
     return run_study(name, folder / name, made_of, HYPERPARAMETERS[name], run, num_trials, seed, unit)
 
 
+def cut_to_whole_lines(path: Path) -> None:
+    """Cut off the last line of a study where it is there in part: what is added to it could never be read.
+
+    A process that was killed leaves it, or a full disk.
+    """
+    if path.exists():
+        lock = JournalFileSymlinkLock(str(path))  # that of those who add lines
+        lock.acquire()
+        try:
+            os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
+        finally:
+            lock.release()
+
+
 def run_study(
     name: str,
     folder: Path,
@@ -152,6 +167,9 @@ def run_study(
     """
     folder.mkdir(parents=True, exist_ok=True)
     keep_settings(folder / "settings.json", made_of, STUDY)
+    # Whole: of a relative path Optuna never notices that the process which locked the study was killed.
+    path = (folder / STUDY).resolve()
+    cut_to_whole_lines(path)
 
     def value(trial: optuna.Trial) -> float:
         checks = count(1)
@@ -168,7 +186,7 @@ def run_study(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(
         study_name=name,
-        storage=JournalStorage(JournalFileBackend(str(folder / STUDY))),
+        storage=JournalStorage(JournalFileBackend(str(path))),
         pruner=optuna.pruners.MedianPruner(WARM_UP_TRIALS, WARM_UP_CHECKS),
         load_if_exists=True,
     )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import agents.starting  # noqa: F401  before what takes seconds to import
 from agents.job_options import add_job_options, chosen_backend
 from benchmarks.analysis import write_json
 from benchmarks.applications import compare_applications
@@ -30,7 +31,7 @@ from benchmarks.tune_annealing import tune_annealing
 from benchmarks.tune_beam import tune_beam
 from benchmarks.workflows import compare_workflows
 from offload_gym.array_checks import check_count
-from offload_gym.command_line.exit_codes import exit_code_of
+from offload_gym.command_line.exit_codes import BEGIN_AGAIN, exit_code_of, if_interrupted
 from offload_gym.command_line.scenario_options import add_scenario_options, chosen_scenario
 from offload_gym.command_line.stream_options import add_stream_options, chosen_streams
 from offload_gym.scenario import PRESETS
@@ -70,7 +71,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     def command() -> None:
         options = parser.parse_args(arguments)
-        options.run(options)
+        with if_interrupted(BEGIN_AGAIN):
+            options.run(options)
 
     return exit_code_of(command)
 

@@ -266,7 +266,13 @@ class _WithoutWaste(event.Listener):  # type: ignore[misc]
         return isinstance(getattr(happening.data["dispatcher"], "_cache", None), KernelCache)
 
 
-event.register("numba:compile", _WithoutWaste())
+_watching = _WithoutWaste()
+event.register("numba:compile", _watching)
+
+
+def is_compiling() -> bool:
+    """Whether a kernel of this package is being compiled, in any thread."""
+    return _watching.depth > 0
 
 
 def is_kept(dispatcher: Any) -> bool:

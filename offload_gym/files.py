@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import secrets
+import time
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 
 from offload_gym.checks import LONGEST_SENTENCE, as_path, quoted, shortened
 
+LEFT_OVER_S = 3600.0  # age from which an unfinished file is nobody's
 MOST_UNPACKED = 100  # bytes of arrays for each of an npz file; what this package writes is not compressed
 _AS_TEXT = "save it as a text in UTF-8"
 _AS_CSV = "export the sheet as CSV in UTF-8"
@@ -122,7 +125,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary path beside ``path`` to write to; it takes the place of ``path`` once the block has succeeded.
 
     The folder is made where it is missing. Where the block fails, the temporary file is removed and an existing file
-    stays as it was. A link stays, and what it leads to is replaced.
+    stays as it was. A link stays, and what it leads to is replaced. What killed processes left of the same file is
+    removed.
+
+    Raises:
+        OSError: the file cannot be written; it names ``path``.
+        ValueError: a folder, a device or a pipe is in its place.
     """
     path = as_path(path)
     if path.is_symlink():
@@ -132,13 +140,38 @@ def replacing(path: str | Path) -> Iterator[Path]:
     if path.exists() and not path.is_file():
         raise ValueError(f"{path} is a device or a pipe; it must be a file")
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_left_over(path.parent, glob.escape(path.name))
+    with _temporary(path) as temporary:
+        yield temporary
+        os.replace(temporary, path)
+
+
+@contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
+    """A path beside ``path``, where nothing is left in the end; an OSError of writing there names ``path``."""
     # A name of its own, also among machines that share the folder. Some writers pick a format by the ending.
     temporary = path.with_name(f".{secrets.token_hex(4)}.{path.name}")
     try:
         yield temporary
-        os.replace(temporary, path)
+    except OSError as error:
+        if error.filename is None or str(error.filename) == str(temporary):  # a full disk has none
+            error.filename, error.filename2 = str(path), None
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_left_over(folder: Path, pattern: str) -> None:
+    """Remove the temporary files of processes that were killed; a newer one may be at work still.
+
+    Args:
+        folder: where they are.
+        pattern: of the names of the files that they were to become.
+    """
+    for left_over in folder.glob(f".{'[0-9a-f]' * 8}.{pattern}"):
+        with suppress(OSError):  # complete in the meantime, or another user's
+            if time.time() - left_over.stat().st_mtime > LEFT_OVER_S:
+                left_over.unlink()
 
 
 def keep_settings(path: str | Path, settings: Mapping[str, Any], *results: str) -> None:
@@ -185,8 +218,7 @@ def read_settings(path: Path) -> dict[str, Any]:
 def _create(path: Path, text: str) -> bool:
     """Write a file that is not there, whole; False where another process has written it in the meantime."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{secrets.token_hex(4)}.{path.name}")
-    try:
+    with _temporary(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
         try:
             os.link(temporary, path)
@@ -195,12 +227,15 @@ def _create(path: Path, text: str) -> bool:
         except OSError:  # a file system without links: exclusive, too, but not whole at once
             try:
                 with path.open("x", encoding="utf-8") as file:
-                    file.write(text)
+                    try:
+                        file.write(text)
+                        file.flush()
+                    except BaseException:
+                        path.unlink()
+                        raise
             except FileExistsError:
                 return False
-        return True
-    finally:
-        temporary.unlink(missing_ok=True)
+    return True
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

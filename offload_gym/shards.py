@@ -7,9 +7,7 @@ whole, so an interrupted job goes on where it stopped, and a worker that dies co
 
 from __future__ import annotations
 
-import contextlib
 import json
-import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
@@ -26,7 +24,7 @@ from offload_gym.demonstrations import (
     load_demonstrations,
     save_demonstrations,
 )
-from offload_gym.files import keep_settings
+from offload_gym.files import keep_settings, remove_left_over
 from offload_gym.progress import progress_bar
 from offload_gym.scenario import Scenario, as_scenario, with_absolute_paths
 from offload_gym.seeds import as_seed_sequence
@@ -34,7 +32,6 @@ from offload_gym.seeds import as_seed_sequence
 SETTINGS = "settings.json"
 SHARDS = "shard-*.npz"
 LABELS = 2  # which of several optimal decisions is labelled has changed with this number
-LEFT_OVER_S = 3600.0  # age from which an unfinished file is nobody's
 ATTEMPTS = 3  # in a row that lose a worker and finish no shard
 OF_LABELLING = "raised by the labelling of a shard"  # the note that tells such an error from the loss of a worker
 
@@ -122,10 +119,7 @@ def generate_shards(
         for i, path in enumerate(paths)
     }
     _make_missing(folder, work, num_jobs, progress)
-    for left_over in folder.glob(f".*.{SHARDS}"):  # by processes that were killed; a newer one may be at work still
-        with contextlib.suppress(FileNotFoundError):  # complete in the meantime
-            if time.time() - left_over.stat().st_mtime > LEFT_OVER_S:
-                left_over.unlink()
+    remove_left_over(folder, SHARDS)  # of shards that another process has made since, too
     return paths
 
 

@@ -21,6 +21,7 @@ from offload_gym.networks.graph_network import (
 from offload_gym.networks.graph_policy import CHUNK, GraphPolicy
 from offload_gym.networks.graph_view import INPUTS
 from offload_gym.networks.policy_file import load_network
+from offload_gym.solvers.stopping import new_stop
 
 SCENARIOS = {
     "dag": {"name": "dag", "num_tasks": 9},
@@ -48,7 +49,7 @@ def along(network, instances, given, start=0, number=0, margin=0.0):
     shape = (len(instances), instances.num_tasks, instances.num_locations)
     inputs, costs = np.zeros((*shape, INPUTS), np.float32), np.zeros(shape)
     plan = tuple(Plan(*packed(network.layers), 1, 1, 0))
-    label_kernel(instances.arrays, plan, tuple(Pass(start, number, 0.0, margin, 0)), given, inputs, costs)
+    label_kernel(instances.arrays, plan, tuple(Pass(start, number, 0.0, margin, 0)), given, new_stop(), inputs, costs)
     return inputs, costs
 
 

@@ -4,21 +4,85 @@ from __future__ import annotations
 
 import codecs
 import os
+import signal
+import socket
 import sys
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from offload_gym.compilation import is_compiling
 from offload_gym.envs.rendering import BACKLOG_SYMBOL
 
+# True of all commands, as files are written whole or not at all.
+BEGIN_AGAIN = "no file is left in part; start the same command again"
+PATIENCE_S = 1.0  # that compiled code has to come back after Ctrl-C
+_how = [BEGIN_AGAIN]  # to go on after an interrupt, innermost last
 MISTAKES = (ValueError, OSError, ImportError, MemoryError, OverflowError)
 
 
-def exit_code_of(command: Callable[[], object], interrupted: str = "interrupted") -> int:
+@contextmanager
+def if_interrupted(text: str) -> Iterator[None]:
+    """Let an interrupt of what is within say how to go on, whatever it would say itself."""
+    _how.append(text)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"interrupted: {text}") from None
+    finally:
+        _how.pop()
+
+
+@contextmanager
+def _at_last() -> Iterator[None]:
+    """End the process where Ctrl-C finds it in compiled code that does not come back to Python soon.
+
+    Above all that is LLVM, which compiles one kernel for up to some seconds, in this thread or in one that is waited
+    for. It lets other threads run, as kernels do.
+    """
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    ):
+        yield
+        return
+    reached, ended = threading.Event(), threading.Event()  # Python has heard of it; the command is over
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+
+    def hear(*_: object) -> None:
+        reached.set()
+        raise KeyboardInterrupt
+
+    def watch() -> None:
+        with reader:
+            while received := reader.recv(1):
+                late = received[0] == signal.SIGINT and not ended.wait(PATIENCE_S)
+                if late and (is_compiling() or not reached.is_set()):
+                    print(f"\ninterrupted: {_how[-1]}", file=sys.stderr, flush=True)
+                    os._exit(130)
+
+    wakes, handler = (
+        signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False),
+        signal.signal(signal.SIGINT, hear),
+    )
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
+        signal.signal(signal.SIGINT, handler)
+        signal.set_wakeup_fd(wakes)
+        writer.close()
+
+
+def exit_code_of(command: Callable[[], object]) -> int:
     """Run a command: 0 where it succeeds, 2 with a sentence on a user's mistake, 130 where it is interrupted.
 
-    An interrupt that says something itself is told in its own words. A reader that has left (``| head``) is not a
-    mistake, and an output in another encoding than UTF-8 is none either.
+    An interrupt that says something itself, as of ``if_interrupted``, is told in its own words. A reader that has left
+    (``| head``) is not a mistake, and an output in another encoding than UTF-8 is none either.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -27,7 +91,8 @@ def exit_code_of(command: Callable[[], object], interrupted: str = "interrupted"
         with warnings.catch_warnings():
             warnings.showwarning = _tell
             try:
-                command()
+                with _at_last():
+                    command()
             finally:
                 if sys.stdout is not None:
                     sys.stdout.flush()  # here, where a failure to write is still noticed
@@ -35,7 +100,7 @@ def exit_code_of(command: Callable[[], object], interrupted: str = "interrupted"
         _discard_output()
         return 0
     except KeyboardInterrupt as interrupt:
-        print(f"\n{str(interrupt) or interrupted}", file=sys.stderr)
+        print(f"\n{str(interrupt) or f'interrupted: {BEGIN_AGAIN}'}", file=sys.stderr)
         return 130
     except MISTAKES as error:
         print(f"error: {sentence(error)}", file=sys.stderr)

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from offload_gym.command_line.exit_codes import if_interrupted
 from offload_gym.command_line.patience import patience
 from offload_gym.command_line.scenario_options import add_scenario_options, chosen_scenario
 from offload_gym.demonstrations import generate_demonstrations, save_demonstrations
@@ -75,7 +76,10 @@ def _label(options: argparse.Namespace) -> None:
     if options.shard_size is not None:
         if output.is_file():
             raise ValueError(f"{output} is a file; with --shard-size it must be a folder")
-        paths = generate_shards(output, scenario, shard_size=options.shard_size, num_jobs=options.num_jobs, **arguments)
+        with if_interrupted("finished shards are kept; start the same command again to go on"):
+            paths = generate_shards(
+                output, scenario, shard_size=options.shard_size, num_jobs=options.num_jobs, **arguments
+            )
         print(f"{options.num_instances:,} labelled instances in {len(paths):,} shards: {output}")
         return
     # Said before the work, not after it.
@@ -87,7 +91,8 @@ def _label(options: argparse.Namespace) -> None:
         raise ValueError(f"{output} is there already; --overwrite replaces it")
     output.parent.mkdir(parents=True, exist_ok=True)
     has_bar = arguments["progress"] and options.alternatives
-    with nullcontext() if has_bar else patience():
-        demonstrations = generate_demonstrations(scenario, **arguments)
-    save_demonstrations(output, demonstrations)
+    with if_interrupted(f"{output} was not written; shards (--shard-size) are kept when finished"):
+        with nullcontext() if has_bar else patience():
+            demonstrations = generate_demonstrations(scenario, **arguments)
+        save_demonstrations(output, demonstrations)
     print(f"{options.num_instances:,} labelled instances: {output}")

@@ -17,6 +17,7 @@ import numpy as np
 
 from offload_gym.cell import cell_latency
 from offload_gym.cell_policies import load_cell_policy, report_of
+from offload_gym.command_line.exit_codes import if_interrupted
 from offload_gym.compilation import is_kept, kernel_folders
 from offload_gym.delay import MAKESPAN, Problem, Start, completion_times, latency, schedule
 from offload_gym.demonstrations import label
@@ -260,9 +261,10 @@ def _warm_up(options: argparse.Namespace) -> None:
     if folder is None:
         raise ValueError("no folder for compiled kernels can be written; set NUMBA_CACHE_DIR to one that can")
     start = time.monotonic()
-    for done, name in enumerate(_in_processes(list(JOBS), options.processes or num_cores()), start=1):
-        bar = "#" * done + "." * (len(JOBS) - done)
-        print(f"[{bar}] {done} of {len(JOBS)}, {time.monotonic() - start:.0f} s: {name}", file=sys.stderr, flush=True)
+    with if_interrupted("what is compiled is kept; start the same command again to go on"):
+        for done, name in enumerate(_in_processes(list(JOBS), options.processes or num_cores()), start=1):
+            bar, took_s = "#" * done + "." * (len(JOBS) - done), time.monotonic() - start
+            print(f"[{bar}] {done} of {len(JOBS)}, {took_s:.0f} s: {name}", file=sys.stderr, flush=True)
     print(f"all kernels are compiled: {folder}")
 
 

@@ -17,7 +17,8 @@ from offload_gym.delay import (
 )
 from offload_gym.instances import INTEGER, Batch, Instances
 from offload_gym.lending import lent
-from offload_gym.solvers.local_search import refine_decision, search_codes
+from offload_gym.solvers.local_search import STEPS, refine_decision, search_codes
+from offload_gym.solvers.stopping import raise_signals
 
 
 @kernel
@@ -48,10 +49,12 @@ def greedy_kernel(arrays, objective, moves, decisions):
     """Fill ``decisions`` (B, n)."""
     batch = lent(Batch(*arrays))
     memory = new_workspace(batch)
+    steps = 0  # of many instances; local search counts those of one
     for b in range(len(decisions)):
         work = lent(memory)
         problem, start = open_instance(batch, b, work)
         decision = open_decision(batch, b, decisions)
+        steps = raise_signals(steps + STEPS * len(decision) ** 2)
         copy_table(start.core_s, work.room.free_s)
         complete_greedily(problem, decision, 0, start.radio_s, work.room)
         refine_decision(problem, decision, start, objective, moves, work.room)

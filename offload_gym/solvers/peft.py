@@ -27,7 +27,8 @@ from offload_gym.delay import (
 )
 from offload_gym.instances import INTEGER, Batch, Instances
 from offload_gym.lending import lent
-from offload_gym.solvers.local_search import refine_decision, search_codes
+from offload_gym.solvers.local_search import STEPS, refine_decision, search_codes
+from offload_gym.solvers.stopping import raise_signals
 
 
 @kernel
@@ -55,12 +56,14 @@ def peft_kernel(arrays, objective, moves, decisions):
     batch = lent(Batch(*arrays))
     memory = new_workspace(batch)
     all_tail_s = np.empty((decisions.shape[1], batch.locations.shape[1]))
+    steps = 0  # of many instances; local search counts those of one
     for b in range(len(decisions)):
         work = lent(memory)
         problem, start = open_instance(batch, b, work)
         room, decision = work.room, open_decision(batch, b, decisions)
         tail_s = all_tail_s[: len(decision)]
         fill_least_tails(problem, tail_s)
+        steps = raise_signals(steps + STEPS * len(decision) ** 2)
         copy_table(start.core_s, room.free_s)
         radio_s = start.radio_s
         for i in range(len(decision)):
