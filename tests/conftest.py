@@ -5,12 +5,29 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numba.core.config import DISABLE_JIT
 
 from offload_gym import Instances, sample_instances
 from offload_gym.instances import LOCATION_FIELDS, TASK_FIELDS
 
 # What can be special about instances; "mixed" is all of it at once.
 KINDS = ("plain", "per-core backlogs", "busy cores", "radio backlog", "zero sizes", "identical tasks", "mixed")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Numpy warns of what kernels do on purpose, where numba compiles none (NUMBA_DISABLE_JIT=1).
+
+    Random numbers are products modulo 2**64, and times are divided by rates of 0 and added to infinity.
+    """
+    if DISABLE_JIT:
+        for what in ("overflow", "divide by zero", "invalid value"):
+            config.addinivalue_line("filterwarnings", f"ignore:{what} encountered:RuntimeWarning")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if DISABLE_JIT and item.get_closest_marker("compiled"):
+            item.add_marker(pytest.mark.skip(reason="numba compiles nothing"))
 
 
 @pytest.fixture
