@@ -3,16 +3,15 @@
 import numpy as np
 import pytest
 from llvmlite.binding import get_host_cpu_features
-from numba import config
+from numba import config, njit
 
-from offload_gym.compilation import kernel
 from offload_gym.layers import _in_python, packed, run_layer
 
 #: Machine code for these rounds a product and a sum once; elsewhere twice.
 FUSED = config.CPU_NAME is None and any(get_host_cpu_features().get(name) for name in ("fma", "neon", "vfp4"))
 
 
-@kernel
+@njit  # without the cache: the code is generated here
 def run(weights, at, inputs, outputs, values, source, target, rectified):
     run_layer(weights, at, inputs, outputs, values, source, target, rectified)
 
