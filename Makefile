@@ -66,7 +66,11 @@ test: $(STAMP)
 
 # Tests whose kernels run once more as Python, since no tool sees into compiled ones; in one thread, that of the test,
 # which is stopped after a while.
-KERNEL_TESTS := KTESTS
+KERNEL_TESTS := annealing best_response cell cell_learning cell_policies chain delay dependencies energy envs \
+	graph_networks heft layers masks mobility networks numerics observation padding pareto portfolio properties \
+	properties_cells properties_streams random_numbers sampling solvers stream_beliefs stream_cloning stream_env \
+	stream_failures stream_lookahead stream_losses stream_mobility stream_mobility_futures stream_networks \
+	stream_planning stream_references stream_rules stream_sampling streams_rules streams_twins vector
 
 MEASURED := $(BIN)/python -m coverage run -m pytest -n 2 --dist loadfile -m "not slow and $(ELSEWHERE)"
 

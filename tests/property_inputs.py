@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from numba.core.config import DISABLE_JIT
 from numpy.typing import NDArray
 
 from offload_gym import Instances
@@ -29,9 +28,9 @@ few_and_many = pytest.mark.parametrize("tries", [1, pytest.param(20, marks=pytes
 
 
 def refute(examples: int, *inputs: st.SearchStrategy) -> Callable[[Callable[..., None]], None]:
-    """Calls what it decorates with ``examples`` inputs at once, always the same; a tenth where nothing is compiled."""
+    """Calls what it decorates with ``examples`` inputs at once, always the same ones."""
     how = settings(
-        max_examples=-(-examples // 10) if DISABLE_JIT else examples,
+        max_examples=examples,
         derandomize=True,
         database=None,
         deadline=None,
