@@ -14,6 +14,7 @@ from offload_gym.solvers.greedy import greedy
 from offload_gym.solvers.local_search import local_search
 from offload_gym.streams.responses import response_times
 from offload_gym.streams.streams import Streams
+from offload_gym.streams.uptime import _slot_at
 
 TOLERANCE = Fraction(11, 10**13)  # to a relative 1e-12 decisions are optimal, and the last digit of a value is rounded
 
@@ -185,3 +186,16 @@ def test_a_stream_of_a_third_of_a_year_keeps_its_precision():
     np.testing.assert_allclose(response_s[0], first_s, rtol=1e-12)
     worst_s = np.abs(response_s - response_s[0]).max()
     assert worst_s < 20 * np.spacing(1e7)
+
+
+@pytest.mark.parametrize("slot_s", [0.1, 0.25, 0.3, 0.7, 1 / 3])
+def test_a_moment_is_in_the_slot_whose_bounds_are_about_it(slot_s):
+    last, corrected = 400, {-1: 0, 0: 0, 1: 0}
+    for k in range(1, last):
+        for time_s in (np.nextafter(k * slot_s, 0.0), k * slot_s, np.nextafter(k * slot_s, np.inf), k * slot_s + 0.05):
+            slot = _slot_at(slot_s, last, time_s)
+            assert slot * slot_s <= time_s < (slot + 1) * slot_s
+            corrected[slot - int(time_s / slot_s)] += 1
+    # Division alone says another slot now and then, of slots that are no sums of powers of two.
+    assert slot_s == 0.25 or corrected[-1] + corrected[1] > 0
+    assert _slot_at(slot_s, last, np.inf) == _slot_at(slot_s, last, (last + 9) * slot_s) == last
