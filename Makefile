@@ -79,8 +79,8 @@ coverage: $(STAMP)  ## lines and branches that the tests reach; some twenty minu
 	$(MEASURED)
 	NUMBA_DISABLE_JIT=1 NUMBA_NUM_THREADS=1 $(MEASURED) $(KERNEL_TESTS:%=tests/test_%.py)
 	$(BIN)/python -m coverage combine
-	$(BIN)/python -m coverage report --include "agents/*" --fail-under 90
-	$(BIN)/python -m coverage report --include "offload_gym/*" --fail-under 95
+	$(BIN)/python -m coverage report --include "agents/*" --fail-under 90; agents=$$?; \
+		$(BIN)/python -m coverage report --include "offload_gym/*" --fail-under 95 && exit $$agents
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m "slow and $(ELSEWHERE)"
