@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 INTEROP_STAMP := .venv-interop/installed
 
-.PHONY: demo policies weights test test-slow test-cluster test-browser test-device test-interop test-wheel test-lowest check docs clean
+.PHONY: demo policies weights test coverage test-slow test-cluster test-browser test-device test-interop test-wheel test-lowest check docs clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -63,6 +63,24 @@ ELSEWHERE := not cluster and not interop and not browser and not device
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and $(ELSEWHERE)"
+
+# Tests whose kernels run once more as Python, since no tool sees into compiled ones; in one thread, that of the test,
+# which is stopped after a while.
+KERNEL_TESTS := annealing best_response cell cell_learning cell_policies chain delay dependencies energy envs \
+	graph_networks heft layers masks mobility networks numerics observation padding pareto portfolio properties \
+	properties_cells properties_streams random_numbers sampling solvers stream_beliefs stream_cloning stream_env \
+	stream_failures stream_lookahead stream_losses stream_mobility stream_mobility_futures stream_networks \
+	stream_planning stream_references stream_rules stream_sampling streams_rules streams_twins vector
+
+MEASURED := $(BIN)/python -m coverage run -m pytest -n 2 --dist loadfile -m "not slow and $(ELSEWHERE)"
+
+coverage: $(STAMP)  ## lines and branches that the tests reach; some twenty minutes
+	rm -rf build/coverage
+	$(MEASURED)
+	NUMBA_DISABLE_JIT=1 NUMBA_NUM_THREADS=1 $(MEASURED) $(KERNEL_TESTS:%=tests/test_%.py)
+	$(BIN)/python -m coverage combine
+	$(BIN)/python -m coverage report --include "agents/*" --fail-under 90; agents=$$?; \
+		$(BIN)/python -m coverage report --include "offload_gym/*" --fail-under 95 && exit $$agents
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m "slow and $(ELSEWHERE)"

@@ -23,11 +23,12 @@ Layers = tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]
 
 def _in_python(weights, at, inputs, outputs, values, source, target, rectified):
     """The same sums in the same order; what is stored as float32 is rounded once, as a multiply-add is."""
-    block = weights[at : at + (inputs + 1) * outputs].reshape(inputs + 1, outputs).astype(np.float64)
+    block = weights[at : at + (inputs + 1) * outputs].reshape(inputs + 1, outputs)
+    products = values[source : source + inputs, None].astype(np.float64) * block[:inputs]
     sums = np.zeros((CHAINS, outputs), dtype=np.float32)
     sums[0] = block[inputs]
-    for j in range(inputs):
-        sums[j % CHAINS] = values[source + j] * block[j] + sums[j % CHAINS]
+    for row in products.reshape(-1, CHAINS, outputs):
+        sums[:] = row + sums
     while len(sums) > 1:
         sums = sums[::2] + sums[1::2]
     values[target : target + outputs] = np.where(sums[0] > 0, sums[0], 0) if rectified else sums[0]

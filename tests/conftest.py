@@ -1,16 +1,55 @@
 """Instances that several test files share."""
 
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Generator
 from pathlib import Path
+from types import FrameType
 
 import numpy as np
 import pytest
+from numba.core.config import DISABLE_JIT
 
 from offload_gym import Instances, sample_instances
 from offload_gym.instances import LOCATION_FIELDS, TASK_FIELDS
 
 # What can be special about instances; "mixed" is all of it at once.
 KINDS = ("plain", "per-core backlogs", "busy cores", "radio backlog", "zero sizes", "identical tasks", "mixed")
+
+
+#: Seconds of processor time for a test where numba compiles nothing (NUMBA_DISABLE_JIT=1). Such a run tells which lines
+#: of kernels the tests reach, most of them soon; what a test stopped here would find it finds with compiled kernels.
+LONGEST_S = 1.0
+
+if DISABLE_JIT:  # random numbers are products modulo 2**64, and times are divided by rates of 0 and added to infinity
+    np.seterr(over="ignore", divide="ignore", invalid="ignore")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if DISABLE_JIT and item.get_closest_marker("compiled"):
+            item.add_marker(pytest.mark.skip(reason="numba compiles nothing"))
+
+
+def stop(_: int, frame: FrameType | None) -> None:
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":  # half a module would stay
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0.1)
+            return
+        frame = frame.f_back
+    pytest.skip(f"takes more than {LONGEST_S} s where numba compiles nothing")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call() -> Generator[None, object, object]:
+    if not DISABLE_JIT:
+        return (yield)
+    before = signal.signal(signal.SIGVTALRM, stop)
+    signal.setitimer(signal.ITIMER_VIRTUAL, LONGEST_S)
+    try:
+        return (yield)
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
 
 
 @pytest.fixture

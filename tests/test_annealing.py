@@ -9,6 +9,7 @@ from offload_gym import OBJECTIVES, Application, latency, make_policy, make_scen
 from offload_gym.compilation import kernel
 from offload_gym.delay import Room, Start, evaluate, extend, new_workspace, objective_code, open_instance
 from offload_gym.instances import Batch
+from offload_gym.solvers import local_search
 from offload_gym.solvers.annealing import Settings, _gather, anneal, new_kin
 from offload_gym.solvers.local_search import fill_tails, value_within
 from offload_gym.solvers.portfolio import ranked_portfolio
@@ -276,3 +277,13 @@ def test_within_a_limit_of_time_what_can_be_proven_is():
 def test_a_limit_of_time_is_a_number_above_0(limit_s):
     with pytest.raises(ValueError, match=r"time_limit_s is .*; it must be .*above 0"):
         solve(graphs(5, 1), time_limit_s=limit_s)
+
+
+def test_what_is_told_to_stop_before_it_begins_keeps_its_start(monkeypatch):
+    instances, told = sample_instances({"num_tasks": 5}, 3, seed=0), np.ones(1, np.bool_)
+    start = np.zeros((3, 5), np.int64)
+    (kept,) = anneal(instances[:1], start[:1], "makespan", lambda num_moves: num_moves / 10_000, told)
+    np.testing.assert_array_equal(kept, start[0])
+    assert (local_search.local_search(instances, start) != start).any()
+    monkeypatch.setattr(local_search, "new_stop", lambda: told)
+    np.testing.assert_array_equal(local_search.local_search(instances, start), start)

@@ -122,7 +122,7 @@ def test_is_chain(n, edges, expected):
     instances = sample_instances({"num_tasks": n}, 1, seed=0)
     fields = {name: getattr(instances, name) for name in (*TASK_FIELDS, *LOCATION_FIELDS, "backlog_s")}
     made = Instances(**fields, edges=edges, edge_bits=np.ones((1, len(edges))))
-    assert is_chain(as_problem(made)) is expected
+    assert is_chain(as_problem(made)) == expected
 
 
 def test_chain_by_hand(hand_fields):

@@ -16,6 +16,7 @@ from offload_gym.solvers.greedy import greedy
 from offload_gym.solvers.local_search import local_search
 from offload_gym.streams.responses import response_times
 from offload_gym.streams.streams import Streams
+from offload_gym.streams.uptime import _slot_at
 
 TOLERANCE = Fraction(11, 10**13)  # to a relative 1e-12 decisions are optimal, and the last digit of a value is rounded
 
@@ -203,18 +204,30 @@ def kinds(given):
 
 def test_each_stage_counts_as_the_docs_say():
     """docs/design.md: seconds, bits and cycles are float64, what a network reads and says is float32."""
-    float64, float32 = {"float64", "int64", "bool"}, {"float32"}
     instances = og.sample_instances("default", 3, seed=0)
     streams = og.sample_streams("stream_mobile", 1, seed=0)
     assert kinds(instances.batch) | kinds(tuple(solve(instances).latency_s)) == {"float64", "int64"}
-    assert kinds(tuple(streams.batch)) <= float64
+    assert kinds(tuple(streams.batch)) <= {"float64", "int64", "bool"}
     assert kinds(tuple(og.generate_demonstrations("default", 3, seed=0).alternative_s)) == {"float64"}
     for name in ("Joint-v0", "Sequential-v0", "Stream-v0"):
         envs = gym.make_vec(f"offload_gym/{name}", num_envs=2)
         observations, _ = envs.reset(seed=0)
         rewards = envs.step(envs.action_space.sample())[1]
-        assert kinds(observations) == float32 == {envs.single_observation_space.dtype.name}
+        assert kinds(observations) == {"float32"} == {envs.single_observation_space.dtype.name}
         assert kinds(rewards) == {"float64"}
     for network in (og.make_policy("student", preset="dag").network, og.make_policy("student").network):
         layers = network.layers if hasattr(network, "layers") else (*network.encoder, *network.head)
-        assert kinds(layers) == float32
+        assert kinds(layers) == {"float32"}
+
+
+@pytest.mark.parametrize("slot_s", [0.1, 0.25, 0.3, 0.7, 1 / 3])
+def test_a_moment_is_in_the_slot_whose_bounds_are_about_it(slot_s):
+    last, corrected = 400, {-1: 0, 0: 0, 1: 0}
+    for k in range(1, last):
+        for time_s in (np.nextafter(k * slot_s, 0.0), k * slot_s, np.nextafter(k * slot_s, np.inf), k * slot_s + 0.05):
+            slot = _slot_at(slot_s, last, time_s)
+            assert slot * slot_s <= time_s < (slot + 1) * slot_s
+            corrected[slot - int(time_s / slot_s)] += 1
+    # Division alone says another slot now and then, of slots that are no sums of powers of two.
+    assert slot_s == 0.25 or corrected[-1] + corrected[1] > 0
+    assert _slot_at(slot_s, last, np.inf) == _slot_at(slot_s, last, (last + 9) * slot_s) == last

@@ -20,7 +20,7 @@ ONE = np.uint64(1)
 @inlined
 def _number(kind, subject, time_s):
     """A number without a pattern for something that happens at a time."""
-    start = mix(np.uint64(subject) * np.uint64(8) + np.uint64(kind))
+    start = mix(np.uint64(np.int64(subject)) * np.uint64(8) + np.uint64(kind))
     return mix(start ^ np.uint64(np.int64(np.round(time_s * GRID_PER_S))))
 
 
