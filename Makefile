@@ -74,7 +74,7 @@ KERNEL_TESTS := annealing best_response cell cell_learning cell_policies chain d
 
 MEASURED := $(BIN)/python -m coverage run -m pytest -n 2 --dist loadfile -m "not slow and $(ELSEWHERE)"
 
-coverage: $(STAMP)  ## lines and branches that the tests reach; some twenty minutes
+coverage: $(STAMP)  ## lines and branches that the tests reach
 	rm -rf build/coverage
 	$(MEASURED)
 	NUMBA_DISABLE_JIT=1 NUMBA_NUM_THREADS=1 $(MEASURED) $(KERNEL_TESTS:%=tests/test_%.py)
