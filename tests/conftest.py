@@ -24,12 +24,6 @@ if DISABLE_JIT:  # random numbers are products modulo 2**64, and times are divid
     np.seterr(over="ignore", divide="ignore", invalid="ignore")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if DISABLE_JIT and item.get_closest_marker("compiled"):
-            item.add_marker(pytest.mark.skip(reason="numba compiles nothing"))
-
-
 def stop(_: int, frame: FrameType | None) -> None:
     while frame is not None:
         if frame.f_code.co_filename == "<frozen importlib._bootstrap>":  # half a module would stay
