@@ -1,0 +1,485 @@
+"""Kernels against their twins on few small draws in which all happens that can.
+
+Everything here takes seconds also where numba leaves functions as they are (``NUMBA_DISABLE_JIT=1``), so these are the
+checks that mutants of the kernels must not pass: ``python tests/mutants.py``.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from itertools import pairwise, product
+from typing import Any, NamedTuple
+
+import naive
+import numpy as np
+from conftest import KINDS, draw_instances
+from naive_streams import NaiveStream, read_stream
+from numpy.typing import NDArray
+from property_inputs import Given, problems, refute
+from random_streams import random_stream
+
+from offload_gym import OBJECTIVES, Instances, completion_times, energy, latency, schedule, solve
+from offload_gym.demonstrations import label
+from offload_gym.instances import LOCATION_FIELDS
+from offload_gym.streams.engine import admit, advance
+from offload_gym.streams.responses import histories, outcome_of
+from offload_gym.streams.streams import Streams
+from offload_gym.streams.system import NONE, begin, new_system, system_of, world_of
+
+CLOSE = {"rtol": 1e-9, "atol": 1e-9}
+EVENTS = ("send_start", "send_end", "start", "finish", "completion")
+
+
+# One moment.
+
+
+class Moment(NamedTuple):
+    """An instance with a decision, and what the twin makes of it."""
+
+    instances: Instances  # one
+    decision: list[int]
+    is_exact: bool
+    plain: dict[str, Any]
+    twin: naive.Schedule
+
+
+def drawn(count: int, **limits: Any) -> list[Given]:
+    """That many draws of ``problems``, always the same ones."""
+    made = []
+
+    @refute(count, problems(**limits))
+    def keep(given: Given) -> None:
+        made.append(given)
+
+    return made
+
+
+@cache
+def moments() -> list[Moment]:
+    """Instances of up to 7 tasks and 4 locations with random decisions."""
+    made = []
+    for instances, decisions, is_exact in drawn(40, max_tasks=7, max_locations=4):
+        for b, count in enumerate(instances.task_counts):
+            plain, decision = naive.from_instances(instances, b), decisions[b, :count].tolist()
+            one = instances[b : b + 1]
+            made.append(Moment(one, decisions[b].tolist(), is_exact, plain, naive.schedule(plain, decision)))
+    return made
+
+
+def agree(ours: Any, twin: Any, is_exact: bool) -> None:
+    """Equal to the last bit where nothing is rounded, else but for rounding."""
+    np.testing.assert_allclose(ours, twin, rtol=0.0 if is_exact else 1e-12, atol=0)
+
+
+def test_schedules_are_those_of_the_twin():
+    for instances, decision, is_exact, plain, twin in moments():
+        count = len(twin.core)
+        completion_s = completion_times(instances, [decision])[0]
+        agree(completion_s[:count], twin.completion, is_exact)
+        assert np.isnan(completion_s[count:]).all()
+        ours = schedule(instances, decision)
+        assert ours.core.tolist() == twin.core
+        for name in EVENTS:
+            agree(getattr(ours, f"{name}_s"), getattr(twin, name), is_exact)
+        cores = [naive.core_free_times(plain, k) for k in range(instances.num_locations)]
+        for free_s, expected_s in zip(ours.backlog_s.tolist(), cores, strict=True):
+            assert free_s == expected_s + [math.inf] * (len(free_s) - len(expected_s))
+
+
+def test_a_task_that_is_left_out_is_as_if_it_were_not_there():
+    rng = np.random.default_rng(0)
+    for instances, decision, _, plain, twin in moments():
+        if plain["edges"]:
+            continue
+        placed = rng.random(len(twin.core)) < 0.7
+        some = np.array(decision)
+        some[: len(placed)][~placed] = -1
+        ours, kept = schedule(instances, some), np.flatnonzero(placed)
+        fewer = plain | {name: [plain[name][i] for i in kept] for name in naive.SIZES}
+        expected = naive.schedule(fewer, [decision[i] for i in kept])
+        assert ours.core[kept].tolist() == expected.core
+        assert (ours.core[~placed] == -1).all()
+        for name in EVENTS:
+            np.testing.assert_allclose(getattr(ours, f"{name}_s")[kept], getattr(expected, name), rtol=1e-12)
+            assert np.isnan(getattr(ours, f"{name}_s")[~placed]).all()
+
+
+def test_values_and_energy_are_those_of_the_twin():
+    for instances, decision, is_exact, plain, twin in moments():
+        placed = decision[: len(twin.core)]
+        for objective in OBJECTIVES:
+            value_s = naive.latency(plain, placed, objective)
+            agree(latency(instances, [decision], objective), [value_s], is_exact and objective != "cost")
+        agree(energy(instances, [decision]), [naive.energy(plain, placed)], False)
+
+
+# Exact decisions.
+
+
+class Small(NamedTuple):
+    """A small instance, and the value of each decision by the twin."""
+
+    instances: Instances  # one
+    decision: NDArray[np.int64]  # (1, n) a random one
+    values_s: dict[str, dict[tuple[int, ...], float]]  # by objective and decision
+
+
+def as_chain(instances: Instances, edge_bits: NDArray[np.float64]) -> Instances:
+    """The same tasks, each of which needs what the one before it has made."""
+    names = (*naive.SIZES, *LOCATION_FIELDS, "backlog_s", "radio_backlog_s")
+    edges = list(pairwise(range(instances.num_tasks)))
+    return Instances(**{name: getattr(instances, name) for name in names}, edges=edges, edge_bits=edge_bits)
+
+
+@cache
+def small_instances() -> list[Small]:
+    """Instances whose decisions can all be tried, a third of them chains."""
+    given = drawn(14, max_tasks=4, max_locations=3, most=1)
+    given += drawn(8, max_tasks=4, max_locations=3, most=1, exact=True)
+    for seed, kind in enumerate((*KINDS, "mixed", "mixed", "mixed")):
+        rng, instances = np.random.default_rng(seed), draw_instances(kind, 1, 4, seed % 2, seed)
+        decisions = rng.integers(0, instances.num_locations, (1, 4))
+        given.append(Given(instances, decisions, False))
+        given.append(Given(as_chain(instances, rng.integers(0, 4, (1, 3)) * 1e6), decisions, False))
+    made = []
+    for instances, decisions, _ in given:
+        plain, count = naive.from_instances(instances, 0), int(instances.task_counts[0])
+        every = list(product(range(instances.num_locations), repeat=count))
+        values_s = {objective: {d: naive.latency(plain, d, objective) for d in every} for objective in OBJECTIVES}
+        made.append(Small(instances, decisions, values_s))
+    return made
+
+
+def test_optima_are_those_of_the_twin():
+    for instances, _, values_s in small_instances():
+        count = int(instances.task_counts[0])
+        for objective, of_each in values_s.items():
+            found = solve(instances, objective)
+            least_s = min(of_each.values())
+            np.testing.assert_allclose(found.latency_s, [least_s], rtol=1e-11)
+            np.testing.assert_allclose(of_each[tuple(found.decisions[0, :count].tolist())], least_s, rtol=1e-11)
+            assert found.optimal.all()
+            assert (found.decisions[0, count:] == 0).all()
+            np.testing.assert_array_equal(found.lower_bound_s, found.latency_s)
+
+
+def test_what_each_alternative_costs_is_the_least_of_all_that_begin_with_it():
+    for instances, decision, values_s in small_instances():
+        count, given = int(instances.task_counts[0]), decision[0].tolist()
+        for objective, of_each in values_s.items():
+            labels = label(instances, objective, exploration=decision, num_threads=1)
+            for i in range(count):
+                for k in range(instances.num_locations):
+                    begun = (*given[:i], k)
+                    least_s = min(value_s for d, value_s in of_each.items() if d[: i + 1] == begun)
+                    np.testing.assert_allclose(labels.alternative_s[0, i, k], least_s, rtol=1e-11)
+
+
+def test_bounds_of_searches_that_are_stopped_are_below_the_optimum():
+    for instances, _, values_s in small_instances():
+        for objective, of_each in values_s.items():
+            for max_nodes in (1, 12):
+                stopped = solve(instances, objective, max_nodes=max_nodes, num_threads=1)
+                least_s = min(of_each.values())
+                assert stopped.lower_bound_s[0] <= least_s * (1 + 1e-11)
+                assert stopped.latency_s[0] * (1 + 1e-11) >= least_s
+                assert stopped.nodes[0] <= max_nodes or (instances.edge_parent.size and stopped.optimal[0])
+
+
+# Streams.
+
+
+class ObservedStream(NaiveStream):
+    """The twin, which notes what is sent when, and when jobs are lost."""
+
+    def __init__(self, streams: Streams, decisions: NDArray[np.int64]) -> None:
+        super().__init__(read_stream(streams, 0), decisions[0].tolist(), streams.num_tasks)
+        self.sends: dict[tuple[int, int, int], tuple[float, float]] = {}  # by job, task to and task from
+        self.begun_s: dict[tuple[int, int, int], float] = {}
+        self.lost_s: dict[tuple[int, int], float] = {}
+        self.run()
+
+    def radios_take(self, now: float) -> None:
+        super().radios_take(now)
+        for transmission in self.sending:
+            if transmission is not None:
+                self.begun_s.setdefault(transmission["key"][1:], now)
+
+    def is_sent(self, now: float, transmission: dict[str, Any]) -> None:
+        key = transmission["key"][1:]
+        self.sends[key] = self.begun_s.get(key, now), now
+        super().is_sent(now, transmission)
+
+    def lose(self, now: float, k: int) -> None:
+        held = self.at_server[k].copy()
+        super().lose(now, k)
+        self.lost_s |= dict.fromkeys(held - self.at_server[k], now)
+
+
+class Played(NamedTuple):
+    """A stream with decisions, and what the twin makes of it."""
+
+    streams: Streams
+    decisions: NDArray[np.int64]  # (1, J, n)
+    twin: ObservedStream
+
+
+@cache
+def small_streams() -> list[Played]:
+    """Streams with deadlines and reports, in a part of which servers fail, and wait or lose their tasks then."""
+    rng, made = np.random.default_rng(5), []
+    for number in range(90):
+        streams, decisions = random_stream(rng, "lost" if number % 2 else "wait")
+        jobs, common = streams.batch.jobs.copy(), streams.batch.common.copy()
+        jobs["deadline_s"] = rng.choice([0.125, 0.5, 2.0, np.inf], jobs.shape)
+        common["report_s"] = rng.choice([0.0, 0.125, 0.4])
+        streams = Streams.from_batch(streams.batch._replace(jobs=jobs, common=common))
+        made.append(Played(streams, decisions, ObservedStream(streams, decisions)))
+    return made
+
+
+def test_responses_and_energy_are_those_of_the_twin():
+    for streams, decisions, twin in small_streams():
+        ours = outcome_of(streams, decisions)
+        np.testing.assert_allclose(ours.response_s[0], twin.response_s, **CLOSE)
+        np.testing.assert_allclose(ours.energy_j[0], twin.energy_j, **CLOSE)
+        lost = np.isinf(twin.response_s) & (decisions[0, :, 0] != -1)
+        assert ours.lost[0].tolist() == lost.tolist()
+
+
+def test_moments_of_tasks_are_those_of_the_twin():
+    for streams, decisions, twin in small_streams():
+        records = histories(streams, np.where(streams.present, decisions, 0))
+        tasks = records.tasks.reshape(decisions.shape)[0]
+        for name in ("ready_s", "start_s", "finish_s", "completion_s"):
+            np.testing.assert_allclose(tasks[name], getattr(twin, name), **CLOSE, err_msg=name)
+        lost_s = np.full(decisions.shape[1:], np.nan)
+        for (j, i), moment_s in twin.lost_s.items():
+            lost_s[j, i] = moment_s
+        np.testing.assert_allclose(tasks["lost_s"], lost_s, **CLOSE)
+        check_cores(streams, decisions, tasks)
+        num_jobs, n = decisions.shape[1:]
+        sends = records.sends.reshape(num_jobs, -1)[0 if num_jobs == 0 else slice(None)]
+        expected_s = np.full((*sends.shape, 2), np.nan)
+        for (j, child, parent), sent_s in twin.sends.items():
+            expected_s[j, child if parent < 0 else n + edge_of(streams, j, child, parent)] = sent_s
+        np.testing.assert_allclose(np.stack([sends["start_s"], sends["finish_s"]], axis=2), expected_s, **CLOSE)
+
+
+def edge_of(streams: Streams, j: int, child: int, parent: int) -> int:
+    """The number of an edge of a job."""
+    graph = streams.batch.jobs["graph"][0, j]
+    edges = streams.batch.graph_edges[graph, :, :2].tolist()
+    return edges.index([parent, child])
+
+
+def check_cores(streams: Streams, decisions: NDArray[np.int64], tasks: NDArray[np.void]) -> None:
+    """No two tasks are on one core of one place at a time, and no place has more cores than it has."""
+    batch = streams.batch
+    for j, i in np.argwhere(tasks["core"] >= 0):
+        k, d = decisions[0, j, i], batch.jobs["device"][0, j]
+        assert tasks["core"][j, i] < (batch.devices["cores"][0, d] if k == 0 else batch.servers["cores"][0, k - 1])
+    used = np.isfinite(tasks["finish_s"])
+    place = np.where(decisions[0] == 0, -1 - batch.jobs["device"][0][:, None], decisions[0])
+    for where, core in {(int(p), int(c)) for p, c in zip(place[used], tasks["core"][used], strict=True)}:
+        there = tasks[used & (place == where) & (tasks["core"] == core)]
+        there = there[np.lexsort((there["finish_s"], there["start_s"]))]
+        assert (there["start_s"][1:] >= there["finish_s"][:-1] - 1e-9).all()
+
+
+EPSILON_S = 1e-9  # what happens closer to a moment than this may be before or after it
+
+
+class Book:
+    """What a device could know of a played stream at a moment, reckoned from the moments of the twin."""
+
+    def __init__(self, played: Played) -> None:
+        self.streams, decisions, self.twin = played
+        self.decision, batch = decisions[0], played.streams.batch
+        self.jobs, self.slot_s = batch.jobs[0], float(batch.common["slot_s"][0])
+        self.report_s = float(batch.common["report_s"][0])
+        arrival_s, response_s = self.jobs["arrival_s"], np.array(self.twin.response_s)
+        self.dropped = self.decision[:, 0] == -1
+        self.lost_s = np.full(len(arrival_s), np.inf)
+        for (j, _), moment_s in self.twin.lost_s.items():
+            self.lost_s[j] = min(self.lost_s[j], moment_s)
+        self.gone_s = np.where(self.dropped, arrival_s, np.minimum(self.lost_s, arrival_s + response_s))
+        # A device knows of what is lost from the first report after it on.
+        after_s = self.lost_s
+        if self.report_s > 0:
+            after_s = (np.floor(self.lost_s / self.report_s) + 1) * self.report_s
+        self.told_gone_s = np.where(np.isfinite(self.lost_s), after_s, self.gone_s)
+        due_s = arrival_s + self.jobs["deadline_s"]
+        late = response_s > self.jobs["deadline_s"]
+        self.late_s = np.where(self.dropped, arrival_s, np.where(late | np.isfinite(self.lost_s), due_s, np.inf))
+        self.late_s = np.minimum(self.late_s, np.where(self.dropped, np.inf, self.lost_s))
+
+    def told_s(self, now_s: float) -> float:
+        """When the last report was."""
+        if self.report_s == 0:
+            return now_s
+        number = 0
+        while (number + 1) * self.report_s <= now_s:
+            number += 1
+        return number * self.report_s
+
+    def pending(self, d: int, count: int, now_s: float) -> tuple[list[int], list[int]]:
+        """Tasks of a device, of the first jobs, that are surely or perhaps not known to be ready, or lost."""
+        surely, perhaps, n = [], [], self.streams.num_tasks
+        for j in range(count):
+            if self.jobs["device"][j] != d or self.dropped[j]:
+                continue
+            doomed_s = self.doomed_s(j)
+            for i in range(self.jobs["num_tasks"][j]):
+                ready_s = self.twin.ready_s[j][i]
+                ready_s = np.inf if math.isnan(ready_s) else ready_s
+                at_once = self.decision[j, i] == 0 and math.isinf(doomed_s[i])
+                known_s = now_s if at_once else self.told_s(now_s)
+                moment_s = min(ready_s, doomed_s[i])
+                if moment_s > known_s + EPSILON_S:
+                    surely.append(j * n + i)
+                if moment_s > known_s - EPSILON_S:
+                    perhaps.append(j * n + i)
+        return surely, perhaps
+
+    def doomed_s(self, j: int) -> list[float]:
+        """Since when each task of a job waits for one that is lost."""
+        count = int(self.jobs["num_tasks"][j])
+        doomed_s = [math.inf] * count
+        for i in range(count):
+            for parent in self.twin.jobs[j]["parents"][i]:
+                doomed_s[i] = min(doomed_s[i], doomed_s[parent], self.twin.lost_s.get((j, parent), math.inf))
+        return doomed_s
+
+    def senders(self, moment_s: float, slot: int) -> dict[int, int] | None:
+        """The site of each device that is sending, and not in an outage; None where one begins or ends then."""
+        found = {}
+        for (j, _, _), (begun_s, sent_s) in self.twin.sends.items():
+            if sent_s - begun_s > 0 and min(abs(moment_s - begun_s), abs(moment_s - sent_s)) < EPSILON_S:
+                return None
+            d = int(self.jobs["device"][j])
+            if begun_s < moment_s < sent_s and self.twin.stream["uplink_bps"][d][slot] > 0:
+                sites = self.twin.stream["sites"][d]
+                found[d] = sites[min(slot, len(sites) - 1)]
+        return found
+
+    def cores_s(self, k: int, moment_s: float) -> list[float] | None:
+        """When the cores of a server that never fails are free, by what was ready; None if something is ready then."""
+        free_s = [0.0] * self.twin.stream["cores"][k]
+        tasks = [
+            (self.twin.start_s[j][i], self.twin.finish_s[j][i], self.twin.ready_s[j][i])
+            for j, i in np.argwhere(self.decision == k)
+            if i < self.jobs["num_tasks"][j]
+        ]
+        for _, finish_s, ready_s in sorted(tasks):
+            if abs(ready_s - moment_s) < EPSILON_S:
+                return None
+            if ready_s < moment_s:
+                free_s.remove(min(free_s))
+                free_s.append(finish_s)
+        return sorted(free_s)
+
+
+def is_between(number: int, times_s: NDArray[np.float64], now_s: float) -> None:
+    """That many of the times are over by now, but for those that are now."""
+    assert (times_s < now_s - EPSILON_S).sum() <= number <= (times_s <= now_s + EPSILON_S).sum()
+
+
+def test_what_is_known_at_each_arrival_is_what_the_twin_says():
+    for played in small_streams():
+        streams, decisions, _ = played
+        book, world = Book(played), world_of(streams.batch, 0)
+        system = system_of(new_system(streams), 0)
+        begin(world, system)
+        arrival_s, device = book.jobs["arrival_s"], book.jobs["device"]
+        for j, now_s in enumerate(arrival_s.tolist()):
+            advance(world, system, now_s, None)
+            check_clock(book, system.clock[0], j, now_s)
+            for d in range(streams.num_devices):
+                check_device(book, system, d, j, now_s)
+            check_report(book, system, now_s)
+            admit(world, system, j, decisions[0, j])
+        advance(world, system, np.inf, None)
+        clock, outcome = system.clock[0], outcome_of(streams, decisions)
+        assert clock["num_late"] == outcome.late.sum()
+        assert (clock["num_in_system"], clock["num_events"], clock["num_busy"]) == (0, 0, 0)
+        np.testing.assert_allclose(clock["in_system_js"], (book.gone_s - arrival_s).sum(), **CLOSE)
+        np.testing.assert_allclose(clock["energy_j"], outcome.energy_j.sum(), **CLOSE)
+
+
+def check_clock(book: Book, clock: Any, j: int, now_s: float) -> None:
+    arrival_s = book.jobs["arrival_s"][:j]
+    assert clock["num_arrived"] == j
+    is_between(j - clock["num_in_system"], book.gone_s[:j], now_s)
+    is_between(clock["num_late"], book.late_s[:j], now_s)
+    in_system_js = (np.minimum(book.gone_s[:j], now_s) - arrival_s).sum()
+    np.testing.assert_allclose(clock["in_system_js"], in_system_js, **CLOSE)
+    if book.report_s > 0:
+        assert clock["report_s"] == book.told_s(now_s)
+        assert clock["next_report_s"] > now_s
+
+
+def check_device(book: Book, system: Any, d: int, j: int, now_s: float) -> None:
+    own, radio = book.jobs["device"][:j] == d, system.radios[d]
+    is_between(own.sum() - radio["num_in_system"], book.told_gone_s[:j][own], now_s)
+    gap_s = last_s = 0.0
+    for number, at_s in enumerate(book.jobs["arrival_s"][:j][own].tolist()):
+        gap_s += max(1 / (number + 1), 0.1) * (at_s - last_s - gap_s)
+        last_s = at_s
+    assert (radio["num_jobs"], radio["last_arrival_s"]) == (own.sum(), last_s)
+    np.testing.assert_allclose(radio["gap_s"], gap_s, **CLOSE)
+    ahead, back = walk(system, radio["first_pending"], "after"), walk(system, radio["last_pending"], "before")
+    assert ahead == back[::-1] == sorted(ahead)
+    surely, perhaps = book.pending(d, j, now_s)
+    assert set(surely) <= set(ahead) <= set(perhaps)
+
+
+def walk(system: Any, q: int, name: str) -> list[int]:
+    """Pending tasks in one direction."""
+    found: list[int] = []
+    while q != NONE and len(found) <= len(system.tasks):
+        found.append(int(q))
+        q = system.tasks[q][name]
+    return found
+
+
+def check_report(book: Book, system: Any, now_s: float) -> None:
+    """Who sends, as it is now or was told last, and how servers stood then."""
+    told_s, last = book.told_s(now_s), book.twin.last_slot
+    if book.report_s == 0:
+        senders = book.senders(now_s, book.twin.slot_of(now_s))
+        numbers = system.sites["num_sending"]
+    else:
+        senders = book.senders(told_s, min(max(math.ceil(told_s / book.slot_s) - 1, 0), last))
+        numbers = system.sites["told_sending"]
+        for k in range(1, len(system.reported_free_s) + 1):
+            expected_s = None if any(book.twin.stream["down"][k]) else book.cores_s(k, told_s)
+            if expected_s is not None:
+                ours_s = np.sort(system.reported_free_s[k - 1])
+                np.testing.assert_allclose(ours_s[: len(expected_s)], expected_s[: len(ours_s)], **CLOSE)
+    if senders is None:
+        return
+    assert numbers.tolist() == [list(senders.values()).count(a) for a in range(len(numbers))]
+    if book.report_s > 0:
+        assert np.flatnonzero(system.radios["in_report"]).tolist() == sorted(senders)
+        assert all(system.radios[d]["told_site"] == site for d, site in senders.items())
+
+
+KERNELS = {
+    "delay": (
+        test_schedules_are_those_of_the_twin,
+        test_values_and_energy_are_those_of_the_twin,
+        test_a_task_that_is_left_out_is_as_if_it_were_not_there,
+    ),
+    "streams": (
+        test_responses_and_energy_are_those_of_the_twin,
+        test_moments_of_tasks_are_those_of_the_twin,
+        test_what_is_known_at_each_arrival_is_what_the_twin_says,
+    ),
+    "exact": (
+        test_optima_are_those_of_the_twin,
+        test_bounds_of_searches_that_are_stopped_are_below_the_optimum,
+        test_what_each_alternative_costs_is_the_least_of_all_that_begin_with_it,
+    ),
+}
