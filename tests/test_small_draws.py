@@ -20,8 +20,10 @@ from property_inputs import Given, problems, refute
 from random_streams import random_stream
 
 from offload_gym import OBJECTIVES, Instances, completion_times, energy, latency, schedule, solve
+from offload_gym.delay import objective_code
 from offload_gym.demonstrations import label
 from offload_gym.instances import LOCATION_FIELDS
+from offload_gym.solvers.exact import UNLIMITED, Limits, _bounded, _new_solutions, _search
 from offload_gym.streams.engine import admit, advance
 from offload_gym.streams.responses import histories, outcome_of
 from offload_gym.streams.streams import Streams
@@ -185,6 +187,86 @@ def test_bounds_of_searches_that_are_stopped_are_below_the_optimum():
                 assert stopped.lower_bound_s[0] <= least_s * (1 + 1e-11)
                 assert stopped.latency_s[0] * (1 + 1e-11) >= least_s
                 assert stopped.nodes[0] <= max_nodes or (instances.edge_parent.size and stopped.optimal[0])
+
+
+@cache
+def searched_instances() -> dict[str, list[Instances]]:
+    """Instances of 6 to 8 tasks with prices of energy: independent, with graphs, and chains."""
+    made: dict[str, list[Instances]] = {"independent": [], "graphs": [], "chains": []}
+    powers = {"kappa": [1e-27], "transmit_w": [0.5], "idle_w": [0.1], "energy_weight_s_per_j": [0.3]}
+    rng = np.random.default_rng(0)
+    for seed, kind in enumerate(KINDS * 3):
+        drawn_one = draw_instances(kind, 1, 6 + seed % 3, 1 + seed % 2, seed)
+        fields = {
+            name: getattr(drawn_one, name) for name in (*LOCATION_FIELDS, "backlog_s", "radio_backlog_s")
+        } | powers
+        tasks = {name: getattr(drawn_one, name) for name in naive.SIZES}
+        made["independent"].append(Instances(**fields, **tasks))
+        few = {name: values[:, :6] for name, values in tasks.items()}
+        pairs = [(parent, child) for child in range(6) for parent in range(child) if rng.random() < 0.35]
+        for what, edges in (("graphs", pairs), ("chains", list(pairwise(range(6))))):
+            few["input_bits"] = few["input_bits"] * [[all(child != i for _, child in edges) for i in range(6)]]
+            bits = rng.uniform(0.0, 2e6, (1, len(edges)))
+            made[what].append(Instances(**fields, **few, edges=edges, edge_bits=bits))
+    return made
+
+
+class Effort(NamedTuple):
+    """What a search of several instances comes to, summed over them."""
+
+    nodes: int
+    proven: int
+    value_s: float
+    completion_s: float  # sum of all completions
+    bound_s: float  # where it was stopped
+
+
+def effort(what: str, objective: str, max_nodes: int) -> Effort:
+    code, total = objective_code(objective), Effort(0, 0, 0.0, 0.0, 0.0)
+    for instances in searched_instances()[what]:
+        found = _new_solutions(instances)
+        _search(instances, code, Limits(max_nodes, math.inf), 1, found)
+        found = _bounded(instances, code, found)
+        completion_s = completion_times(instances, found.decisions).sum()
+        one = found.nodes[0], found.optimal[0], found.latency_s[0], completion_s, found.lower_bound_s[0]
+        total = Effort(
+            *(int(a + b) if i < 2 else float(a + b) for i, (a, b) in enumerate(zip(total, one, strict=True)))
+        )
+    return total
+
+
+#: By kind of instances, objective and limit of nodes.
+EFFORTS = {
+    ("independent", "makespan", UNLIMITED): (1424, 21, 19.86407544029887, 89.70832296117841, 0.0),
+    ("independent", "makespan", 40): (506, 4, 20.313723880478918, 90.62614427834177, 15.256372699353259),
+    ("independent", "makespan", 1): (21, 1, 20.920101260918933, 92.32155289418013, 17.111367492996138),
+    ("independent", "mean", UNLIMITED): (533, 21, 83.60354623235767, 83.60354623235767, 0.0),
+    ("independent", "mean", 40): (291, 14, 84.57738977225128, 84.57738977225128, 3.6084324352272876),
+    ("independent", "mean", 1): (21, 7, 85.358706018745, 85.358706018745, 6.546572137073262),
+    ("independent", "cost", UNLIMITED): (1499, 21, 34.614654716426266, 102.47599398399431, 0.0),
+    ("independent", "cost", 40): (515, 6, 34.614654716426266, 102.47599398399431, 27.19150822034395),
+    ("independent", "cost", 1): (21, 0, 34.71022217787429, 102.39478784684785, 33.50680106212551),
+    ("graphs", "makespan", UNLIMITED): (787, 21, 14.731088310675895, 64.66652830200624, 0.0),
+    ("graphs", "makespan", 40): (419, 14, 14.759331340860514, 63.84082766790564, 4.012858909863367),
+    ("graphs", "makespan", 1): (21, 2, 15.38251967123516, 62.69277124185566, 11.724691352237537),
+    ("graphs", "mean", UNLIMITED): (580, 21, 60.377675334278926, 60.377675334278926, 0.0),
+    ("graphs", "mean", 40): (472, 17, 60.377675334278926, 60.377675334278926, 1.0976191481351938),
+    ("graphs", "mean", 1): (21, 1, 61.76909291495284, 61.76909291495284, 7.413133046602871),
+    ("graphs", "cost", UNLIMITED): (3258, 21, 19.500788931757924, 72.51227199158176, 0.0),
+    ("graphs", "cost", 40): (404, 14, 19.500788931757924, 72.51227199158176, 6.008084008210966),
+    ("graphs", "cost", 1): (21, 3, 19.526219882684387, 72.58792020075374, 14.890607866353838),
+    ("chains", "makespan", UNLIMITED): (438, 21, 12.536452638001851, 56.14966220288074, 0.0),
+    ("chains", "mean", 40): (143, 21, 55.479373588379964, 55.479373588379964, 0.0),
+    ("chains", "cost", 40): (196, 19, 15.803248085660279, 62.59071961494799, 1.6317747074095739),
+}
+
+
+def test_searches_take_as_many_nodes_and_bounds_are_as_high_as_they_were():
+    """A change that makes either worse or better is meant; ``effort`` gives the numbers."""
+    for (what, objective, max_nodes), expected in EFFORTS.items():
+        found = effort(what, objective, max_nodes)
+        assert (found.nodes, found.proven) == expected[:2], (what, objective, max_nodes)
+        np.testing.assert_allclose(found, expected, rtol=1e-9, err_msg=f"{what}, {objective}, {max_nodes}")
 
 
 # Streams.
@@ -466,20 +548,24 @@ def check_report(book: Book, system: Any, now_s: float) -> None:
         assert all(system.radios[d]["told_site"] == site for d, site in senders.items())
 
 
+OF_SEARCHES = (
+    test_optima_are_those_of_the_twin,
+    test_searches_take_as_many_nodes_and_bounds_are_as_high_as_they_were,
+    test_bounds_of_searches_that_are_stopped_are_below_the_optimum,
+    test_what_each_alternative_costs_is_the_least_of_all_that_begin_with_it,
+)
+#: The checks of each kernel, see ``mutants.py``.
 KERNELS = {
     "delay": (
         test_schedules_are_those_of_the_twin,
         test_values_and_energy_are_those_of_the_twin,
         test_a_task_that_is_left_out_is_as_if_it_were_not_there,
+        *OF_SEARCHES,
     ),
     "streams": (
         test_responses_and_energy_are_those_of_the_twin,
         test_moments_of_tasks_are_those_of_the_twin,
         test_what_is_known_at_each_arrival_is_what_the_twin_says,
     ),
-    "exact": (
-        test_optima_are_those_of_the_twin,
-        test_bounds_of_searches_that_are_stopped_are_below_the_optimum,
-        test_what_each_alternative_costs_is_the_least_of_all_that_begin_with_it,
-    ),
+    "exact": OF_SEARCHES,
 }
