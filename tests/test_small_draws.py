@@ -25,9 +25,21 @@ from offload_gym.demonstrations import label
 from offload_gym.instances import LOCATION_FIELDS
 from offload_gym.solvers.exact import UNLIMITED, Limits, _bounded, _new_solutions, _search
 from offload_gym.streams.engine import admit, advance
+from offload_gym.streams.losses import remains
 from offload_gym.streams.responses import histories, outcome_of
 from offload_gym.streams.streams import Streams
-from offload_gym.streams.system import NONE, begin, new_system, system_of, world_of
+from offload_gym.streams.system import (
+    ARRIVE,
+    FINISH,
+    NONE,
+    NUM_EVENTS,
+    begin,
+    last_moment_in_time,
+    new_system,
+    system_of,
+    world_of,
+)
+from offload_gym.streams.uptime import slot_at
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-9}
 EVENTS = ("send_start", "send_end", "start", "finish", "completion")
@@ -474,13 +486,15 @@ def test_what_is_known_at_each_arrival_is_what_the_twin_says():
         book, world = Book(played), world_of(streams.batch, 0)
         system = system_of(new_system(streams), 0)
         begin(world, system)
-        arrival_s, device = book.jobs["arrival_s"], book.jobs["device"]
+        arrival_s = book.jobs["arrival_s"]
         for j, now_s in enumerate(arrival_s.tolist()):
             advance(world, system, now_s, None)
             check_clock(book, system.clock[0], j, now_s)
             for d in range(streams.num_devices):
                 check_device(book, system, d, j, now_s)
             check_report(book, system, now_s)
+            for i in np.flatnonzero(book.lost_s[:j] < now_s - EPSILON_S):
+                assert remains(world, system, i) == is_left(book, system, i)
             admit(world, system, j, decisions[0, j])
         advance(world, system, np.inf, None)
         clock, outcome = system.clock[0], outcome_of(streams, decisions)
@@ -517,6 +531,20 @@ def check_device(book: Book, system: Any, d: int, j: int, now_s: float) -> None:
     assert set(surely) <= set(ahead) <= set(perhaps)
 
 
+def is_left(book: Book, system: Any, j: int) -> bool:
+    """Whether anything of a job is in a queue."""
+    clock, radio, n = system.clock[0], system.radios[book.jobs["device"][j]], book.streams.num_tasks
+    happens = system.events[: clock["num_events"]]
+    own = {q // n for q in (happens // NUM_EVENTS)[np.isin(happens % NUM_EVENTS, (ARRIVE, FINISH))].tolist()}
+    own |= {q // n for q in system.ready[: clock["num_ready"]].tolist()}
+    own |= {q // n for q in walk(system, radio["first_pending"], "after")}
+    link = radio["first"]
+    while link != NONE:
+        own.add(system.links[link]["task"] // n)
+        link = system.links[link]["after"]
+    return j in own
+
+
 def walk(system: Any, q: int, name: str) -> list[int]:
     """Pending tasks in one direction."""
     found: list[int] = []
@@ -548,6 +576,31 @@ def check_report(book: Book, system: Any, now_s: float) -> None:
         assert all(system.radios[d]["told_site"] == site for d, site in senders.items())
 
 
+def test_a_slot_begins_at_its_multiple_as_it_is_rounded():
+    rng = np.random.default_rng(0)
+    streams, _ = random_stream(rng)
+    slots = 40
+    uplink_bps = np.ones((1, streams.num_devices, slots))
+    for slot_s in (0.1, 0.3, *rng.uniform(0.01, 10.0, 40)):
+        common = streams.batch.common.copy()
+        common["slot_s"] = slot_s
+        world = world_of(streams.batch._replace(common=common, uplink_bps=uplink_bps), 0)
+        for slot in range(1, slots + 5):
+            begins_s = slot * slot_s
+            found = [slot_at(world, time_s) for time_s in (np.nextafter(begins_s, 0.0), begins_s)]
+            assert found == [min(slot - 1, slots - 1), min(slot, slots - 1)]
+
+
+def test_the_last_moment_in_time_is_the_last_whose_rounded_response_keeps_the_deadline():
+    rng = np.random.default_rng(0)
+    job = np.zeros(1, dtype=random_stream(rng)[0].batch.jobs.dtype)
+    for _ in range(300):
+        job["arrival_s"], job["deadline_s"] = rng.uniform(0.0, 100.0), 10.0 ** rng.uniform(-3, 2)
+        last_s = last_moment_in_time(job[0])
+        assert last_s - job["arrival_s"][0] <= job["deadline_s"][0]
+        assert np.nextafter(last_s, np.inf) - job["arrival_s"][0] > job["deadline_s"][0]
+
+
 OF_SEARCHES = (
     test_optima_are_those_of_the_twin,
     test_searches_take_as_many_nodes_and_bounds_are_as_high_as_they_were,
@@ -566,6 +619,8 @@ KERNELS = {
         test_responses_and_energy_are_those_of_the_twin,
         test_moments_of_tasks_are_those_of_the_twin,
         test_what_is_known_at_each_arrival_is_what_the_twin_says,
+        test_a_slot_begins_at_its_multiple_as_it_is_rounded,
+        test_the_last_moment_in_time_is_the_last_whose_rounded_response_keeps_the_deadline,
     ),
     "exact": OF_SEARCHES,
 }
