@@ -321,15 +321,23 @@ class Played(NamedTuple):
 
 @cache
 def small_streams() -> list[Played]:
-    """Streams with deadlines and reports, in a part of which servers fail, and wait or lose their tasks then."""
+    """Streams with deadlines and reports: as many in which servers lose tasks, make them wait, and do not fail."""
     rng, made = np.random.default_rng(5), []
-    for number in range(90):
-        streams, decisions = random_stream(rng, "lost" if number % 2 else "wait")
+    wanted = dict.fromkeys(("lost", "wait", "none"), 34)
+    while any(wanted.values()):
+        streams, decisions = random_stream(rng, "lost" if rng.random() < 0.7 else "wait")
         jobs, common = streams.batch.jobs.copy(), streams.batch.common.copy()
         jobs["deadline_s"] = rng.choice([0.125, 0.5, 2.0, np.inf], jobs.shape)
         common["report_s"] = rng.choice([0.0, 0.125, 0.4])
-        streams = Streams.from_batch(streams.batch._replace(jobs=jobs, common=common))
-        made.append(Played(streams, decisions, ObservedStream(streams, decisions)))
+        fails = streams.batch.down_slots.any()
+        kind = "lost" if streams.can_lose else "wait" if fails else "none"
+        if wanted[kind]:
+            streams = Streams.from_batch(streams.batch._replace(jobs=jobs, common=common))
+            twin = ObservedStream(streams, decisions)
+            if kind == "lost" and not (twin.lost_s and streams.num_tasks > 2 and streams.batch.edge_bits.size):
+                continue
+            wanted[kind] -= 1
+            made.append(Played(streams, decisions, twin))
     return made
 
 
