@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 INTEROP_STAMP := .venv-interop/installed
 
-.PHONY: demo policies weights test test-slow test-cluster test-browser test-device test-interop test-wheel test-lowest check docs clean
+.PHONY: demo policies weights test test-slow test-cluster test-browser test-device test-interop test-wheel test-lowest mutants check docs clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -102,6 +102,9 @@ test-wheel: $(STAMP)
 
 test-lowest: $(STAMP)  ## the same with the lowest versions that pyproject.toml allows
 	$(call test_wheel,.venv-lowest,constraints-lowest.txt)
+
+mutants: $(STAMP)  ## the checks of small draws fail on kernels that are changed
+	$(BIN)/python -W ignore tests/mutants.py
 
 check: $(STAMP)  ## lint, types, and the bounds of the structure
 	$(BIN)/ruff check .

@@ -178,9 +178,9 @@ def survives(mutant: Mutant, checks: Sequence[Callable[[], None]], limit_s: floa
     """Whether no check fails, in a process of its own, which ends after ``limit_s`` of the processor's time."""
     child = os.fork()
     if child == 0:
-        signal.setitimer(signal.ITIMER_VIRTUAL, limit_s)
-        mutant.function.__code__ = mutant.code
         try:
+            signal.setitimer(signal.ITIMER_VIRTUAL, limit_s)
+            mutant.function.__code__ = mutant.code
             for check in checks:
                 check()
         except BaseException:
