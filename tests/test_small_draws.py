@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from property_inputs import Given, problems, refute
 from random_streams import random_stream
 
-from offload_gym import OBJECTIVES, Instances, completion_times, energy, latency, schedule, solve
+from offload_gym import OBJECTIVES, Instances, completion_times, energy, latency, sample_instances, schedule, solve
 from offload_gym.delay import objective_code
 from offload_gym.demonstrations import label
 from offload_gym.instances import LOCATION_FIELDS
@@ -69,11 +69,19 @@ def drawn(count: int, **limits: Any) -> list[Given]:
     return made
 
 
+def padded_graphs() -> list[Given]:
+    """Instances of graphs of up to 4 tasks, some of which have fewer."""
+    scenario = {"name": "dag", "num_tasks": 2, "max_tasks": 4, "num_edges": 1, "random_graph": True}
+    instances = sample_instances(scenario, 8, seed=0)
+    decisions = np.random.default_rng(0).integers(0, instances.num_locations, (8, 4))
+    return [Given(instances[b : b + 1], decisions[b : b + 1], False) for b in range(8)]
+
+
 @cache
 def moments() -> list[Moment]:
     """Instances of up to 7 tasks and 4 locations with random decisions."""
     made = []
-    for instances, decisions, is_exact in drawn(40, max_tasks=7, max_locations=4):
+    for instances, decisions, is_exact in (*drawn(40, max_tasks=7, max_locations=4), *padded_graphs()):
         for b, count in enumerate(instances.task_counts):
             plain, decision = naive.from_instances(instances, b), decisions[b, :count].tolist()
             one = instances[b : b + 1]
@@ -150,7 +158,7 @@ def as_chain(instances: Instances, edge_bits: NDArray[np.float64]) -> Instances:
 def small_instances() -> list[Small]:
     """Instances whose decisions can all be tried, a third of them chains."""
     given = drawn(14, max_tasks=4, max_locations=3, most=1)
-    given += drawn(8, max_tasks=4, max_locations=3, most=1, exact=True)
+    given += (*drawn(8, max_tasks=4, max_locations=3, most=1, exact=True), *padded_graphs())
     for seed, kind in enumerate((*KINDS, "mixed", "mixed", "mixed")):
         rng, instances = np.random.default_rng(seed), draw_instances(kind, 1, 4, seed % 2, seed)
         decisions = rng.integers(0, instances.num_locations, (1, 4))
@@ -176,6 +184,9 @@ def test_optima_are_those_of_the_twin():
             assert found.optimal.all()
             assert (found.decisions[0, count:] == 0).all()
             np.testing.assert_array_equal(found.lower_bound_s, found.latency_s)
+            is_chain = count > 1 and list(instances.edges_of(0)) == list(pairwise(range(count)))
+            if is_chain and objective == "makespan":  # a dynamic program, not a search
+                assert found.nodes[0] == count * instances.num_locations
 
 
 def test_what_each_alternative_costs_is_the_least_of_all_that_begin_with_it():
