@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 import naive
 import numpy as np
+import test_stream_losses
+import test_streams_rules as rules
 from conftest import KINDS, draw_instances
 from naive_streams import NaiveStream, read_stream
 from numpy.typing import NDArray
@@ -548,6 +550,10 @@ def check_device(book: Book, system: Any, d: int, j: int, now_s: float) -> None:
     assert ahead == back[::-1] == sorted(ahead)
     surely, perhaps = book.pending(d, j, now_s)
     assert set(surely) <= set(ahead) <= set(perhaps)
+    for (job, task, parent), (_, sent_s) in book.twin.sends.items():
+        ready_s = book.twin.ready_s[job][task]
+        if parent < 0 and sent_s < now_s - EPSILON_S and not math.isnan(ready_s):  # known once it is sent
+            np.testing.assert_allclose(system.tasks[job * book.streams.num_tasks + task]["ready_s"], ready_s, **CLOSE)
 
 
 def is_left(book: Book, system: Any, j: int) -> bool:
@@ -620,6 +626,18 @@ def test_the_last_moment_in_time_is_the_last_whose_rounded_response_keeps_the_de
         assert np.nextafter(last_s, np.inf) - job["arrival_s"][0] > job["deadline_s"][0]
 
 
+def test_data_of_tasks_that_end_together_are_sent_in_the_order_of_their_children():
+    # Both tasks of the second job end at 1 on two cores. The data for task 2 are sent until 2, and it ends at 7; those
+    # for task 3 until 3. Whether the radio has sent before makes no difference.
+    edges, tasks = [(1, 2), (0, 3)], [(0.0, 1.0, 0.0), (0.0, 1.0, 0.0), (0.0, 5.0, 0.0), (0.0, 0.0, 0.0)]
+    before, where = [(0.5, 0.0, 0.0), *[(0.0, 0.0, 0.0)] * 3], [[1, 0, 0, 1], [0, 0, 1, 2]]
+    jobs, bits = [(0.0, 0, before), (0.0, 0, tasks)], [[0.0, 0.0], [1.0, 1.0]]
+    for first, response_s in ((0, [0.5, 7.0]), (1, [7.0])):
+        given = rules.world(jobs[first:], where[first:], edges, bits[first:], device_cores=[2])
+        for play in (rules.in_plain_python, rules.in_the_kernel):
+            np.testing.assert_allclose(play(*given), response_s)
+
+
 OF_SEARCHES = (
     test_optima_are_those_of_the_twin,
     test_searches_take_as_many_nodes_and_bounds_are_as_high_as_they_were,
@@ -640,6 +658,9 @@ KERNELS = {
         test_what_is_known_at_each_arrival_is_what_the_twin_says,
         test_a_slot_begins_at_its_multiple_as_it_is_rounded,
         test_the_last_moment_in_time_is_the_last_whose_rounded_response_keeps_the_deadline,
+        test_data_of_tasks_that_end_together_are_sent_in_the_order_of_their_children,
+        test_stream_losses.test_what_a_failing_server_holds_is_lost_and_what_comes_while_it_is_down,
+        test_stream_losses.test_what_waits_for_a_lost_task_never_runs_and_the_rest_of_its_job_does,
     ),
     "exact": OF_SEARCHES,
 }
