@@ -216,8 +216,8 @@ def test_bounds_of_searches_that_are_stopped_are_below_the_optimum():
 
 @cache
 def searched_instances() -> dict[str, list[Instances]]:
-    """Instances of 6 to 8 tasks with prices of energy: independent, with graphs, and chains."""
-    made: dict[str, list[Instances]] = {"independent": [], "graphs": [], "chains": []}
+    """Instances with prices of energy of 6 to 8 tasks: independent, with graphs, and chains; and of many tasks."""
+    made: dict[str, list[Instances]] = {"independent": [], "graphs": [], "chains": [], "many": [], "wide": []}
     powers = {"kappa": [1e-27], "transmit_w": [0.5], "idle_w": [0.1], "energy_weight_s_per_j": [0.3]}
     rng = np.random.default_rng(0)
     for seed, kind in enumerate(KINDS * 3):
@@ -233,6 +233,9 @@ def searched_instances() -> dict[str, list[Instances]]:
             few["input_bits"] = few["input_bits"] * [[all(child != i for _, child in edges) for i in range(6)]]
             bits = rng.uniform(0.0, 2e6, (1, len(edges)))
             made[what].append(Instances(**fields, **few, edges=edges, edge_bits=bits))
+    many = draw_instances("plain", 1, 66, 2, 0).replace(**powers)
+    made["many"] = [many, as_chain(many, rng.uniform(0.0, 2e6, (1, 65)))]
+    made["wide"] = [draw_instances("per-core backlogs", 1, 12, 2, seed).replace(**powers) for seed in (0, 3)]
     return made
 
 
@@ -246,11 +249,11 @@ class Effort(NamedTuple):
     bound_s: float  # where it was stopped
 
 
-def effort(what: str, objective: str, max_nodes: int) -> Effort:
+def effort(what: str, objective: str, max_nodes: int, time_limit_s: float = math.inf) -> Effort:
     code, total = objective_code(objective), Effort(0, 0, 0.0, 0.0, 0.0)
     for instances in searched_instances()[what]:
         found = _new_solutions(instances)
-        _search(instances, code, Limits(max_nodes, math.inf), 1, found)
+        _search(instances, code, Limits(max_nodes, time_limit_s), 1, found)
         found = _bounded(instances, code, found)
         completion_s = completion_times(instances, found.decisions).sum()
         one = found.nodes[0], found.optimal[0], found.latency_s[0], completion_s, found.lower_bound_s[0]
@@ -260,7 +263,7 @@ def effort(what: str, objective: str, max_nodes: int) -> Effort:
     return total
 
 
-#: By kind of instances, objective and limit of nodes.
+#: By kind of instances, objective and limits of nodes and of seconds.
 EFFORTS = {
     ("independent", "makespan", UNLIMITED): (1424, 21, 19.86407544029887, 89.70832296117841, 0.0),
     ("independent", "makespan", 40): (506, 4, 20.313723880478918, 90.62614427834177, 15.256372699353259),
@@ -283,15 +286,26 @@ EFFORTS = {
     ("chains", "makespan", UNLIMITED): (438, 21, 12.536452638001851, 56.14966220288074, 0.0),
     ("chains", "mean", 40): (143, 21, 55.479373588379964, 55.479373588379964, 0.0),
     ("chains", "cost", 40): (196, 19, 15.803248085660279, 62.59071961494799, 1.6317747074095739),
+    ("many", "makespan", 300): (529, 1, 14.469021052447916, 496.06157593284627, 11.11773105649216),
+    ("many", "makespan", 300, 1e9): (529, 1, 14.470131984921084, 491.3779902572433, 11.117737872628542),
+    ("many", "mean", 100): (101, 1, 439.1751843383031, 439.1751843383031, 1.3114652287028512),
+    ("many", "cost", 100, 1e9): (101, 0, 28.42791801111622, 496.5128443239714, 26.30284149812432),
+    ("wide", "cost", UNLIMITED): (3202, 2, 1.9023840861208465, 13.370297536489325, 0.0),
+    ("wide", "makespan", UNLIMITED): (3434, 2, 1.3275594698551552, 10.699262798537152, 0.0),
 }
 
 
 def test_searches_take_as_many_nodes_and_bounds_are_as_high_as_they_were():
     """A change that makes either worse or better is meant; ``effort`` gives the numbers."""
-    for (what, objective, max_nodes), expected in EFFORTS.items():
-        found = effort(what, objective, max_nodes)
-        assert (found.nodes, found.proven) == expected[:2], (what, objective, max_nodes)
-        np.testing.assert_allclose(found, expected, rtol=1e-9, err_msg=f"{what}, {objective}, {max_nodes}")
+    for given, expected in EFFORTS.items():
+        found = effort(*given)
+        assert (found.nodes, found.proven) == expected[:2], given
+        np.testing.assert_allclose(found, expected, rtol=1e-9, err_msg=str(given))
+
+
+def test_a_search_that_has_not_begun_has_the_bound_0():
+    for instances, _, _ in small_instances()[:3]:
+        assert _bounded(instances, objective_code("makespan"), _new_solutions(instances)).lower_bound_s == [0.0]
 
 
 # Streams.
@@ -642,6 +656,7 @@ OF_SEARCHES = (
     test_optima_are_those_of_the_twin,
     test_searches_take_as_many_nodes_and_bounds_are_as_high_as_they_were,
     test_bounds_of_searches_that_are_stopped_are_below_the_optimum,
+    test_a_search_that_has_not_begun_has_the_bound_0,
     test_what_each_alternative_costs_is_the_least_of_all_that_begin_with_it,
 )
 #: The checks of each kernel, see ``mutants.py``.
