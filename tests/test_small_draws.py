@@ -237,7 +237,7 @@ def searched_instances() -> dict[str, list[Instances]]:
             bits = rng.uniform(0.0, 2e6, (1, len(edges)))
             made[what].append(Instances(**fields, **few, edges=edges, edge_bits=bits))
     many = draw_instances("plain", 1, 66, 2, 0).replace(**powers)
-    made["many"] = [many, as_chain(many, rng.uniform(0.0, 2e6, (1, 65)))]
+    made["many"] = [many, as_chain(many, rng.uniform(0.0, 2e7, (1, 65)))]
     made["wide"] = [draw_instances("per-core backlogs", 1, 12, 2, seed).replace(**powers) for seed in (0, 3)]
     return made
 
@@ -289,10 +289,10 @@ EFFORTS = {
     ("chains", "makespan", UNLIMITED): (438, 21, 12.536452638001851, 56.14966220288074, 0.0),
     ("chains", "mean", 40): (143, 21, 55.479373588379964, 55.479373588379964, 0.0),
     ("chains", "cost", 40): (196, 19, 15.803248085660279, 62.59071961494799, 1.6317747074095739),
-    ("many", "makespan", 1): (265, 1, 14.469021052447916, 496.06157593284627, 11.11773105649216),
-    ("many", "makespan", 1, 1e9): (265, 1, 14.62059896974048, 496.5128443239714, 11.117739923382473),
-    ("many", "mean", 1): (2, 1, 444.36745193934325, 444.36745193934325, 1.3114652287028512),
-    ("many", "cost", 1, 1e9): (2, 0, 28.511080742867623, 501.7051119250116, 26.30284149812432),
+    ("many", "makespan", 1): (265, 1, 14.485799929682031, 497.4855580401446, 11.11773105649216),
+    ("many", "makespan", 1, 1e9): (265, 1, 14.637377846974594, 497.93682643126976, 11.117739923382473),
+    ("many", "mean", 1): (2, 1, 546.175785634025, 546.1757856340249, 1.3274814296990518),
+    ("many", "cost", 1, 1e9): (2, 0, 30.145444667059344, 603.5134456196932, 26.319620375358433),
     ("wide", "cost", UNLIMITED): (3202, 2, 1.9023840861208465, 13.370297536489325, 0.0),
     ("wide", "makespan", UNLIMITED): (3434, 2, 1.3275594698551552, 10.699262798537152, 0.0),
 }
@@ -304,11 +304,6 @@ def test_searches_take_as_many_nodes_and_bounds_are_as_high_as_they_were():
         found = effort(*given)
         assert (found.nodes, found.proven) == expected[:2], given
         np.testing.assert_allclose(found, expected, rtol=1e-9, err_msg=str(given))
-
-
-def test_a_search_that_has_not_begun_has_the_bound_0():
-    for instances, _, _ in small_instances()[:3]:
-        assert _bounded(instances, objective_code("makespan"), _new_solutions(instances)).lower_bound_s == [0.0]
 
 
 # Streams.
@@ -659,7 +654,6 @@ OF_SEARCHES = (
     test_optima_are_those_of_the_twin,
     test_searches_take_as_many_nodes_and_bounds_are_as_high_as_they_were,
     test_bounds_of_searches_that_are_stopped_are_below_the_optimum,
-    test_a_search_that_has_not_begun_has_the_bound_0,
     test_what_each_alternative_costs_is_the_least_of_all_that_begin_with_it,
 )
 #: The checks of each kernel, see ``mutants.py``.
