@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 INTEROP_STAMP := .venv-interop/installed
 
-.PHONY: demo policies weights test coverage test-slow test-cluster test-browser test-device test-interop test-wheel test-lowest check docs clean
+.PHONY: demo policies weights test coverage test-slow test-cluster test-browser test-device test-interop test-wheel test-lowest mutants check docs clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -68,7 +68,7 @@ test: $(STAMP)
 # which is stopped after a while.
 KERNEL_TESTS := annealing best_response cell cell_learning cell_policies chain delay dependencies energy envs \
 	graph_networks heft layers masks mobility networks numerics observation padding pareto portfolio properties \
-	properties_cells properties_streams random_numbers sampling solvers stream_beliefs stream_cloning stream_env \
+	properties_cells properties_streams random_numbers sampling small_draws solvers stream_beliefs stream_cloning stream_env \
 	stream_failures stream_lookahead stream_losses stream_mobility stream_mobility_futures stream_networks \
 	stream_planning stream_references stream_rules stream_sampling streams_rules streams_twins vector
 
@@ -120,6 +120,9 @@ test-wheel: $(STAMP)
 
 test-lowest: $(STAMP)  ## the same with the lowest versions that pyproject.toml allows
 	$(call test_wheel,.venv-lowest,constraints-lowest.txt)
+
+mutants: $(STAMP)  ## checks of small draws fail on kernels that are changed: 180 changes of each; some ten minutes
+	$(BIN)/python -W ignore tests/mutants.py --sample 180 --seed 1
 
 check: $(STAMP)  ## lint, types, and the bounds of the structure
 	$(BIN)/ruff check .

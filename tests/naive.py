@@ -14,10 +14,12 @@ fractions. One instance is a dict of lists:
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Objective = Literal["makespan", "mean", "cost"]
+SIZES = ("input_bits", "output_bits", "workload_cycles")
 
 
 def core_free_times(instance: dict[str, Any], k: int) -> list[float]:
@@ -43,8 +45,24 @@ def parents_of_each_task(instance: dict[str, Any], n: int) -> list[list[tuple[in
     return parents
 
 
+class Schedule(NamedTuple):
+    """What happens when, in seconds after the decision; one number a task."""
+
+    core: list[int]
+    send_start: list[float]  # of the first of its data that the radio sends, NaN where it sends none
+    send_end: list[float]  # of the last
+    start: list[float]
+    finish: list[float]
+    completion: list[float]
+
+
 def completion_times(instance: dict[str, Any], decision: Sequence[int]) -> list[float]:
     """Completion of every task, in seconds after the decision."""
+    return schedule(instance, decision).completion
+
+
+def schedule(instance: dict[str, Any], decision: Sequence[int]) -> Schedule:
+    """The schedule of a decision."""
     input_bits, output_bits = instance["input_bits"], instance["output_bits"]
     workload_cycles, cpu_hz = instance["workload_cycles"], instance["cpu_hz"]
     uplink_bps, downlink_bps = instance["uplink_bps"], instance["downlink_bps"]
@@ -62,25 +80,29 @@ def completion_times(instance: dict[str, Any], decision: Sequence[int]) -> list[
     radio = instance.get("radio_backlog_s", 0)
     core_free = [core_free_times(instance, k) for k in range(num_locations)]
     finish = [0.0] * n
-    completion = [0.0] * n
+    made = Schedule([], [], [], [], finish, [])
 
     for i in range(n):
         k = decision[i]
 
         # When each piece of the data that task i needs is at its location.
         arrivals: list[float] = []
+        sends: list[tuple[float, float]] = []
         if not parents[i]:
             if k == 0:
                 arrivals.append(0)
             else:
-                radio = max(radio, 0) + input_bits[i] / uplink_bps[k]
+                begin, radio = radio, radio + input_bits[i] / uplink_bps[k]
+                sends.append((begin, radio))
                 arrivals.append(radio + input_bits[i] / wired_bps[k] + propagation_s[k])
         for p, bits in parents[i]:
             source = decision[p]
             if source == k:
                 arrivals.append(finish[p])
             elif source == 0:
-                radio = max(radio, finish[p]) + bits / uplink_bps[k]
+                begin = max(radio, finish[p])
+                radio = begin + bits / uplink_bps[k]
+                sends.append((begin, radio))
                 arrivals.append(radio + bits / wired_bps[k] + propagation_s[k])
             elif k == 0:
                 arrivals.append(
@@ -98,13 +120,17 @@ def completion_times(instance: dict[str, Any], decision: Sequence[int]) -> list[
         core_free[k][core] = finish[i]
 
         # Only a task with no child returns its output to the device.
-        if k == 0 or has_child[i]:
-            completion[i] = finish[i]
-        else:
+        completion = finish[i]
+        if k > 0 and not has_child[i]:
             download = output_bits[i] / downlink_bps[k] + output_bits[i] / wired_bps[k]
-            completion[i] = finish[i] + download + propagation_s[k]
+            completion = finish[i] + download + propagation_s[k]
+        made.core.append(core)
+        made.send_start.append(sends[0][0] if sends else math.nan)
+        made.send_end.append(sends[-1][1] if sends else math.nan)
+        made.start.append(start)
+        made.completion.append(completion)
 
-    return completion
+    return made
 
 
 def energy(instance: dict[str, Any], decision: Sequence[int]) -> float:
@@ -153,7 +179,7 @@ def from_instances(instances: Any, b: int) -> dict[str, Any]:
     edges = list(instances.edges_of(b))
     instance: dict[str, Any] = {"radio_backlog_s": float(instances.radio_backlog_s[b]), "edges": edges}
     instance["edge_bits"] = instances.edge_bits[b, : len(edges)].tolist()
-    for name in ("input_bits", "output_bits", "workload_cycles"):
+    for name in SIZES:
         instance[name] = getattr(instances, name)[b, :count].tolist()
     for name in ("cpu_hz", "cores", "uplink_bps", "downlink_bps", "wired_bps", "propagation_s", "backlog_s"):
         instance[name] = getattr(instances, name)[b].tolist()
