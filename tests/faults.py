@@ -38,11 +38,13 @@ def begin(command: Sequence[str], folder: Path | None = None, room: int | None =
         if room is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
 
+    # What measures coverage in the processes of a test writes files of its own.
+    given = {name: value for name, value in os.environ.items() if room is None or not name.startswith("COVERAGE_")}
     path = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
     return subprocess.Popen(
         [sys.executable, "-m", *command],
         cwd=folder,
-        env={**os.environ, **ENVIRONMENT, "PYTHONPATH": path},
+        env={**given, **ENVIRONMENT, "PYTHONPATH": path},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

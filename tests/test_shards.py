@@ -223,7 +223,7 @@ def test_files_that_workers_write_elsewhere_are_missed(tmp_path, monkeypatch):
 
 
 def test_what_killed_processes_left_is_cleared_away(tmp_path):
-    names = (".123.shard-000000.npz", ".456.shard-000000.npz")
+    names = (".0123abcd.shard-000000.npz", ".4567abcd.shard-000000.npz")
     for name in names:
         (tmp_path / name).write_bytes(b"half")
     os.utime(tmp_path / names[0], (0, 0))
