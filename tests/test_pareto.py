@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from numba.core.config import DISABLE_JIT
 from conftest import KINDS, draw_instances
 
 from offload_gym import Instances, latency, sample_instances, solve
@@ -318,6 +319,7 @@ print((after - before) / 1e3, solutions.latency_s[0] / solutions.lower_bound_s[0
 """
 
 
+@pytest.mark.skipif(DISABLE_JIT, reason="takes many minutes where numba compiles nothing")
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the unit of the memory is that of Linux")
 def test_many_tasks_take_memory_in_proportion_to_them():
     out = subprocess.run([sys.executable, "-c", MANY], capture_output=True, text=True, check=True).stdout

@@ -33,7 +33,7 @@ class Table(NamedTuple):
 
     def name(self, column: int) -> str:
         """How messages name a column."""
-        return repr(self.header[column]) if self.header else f"column {column + 1}"
+        return quoted(self.header[column]) if self.header else f"column {column + 1}"
 
     def wrong(self, row: int, column: int, bound: str) -> ValueError:
         """The sentence on a cell that is not what it must be."""
