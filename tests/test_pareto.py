@@ -6,8 +6,8 @@ import sys
 
 import numpy as np
 import pytest
-from numba.core.config import DISABLE_JIT
 from conftest import KINDS, draw_instances
+from numba.core.config import DISABLE_JIT
 
 from offload_gym import Instances, latency, sample_instances, solve
 from offload_gym.delay import (
