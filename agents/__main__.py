@@ -11,13 +11,15 @@ streams is worth.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from agents import starting  # before what takes seconds to import
+
 import argparse
 import sys
 import time
 from dataclasses import fields
 from pathlib import Path
 
-import agents.starting  # noqa: F401  before what takes longer to import
 from agents.job_options import add_job_options, chosen_backend
 from offload_gym.array_checks import check_count
 from offload_gym.command_line.exit_codes import BEGIN_AGAIN, exit_code_of, if_interrupted
@@ -489,4 +491,5 @@ def _clone(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    starting.begun()
     sys.exit(main())

@@ -215,7 +215,7 @@ def fit_network(
     Weights and order of the labels are those of ``seed``, which tells the networks of one training apart, and of the
     settings' seed: trainings from several seeds would else begin with the same weights.
     """
-    seed += SEEDS_APART * (settings.seed - 1)
+    seed += SEEDS_APART * (settings.seed - 1) % 2**62  # torch takes less than twice that
     device = pick_device(settings.device)
     observations = torch.from_numpy(labels.observations).to(device)
     weighed = weighed_costs(labels, settings.objective)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from agents import starting  # before what takes seconds to import
+
 import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import agents.starting  # noqa: F401  before what takes seconds to import
 from agents.job_options import add_job_options, chosen_backend
 from benchmarks.analysis import write_json
 from benchmarks.applications import compare_applications
@@ -476,4 +478,5 @@ def _tune_beam(commands: Any) -> None:
 
 
 if __name__ == "__main__":
+    starting.begun()
     sys.exit(main())

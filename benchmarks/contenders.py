@@ -73,7 +73,7 @@ def contenders(
             print(f"left out {name}: {error}")
             continue
         candidates.append(Contender(name, policy, getattr(policy, "num_parameters", 0), name in SHIPPED))
-    if not files:
+    if folders and not files:
         print(f"no trained policies in {folders[0]}: comparing the built-in ones (`make demo` trains the others)")
     for path in sorted(files, key=_rank):  # those of a name stay in the order of their folders
         name, policy = path.name.removesuffix(SUFFIX), load_policy(path)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.analysis import print_table, shown_name, summarise, write_csv, write_json, write_markdown
-from benchmarks.contenders import Contender, contenders, trained_files
+from benchmarks.contenders import Contender, contenders
 from benchmarks.measurement import measure, pooled
 from benchmarks.plots import gantt_charts, gap_against_delay, latency_lines, learning_curves, profiles
 from offload_gym.checks import quoted
@@ -75,6 +75,7 @@ def compare(scenario: Scenario, objective: str, asked: Asked, outputs: Outputs |
         scenario, asked.num_instances, noise, seed_for("test", asked.seed), seed_for("test", asked.seed, 3)
     )
     listed = contenders(scenario, objective, instances, asked.folders, asked.transfer, noise)
+    _check_against(asked.against, listed)  # before the work
     expert = solve(instances, objective, asked.max_nodes)
     open_share = 1 - float(expert.optimal.mean())
     if open_share:
@@ -83,9 +84,7 @@ def compare(scenario: Scenario, objective: str, asked: Asked, outputs: Outputs |
             f"left out exact: {open_share:.0%} of the instances are not proven optimal within {asked.max_nodes:,} nodes"
         )
         listed = [contender for contender in listed if contender.name != "exact"]
-    names = [contender.name for contender in listed]
-    if asked.against not in names:
-        raise ValueError(f"against is {quoted(asked.against)}; it must be one of {', '.join(dict.fromkeys(names))}")
+        _check_against(asked.against, listed)
     measured = pooled(measure(listed, instances, seen, expert, objective))
     against = next(one for one in measured if one.name == asked.against)
     rows = [
@@ -103,11 +102,17 @@ def compare(scenario: Scenario, objective: str, asked: Asked, outputs: Outputs |
         draw(Path(outputs.plots), rows, one_each, scenario, objective, asked.seed)
         written.append(f"{outputs.plots}/")
     print_table(rows)
-    if trained_files(asked.folders)[0]:
+    if any(contender.num_parameters and not contender.shipped for contender in listed):
         print(f"trained policies: {', '.join(f'{folder}/' for folder in asked.folders)}")
     if written:
         print(f"table and plots:  {', '.join(written)}")
     return rows
+
+
+def _check_against(against: str, listed: Sequence[Contender]) -> None:
+    names = [contender.name for contender in listed]
+    if against not in names:
+        raise ValueError(f"against is {quoted(against)}; it must be one of {', '.join(dict.fromkeys(names))}")
 
 
 def draw(

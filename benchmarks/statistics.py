@@ -62,7 +62,8 @@ def widened(values: NDArray[np.float64]) -> NDArray[np.float64]:
     are those of a normal distribution where Student's has S - 1 degrees of freedom: of 5 seeds alone a 95 % interval
     would hold the mean 83 % of the time (Hesterberg, "What teachers should know about the bootstrap", The American
     Statistician 69(4), 2015, who moves the percentiles instead). Here the deviations of the seeds' means are multiplied
-    by the ratio of the two widths, and those of the instances stay as they are, as there are many.
+    by the ratio of the two widths, and those of the instances stay as they are, as there are many. Where a value is
+    infinite nothing is widened: the means of the seeds are infinite then.
     """
     num_seeds = len(values)
     if num_seeds == 1 or not np.isfinite(values).all():

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from offload_gym.checks import LONGEST_SENTENCE, as_path, quoted, shortened
 
 LEFT_OVER_S = 3600.0  # age from which an unfinished file is nobody's
+_unfinished: set[Path] = set()  # temporary files of this process
 MOST_UNPACKED = 100  # bytes of arrays for each of an npz file; what this package writes is not compressed
 _AS_TEXT = "save it as a text in UTF-8"
 _AS_CSV = "export the sheet as CSV in UTF-8"
@@ -151,13 +152,23 @@ def _temporary(path: Path) -> Iterator[Path]:
     """A path beside ``path``, where nothing is left in the end; an OSError of writing there names ``path``."""
     # A name of its own, also among machines that share the folder. Some writers pick a format by the ending.
     temporary = path.with_name(f".{secrets.token_hex(4)}.{path.name}")
+    _unfinished.add(temporary)
     try:
         yield temporary
     except OSError as error:
+        if error.errno is None:  # of a library, which says in its own words what happened
+            raise OSError(f"{path}: {error}") from error
         if error.filename is None or str(error.filename) == str(temporary):  # a full disk has none
-            error.filename, error.filename2 = str(path), None
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     finally:
+        temporary.unlink(missing_ok=True)
+        _unfinished.discard(temporary)
+
+
+def remove_unfinished() -> None:
+    """Remove the temporary files of this process, which is about to end without an error that would do it."""
+    for temporary in tuple(_unfinished):
         temporary.unlink(missing_ok=True)
 
 

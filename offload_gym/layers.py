@@ -22,7 +22,7 @@ Layers = tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]
 
 
 def _in_python(weights, at, inputs, outputs, values, source, target, rectified):
-    """The same sums in the same order; what is stored as float32 is rounded once, as a multiply-add is."""
+    """The same sums in the same order; each is rounded to float64 first, which hardly ever changes a float32."""
     block = weights[at : at + (inputs + 1) * outputs].reshape(inputs + 1, outputs)
     products = values[source : source + inputs, None].astype(np.float64) * block[:inputs]
     sums = np.zeros((CHAINS, outputs), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Instances that several test files share."""
+"""Instances that several test files share, and a bound on each test where kernels run as plain Python."""
 
 import signal
 from collections.abc import Callable, Generator

@@ -91,7 +91,7 @@ def kill_often(
             hold at any moment, and may take away what is there, so that there is something left to be killed at.
         folder: where it runs.
     """
-    rng, met = random.Random(kills), 0
+    rng, met = random.Random(1), 0
     for _ in range(kills):
         ended = end(begin(command, folder), rng.uniform(0.0, longest_s), signal.SIGKILL)
         assert ended.code in (0, -signal.SIGKILL), ended

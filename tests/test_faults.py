@@ -1,6 +1,7 @@
 """Whatever happens to a command, what stands under a final name is whole, and one sentence says how to go on."""
 
 import csv
+import errno
 import json
 import os
 import random
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 import offload_gym as og
+from offload_gym.command_line.exit_codes import sentence
 from offload_gym.files import LEFT_OVER_S, replacing
 from offload_gym.networks.policy_file import load_network
 
@@ -24,6 +26,7 @@ if not hasattr(signal, "SIGKILL"):
 from faults import begin, end, kill_often, run
 
 SOON_S = 2.0
+LATE_S = 10.0  # where other tests run beside
 KILLS = 50
 SHARDS = ("--num-tasks", "5", "--num-instances", "4000", "--shard-size", "200", "--num-jobs", "1")
 STREAMS = ("--num-jobs", "20", "--rounds", "2", "--streams-a-round", "4", "--num-futures", "2", "--future-jobs", "5")
@@ -134,7 +137,7 @@ def kill_training(tmp_path, name, kills):
 
 
 def test_training_that_is_killed_goes_on_to_the_same_networks(tmp_path):
-    kill_training(tmp_path, "imitation", 2)
+    assert kill_training(tmp_path, "imitation", 3) > 0
     networks = [load_network(path) for path in sorted((tmp_path / "killed").glob("*.safetensors"))]
     assert len(networks) == len(IMITATORS)
 
@@ -261,7 +264,7 @@ def test_a_study_that_a_killed_process_has_locked_goes_on(tmp_path, monkeypatch)
     assert len(study(Path("study"), 2).trials) == 2  # after the half minute that Optuna waits
 
 
-# By name: a command that writes, and how many bytes are too few for its last file; whether the slow part has it.
+# By name: a command that writes, the last file that it writes, and how many bytes are too few for that.
 WRITING = {
     "demonstrations": (
         ("offload_gym", "demonstrations", "--num-instances", "300", "--output", "x.npz"),
@@ -334,6 +337,18 @@ def test_of_two_runs_with_other_settings_in_one_folder_one_is_refused(shards, tm
     assert (files_in(tmp_path, "shard-*.npz") == shards[0]) == (refused == 4)
 
 
+def test_what_a_library_says_of_a_full_disk_stays(tmp_path):
+    """NumPy raises an OSError without a number, and others may, too; one with a number gets the name of the file."""
+    path, said = tmp_path / "x.npy", []
+    for error in (OSError("100 requested and 9 written"), OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))):
+        with pytest.raises(OSError, match="x.npy") as raised, replacing(path):
+            raise error
+        said.append((str(raised.value), sentence(raised.value)))
+    assert said[0] == (f"{path}: 100 requested and 9 written",) * 2
+    assert said[1] == (f"[Errno {errno.ENOSPC}] No space left on device: '{path}'", f"{path}: No space left on device")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TRAININGS)
 def test_two_runs_of_one_training_make_the_same_results(tmp_path, name):
@@ -389,12 +404,19 @@ LONG = {
 }
 
 
-def interrupt(tmp_path, name, after_s, monkeypatch):
+def interrupt(tmp_path, name, after_s, monkeypatch, longest_s=SOON_S):
+    """Interrupt a command after so many seconds, or after a second of work if None: it has written its settings."""
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "datasets"))
     command, how = LONG[name]
-    ended = end(begin(command, tmp_path), after_s, signal.SIGINT)
+    running = begin(command, tmp_path)
+    if after_s is None:
+        while running.poll() is None and not list(tmp_path.rglob("settings.json")):
+            time.sleep(0.05)
+        after_s = 1.0
+    ended = end(running, after_s, signal.SIGINT)
     last = ended.told.strip().splitlines()[-1]
     if "nothing was begun" in last:  # the process still imported what it needs
+        assert not list(tmp_path.iterdir())
         assert ended.code == -signal.SIGINT, ended.told  # 130 in a shell
     else:
         assert ended.code == 130, ended.told
@@ -402,14 +424,15 @@ def interrupt(tmp_path, name, after_s, monkeypatch):
         assert how in last
     # Workers of joblib that are met while they start say what Python says; the command itself does not.
     assert "Traceback" not in ended.told or name == "shards", ended.told
-    assert ended.seconds < SOON_S
+    assert ended.seconds < longest_s
     assert not [left for left in everything_in(tmp_path) if Path(left).name.startswith(".")]
     assert not (tmp_path / "x.json").exists()
 
 
 @pytest.mark.parametrize("name", ["shards", "learn-streams"])
 def test_ctrl_c_ends_a_command_soon_and_says_how_to_go_on(tmp_path, name, monkeypatch):
-    interrupt(tmp_path, name, 4.0, monkeypatch)
+    interrupt(tmp_path, name, None, monkeypatch, LATE_S)
+    assert list(tmp_path.rglob("settings.json"))
 
 
 @pytest.mark.slow
@@ -427,10 +450,10 @@ def test_ctrl_c_at_any_moment(tmp_path, name, monkeypatch):
 def test_ctrl_c_while_a_command_is_still_imported(package, tmp_path):
     # What a main module imports first of all takes long here.
     script = f"""
-import sys, types
+import runpy, sys, types
 sys.modules["agents.job_options"] = types.ModuleType("agents.job_options")
 sys.modules["agents.job_options"].__getattr__ = lambda name: (_ for _ in ()).throw(KeyboardInterrupt())
-import {package}.__main__
+runpy.run_module("{package}", run_name="__main__")
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=Path(__file__).parents[1])
     assert done.stderr == "\ninterrupted: nothing was begun; start the same command again\n"

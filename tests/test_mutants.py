@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import os
 from collections import Counter
 
 import pytest
@@ -9,6 +10,7 @@ from mutants import MODULES, Mutant, brief, mutants, of_expression, of_statement
 
 from offload_gym.streams import system
 
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="each mutant is tried in a fork")
 KERNELS = [f"offload_gym.{name}" for names in MODULES.values() for name in names]
 
 

@@ -94,7 +94,8 @@ def compare_streams(
                     if any(row["change"] is not None for row in found):
                         change_against_delay(Path(plots) / f"change_against_delay-{end}.png", found)
                     excess = "excess over the best policy's on the same stream, at most (%)"
-                    names = {shown_name(row): row for row in found}
+                    most = max(row["num_streams"] for row in found)
+                    names = {shown_name(row): row for row in found if row["num_streams"] == most}  # no planner of a few
                     profiles(Path(plots) / f"profiles-{end}.png", names, excess, "share of streams")
                     queue_lengths(Path(plots) / f"queue_lengths-{end}.png", *queues)
         if sweep is not None:
@@ -187,7 +188,10 @@ def _compare(
     if asked.num_planned == 0:
         listed = [one for one in listed if not isinstance(one.policy, PlannerPolicy)]
     played = [_played(one, streams, asked) for one in with_progress(listed, scenario.name, "policy")]
-    by_name = {one.name: one for one in reversed(played)}  # of several training seeds the first
+    # Of several training seeds the first; a network of the folders before a shipped one of its name.
+    by_name: dict[str, Played] = {}
+    for one in sorted(played, key=lambda one: one.shipped):
+        by_name.setdefault(one.name, one)
     greedy = by_name[REFERENCE].costs[0]
     references = _references(streams[: asked.num_hindsight], played, scenario, asked) if asked.num_hindsight else None
     least, device = least_costs(played), streams.device

@@ -15,6 +15,7 @@ from typing import Any
 
 from offload_gym.compilation import is_compiling
 from offload_gym.envs.rendering import BACKLOG_SYMBOL
+from offload_gym.files import remove_unfinished
 
 # True of all commands, as files are written whole or not at all.
 BEGIN_AGAIN = "no file is left in part; start the same command again"
@@ -36,11 +37,13 @@ def if_interrupted(text: str) -> Iterator[None]:
 
 
 @contextmanager
-def _at_last() -> Iterator[None]:
+def _ended_by_ctrl_c() -> Iterator[None]:
     """End the process where Ctrl-C finds it in compiled code that does not come back to Python soon.
 
     Above all that is LLVM, which compiles one kernel for up to some seconds, in this thread or in one that is waited
-    for. It lets other threads run, as kernels do.
+    for; a long call of another library is ended, too. They let other threads run, as kernels do. What was printed and
+    is still in a buffer is lost, and no file is left in part. A program that calls a command and wants to live on has a
+    handler of SIGINT of its own, which is left alone.
     """
     if (
         threading.current_thread() is not threading.main_thread()
@@ -61,6 +64,7 @@ def _at_last() -> Iterator[None]:
             while received := reader.recv(1):
                 late = received[0] == signal.SIGINT and not ended.wait(PATIENCE_S)
                 if late and (is_compiling() or not reached.is_set()):
+                    remove_unfinished()
                     print(f"\ninterrupted: {_how[-1]}", file=sys.stderr, flush=True)
                     os._exit(130)
 
@@ -91,7 +95,7 @@ def exit_code_of(command: Callable[[], object]) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = _tell
             try:
-                with _at_last():
+                with _ended_by_ctrl_c():
                     command()
             finally:
                 if sys.stdout is not None:
