@@ -341,7 +341,7 @@ def test_what_a_library_says_of_a_full_disk_stays(tmp_path):
     """NumPy raises an OSError without a number, and others may, too; one with a number gets the name of the file."""
     path, said = tmp_path / "x.npy", []
     for error in (OSError("100 requested and 9 written"), OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))):
-        with pytest.raises(OSError, match="x.npy") as raised, replacing(path):
+        with pytest.raises(OSError, match=r"x\.npy") as raised, replacing(path):
             raise error
         said.append((str(raised.value), sentence(raised.value)))
     assert said[0] == (f"{path}: 100 requested and 9 written",) * 2
