@@ -280,7 +280,7 @@ WRITING = {
     "training": ((*TRAINING, "--only", *IMITATORS, "--output", "."), "training.npz", 9_000),
     "networks": (("agents", "learn-streams", *STREAMS, "--output", "."), "teacher.safetensors", 10_000),
     "policies": (("benchmarks", "policies", *COMPARISONS["policies"], "--json", "x.json"), "x.json", 3_000),
-    "plots": (("benchmarks", "policies", *COMPARISONS["policies"], "--plots", "."), "gap_against_delay.png", 3_000),
+    "plots": (("benchmarks", "policies", *COMPARISONS["policies"], "--plots", "."), "gap_against_delay.png", 20_000),
 }
 QUICK = ("demonstrations",)
 WRITERS = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in WRITING]
