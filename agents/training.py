@@ -27,7 +27,7 @@ from offload_gym.instances import Instances
 from offload_gym.networks.policy_file import Network, load_network
 from offload_gym.networks.trained_range import range_of
 from offload_gym.scenario import Scenario, described, make_scenario
-from offload_gym.seeds import check_seed, seed_for
+from offload_gym.seeds import seed_for
 
 SUFFIX = ".safetensors"
 PREFIXES = {"sequential": "sequential", "joint": "multilabel"}  # form of a network: how its files begin
@@ -73,7 +73,7 @@ class Settings:
         for name in ("num_labels", "num_validation", "teacher_passes", "student_passes", "multilabel_passes"):
             check_count(name, getattr(self, name))
         check_count("rl_placements", self.rl_placements)
-        check_seed(self.seed)
+        seed_for("training", self.seed)  # which says what is wrong with it
 
 
 # A file or a pipe must show it while the next step runs.

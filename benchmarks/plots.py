@@ -72,10 +72,15 @@ def gap_against_delay(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:
 
     Points carry numbers, by falling gap as in the table, and the legend their names: names would cover each other.
     """
-    figure = Figure(figsize=(10, 5.5), dpi=120, layout="constrained")
+    columns = -(-len(rows) // 26)  # of names below each other
+    figure = Figure(figsize=(7.3 + 2.7 * columns, 5.5), dpi=120, layout="constrained")
     _draw_front(figure.subplots(), rows)
     figure.legend(
-        fontsize=9, loc="outside right upper", title="dashed: no policy is faster and better", title_fontsize=8
+        ncols=columns,
+        fontsize=9,
+        loc="outside right upper",
+        title="dashed: no policy is faster and better",
+        title_fontsize=8,
     )
     with replacing(path) as temporary:
         figure.savefig(temporary)

@@ -14,6 +14,7 @@ from benchmarks.analysis import print_table, shown_name, summarise, write_csv, w
 from benchmarks.contenders import Contender, contenders
 from benchmarks.measurement import measure, pooled
 from benchmarks.plots import gantt_charts, gap_against_delay, latency_lines, learning_curves, profiles
+from offload_gym import __version__
 from offload_gym.checks import quoted
 from offload_gym.delay import latency
 from offload_gym.instances import TASK_FIELDS, Instances
@@ -88,7 +89,8 @@ def compare(scenario: Scenario, objective: str, asked: Asked, outputs: Outputs |
     measured = pooled(measure(listed, instances, seen, expert, objective))
     against = next(one for one in measured if one.name == asked.against)
     rows = [
-        summarise(one, scenario, objective, noise, against) for one in with_progress(measured, "summarising", "policy")
+        summarise(one, scenario, objective, noise, against) | {"seed": asked.seed, "version": __version__}
+        for one in with_progress(measured, "summarising", "policy")
     ]
     written = []
     for path, write in ((outputs.json, write_json), (outputs.csv, write_csv), (outputs.markdown, write_markdown)):

@@ -213,6 +213,12 @@ def test_an_infinite_gap_is_never_on_the_front(tmp_path):
     assert comparison["rows"][0]["gap_mean"] is None
 
 
+def test_an_interval_over_few_training_seeds_may_begin_below_0(tmp_path):
+    (tmp_path / "rows.json").write_text(json.dumps([row("a", 0.05, 1.0, gap_mean_low=-0.01)]))
+    (comparison,) = read_comparisons(tmp_path / "rows.json")
+    assert comparison["rows"][0]["gap_mean_low"] == -0.01
+
+
 def test_no_text_ends_the_script():
     text = page({"comparisons": [{"title": "</script><b>"}]})
     assert "</script><b>" not in text

@@ -32,8 +32,8 @@ GAPS = ("gap_mean", "gap_p95", "gap_max", "exact_match", "label_accuracy")
 NUMBERS = ("num_tasks", "num_edges", *GAPS, "decide_us_p50", "decide_us_p99", "num_parameters")
 WITH_DELAY = ("gap_with_delay", "gap_with_delay_on_slow_device")
 OF_SEEDS = ("num_seeds", "gap_least_seed", "gap_most_seed", "change_least_seed", "change_most_seed")
-FURTHER = ("num_instances", *OF_SEEDS[:3], "gap_mean_low", "gap_mean_high", "gap_iqm", "optimal_share", *WITH_DELAY)
-DIFFERENCES = ("difference", "difference_low", "difference_high")  # which may be below 0
+FURTHER = ("num_instances", *OF_SEEDS[:3], "gap_mean_high", "gap_iqm", "optimal_share", *WITH_DELAY)
+SIGNED = ("gap_mean_low", "difference", "difference_low", "difference_high")  # may be below 0
 STREAM_TEXTS = ("policy", "scenario", "objective")
 STREAM_NUMBERS = ("arrivals_per_s", "num_devices", "late_share", "decide_us_p50", "num_parameters")
 STREAM_FURTHER = (
@@ -168,7 +168,7 @@ def read_comparisons(path: Path) -> list[dict[str, Any]]:
             if name not in row:
                 raise ValueError(f"{path} has no {name} in row {number}; {wanted}")
         # Nothing else of the row comes onto the page.
-        row = {name: row[name] for name in (*TEXTS, *NUMBERS, *FURTHER, *DIFFERENCES, *OTHERS) if name in row}
+        row = {name: row[name] for name in (*TEXTS, *NUMBERS, *FURTHER, *SIGNED, *OTHERS) if name in row}
         for name, value in row.items():
             if not _fits(name, value):
                 raise ValueError(f"{path} has {quoted(value)} as {name} in row {number}; {wanted}")
@@ -186,7 +186,7 @@ def _fits(name: str, value: object) -> bool:
         return isinstance(value, bool)
     if name == PROFILE:
         return _is_profile(value)
-    if name in DIFFERENCES:
+    if name in SIGNED:
         return value is None or _is_finite(value)
     if name.startswith("decide_us"):
         return _is_number(value) and value > 0  # type: ignore[operator]  # on a logarithmic axis
