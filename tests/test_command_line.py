@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from pathlib import Path
 
@@ -492,7 +493,9 @@ def test_who_waits_for_a_search_is_told_what_ends_it(monkeypatch, capsys):
 def test_who_waits_for_kernels_is_told_at_once_and_once(monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setattr(patience._Watch, "told", False)
-    monkeypatch.setattr(patience, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(patience, "PATIENCE_S", 0.5)
+    begin = patience._Watch.on_start
+    monkeypatch.setattr(patience._Watch, "on_start", lambda watch, what: (begin(watch, what), time.sleep(1.0)))
     for text in (f"{patience.COMPILING}\n", ""):  # not that anything else takes long
         with patience.patience():
             njit(lambda x: x + 1)(1)
