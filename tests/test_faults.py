@@ -190,11 +190,6 @@ def kill_benchmark(tmp_path, command, kills, longest_s):
     return met
 
 
-def test_a_benchmark_that_is_killed_leaves_whole_files(tmp_path):
-    command = ("benchmarks", "streams", "--num-streams", "2", "--num-hindsight", "0", "--num-jobs", "20")
-    kill_benchmark(tmp_path, (*command, "--policies", "price", "--json", "rows.json"), 2, 4.0)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", COMPARISONS)
 def test_a_benchmark_that_is_killed_fifty_times_leaves_whole_files(tmp_path, name):
