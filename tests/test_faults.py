@@ -412,6 +412,7 @@ def interrupt(tmp_path, name, after_s, monkeypatch, longest_s=SOON_S):
             time.sleep(0.05)
         after_s = 1.0
     ended = end(running, after_s, signal.SIGINT)
+    assert ended.told.strip(), ended
     last = ended.told.strip().splitlines()[-1]
     if "nothing was begun" in last:  # the process still imported what it needs
         assert not list(tmp_path.iterdir())
