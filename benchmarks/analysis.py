@@ -35,7 +35,8 @@ def summarise(
     The difference is that of the gaps to those of ``against`` (the policy itself where none is given), on the same
     instances and, where both have several training seeds, of the same seed.
     """
-    gap, other = measurement.gap, measurement.gap if against is None else against.gap
+    reference = against or measurement
+    gap, other = measurement.gap, reference.gap
     low, high = bootstrap_interval(gap)
     with np.errstate(invalid="ignore"):
         difference = np.where(gap == other, 0.0, gap - other)  # also where both are infinite
@@ -66,7 +67,7 @@ def summarise(
         # The gap of an instance, so that an infinite one leaves it as it is.
         "gap_p95": float(np.quantile(gap, 0.95, method="inverted_cdf")),
         "gap_max": float(gap.max()),
-        "against": (against or measurement).name,
+        "against": marked(reference.name, reference.shipped),
         "difference": float(difference.mean()),
         "difference_low": difference_low,
         "difference_high": difference_high,
@@ -149,9 +150,14 @@ NOTE = (
 )
 
 
+def marked(policy: str, shipped: bool) -> str:
+    """What tables call a policy: networks of the package are marked, as those of a folder stand beside them."""
+    return f"{policy} (shipped)" if shipped else policy
+
+
 def shown_name(row: dict[str, Any]) -> str:
-    """What a table calls a policy: networks of the package are marked, as those of a folder stand beside them."""
-    return f"{row['policy']} (shipped)" if row.get("shipped") else str(row["policy"])
+    """What tables call the policy of a row."""
+    return marked(str(row["policy"]), bool(row.get("shipped")))
 
 
 def _columns(rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -179,7 +185,7 @@ def _cells(row: dict[str, Any], with_seeds: bool) -> list[str]:
         f"{100 * row['gap_iqm']:.2f}",
         f"{100 * row['gap_p95']:.1f}",
         f"{100 * row['gap_max']:.0f}",
-        "" if row["policy"] == row["against"] else _percent(row, "difference", "+.2f"),
+        "" if shown_name(row) == row["against"] else _percent(row, "difference", "+.2f"),
         f"{100 * row['optimal_share']:.1f}",
         f"{100 * row['label_accuracy']:.1f}",
         f"{100 * row['exact_match']:.1f}",

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.analysis import print_table, shown_name, summarise, write_csv, write_json, write_markdown
+from benchmarks.analysis import marked, print_table, shown_name, summarise, write_csv, write_json, write_markdown
 from benchmarks.contenders import Contender, contenders
 from benchmarks.measurement import measure, pooled
 from benchmarks.plots import gantt_charts, gap_against_delay, latency_lines, learning_curves, profiles
@@ -76,7 +76,7 @@ def compare(scenario: Scenario, objective: str, asked: Asked, outputs: Outputs |
         scenario, asked.num_instances, noise, seed_for("test", asked.seed), seed_for("test", asked.seed, 3)
     )
     listed = contenders(scenario, objective, instances, asked.folders, asked.transfer, noise)
-    _check_against(asked.against, listed)  # before the work
+    _compared_against(asked.against, listed)  # before the work
     expert = solve(instances, objective, asked.max_nodes)
     open_share = 1 - float(expert.optimal.mean())
     if open_share:
@@ -85,9 +85,9 @@ def compare(scenario: Scenario, objective: str, asked: Asked, outputs: Outputs |
             f"left out exact: {open_share:.0%} of the instances are not proven optimal within {asked.max_nodes:,} nodes"
         )
         listed = [contender for contender in listed if contender.name != "exact"]
-        _check_against(asked.against, listed)
+    key = _compared_against(asked.against, listed)
     measured = pooled(measure(listed, instances, seen, expert, objective))
-    against = next(one for one in measured if one.name == asked.against)
+    against = next(one for one in measured if (one.name, one.shipped) == key)
     rows = [
         summarise(one, scenario, objective, noise, against) | {"seed": asked.seed, "version": __version__}
         for one in with_progress(measured, "summarising", "policy")
@@ -111,10 +111,14 @@ def compare(scenario: Scenario, objective: str, asked: Asked, outputs: Outputs |
     return rows
 
 
-def _check_against(against: str, listed: Sequence[Contender]) -> None:
-    names = [contender.name for contender in listed]
-    if against not in names:
-        raise ValueError(f"against is {quoted(against)}; it must be one of {', '.join(dict.fromkeys(names))}")
+def _compared_against(against: str, listed: Sequence[Contender]) -> tuple[str, bool]:
+    """Name and ``shipped`` of the policy that a user named as tables do, or without their mark."""
+    keys = [(contender.name, contender.shipped) for contender in listed]
+    shown = {marked(*key): key for key in keys}
+    found = shown.get(against) or next((key for key in keys if key[0] == against), None)
+    if found is None:
+        raise ValueError(f"against is {quoted(against)}; it must be one of {', '.join(shown)}")
+    return found
 
 
 def draw(

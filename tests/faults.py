@@ -29,7 +29,7 @@ class Ended(NamedTuple):
 def begin(command: Sequence[str], folder: Path | None = None, room: int | None = None) -> subprocess.Popen[str]:
     """``python -m`` of a command, with a group of its own; no file that it writes grows beyond ``room`` bytes.
 
-    What folders and files permit holds for root, too.
+    One that begins with ``-c`` is a program instead. What folders and files permit holds for root, too.
     """
 
     def limit() -> None:
@@ -42,7 +42,7 @@ def begin(command: Sequence[str], folder: Path | None = None, room: int | None =
     given = {name: value for name, value in os.environ.items() if room is None or not name.startswith("COVERAGE_")}
     path = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
     return subprocess.Popen(
-        [sys.executable, "-m", *command],
+        [sys.executable, *(() if command[0] == "-c" else ("-m",)), *command],
         cwd=folder,
         env={**given, **ENVIRONMENT, "PYTHONPATH": path},
         stdin=subprocess.DEVNULL,

@@ -465,6 +465,10 @@ def test_differences_are_against_a_policy_that_is_named(tmp_path, capsys):
     assert greedy["difference"] == pytest.approx(greedy["gap_mean"] - own["gap_mean"])
     assert greedy["difference_low"] <= greedy["difference"] <= greedy["difference_high"]
     assert "against sequential-student [95 % CI]" in capsys.readouterr().out
+    for given in ("student (shipped)", "student"):
+        rows = rows_of(tmp_path, folders, "--against", given)
+        assert rows["student", True]["difference"] == 0.0
+        assert "against student (shipped) [95 % CI]" in capsys.readouterr().out
     assert main(["policies", "--num-tasks", "3", "--num-instances", "5", "--against", "nobody"]) == 2
     assert "against is 'nobody'; it must be one of local, " in capsys.readouterr().err
 

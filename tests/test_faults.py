@@ -28,16 +28,38 @@ from faults import begin, end, kill_often, run
 SOON_S = 2.0
 LATE_S = 10.0  # where other tests run beside
 KILLS = 50
+WEIGHTS = Path(og.__file__).parent / "weights"
 SHARDS = ("--num-tasks", "5", "--num-instances", "4000", "--shard-size", "200", "--num-jobs", "1")
 STREAMS = ("--num-jobs", "20", "--rounds", "2", "--streams-a-round", "4", "--num-futures", "2", "--future-jobs", "5")
 STREAMS = (*STREAMS, "--num-validation", "4", "--passes", "1")
+CELLS = ("--steps", "3", "--devices-a-step", "8", "--num-validation", "2", "--sizes", "1", "2")
 IMITATORS = ("sequential-teacher", "sequential-student", "sequential-small-student")
 TRAINING = ("agents", "--num-labels", "200", "--num-tasks", "3", "--teacher-passes", "1", "--student-passes", "1")
+# What takes minutes at its smallest from the command line, as programs; the folder is the last argument.
+GRAPHS = """
+import sys
+from agents.graph_learning import GraphSettings, learn
+from offload_gym.scenario import make_scenario
+steps = {"rounds": 1, "student_rounds": 1, "instances_a_round": 40, "imitation_steps": 20, "steps_a_round": 10}
+learn(sys.argv[-1], GraphSettings(make_scenario("dag", num_tasks=6), num_labels=300, num_validation=100, **steps))
+"""
+DISTILLATION = f"""
+import sys
+from pathlib import Path
+from agents import distillation
+distillation.NUM_LABELS, distillation.NUM_TEST, distillation.FEW_LABELS = 400, 50, (100, 200)
+distillation.SEEDS = range(2)
+distillation.study(Path(sys.argv[-1]), Path({str(WEIGHTS / "default-teacher.safetensors")!r}), 1)
+"""
 # By name: a training command without its folder, and the results that it writes.
 TRAININGS = {
     "imitation": ((*TRAINING, "--only", *IMITATORS), "*.safetensors"),
     "all": ((*TRAINING, "--multilabel-passes", "1", "--rl-placements", "2000"), "*.safetensors"),
     "learn-streams": (("agents", "learn-streams", *STREAMS), "*.safetensors"),
+    "learn-graphs": (("-c", GRAPHS), "*.safetensors"),
+    "learn-cells": (("agents", "learn-cells", *CELLS), "*.safetensors"),
+    "reinforce-streams": (("agents", "reinforce-streams", "--decisions", "2000", "--num-jobs", "20"), "*.safetensors"),
+    "distillation": (("-c", DISTILLATION), "distillation.json"),
     "stream-ablation": (
         ("agents", "stream-ablation", *STREAMS, "--num-seeds", "1", "--num-test", "4"),
         "stream_ablation.json",
@@ -128,8 +150,8 @@ def kill_training(tmp_path, name, kills):
                 assert rows == json.loads(expected[results])[: len(rows)]
         else:
             assert results_in(folder, results).items() <= expected.items()
-        for path in folder.glob("*.npz"):
-            np.load(path).files  # noqa: B018  a file in part cannot be read
+        for path in folder.glob("*.np[yz]"):
+            np.load(path)  # a file in part cannot be read
         if ended:
             take_some_away(folder, results)
 
@@ -251,6 +273,44 @@ def test_a_study_whose_last_line_is_there_in_part_goes_on(tmp_path):
     study(tmp_path, 3)
     assert len(study(tmp_path, 4).trials) == 4
     assert path.read_bytes().startswith(whole)
+
+
+@pytest.mark.slow
+def test_a_study_that_is_killed_fifty_times_has_its_trials(tmp_path):
+    """What is proposed after a kill is something else, but each trial counts once, and the first is the same."""
+    optuna = pytest.importorskip("optuna")
+    from optuna.storages.journal import JournalFileBackend
+
+    command = ("agents", "tune", "--agent", "ppo-joint", "--num-tasks", "3", "--num-placements", "4096")
+    command = (*command, "--num-trials", "3", "--output")
+
+    def trials(folder):
+        storage = optuna.storages.JournalStorage(JournalFileBackend(str(tmp_path / folder / "ppo-joint/study.log")))
+        found = optuna.load_study(study_name="ppo-joint", storage=storage).trials
+        return [trial for trial in found if trial.state.is_finished()]
+
+    finished((*command, str(tmp_path / "whole")))
+    took_s = finished((*command, str(tmp_path / "again")))
+    kept: list[tuple[float, dict[str, float]]] = []
+
+    def look(ended):
+        nonlocal kept
+        path = tmp_path / "killed/ppo-joint/study.log"
+        if not path.exists() or b"\n" not in path.read_bytes():
+            return
+        now = [(trial.value, trial.params) for trial in trials("killed")]
+        assert now[: len(kept)] == kept
+        assert len(now) == 3 if ended else len(now) <= 3
+        kept = now
+        if ended:
+            path.unlink()
+            kept = []
+
+    assert kill_often((*command, str(tmp_path / "killed")), KILLS, took_s, look) > KILLS / 5
+    assert len(trials("killed")) == len(trials("whole")) == 3
+    for folder in ("killed", "again"):
+        first, expected = trials(folder)[0], trials("whole")[0]
+        assert (first.value, first.params) == (expected.value, expected.params)
 
 
 @pytest.mark.slow

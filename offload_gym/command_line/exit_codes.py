@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import select
 import signal
 import socket
 import sys
@@ -100,7 +101,10 @@ def exit_code_of(command: Callable[[], object]) -> int:
             finally:
                 if sys.stdout is not None:
                     sys.stdout.flush()  # here, where a failure to write is still noticed
-    except BrokenPipeError:
+    except BrokenPipeError as error:
+        if not _reader_has_left():  # another pipe, as to a worker
+            print(f"error: {sentence(error)}", file=sys.stderr)
+            return 2
         _discard_output()
         return 0
     except KeyboardInterrupt as interrupt:
@@ -136,6 +140,16 @@ def sentence(error: BaseException) -> str:
 
 def _tell(message: Warning | str, *_: Any, **__: Any) -> None:
     print(f"warning: {message}", file=sys.stderr)
+
+
+def _reader_has_left() -> bool:
+    """Whether nobody reads what goes to standard output or error, where the system tells."""
+    if not hasattr(select, "poll"):
+        return True
+    poll = select.poll()
+    for stream in (1, 2):
+        poll.register(stream, 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 def _discard_output() -> None:
