@@ -176,8 +176,12 @@ def main() -> None:
     parser.add_argument("--trace", metavar="FILE", help="a recorded radio for the stream")
     parser.add_argument("--only", metavar="PATTERN", default="", help="run what has this in its name")
     options = parser.parse_args()
+    none = True
     for run in runs(options.share, options.trace, options.only):
+        none = False
         print(f"{run.count:>13,} {run.what}: {run.per_s:,.0f} a second, {run.growth_mib:+.1f} MiB", flush=True)
+    if none:
+        parser.error(f"PATTERN is {options.only!r}; it must be in the name of a run, such as 'Stream' or 'actions'")
 
 
 if __name__ == "__main__":

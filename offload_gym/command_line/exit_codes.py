@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from numba.core.compiler_lock import global_compiler_lock
+
 from offload_gym.compilation import is_compiling
 from offload_gym.envs.rendering import BACKLOG_SYMBOL
 from offload_gym.files import remove_unfinished
@@ -39,11 +41,12 @@ def if_interrupted(text: str) -> Iterator[None]:
 
 @contextmanager
 def _ended_by_ctrl_c() -> Iterator[None]:
-    """End the process where Ctrl-C finds it in compiled code that does not come back to Python soon.
+    """End the process where Ctrl-C finds it compiling, or in compiled code that does not come back to Python soon.
 
-    Above all that is LLVM, which compiles one kernel for up to some seconds, in this thread or in one that is waited
-    for; a long call of another library is ended, too. They let other threads run, as kernels do. What was printed and
-    is still in a buffer is lost, and no file is left in part. A program that calls a command and wants to live on has a
+    LLVM compiles one kernel for up to some seconds, in this thread or in one that is waited for. While this thread
+    compiles, no exception is raised: where LLVM calls Python it would be lost, and numba would miss what was compiled.
+    A long call of another library is ended, too. They let other threads run, as kernels do. What was printed and is
+    still in a buffer is lost, and no file is left in part. A program that calls a command and wants to live on has a
     handler of SIGINT of its own, which is left alone.
     """
     if (
@@ -57,8 +60,9 @@ def _ended_by_ctrl_c() -> Iterator[None]:
     writer.setblocking(False)
 
     def hear(*_: object) -> None:
-        reached.set()
-        raise KeyboardInterrupt
+        if not global_compiler_lock.is_locked():  # by this thread
+            reached.set()
+            raise KeyboardInterrupt
 
     def watch() -> None:
         with reader:
