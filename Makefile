@@ -83,7 +83,7 @@ coverage: $(STAMP)  ## lines and branches that the tests reach
 		$(BIN)/python -m coverage report --include "offload_gym/*" --fail-under 95 && exit $$agents
 
 test-slow: $(STAMP)
-	$(BIN)/python -m pytest -m "slow and $(ELSEWHERE)"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "slow and $(ELSEWHERE)"
 
 test-cluster: .venv/installed-cluster  ## on a real Ray and a real Dask, both on this machine
 	$(BIN)/python -m pytest -m cluster

@@ -24,8 +24,6 @@ from offload_gym.sampling import sample_instances
 from offload_gym.scenario import as_scenario
 from offload_gym.seeds import seed_for
 
-WARM = random_application(4, seed=0)  # what methods decide before they are timed
-
 
 def compare_workflows(
     paths: Sequence[Path],
@@ -56,11 +54,12 @@ def compare_workflows(
     if plots_folder is not None and twice:
         raise ValueError(f"two files are called {twice[0]!r}; with --plots each must have a name of its own")
     applications = [load_application(path, reference_hz=reference_hz) for path in paths]  # before anything is decided
+    warm = random_application(4, seed=0)  # what methods decide before they are timed
     found: list[tuple[Path, Result]] = []
     for path, application in zip(paths, applications, strict=True):
         scenario = as_scenario({**machines, "applications": [application]})
         instances = sample_instances(scenario, num_instances, seed_for("test", seed))
-        few = sample_instances(as_scenario({**machines, "applications": [WARM]}), 1, seed_for("validation", seed))
+        few = sample_instances(as_scenario({**machines, "applications": [warm]}), 1, seed_for("validation", seed))
         results = compare_methods(instances, methods_for(instances.num_tasks, agents_folder), [few])
         _print(path, instances, results)
         if plots_folder is not None:

@@ -1,6 +1,7 @@
 """The order of the packages: benchmarks -> agents -> offload_gym, and what offload_gym needs."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,31 @@ def test_import_is_light():
     program = f"import offload_gym, sys; print([name for name in {HEAVY} if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_nothing_is_compiled_by_an_import(tmp_path):
+    """It would take seconds, and Ctrl-C would be lost where LLVM calls Python."""
+    program = """
+import pkgutil, sys
+from numba.core import event
+compiled = []
+class Recorder(event.Listener):
+    def on_start(self, begun): compiled.append(begun.data["dispatcher"].py_func.__qualname__)
+    def on_end(self, ended): pass
+event.register("numba:compile", Recorder())
+import agents, benchmarks, offload_gym
+for package in (offload_gym, agents, benchmarks):
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        try:
+            __import__(module.name)
+        except ImportError:  # what belongs to an extra
+            pass
+assert len(sys.modules) > 1_000
+print(compiled)
+"""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, env=environment)
+    assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
 
 
 @pytest.mark.parametrize(
