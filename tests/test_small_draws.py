@@ -224,15 +224,12 @@ def test_bounds_of_searches_that_are_stopped_are_below_the_optimum():
 
 
 def test_of_locations_of_a_chain_that_come_to_the_same_the_lowest_is_taken():
-    used = set()
-    for seed, (kind, factor) in enumerate(
-        product(KINDS, (1.0, 1e3))
-    ):  # with much output the last task is on the device
+    used, names = set(), ("locations", "core_backlog_s")
+    # With much output the last task is on the device.
+    for seed, (kind, factor) in enumerate(product(KINDS, (1.0, 1e3))):
         one = draw_instances(kind, 1, 4, 0, seed)
         batch = as_chain(one.replace(output_bits=one.output_bits * factor), np.full((1, 3), 1e5)).batch
-        twice = {
-            name: np.ascontiguousarray(getattr(batch, name)[:, [0, 1, 1]]) for name in ("locations", "core_backlog_s")
-        }
+        twice = {name: np.ascontiguousarray(getattr(batch, name)[:, [0, 1, 1]]) for name in names}
         decision = solve(Instances.from_batch(batch._replace(**twice))).decisions[0].tolist()
         used |= set(pairwise(decision))
     assert used == {(0, 0), (1, 1), (1, 0)}
@@ -280,12 +277,11 @@ def queues_s(plain: dict[str, Any]) -> float:
 def test_least_prices_are_those_of_the_cheapest_locations():
     rng = np.random.default_rng(0)
     for instances, _, _ in small_instances():
-        # In units in which what a task takes of the device and of the radio is worth about as much.
+        joules = rng.uniform(0.1, 10.0, 2)  # that the largest task takes of the device's CPU, and of its radio
         worth = {
             "uplink_bps": instances.uplink_bps * rng.uniform(0.5, 2.0, instances.uplink_bps.shape),
-            "kappa": rng.uniform(0.1, 10.0, 1)
-            / (instances.cpu_hz[:, 0] ** 2 * (instances.workload_cycles.max() + 1.0)),
-            "transmit_w": rng.uniform(0.1, 10.0, 1) * instances.uplink_bps[:, 1] / (instances.input_bits.max() + 1.0),
+            "kappa": joules[:1] / (instances.cpu_hz[:, 0] ** 2 * (instances.workload_cycles.max() + 1.0)),
+            "transmit_w": joules[1:] * instances.uplink_bps[:, 1] / (instances.input_bits.max() + 1.0),
             "energy_weight_s_per_j": [1.0],
         }
         plain, batch = naive.from_instances(instances.replace(**worth), 0), instances.replace(**worth).batch
@@ -307,9 +303,8 @@ def test_of_equal_makespans_one_is_returned_of_which_no_move_lowers_the_mean():
         makespan_s, mean_s = naive.latency(plain, here), naive.latency(plain, here, "mean")
         for i, k in product(range(len(here)), range(instances.num_locations)):
             moved = [*here[:i], k, *here[i + 1 :]]
-            assert naive.latency(plain, moved) > makespan_s or naive.latency(plain, moved, "mean") > mean_s * (
-                1 - 1e-12
-            )
+            is_longer = naive.latency(plain, moved) > makespan_s
+            assert is_longer or naive.latency(plain, moved, "mean") > mean_s * (1 - 1e-12)
         # Neither a limit of time that is not reached nor edges of others of a batch change it.
         room = {"edge_parent": np.zeros((1, 1), dtype=np.int64), "edge_bits": np.zeros((1, 1))}
         for one, limit_s in ((instances, 1e9), (Instances.from_batch(instances.batch._replace(**room)), math.inf)):
@@ -486,10 +481,9 @@ def small_streams() -> list[Played]:
             streams = Streams.from_batch(streams.batch._replace(jobs=jobs))
             wanted[kind] -= 1
             made.append(Played(streams, decisions, twin))
-    one_task = (
-        (unit_streams([0.0], [2.0], up_but(1), failure_tasks=it), np.ones((1, 1, 1), int)) for it in ("wait", "lost")
-    )
-    for streams, decisions in (*one_task, parents_that_end_together(), a_lone_datum(), what_is_left()):
+    one_task = [unit_streams([0.0], [2.0], up_but(1), failure_tasks=fate) for fate in ("wait", "lost")]
+    single = [(streams, np.ones((1, 1, 1), dtype=np.int64)) for streams in one_task]
+    for streams, decisions in (*single, parents_that_end_together(), a_lone_datum(), what_is_left()):
         made.append(Played(streams, decisions, ObservedStream(streams, decisions)))
     return made
 
@@ -546,9 +540,8 @@ def test_each_stream_of_a_batch_is_played_for_itself():
     jobs = [(0.0, 0, [(1.0, 2.0, 4.0)])]
     streams, _ = rules.world(jobs, [[0]])
     batch = streams.batch
-    rows = {
-        name: np.repeat(array, 3, axis=0) for name, array in batch._asdict().items() if not name.startswith("graph")
-    }
+    names = [name for name in batch._fields if not name.startswith("graph")]
+    rows = {name: np.repeat(getattr(batch, name), 3, axis=0) for name in names}
     decisions = np.array([[[0]], [[1]], [[-1]]])
     found = outcome_of(Streams.from_batch(batch._replace(**rows)), decisions).response_s
     np.testing.assert_allclose(found, [rules.in_plain_python(streams, [one]) for one in decisions])
