@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import naive
 import numpy as np
+import pytest
 import test_stream_losses
 import test_streams_rules as rules
 from conftest import KINDS, draw_instances
@@ -20,15 +21,18 @@ from naive_streams import NaiveStream, read_stream
 from numpy.typing import NDArray
 from property_inputs import Given, problems, refute
 from random_streams import random_stream
+from test_stream_failures import unit_streams, up_but
 
 from offload_gym import OBJECTIVES, Instances, completion_times, energy, latency, sample_instances, schedule, solve
-from offload_gym.delay import objective_code
+from offload_gym.delay import new_workspace, objective_code, open_instance
 from offload_gym.demonstrations import label
-from offload_gym.instances import LOCATION_FIELDS
+from offload_gym.instances import INPUT, LOCATION_FIELDS, OUTPUT
+from offload_gym.solvers.bounds import least_prices
 from offload_gym.solvers.exact import UNLIMITED, Limits, _bounded, _new_solutions, _search
 from offload_gym.streams.engine import admit, advance
 from offload_gym.streams.losses import remains
 from offload_gym.streams.responses import histories, outcome_of
+from offload_gym.streams.spectrum import share_by_now_s
 from offload_gym.streams.streams import Streams
 from offload_gym.streams.system import (
     ARRIVE,
@@ -38,6 +42,8 @@ from offload_gym.streams.system import (
     begin,
     last_moment_in_time,
     new_system,
+    read_fates,
+    report,
     system_of,
     world_of,
 )
@@ -217,9 +223,99 @@ def test_bounds_of_searches_that_are_stopped_are_below_the_optimum():
                 assert stopped.nodes[0] <= max_nodes or (instances.edge_parent.size and stopped.optimal[0])
 
 
+def test_of_locations_of_a_chain_that_come_to_the_same_the_lowest_is_taken():
+    used, names = set(), ("locations", "core_backlog_s")
+    # With much output the last task is on the device.
+    for seed, (kind, factor) in enumerate(product(KINDS, (1.0, 1e3))):
+        one = draw_instances(kind, 1, 4, 0, seed)
+        batch = as_chain(one.replace(output_bits=one.output_bits * factor), np.full((1, 3), 1e5)).batch
+        twice = {name: np.ascontiguousarray(getattr(batch, name)[:, [0, 1, 1]]) for name in names}
+        decision = solve(Instances.from_batch(batch._replace(**twice))).decisions[0].tolist()
+        used |= set(pairwise(decision))
+    assert used == {(0, 0), (1, 1), (1, 0)}
+
+
+def test_the_bound_of_a_mean_is_the_least_of_all_splits_between_device_and_servers():
+    for given, _, _ in small_instances():
+        if list(given.edges_of(0)):
+            continue
+        device_s = given.workload_cycles.sum() / given.cpu_hz[0, 0]
+        for instances in (given, *(given.replace(radio_backlog_s=[share * device_s]) for share in (0.1, 0.4))):
+            stopped = solve(instances, "mean", max_nodes=1, num_threads=1)
+            if not stopped.optimal[0]:
+                expected_s = queues_s(naive.from_instances(instances, 0)) / int(instances.task_counts[0])
+                np.testing.assert_allclose(stopped.lower_bound_s, [expected_s], rtol=1e-11)
+
+
+def queues_s(plain: dict[str, Any]) -> float:
+    """What the sum of completions of independent tasks cannot be below, by the rules of ``bounds``."""
+    servers, radio_s = range(1, len(plain["cpu_hz"])), plain["radio_backlog_s"]
+    free_s = [min(naive.core_free_times(plain, k)) for k in range(len(plain["cpu_hz"]))]
+    alone_s, tasks = 0.0, []  # as if each task was the first one
+    for bits, back_bits, cycles in zip(*(plain[name] for name in naive.SIZES), strict=True):
+        run_s = [cycles / hz for hz in plain["cpu_hz"]]
+        send_s = [bits / bps for bps in plain["uplink_bps"]]
+        path_s, back_s = (
+            [one / wired + late_s for wired, late_s in zip(plain["wired_bps"], plain["propagation_s"], strict=True)]
+            for one in (bits, back_bits)
+        )
+        back_s = [way_s + back_bits / bps for way_s, bps in zip(back_s, plain["downlink_bps"], strict=True)]
+        there_s = [max(radio_s + send_s[k] + path_s[k], free_s[k]) + run_s[k] + back_s[k] for k in servers]
+        alone_s += min(free_s[0] + run_s[0], *there_s)
+        tasks.append((run_s[0], min(send_s[1:]), min(path_s[k] + run_s[k] + back_s[k] for k in servers)))
+    least_s = math.inf
+    for is_remote in product((False, True), repeat=len(tasks)):
+        total_s, sent_s, ran_s = 0.0, radio_s, free_s[0]
+        for remote, (run_s, send_s, rest_s) in zip(is_remote, tasks, strict=True):
+            sent_s += send_s if remote else 0.0
+            total_s += sent_s + rest_s if remote else ran_s + run_s
+            ran_s += 0.0 if remote or plain["cores"][0] > 1 else run_s
+        least_s = min(least_s, total_s)
+    return max(alone_s, least_s)
+
+
+def test_least_prices_are_those_of_the_cheapest_locations():
+    rng = np.random.default_rng(0)
+    for instances, _, _ in small_instances():
+        joules = rng.uniform(0.1, 10.0, 2)  # that the largest task takes of the device's CPU, and of its radio
+        worth = {
+            "uplink_bps": instances.uplink_bps * rng.uniform(0.5, 2.0, instances.uplink_bps.shape),
+            "kappa": joules[:1] / (instances.cpu_hz[:, 0] ** 2 * (instances.workload_cycles.max() + 1.0)),
+            "transmit_w": joules[1:] * instances.uplink_bps[:, 1] / (instances.input_bits.max() + 1.0),
+            "energy_weight_s_per_j": [1.0],
+        }
+        plain, batch = naive.from_instances(instances.replace(**worth), 0), instances.replace(**worth).batch
+        problem, _ = open_instance(batch, 0, new_workspace(batch))
+        weight, has_parents = plain["energy_weight_s_per_j"], {child for _, child in plain["edges"]}
+        expected_s = [0.0]
+        for i in reversed(range(len(plain["input_bits"]))):
+            local_j = plain["kappa"] * plain["cpu_hz"][0] ** 2 * plain["workload_cycles"][i]
+            sends_s = [0.0 if i in has_parents else plain["input_bits"][i] / bps for bps in plain["uplink_bps"][1:]]
+            price_s = weight * min(local_j, plain["transmit_w"] * min(sends_s)) / (1.0 + weight * plain["idle_w"])
+            expected_s.append(expected_s[-1] + price_s)
+        np.testing.assert_allclose(least_prices(problem, 0)[: len(expected_s)], expected_s[::-1], rtol=1e-11)
+
+
+def test_of_equal_makespans_one_is_returned_of_which_no_move_lowers_the_mean():
+    for instances in searched_instances()["independent"][:7]:
+        plain, found = naive.from_instances(instances, 0), solve(instances).decisions
+        here = found[0].tolist()
+        makespan_s, mean_s = naive.latency(plain, here), naive.latency(plain, here, "mean")
+        for i, k in product(range(len(here)), range(instances.num_locations)):
+            moved = [*here[:i], k, *here[i + 1 :]]
+            is_longer = naive.latency(plain, moved) > makespan_s
+            assert is_longer or naive.latency(plain, moved, "mean") > mean_s * (1 - 1e-12)
+        # Neither a limit of time that is not reached nor edges of others of a batch change it.
+        room = {"edge_parent": np.zeros((1, 1), dtype=np.int64), "edge_bits": np.zeros((1, 1))}
+        for one, limit_s in ((instances, 1e9), (Instances.from_batch(instances.batch._replace(**room)), math.inf)):
+            again = _new_solutions(one)
+            _search(one, objective_code("makespan"), Limits(UNLIMITED, limit_s), 1, again)
+            np.testing.assert_array_equal(again.decisions, found)
+
+
 @cache
 def searched_instances() -> dict[str, list[Instances]]:
-    """Instances with prices of energy of 6 to 8 tasks: independent, with graphs, and chains; and of many tasks."""
+    """Instances with prices of energy of 6 to 8 tasks: independent, with graphs, and chains; and of more tasks."""
     made: dict[str, list[Instances]] = {"independent": [], "graphs": [], "chains": [], "many": [], "wide": []}
     powers = {"kappa": [1e-27], "transmit_w": [0.5], "idle_w": [0.1], "energy_weight_s_per_j": [0.3]}
     rng = np.random.default_rng(0)
@@ -239,6 +335,7 @@ def searched_instances() -> dict[str, list[Instances]]:
     many = draw_instances("plain", 1, 66, 2, 0).replace(**powers)
     made["many"] = [many, as_chain(many, rng.uniform(0.0, 2e7, (1, 65)))]
     made["wide"] = [draw_instances("per-core backlogs", 1, 12, 2, seed).replace(**powers) for seed in (0, 3)]
+    made["busy"] = [one.replace(radio_backlog_s=[0.1]) for one in made["wide"]]
     return made
 
 
@@ -294,6 +391,7 @@ EFFORTS = {
     ("many", "mean", 1): (2, 1, 546.175785634025, 546.1757856340249, 1.3274814296990518),
     ("many", "cost", 1, 1e9): (2, 0, 30.145444667059344, 603.5134456196932, 26.319620375358433),
     ("wide", "cost", UNLIMITED): (3202, 2, 1.9023840861208465, 13.370297536489325, 0.0),
+    ("busy", "cost", UNLIMITED): (2430, 2, 2.1023840861208467, 16.0314043631313, 0.0),
     ("wide", "makespan", UNLIMITED): (3434, 2, 1.3275594698551552, 10.699262798537152, 0.0),
 }
 
@@ -317,6 +415,8 @@ class ObservedStream(NaiveStream):
         self.sends: dict[tuple[int, int, int], tuple[float, float]] = {}  # by job, task to and task from
         self.begun_s: dict[tuple[int, int, int], float] = {}
         self.lost_s: dict[tuple[int, int], float] = {}
+        self.left: dict[float, list[float]] = {}  # by moment, the share of its transmission that each radio has left
+        self.core = np.full((streams.num_jobs, streams.num_tasks), -1)
         self.run()
 
     def radios_take(self, now: float) -> None:
@@ -329,6 +429,18 @@ class ObservedStream(NaiveStream):
         key = transmission["key"][1:]
         self.sends[key] = self.begun_s.get(key, now), now
         super().is_sent(now, transmission)
+
+    def send_until(self, now: float, then: float) -> None:
+        super().send_until(now, then)
+        self.left.setdefault(then, [one["left_bits"] / one["bits"] if one else 0.0 for one in self.sending])
+
+    def take_core(self, now: float, j: int, i: int) -> None:
+        k, d = self.decision[j][i], self.jobs[j]["device"]
+        free_s = self.device_core_free_s[d] if k == 0 else self.core_free_s[k - 1]
+        core = free_s.index(min(free_s))  # the lowest on a tie
+        super().take_core(now, j, i)
+        if (j, i) not in self.lost_s:  # as its server is down
+            self.core[j, i] = core
 
     def lose(self, now: float, k: int) -> None:
         held = self.at_server[k].copy()
@@ -358,12 +470,61 @@ def small_streams() -> list[Played]:
         kind = "lost" if streams.can_lose else "wait" if fails else "none"
         if wanted[kind]:
             streams = Streams.from_batch(streams.batch._replace(jobs=jobs, common=common))
+            if len(made) % 3 == 0:
+                streams = with_bits_times(streams, 2.0**-24)
             twin = ObservedStream(streams, decisions)
             if kind == "lost" and not (twin.lost_s and streams.num_tasks > 2 and streams.batch.edge_bits.size):
                 continue
+            for (j, _), moment_s in reversed(twin.lost_s.items()):  # some jobs are lost at their deadline
+                if j % 2 and moment_s > jobs["arrival_s"][0, j]:
+                    jobs["deadline_s"][0, j] = moment_s - jobs["arrival_s"][0, j]
+            streams = Streams.from_batch(streams.batch._replace(jobs=jobs))
             wanted[kind] -= 1
             made.append(Played(streams, decisions, twin))
+    one_task = [unit_streams([0.0], [2.0], up_but(1), failure_tasks=fate) for fate in ("wait", "lost")]
+    single = [(streams, np.ones((1, 1, 1), dtype=np.int64)) for streams in one_task]
+    for streams, decisions in (*single, parents_that_end_together(), a_lone_datum(), what_is_left()):
+        made.append(Played(streams, decisions, ObservedStream(streams, decisions)))
     return made
+
+
+def parents_that_end_together() -> tuple[Streams, NDArray[np.int64]]:
+    """Three tasks end at 1, each with data for two others; behind job 1, which is sent, job 2 has waited longer."""
+    cycles, input_bits = [0.5, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0], [[0.0] * 7, [3.0] + [0.0] * 6, [1.0] + [0.0] * 6]
+    arrival_s, decisions = [0.0, 0.25, 0.5], [[0, 0, 0, 0, 1, 1, 0], [1] * 7, [1] * 7]
+    jobs = [
+        (at, 0, [(b, c, 0.0) for b, c in zip(bits, cycles, strict=True)])
+        for at, bits in zip(arrival_s, input_bits, strict=True)
+    ]
+    edges = [(1, 4), (2, 4), (3, 4), (1, 5), (2, 5), (3, 5), (0, 6)]
+    bits = [[4.0, 1.0, 2.0, 3.0, 5.0, 6.0, 1.0]] * 3
+    return rules.world(jobs, decisions, edges, bits, device_cores=[4], wired_bps=[1.0, 1.0])
+
+
+def a_lone_datum() -> tuple[Streams, NDArray[np.int64]]:
+    """At 1 data of no bits for job 0 come to the server, where job 1 is ready, and nothing else is to happen."""
+    jobs = [(0.0, 0, [(0.0, 1.0, 0.0), (0.0, 1.0, 0.0)]), (0.5, 1, [(0.5, 2.0, 0.0), (0.0, 0.0, 0.0)])]
+    return rules.world(jobs, [[0, 1], [1, 1]], [(0, 1)], [[0.0], [0.0]])
+
+
+def what_is_left() -> tuple[Streams, NDArray[np.int64]]:
+    """Job 2 comes at 2. Of job 0, lost at 1, a task is ready then, and of job 1 the radio sends what nobody awaits."""
+    cycles = np.array([[[2.0, 2.0, 1.0, 1.0], [2.0, 0.5, 0.0, 1.0], [0.0] * 4]])
+    sizes = {name: np.zeros(cycles.shape) for name in ("input_bits", "output_bits")} | {"workload_cycles": cycles}
+    edge_bits = np.array([[[0.0] * 3, [0.0, 3.0, 0.0], [0.0] * 3]])
+    graph = {"edges": ((0, 3), (1, 3), (1, 2)), "edge_bits": edge_bits, "device_cores": [[2]]}
+    streams = unit_streams([0.0, 0.0, 2.0], np.zeros(3), up_but(1), **sizes, **graph, failure_tasks="lost")
+    return streams, np.array([[[1, 0, 0, 0], [1, 0, 0, 1], [0, 0, 0, 0]]])
+
+
+def with_bits_times(streams: Streams, factor: float) -> Streams:
+    """The same streams in other units of bits, which changes no time."""
+    batch = streams.batch
+    tasks, servers = batch.tasks.copy(), batch.servers.copy()
+    tasks[..., [INPUT, OUTPUT]] *= factor
+    servers["wired_bps"] *= factor
+    rates = {name: getattr(batch, name) * factor for name in ("edge_bits", "uplink_bps", "downlink_bps")}
+    return Streams.from_batch(batch._replace(tasks=tasks, servers=servers, **rates))
 
 
 def test_responses_and_energy_are_those_of_the_twin():
@@ -373,6 +534,25 @@ def test_responses_and_energy_are_those_of_the_twin():
         np.testing.assert_allclose(ours.energy_j[0], twin.energy_j, **CLOSE)
         lost = np.isinf(twin.response_s) & (decisions[0, :, 0] != -1)
         assert ours.lost[0].tolist() == lost.tolist()
+
+
+def test_each_stream_of_a_batch_is_played_for_itself():
+    jobs = [(0.0, 0, [(1.0, 2.0, 4.0)])]
+    streams, _ = rules.world(jobs, [[0]])
+    batch = streams.batch
+    names = [name for name in batch._fields if not name.startswith("graph")]
+    rows = {name: np.repeat(getattr(batch, name), 3, axis=0) for name in names}
+    decisions = np.array([[[0]], [[1]], [[-1]]])
+    found = outcome_of(Streams.from_batch(batch._replace(**rows)), decisions).response_s
+    np.testing.assert_allclose(found, [rules.in_plain_python(streams, [one]) for one in decisions])
+
+
+def test_a_job_whose_data_are_never_sent_is_an_error():
+    for silent in ({"uplink_bps": [[0.0]], "downlink_bps": [[1.0]]}, {"downlink_bps": [[0.0]]}):
+        given = rules.world([(0.0, 0, [(1.0, 1.0, 1.0)])], [[1]], **silent)
+        for play in (rules.in_plain_python, rules.in_the_kernel):
+            with pytest.raises(ValueError, match="never completes"):
+                play(*given)
 
 
 def test_moments_of_tasks_are_those_of_the_twin():
@@ -386,6 +566,8 @@ def test_moments_of_tasks_are_those_of_the_twin():
             lost_s[j, i] = moment_s
         np.testing.assert_allclose(tasks["lost_s"], lost_s, **CLOSE)
         check_cores(streams, decisions, tasks)
+        if streams.can_lose or not streams.batch.down_slots.any():  # else cores are free in up time, with other ties
+            np.testing.assert_array_equal(tasks["core"], twin.core)
         num_jobs, n = decisions.shape[1:]
         sends = records.sends.reshape(num_jobs, -1)[0 if num_jobs == 0 else slice(None)]
         expected_s = np.full((*sends.shape, 2), np.nan)
@@ -441,6 +623,20 @@ class Book:
         late = response_s > self.jobs["deadline_s"]
         self.late_s = np.where(self.dropped, arrival_s, np.where(late | np.isfinite(self.lost_s), due_s, np.inf))
         self.late_s = np.minimum(self.late_s, np.where(self.dropped, np.inf, self.lost_s))
+        self.ready_s = np.nan_to_num(self.twin.ready_s, nan=np.inf)  # (J, n)
+        self.never_s = np.full(self.ready_s.shape, np.inf)  # (J, n) when a task is lost, or what it waits for is
+        self.has_parents = np.zeros(self.ready_s.shape, dtype=bool)
+        for j, job in enumerate(self.twin.jobs):
+            for i, doomed_s in enumerate(self.doomed_s(j)):
+                self.never_s[j, i] = min(doomed_s, self.twin.lost_s.get((j, i), math.inf))
+                self.has_parents[j, i] = bool(job["parents"][i])
+
+    def up_s(self, k: int, moment_s: float) -> float:
+        """How long location k has been up until a moment, if tasks wait for it; else the moment."""
+        if k == 0 or self.twin.stream["loses"]:
+            return moment_s
+        down = np.flatnonzero(self.twin.stream["down"][k]) * self.slot_s
+        return moment_s - float(np.clip(moment_s - down, 0.0, self.slot_s).sum())
 
     def told_s(self, now_s: float) -> float:
         """When the last report was."""
@@ -517,24 +713,44 @@ def test_what_is_known_at_each_arrival_is_what_the_twin_says():
     for played in small_streams():
         streams, decisions, _ = played
         book, world = Book(played), world_of(streams.batch, 0)
-        system = system_of(new_system(streams), 0)
-        begin(world, system)
+        system = at_the_beginning_again(world, played)
         arrival_s = book.jobs["arrival_s"]
         for j, now_s in enumerate(arrival_s.tolist()):
             advance(world, system, now_s, None)
             check_clock(book, system.clock[0], j, now_s)
             for d in range(streams.num_devices):
                 check_device(book, system, d, j, now_s)
+            check_tasks(book, system, j, now_s)
             check_report(book, system, now_s)
             for i in np.flatnonzero(book.lost_s[:j] < now_s - EPSILON_S):
                 assert remains(world, system, i) == is_left(book, system, i)
             admit(world, system, j, decisions[0, j])
         advance(world, system, np.inf, None)
-        clock, outcome = system.clock[0], outcome_of(streams, decisions)
-        assert clock["num_late"] == outcome.late.sum()
+        check_tasks(book, system, len(arrival_s), 1e9)
+        cores = np.concatenate((streams.batch.devices["cores"][0], streams.batch.servers["cores"][0]))
+        is_core = np.arange(system.core_free_s.shape[1]) < cores[:, None]
+        np.testing.assert_array_equal(np.isfinite(system.core_free_s), is_core)
+        clock, (response_s, energy_j) = system.clock[0], np.empty((2, len(arrival_s)))
+        read_fates(world, system, response_s, energy_j)
+        assert clock["num_late"] == (~(response_s <= book.jobs["deadline_s"]) | np.isinf(response_s)).sum()
         assert (clock["num_in_system"], clock["num_events"], clock["num_busy"]) == (0, 0, 0)
         np.testing.assert_allclose(clock["in_system_js"], (book.gone_s - arrival_s).sum(), **CLOSE)
-        np.testing.assert_allclose(clock["energy_j"], outcome.energy_j.sum(), **CLOSE)
+        np.testing.assert_allclose(clock["energy_j"], sum(played.twin.energy_j), **CLOSE)
+        np.testing.assert_allclose(energy_j, played.twin.energy_j, **CLOSE)
+
+
+def at_the_beginning_again(world: Any, played: Played) -> Any:
+    """A system that was in the middle of the stream before."""
+    system = system_of(new_system(played.streams), 0)
+    begin(world, system)
+    for j, now_s in enumerate(world.jobs["arrival_s"].tolist()):
+        advance(world, system, now_s, None)
+        admit(world, system, j, played.decisions[0, j])
+    advance(world, system, now_s + 0.25, None)
+    system.tasks["ready_s"] = 0.0
+    system.fates["done_s"] = system.fates["energy_j"] = 1e9  # as of another stream
+    begin(world, system)
+    return system
 
 
 def check_clock(book: Book, clock: Any, j: int, now_s: float) -> None:
@@ -547,6 +763,8 @@ def check_clock(book: Book, clock: Any, j: int, now_s: float) -> None:
     if book.report_s > 0:
         assert clock["report_s"] == book.told_s(now_s)
         assert clock["next_report_s"] > now_s
+    else:
+        assert (clock["report_s"], clock["next_report_s"]) == (0.0, np.inf)
 
 
 def check_device(book: Book, system: Any, d: int, j: int, now_s: float) -> None:
@@ -560,12 +778,45 @@ def check_device(book: Book, system: Any, d: int, j: int, now_s: float) -> None:
     np.testing.assert_allclose(radio["gap_s"], gap_s, **CLOSE)
     ahead, back = walk(system, radio["first_pending"], "after"), walk(system, radio["last_pending"], "before")
     assert ahead == back[::-1] == sorted(ahead)
+    if now_s in book.twin.left:  # not where a job is dropped
+        np.testing.assert_allclose(left_of(book, system, d), book.twin.left[now_s][d], **CLOSE)
     surely, perhaps = book.pending(d, j, now_s)
     assert set(surely) <= set(ahead) <= set(perhaps)
     for (job, task, parent), (_, sent_s) in book.twin.sends.items():
         ready_s = book.twin.ready_s[job][task]
         if parent < 0 and sent_s < now_s - EPSILON_S and not math.isnan(ready_s):  # known once it is sent
             np.testing.assert_allclose(system.tasks[job * book.streams.num_tasks + task]["ready_s"], ready_s, **CLOSE)
+
+
+def left_of(book: Book, system: Any, d: int) -> float:
+    """The share of the transmission of a radio that it has not sent yet; 0 where it has begun none."""
+    radio, clock = system.radios[d], system.clock[0]
+    if not radio["busy"]:
+        return 0.0
+    left_bits = radio["left_bits"]
+    if radio["due_s"] < np.inf:
+        site, rate_bps = system.sites[radio["site"]], book.streams.batch.uplink_bps[0, d, clock["slot"]]
+        left_bits = (radio["due_s"] - share_by_now_s(clock, site)) * rate_bps
+    return float(left_bits / system.links[radio["first"]]["bits"])
+
+
+def check_tasks(book: Book, system: Any, count: int, now_s: float) -> None:
+    """Of each task of the first jobs whether it waits for data, and if not, when it became ready, and when it ends."""
+    tasks, ready_s, never_s = system.tasks.reshape(book.ready_s.shape), book.ready_s, book.never_s
+    known = book.streams.present[0] & ~book.dropped[:, None] & (np.arange(len(tasks)) < count)[:, None]
+    known &= (abs(ready_s - now_s) > EPSILON_S) & (abs(never_s - now_s) > EPSILON_S)
+    is_lost, is_ready = known & (never_s < now_s), known & (ready_s < now_s) & (never_s > now_s)
+    waits = known & ~is_lost & ~is_ready
+    for which, sign in ((is_lost, -1), (is_ready, 0), (waits, 1)):
+        assert (np.sign(tasks["waits_for"][which]) == sign).all()
+    assert (tasks["ready_s"][waits & book.has_parents] == 0.0).all()  # as it was, whatever is sent
+    np.testing.assert_allclose(tasks["ready_s"][is_ready], ready_s[is_ready], **CLOSE)
+    happens = system.events[: system.clock[0]["num_events"]]
+    assert not is_lost.ravel()[happens[happens % NUM_EVENTS == FINISH] // NUM_EVENTS].any()
+    for j, i in np.argwhere(is_ready) if len(system.ends_s) else ():
+        if np.isfinite(book.twin.finish_s[j][i]):
+            end_s = book.up_s(book.decision[j, i], book.twin.finish_s[j][i])
+            np.testing.assert_allclose(system.ends_s.reshape(ready_s.shape)[j, i], end_s, **CLOSE)
 
 
 def is_left(book: Book, system: Any, j: int) -> bool:
@@ -628,11 +879,28 @@ def test_a_slot_begins_at_its_multiple_as_it_is_rounded():
             assert found == [min(slot - 1, slots - 1), min(slot, slots - 1)]
 
 
+def test_a_report_is_at_its_multiple_as_it_is_rounded():
+    rng = np.random.default_rng(0)
+    streams, _ = random_stream(rng)
+    system = system_of(new_system(streams), 0)
+    for every_s in (0.1, 0.3, *rng.uniform(0.01, 10.0, 10)):
+        common = streams.batch.common.copy()
+        common["report_s"] = every_s
+        world = world_of(streams.batch._replace(common=common), 0)
+        begin(world, system)
+        for number in range(1, 40):
+            at_s = number * every_s
+            for until_s, last in ((np.nextafter(at_s, 0.0), number - 1), (at_s, number)):
+                report(world, system, until_s)
+                clock = system.clock[0]
+                assert (clock["report_s"], clock["next_report_s"]) == (last * every_s, (last + 1) * every_s)
+
+
 def test_the_last_moment_in_time_is_the_last_whose_rounded_response_keeps_the_deadline():
     rng = np.random.default_rng(0)
     job = np.zeros(1, dtype=random_stream(rng)[0].batch.jobs.dtype)
     for _ in range(300):
-        job["arrival_s"], job["deadline_s"] = rng.uniform(0.0, 100.0), 10.0 ** rng.uniform(-3, 2)
+        job["arrival_s"], job["deadline_s"] = 10.0 ** rng.uniform(-3, 2, 2)
         last_s = last_moment_in_time(job[0])
         assert last_s - job["arrival_s"][0] <= job["deadline_s"][0]
         assert np.nextafter(last_s, np.inf) - job["arrival_s"][0] > job["deadline_s"][0]
@@ -655,6 +923,10 @@ OF_SEARCHES = (
     test_searches_take_as_many_nodes_and_bounds_are_as_high_as_they_were,
     test_bounds_of_searches_that_are_stopped_are_below_the_optimum,
     test_what_each_alternative_costs_is_the_least_of_all_that_begin_with_it,
+    test_of_locations_of_a_chain_that_come_to_the_same_the_lowest_is_taken,
+    test_of_equal_makespans_one_is_returned_of_which_no_move_lowers_the_mean,
+    test_the_bound_of_a_mean_is_the_least_of_all_splits_between_device_and_servers,
+    test_least_prices_are_those_of_the_cheapest_locations,
 )
 #: The checks of each kernel, see ``mutants.py``.
 KERNELS = {
@@ -666,9 +938,12 @@ KERNELS = {
     ),
     "streams": (
         test_responses_and_energy_are_those_of_the_twin,
+        test_each_stream_of_a_batch_is_played_for_itself,
+        test_a_job_whose_data_are_never_sent_is_an_error,
         test_moments_of_tasks_are_those_of_the_twin,
         test_what_is_known_at_each_arrival_is_what_the_twin_says,
         test_a_slot_begins_at_its_multiple_as_it_is_rounded,
+        test_a_report_is_at_its_multiple_as_it_is_rounded,
         test_the_last_moment_in_time_is_the_last_whose_rounded_response_keeps_the_deadline,
         test_data_of_tasks_that_end_together_are_sent_in_the_order_of_their_children,
         test_stream_losses.test_what_a_failing_server_holds_is_lost_and_what_comes_while_it_is_down,
