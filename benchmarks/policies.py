@@ -76,7 +76,7 @@ def compare(scenario: Scenario, objective: str, asked: Asked, outputs: Outputs |
         scenario, asked.num_instances, noise, seed_for("test", asked.seed), seed_for("test", asked.seed, 3)
     )
     listed = contenders(scenario, objective, instances, asked.folders, asked.transfer, noise)
-    _compared_against(asked.against, listed)  # before the work
+    compared_against(asked.against, listed)  # before the work
     expert = solve(instances, objective, asked.max_nodes)
     open_share = 1 - float(expert.optimal.mean())
     if open_share:
@@ -85,7 +85,7 @@ def compare(scenario: Scenario, objective: str, asked: Asked, outputs: Outputs |
             f"left out exact: {open_share:.0%} of the instances are not proven optimal within {asked.max_nodes:,} nodes"
         )
         listed = [contender for contender in listed if contender.name != "exact"]
-    key = _compared_against(asked.against, listed)
+    key = compared_against(asked.against, listed)
     measured = pooled(measure(listed, instances, seen, expert, objective))
     against = next(one for one in measured if (one.name, one.shipped) == key)
     rows = [
@@ -111,8 +111,12 @@ def compare(scenario: Scenario, objective: str, asked: Asked, outputs: Outputs |
     return rows
 
 
-def _compared_against(against: str, listed: Sequence[Contender]) -> tuple[str, bool]:
-    """Name and ``shipped`` of the policy that a user named as tables do, or without their mark."""
+def compared_against(against: str, listed: Sequence[Contender]) -> tuple[str, bool]:
+    """Name and ``shipped`` of the policy that a user named as tables do, or without their mark.
+
+    Raises:
+        ValueError: none has the name.
+    """
     keys = [(contender.name, contender.shipped) for contender in listed]
     shown = {marked(*key): key for key in keys}
     found = shown.get(against) or next((key for key in keys if key[0] == against), None)

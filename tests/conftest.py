@@ -19,28 +19,36 @@ KINDS = ("plain", "per-core backlogs", "busy cores", "radio backlog", "zero size
 #: Seconds of processor time for a test where numba compiles nothing (NUMBA_DISABLE_JIT=1). Such a run tells which lines
 #: of kernels the tests reach, most of them soon; what a test stopped here would find it finds with compiled kernels.
 LONGEST_S = 1.0
+TOO_LONG = f"takes more than {LONGEST_S} s where numba compiles nothing"
 
 if DISABLE_JIT:  # random numbers are products modulo 2**64, and times are divided by rates of 0 and added to infinity
     np.seterr(over="ignore", divide="ignore", invalid="ignore")
-
-
-def stop(_: int, frame: FrameType | None) -> None:
-    while frame is not None:
-        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":  # half a module would stay
-            signal.setitimer(signal.ITIMER_VIRTUAL, 0.1)
-            return
-        frame = frame.f_back
-    pytest.skip(f"takes more than {LONGEST_S} s where numba compiles nothing")
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call() -> Generator[None, object, object]:
     if not DISABLE_JIT:
         return (yield)
+    stopped = False
+
+    def stop(_: int, frame: FrameType | None) -> None:
+        nonlocal stopped
+        while frame is not None:
+            if frame.f_code.co_filename == "<frozen importlib._bootstrap>":  # half a module would stay
+                return
+            frame = frame.f_back
+        stopped = True
+        pytest.skip(TOO_LONG)
+
     before = signal.signal(signal.SIGVTALRM, stop)
-    signal.setitimer(signal.ITIMER_VIRTUAL, LONGEST_S)
+    # Again every tenth of a second: there are callbacks whose exceptions Python drops.
+    signal.setitimer(signal.ITIMER_VIRTUAL, LONGEST_S, 0.1)
     try:
         return (yield)
+    except (Exception, BaseExceptionGroup):
+        if not stopped:
+            raise
+        pytest.skip(TOO_LONG)  # what is raised in the middle of a library breaks what it keeps for itself
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, before)

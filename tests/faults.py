@@ -15,6 +15,7 @@ from typing import NamedTuple
 # One thread, so that training is the same each time, and no bars.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 LONGEST_S = 600.0
+MOST_RUNS = 4  # for a kill that finds the command alive
 PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1
 
 
@@ -81,21 +82,21 @@ def run(command: Sequence[str], folder: Path | None = None, room: int | None = N
 def kill_often(
     command: Sequence[str], kills: int, longest_s: float, look: Callable[[bool], object], folder: Path | None = None
 ) -> int:
-    """Kill a command at random moments and begin it again, then let it end; returns how many kills met it alive.
+    """Kill a command at random moments and begin it again, then let it end; returns how many kills found it alive.
 
     Args:
         command: as of ``begin``.
-        kills: how many.
+        kills: how many are to find it alive; after ``MOST_RUNS`` times as many runs it is left at that.
         longest_s: the latest moment of a kill after the beginning.
-        look: called after each kill, and in the end, with whether the command had ended by itself. It says what must
-            hold at any moment, and may take away what is there, so that there is something left to be killed at.
+        look: called after each run with whether it had ended by itself, and may be called often. It says what must hold
+            at any moment, and may take away what is there, so that there is something left to be killed at.
         folder: where it runs.
     """
-    rng, met = random.Random(1), 0
-    for _ in range(kills):
+    rng, met, runs = random.Random(1), 0, 0
+    while met < kills and runs < MOST_RUNS * kills:
         ended = end(begin(command, folder), rng.uniform(0.0, longest_s), signal.SIGKILL)
         assert ended.code in (0, -signal.SIGKILL), ended
-        met += ended.code != 0
+        met, runs = met + (ended.code != 0), runs + 1
         look(ended.code == 0)
     ended = run(command, folder)
     assert ended.code == 0, ended.told

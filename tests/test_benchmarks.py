@@ -12,16 +12,16 @@ from benchmarks.__main__ import main
 from benchmarks.analysis import front, markdown_table, summarise, write_json
 from benchmarks.applications import compare_applications
 from benchmarks.carry_over import WEIGHTS, compare_carry_over
-from benchmarks.contenders import BUILT_IN, contenders
+from benchmarks.contenders import BUILT_IN, Contender, contenders
 from benchmarks.information import compare_information
 from benchmarks.measurement import Measurement, measure
 from benchmarks.plots import fronts, learning_curves
-from benchmarks.policies import with_uplink
+from benchmarks.policies import compared_against, with_uplink
 from benchmarks.statistics import TAUS, bootstrap_interval
 from offload_gym import policies, progress
 from offload_gym.applications.loading import save_application
 from offload_gym.applications.presets import random_application
-from offload_gym.policies import POLICY_NAMES, SHIPPED
+from offload_gym.policies import POLICY_NAMES, SHIPPED, make_policy
 from offload_gym.sampling import sample_instances
 from offload_gym.scenario import described, make_scenario
 from offload_gym.solvers.exact import solve
@@ -471,6 +471,12 @@ def test_differences_are_against_a_policy_that_is_named(tmp_path, capsys):
         assert "against student (shipped) [95 % CI]" in capsys.readouterr().out
     assert main(["policies", "--num-tasks", "3", "--num-instances", "5", "--against", "nobody"]) == 2
     assert "against is 'nobody'; it must be one of local, " in capsys.readouterr().err
+
+
+def test_of_two_policies_of_one_name_the_marked_one_is_that_of_the_package():
+    listed = [Contender("student", make_policy("greedy"), 1, shipped) for shipped in (True, False)]
+    assert compared_against("student", listed) == ("student", False)
+    assert compared_against("student (shipped)", listed) == compared_against("student", listed[:1]) == ("student", True)
 
 
 def test_folders_that_differ_in_more_than_the_seed_are_refused(tmp_path, capsys):

@@ -459,17 +459,6 @@ def test_a_reader_that_leaves_is_no_mistake():
     assert (done.stdout, done.stderr) == ("0\n", "")
 
 
-def test_another_broken_pipe_is_one():
-    """That to a worker which has gone, where standard output is read."""
-    program = (
-        "import errno, os; from offload_gym.command_line.exit_codes import exit_code_of\n"
-        "def command(): raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))\n"
-        "raise SystemExit(exit_code_of(command))"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", "error: Broken pipe\n")
-
-
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_an_output_that_is_not_utf_8(encoding, monkeypatch, capsys):
     """The backlogs are drawn by another character there, and the names of instances lose what it does not have."""

@@ -27,6 +27,7 @@ from faults import begin, end, kill_often, run
 
 SOON_S = 2.0
 LATE_S = 10.0  # where other tests run beside
+BESIDE_OTHERS = "PYTEST_XDIST_WORKER" in os.environ
 KILLS = 50
 WEIGHTS = Path(og.__file__).parent / "weights"
 SHARDS = ("--num-tasks", "5", "--num-instances", "4000", "--shard-size", "200", "--num-jobs", "1")
@@ -117,7 +118,8 @@ def kill_labelling(folder, shards, kills):
         if ended:
             take_some_away(folder, "shard-*.npz")
 
-    kill_often(labelling(folder), kills, took_s, look)
+    met = kill_often(labelling(folder), kills, took_s, look)
+    assert met == kills or kills < KILLS  # few may all come late, where the first run compiled
     assert files_in(folder, "shard-*.npz") == whole
     assert sum(len(part.instances) for part in og.load_shards(folder)) == 4000
     return between
@@ -151,7 +153,10 @@ def kill_training(tmp_path, name, kills):
         else:
             assert results_in(folder, results).items() <= expected.items()
         for path in folder.glob("*.np[yz]"):
-            np.load(path)  # a file in part cannot be read
+            loaded = np.load(path)  # a file in part cannot be read
+            if path.suffix == ".npz":
+                with loaded:
+                    assert all(loaded[name].size for name in loaded.files)
         if ended:
             take_some_away(folder, results)
 
@@ -170,7 +175,7 @@ def test_training_that_is_killed_goes_on_to_the_same_networks(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TRAININGS)
 def test_training_that_is_killed_fifty_times_goes_on_to_the_same_results(tmp_path, name):
-    assert kill_training(tmp_path, name, KILLS) > KILLS / 5
+    assert kill_training(tmp_path, name, KILLS) == KILLS
 
 
 def untimed(row):
@@ -220,7 +225,7 @@ def test_a_benchmark_that_is_killed_fifty_times_leaves_whole_files(tmp_path, nam
     ended = run(command, tmp_path)
     assert ended.code == 0, ended.told
     plots = {path.name for path in (tmp_path / "plots").iterdir()}
-    assert kill_benchmark(tmp_path, command, KILLS, ended.seconds) > KILLS / 5
+    assert kill_benchmark(tmp_path, command, KILLS, ended.seconds) == KILLS
     assert {path.name for path in (tmp_path / "plots").glob("[!.]*")} == plots
 
 
@@ -240,7 +245,7 @@ def test_a_report_that_is_killed_fifty_times_is_whole(tmp_path):
         if ended:
             page.write_bytes(old)
 
-    assert kill_often(command, KILLS, ended.seconds, look, tmp_path) > KILLS / 5
+    assert kill_often(command, KILLS, ended.seconds, look, tmp_path) == KILLS
     assert page.read_bytes() == whole
 
 
@@ -297,6 +302,7 @@ def test_a_study_that_is_killed_fifty_times_has_its_trials(tmp_path):
         nonlocal kept
         path = tmp_path / "killed/ppo-joint/study.log"
         if not path.exists() or b"\n" not in path.read_bytes():
+            assert not kept
             return
         now = [(trial.value, trial.params) for trial in trials("killed")]
         assert now[: len(kept)] == kept
@@ -306,7 +312,7 @@ def test_a_study_that_is_killed_fifty_times_has_its_trials(tmp_path):
             path.unlink()
             kept = []
 
-    assert kill_often((*command, str(tmp_path / "killed")), KILLS, took_s, look) > KILLS / 5
+    assert kill_often((*command, str(tmp_path / "killed")), KILLS, took_s, look) == KILLS
     assert len(trials("killed")) == len(trials("whole")) == 3
     for folder in ("killed", "again"):
         first, expected = trials(folder)[0], trials("whole")[0]
@@ -504,7 +510,7 @@ def test_ctrl_c_at_any_moment(tmp_path, name, monkeypatch):
         folder = tmp_path / str(number)
         folder.mkdir()
         # Before, Python itself starts, and imports the package.
-        interrupt(folder, name, rng.uniform(3.0, 15.0), monkeypatch)
+        interrupt(folder, name, rng.uniform(3.0, 15.0), monkeypatch, LATE_S if BESIDE_OTHERS else SOON_S)
 
 
 def test_ctrl_c_while_llvm_calls_python(tmp_path):

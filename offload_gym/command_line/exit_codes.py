@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from numba.core import event
 from numba.core.compiler_lock import global_compiler_lock
 
 from offload_gym.compilation import is_compiling
@@ -24,6 +25,7 @@ from offload_gym.files import remove_unfinished
 BEGIN_AGAIN = "no file is left in part; start the same command again"
 PATIENCE_S = 1.0  # that compiled code has to come back after Ctrl-C
 _how = [BEGIN_AGAIN]  # to go on after an interrupt, innermost last
+MISTAKEN, INTERRUPTED, UNREAD = 2, 130, 141
 MISTAKES = (ValueError, OSError, ImportError, MemoryError, OverflowError)
 
 
@@ -39,15 +41,30 @@ def if_interrupted(text: str) -> Iterator[None]:
         _how.pop()
 
 
+class _AtRelease(event.Listener):  # type: ignore[misc]
+    """Calls a function whenever the main thread no longer compiles."""
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self.call = call
+
+    def on_start(self, begun: event.Event) -> None:
+        pass
+
+    def on_end(self, ended: event.Event) -> None:
+        if threading.current_thread() is threading.main_thread() and not global_compiler_lock.is_locked():
+            self.call()
+
+
 @contextmanager
 def _ended_by_ctrl_c() -> Iterator[None]:
-    """End the process where Ctrl-C finds it compiling, or in compiled code that does not come back to Python soon.
+    """Raise KeyboardInterrupt on Ctrl-C where it is safe, and end the process where that is not soon.
 
-    LLVM compiles one kernel for up to some seconds, in this thread or in one that is waited for. While this thread
-    compiles, no exception is raised: where LLVM calls Python it would be lost, and numba would miss what was compiled.
-    A long call of another library is ended, too. They let other threads run, as kernels do. What was printed and is
-    still in a buffer is lost, and no file is left in part. A program that calls a command and wants to live on has a
-    handler of SIGINT of its own, which is left alone.
+    While this thread compiles, an exception would be lost where LLVM calls Python, and numba would miss what was
+    compiled: it is raised afterwards. LLVM compiles one kernel for up to some seconds, in this thread or in one that is
+    waited for; these, and a long call of another library, end the process after ``PATIENCE_S``. They let other threads
+    run, as kernels do. What was printed and is still in a buffer is lost then, and no file is left in part. What a
+    command compiles after it has heard of Ctrl-C, to say what it has so far, does not end it. A program that calls a
+    command and wants to live on has a handler of SIGINT of its own, which is left alone.
     """
     if (
         threading.current_thread() is not threading.main_thread()
@@ -55,23 +72,32 @@ def _ended_by_ctrl_c() -> Iterator[None]:
     ):
         yield
         return
-    reached, ended = threading.Event(), threading.Event()  # Python has heard of it; the command is over
+    held, reached, others, ended = (threading.Event() for _ in range(4))
     reader, writer = socket.socketpair()
     writer.setblocking(False)
 
     def hear(*_: object) -> None:
-        if not global_compiler_lock.is_locked():  # by this thread
+        if global_compiler_lock.is_locked():  # by this thread
+            held.set()
+            reached.clear()
+        else:
+            held.clear()
             reached.set()
+            others.clear()
+            if is_compiling():  # other threads, which may be waited for
+                others.set()
             raise KeyboardInterrupt
 
     def watch() -> None:
         with reader:
             while received := reader.recv(1):
                 late = received[0] == signal.SIGINT and not ended.wait(PATIENCE_S)
-                if late and (is_compiling() or not reached.is_set()):
-                    remove_unfinished()
-                    print(f"\ninterrupted: {_how[-1]}", file=sys.stderr, flush=True)
-                    os._exit(130)
+                if late and (not reached.is_set() or (others.is_set() and is_compiling())):
+                    try:
+                        remove_unfinished()
+                        print(f"\ninterrupted: {_how[-1]}", file=sys.stderr, flush=True)
+                    finally:  # also where nobody reads it any more
+                        os._exit(INTERRUPTED)
 
     wakes, handler = (
         signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False),
@@ -79,7 +105,8 @@ def _ended_by_ctrl_c() -> Iterator[None]:
     )
     threading.Thread(target=watch, daemon=True).start()
     try:
-        yield
+        with event.install_listener("numba:compiler_lock", _AtRelease(lambda: hear() if held.is_set() else None)):
+            yield
     finally:
         ended.set()
         signal.signal(signal.SIGINT, handler)
@@ -88,36 +115,71 @@ def _ended_by_ctrl_c() -> Iterator[None]:
 
 
 def exit_code_of(command: Callable[[], object]) -> int:
-    """Run a command: 0 where it succeeds, 2 with a sentence on a user's mistake, 130 where it is interrupted.
+    """Run a command, and tell how it ended.
 
-    An interrupt that says something itself, as of ``if_interrupted``, is told in its own words. A reader that has left
-    (``| head``) is not a mistake, and an output in another encoding than UTF-8 is none either.
+    0: it succeeded. 2: a user's mistake, or what the system refused, in one sentence. 130: it was interrupted; an
+    interrupt that says something itself, as of ``if_interrupted``, is told in its own words. 141: the reader of its
+    output left (``| head``) before it was done, which is as the shell says it; nothing is told. An output in another
+    encoding than UTF-8 is no mistake.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors=_SIMPLER)
+    done = False
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _tell
             try:
                 with _ended_by_ctrl_c():
                     command()
+                done = True
+            except SystemExit:  # of argparse, which has told what there is
+                done = True
+                raise
             finally:
-                if sys.stdout is not None:
+                if done and sys.stdout is not None:
                     sys.stdout.flush()  # here, where a failure to write is still noticed
-    except BrokenPipeError as error:
-        if not _reader_has_left():  # another pipe, as to a worker
-            print(f"error: {sentence(error)}", file=sys.stderr)
-            return 2
-        _discard_output()
-        return 0
+    except BrokenPipeError:
+        left = _whose_reader_left()
+        for number in left:
+            _discard(number)
+        if not left:
+            return _told("error: a pipe to another process is broken", MISTAKEN)
+        return 0 if done else UNREAD
     except KeyboardInterrupt as interrupt:
-        print(f"\n{str(interrupt) or f'interrupted: {BEGIN_AGAIN}'}", file=sys.stderr)
-        return 130
+        return _told(f"\n{str(interrupt) or f'interrupted: {BEGIN_AGAIN}'}", INTERRUPTED)
     except MISTAKES as error:
-        print(f"error: {sentence(error)}", file=sys.stderr)
-        return 2
+        return _told(f"error: {sentence(error)}", MISTAKEN)
     return 0
+
+
+def _told(text: str, code: int) -> int:
+    """The exit code of what is told after all that was printed before, even where nobody can read either."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        _discard(1)
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:
+        _discard(2)
+    return code
+
+
+def _whose_reader_left() -> list[int]:
+    """Standard output (1) and error (2) where nobody reads them any more; output where the system does not tell."""
+    if not hasattr(select, "poll"):
+        return [1]
+    poll = select.poll()
+    for number in (1, 2):
+        poll.register(number, select.POLLOUT)
+    return [number for number, happened in poll.poll(0) if happened & (select.POLLERR | select.POLLHUP)]
+
+
+def _discard(number: int) -> None:
+    """Let what is written to standard output (1) or error (2) go nowhere: Python flushes both at its exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), number)
 
 
 _SIMPLER = "offload_gym.simpler"  # name of the handler below
@@ -144,18 +206,3 @@ def sentence(error: BaseException) -> str:
 
 def _tell(message: Warning | str, *_: Any, **__: Any) -> None:
     print(f"warning: {message}", file=sys.stderr)
-
-
-def _reader_has_left() -> bool:
-    """Whether nobody reads what goes to standard output or error, where the system tells."""
-    if not hasattr(select, "poll"):
-        return True
-    poll = select.poll()
-    for stream in (1, 2):
-        poll.register(stream, 0)
-    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
-
-
-def _discard_output() -> None:
-    # Python flushes once more at its exit, and would complain then.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
