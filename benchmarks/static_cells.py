@@ -27,6 +27,7 @@ from offload_gym.cell_policies import (
     make_cell_policy,
     report_of,
 )
+from offload_gym.checks import is_whole, quoted
 from offload_gym.delay import latency
 from offload_gym.envs.cell import sample_cell
 from offload_gym.instances import Instances
@@ -74,8 +75,8 @@ def compare_static_cells(
         networks: policy files of cells that take part, too.
     """
     check_count("num_cells", num_cells)
-    if num_decisions != 0:
-        check_count("num_decisions", num_decisions)
+    if not is_whole(num_decisions) or num_decisions < 0:
+        raise ValueError(f"num_decisions is {quoted(num_decisions)}; it must be a whole number, at least 0")
     for m in num_devices:
         check_count("num_devices", m)
     check_seed(seed)

@@ -156,7 +156,7 @@ def kill_training(tmp_path, name, kills):
             loaded = np.load(path)  # a file in part cannot be read
             if path.suffix == ".npz":
                 with loaded:
-                    assert all(loaded[name].size for name in loaded.files)
+                    dict(loaded)  # reads its arrays
         if ended:
             take_some_away(folder, results)
 
