@@ -196,22 +196,28 @@ def keep_settings(path: str | Path, settings: Mapping[str, Any], *results: str) 
         *results: patterns of the files of results, which must not be there without the settings.
 
     Raises:
-        ValueError: the results in the folder were made with other settings, or nothing says how they were made.
+        ValueError: the results in the folder were made with other settings, a run with others has begun there, or
+            nothing says how the results were made.
     """
     path = Path(path)
     now = json.loads(json.dumps(settings, default=lambda value: value.tolist()))  # numbers and arrays of numpy
+    has_results = any(any(path.parent.glob(pattern)) for pattern in results)
     if not path.exists():
-        if any(any(path.parent.glob(pattern)) for pattern in results):
+        if has_results:
             raise ValueError(f"{path.parent} has results but no {path.name}, which says how they were made")
         if _create(path, json.dumps(now, indent=2) + "\n"):
             return
     before, now = read_settings(path), _flat(now)
     for name in sorted(now.keys() | before.keys()):
-        if now.get(name) != before.get(name):
+        if now.get(name) == before.get(name):
+            continue
+        given, kept = f"{shortened(name)} is {quoted(now.get(name))}", quoted(before.get(name))
+        if results and not has_results:  # of a run that has just begun, or was stopped
             raise ValueError(
-                f"{shortened(name)} is {quoted(now.get(name))}, but the results in {path.parent} were made with "
-                f"{quoted(before.get(name))}; choose another folder"
+                f"{given}, but {kept} in {path}, whose run has no results yet; remove that file if the run is over, or "
+                "choose another folder"
             )
+        raise ValueError(f"{given}, but the results in {path.parent} were made with {kept}; choose another folder")
 
 
 def read_settings(path: Path) -> dict[str, Any]:

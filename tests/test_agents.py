@@ -234,7 +234,7 @@ def test_training_takes_one_thread(tmp_path):
 
 def test_training_does_not_mix_settings(tmp_path):
     keep_settings(tmp_path / "settings.json", asdict(TINY) | {"hyperparameters": HYPERPARAMETERS})
-    with pytest.raises(ValueError, match=r"seed is 2, but the results in .* were made with 1"):
+    with pytest.raises(ValueError, match=r"seed is 2, but 1 in .*settings\.json, whose run has no results yet"):
         training.train_all(tmp_path, replace(TINY, seed=2), report=lambda _: None)
     assert [path.name for path in tmp_path.iterdir()] == ["settings.json"]
     # Results whose settings are gone are not taken for this run's.

@@ -126,3 +126,13 @@ def test_the_same_settings_are_accepted_again(tmp_path):
         keep_settings(tmp_path / "settings.json", {"a": {"b": np.arange(2)}})
     with pytest.raises(ValueError, match=r"^a\.b is \[1, 1\], but the results in .* were made with \[0, 1\]; choose"):
         keep_settings(tmp_path / "settings.json", {"a": {"b": np.ones(2, dtype=int)}})
+
+
+def test_settings_of_a_run_without_results_may_be_removed(tmp_path):
+    path = tmp_path / "settings.json"
+    keep_settings(path, {"rounds": 6}, "*.npz")
+    with pytest.raises(ValueError, match=r"^rounds is 3, but 6 in .*settings\.json, whose run has no results yet;"):
+        keep_settings(path, {"rounds": 3}, "*.npz")
+    (tmp_path / "labels.npz").touch()
+    with pytest.raises(ValueError, match=r"^rounds is 3, but the results in .* were made with 6;"):
+        keep_settings(path, {"rounds": 3}, "*.npz")
