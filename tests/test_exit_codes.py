@@ -69,6 +69,33 @@ def command():
     assert run(command) == (130, "so far\n", INTERRUPTED)
 
 
+def test_ctrl_c_that_a_callback_drops_is_raised_again():
+    command = """
+import ctypes
+
+class Dropped:
+    def __del__(self):
+        ctrl_c()
+        sleep(0.01)
+
+def call():
+    ctrl_c()
+    sleep(0.01)
+
+def command():
+    Dropped()
+    sleep(0.5)
+    print("went on")
+"""
+    assert run(command) == (130, "", INTERRUPTED)
+    of_c = command.replace("    Dropped()\n", "    ctypes.CFUNCTYPE(None)(call)()\n")
+    assert run(of_c) == (130, "", INTERRUPTED)
+    other = command.replace("        ctrl_c()\n        sleep(0.01)\n", "        raise ValueError('of another kind')\n")
+    code, printed, told = run(other)
+    assert (code, printed) == (0, "went on\n")
+    assert "ValueError: of another kind" in told
+
+
 @pytest.mark.parametrize("unread", [(), ("stderr",)])
 def test_ctrl_c_ends_what_compiles_for_long(unread):
     command = """

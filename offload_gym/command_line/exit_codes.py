@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import codecs
 import os
 import select
@@ -9,6 +10,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -63,8 +65,9 @@ def _ended_by_ctrl_c() -> Iterator[None]:
     compiled: it is raised afterwards. LLVM compiles one kernel for up to some seconds, in this thread or in one that is
     waited for; these, and a long call of another library, end the process after ``PATIENCE_S``. They let other threads
     run, as kernels do. What was printed and is still in a buffer is lost then, and no file is left in part. What a
-    command compiles after it has heard of Ctrl-C, to say what it has so far, does not end it. A program that calls a
-    command and wants to live on has a handler of SIGINT of its own, which is left alone.
+    command compiles after it has heard of Ctrl-C, to say what it has so far, does not end it. What a callback of a
+    library drops, as those of HDF5 do, is raised again. A program that calls a command and wants to live on has a
+    handler of SIGINT of its own, which is left alone.
     """
     if (
         threading.current_thread() is not threading.main_thread()
@@ -72,7 +75,7 @@ def _ended_by_ctrl_c() -> Iterator[None]:
     ):
         yield
         return
-    held, reached, others, ended = (threading.Event() for _ in range(4))
+    held, reached, lost, others, ended = (threading.Event() for _ in range(5))
     reader, writer = socket.socketpair()
     writer.setblocking(False)
 
@@ -88,21 +91,39 @@ def _ended_by_ctrl_c() -> Iterator[None]:
                 others.set()
             raise KeyboardInterrupt
 
+    def drop(dropped: Any) -> None:
+        if dropped.exc_type is not None and issubclass(dropped.exc_type, KeyboardInterrupt):
+            lost.set()  # raised again by ``is_late``: here it would be lost, too
+        else:
+            dropping(dropped)
+
+    def is_late() -> bool:
+        """Whether a command goes on for too long after Ctrl-C; what Python dropped is raised again meanwhile."""
+        end_s = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end_s:
+            if ended.wait(0.05):
+                return False
+            if lost.is_set():
+                lost.clear()
+                _thread.interrupt_main()
+        return lost.is_set() or not reached.is_set() or (others.is_set() and is_compiling())
+
     def watch() -> None:
         with reader:
             while received := reader.recv(1):
-                late = received[0] == signal.SIGINT and not ended.wait(PATIENCE_S)
-                if late and (not reached.is_set() or (others.is_set() and is_compiling())):
+                if received[0] == signal.SIGINT and is_late():
                     try:
                         remove_unfinished()
                         print(f"\ninterrupted: {_how[-1]}", file=sys.stderr, flush=True)
                     finally:  # also where nobody reads it any more
                         os._exit(INTERRUPTED)
 
-    wakes, handler = (
+    wakes, handler, dropping = (
         signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False),
         signal.signal(signal.SIGINT, hear),
+        sys.unraisablehook,
     )
+    sys.unraisablehook = drop
     threading.Thread(target=watch, daemon=True).start()
     try:
         with event.install_listener("numba:compiler_lock", _AtRelease(lambda: hear() if held.is_set() else None)):
@@ -111,6 +132,7 @@ def _ended_by_ctrl_c() -> Iterator[None]:
         ended.set()
         signal.signal(signal.SIGINT, handler)
         signal.set_wakeup_fd(wakes)
+        sys.unraisablehook = dropping
         writer.close()
 
 
