@@ -1,4 +1,5 @@
 import gymnasium as gym
+import h5py
 import minari
 import numpy as np
 import pytest
@@ -258,3 +259,12 @@ def test_a_data_set_of_another_environment():
         ValueError, match="is of the environment 'CartPole-v1'; it must be of 'offload_gym/Sequential-v0'"
     ):
         load_minari_dataset("cart-v0", SEQUENTIAL, SMALL)
+
+
+def test_arrays_that_claim_to_be_much_more_than_their_file_are_refused():
+    dataset = make()
+    with h5py.File(dataset.storage.data_path / "main_data.hdf5", "a") as file:
+        del file["episode_0/actions"]
+        file["episode_0"].create_dataset("actions", (33_554_432,), "int64", chunks=(4096,))  # of which nothing is there
+    with pytest.raises(ValueError, match=r"cannot be read: .* its arrays are 268,4.* more than 100 times"):
+        load_minari_dataset("offload_gym/test-v0", SEQUENTIAL, SMALL)

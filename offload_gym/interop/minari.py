@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,7 @@ from offload_gym.demonstrations import label
 from offload_gym.envs.epochs import NUM_EPOCHS
 from offload_gym.envs.recording import Act, Episode, record_episodes
 from offload_gym.envs.vector import VectorEpochEnv
+from offload_gym.files import MOST_UNPACKED
 from offload_gym.instances import Instances
 from offload_gym.policies import Policy, make_policy, preset_of
 from offload_gym.scenario import Scenario, as_scenario, with_absolute_paths
@@ -226,6 +228,7 @@ def load_minari_dataset(
     of = f"the Minari data set {dataset_id!r} is of"
     with told(dataset_id):
         dataset = minari.load_dataset(dataset_id)
+        _check_sizes(Path(dataset.storage.data_path) / "main_data.hdf5")
         spec, observation_space = dataset.env_spec, dataset.observation_space
         given = {} if spec is None else dict(spec.kwargs)
         found = as_scenario(_plain(given.get("scenario", "default"))[0])
@@ -258,6 +261,25 @@ def told(dataset_id: str) -> Iterator[None]:
     except Exception as error:
         reason = f"{type(error).__name__}: {shortened(str(error))}"
         raise ValueError(f"the Minari data set {dataset_id!r} cannot be read: {reason}") from None
+
+
+def _check_sizes(path: Path) -> None:
+    """ValueError where the arrays of a file claim to be much more than it is: HDF5 would fill in what is not there."""
+    if not path.is_file():  # another storage of Minari's
+        return
+    import h5py
+
+    claimed = 0
+
+    def add(_: str, part: Any) -> None:
+        nonlocal claimed
+        if isinstance(part, h5py.Dataset):
+            claimed += math.prod(part.shape or ()) * part.dtype.itemsize
+
+    with h5py.File(path) as file:
+        file.visititems(add)
+    if claimed > MOST_UNPACKED * path.stat().st_size:
+        raise ValueError(f"its arrays are {claimed:,} bytes, more than {MOST_UNPACKED} times the file")
 
 
 def _namespace_of(dataset_id: str) -> str | None:
