@@ -96,6 +96,18 @@ def command():
     assert "ValueError: of another kind" in told
 
 
+def test_ctrl_c_of_which_a_library_makes_another_error_is_one():
+    command = """
+def command():
+    try:
+        ctrl_c()
+        sleep(5.0)
+    except KeyboardInterrupt:
+        raise TypeError("structured arrays cannot be compared") from None
+"""
+    assert run(command) == (130, "", INTERRUPTED)
+
+
 @pytest.mark.parametrize("unread", [(), ("stderr",)])
 def test_ctrl_c_ends_what_compiles_for_long(unread):
     command = """

@@ -128,6 +128,10 @@ def _ended_by_ctrl_c() -> Iterator[None]:
     try:
         with event.install_listener("numba:compiler_lock", _AtRelease(lambda: hear() if held.is_set() else None)):
             yield
+    except Exception:
+        if reached.is_set() or held.is_set():  # what a library made of the interrupt, as comparisons of numpy do
+            raise KeyboardInterrupt from None
+        raise
     finally:
         ended.set()
         signal.signal(signal.SIGINT, handler)
