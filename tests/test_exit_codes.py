@@ -25,6 +25,14 @@ def sleep(seconds):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         time.sleep(0.01)
+
+def caught():
+    try:
+        ctrl_c()
+        sleep(5.0)
+    except KeyboardInterrupt:
+        return
+    raise AssertionError("not interrupted")
 """
 END = "\nsys.exit(exit_codes.exit_code_of(command))\n"
 INTERRUPTED = "\ninterrupted: no file is left in part; start the same command again\n"
@@ -56,11 +64,8 @@ def command():
 def test_a_second_ctrl_c_is_heard_where_a_command_caught_the_first():
     command = """
 def command():
-    try:
-        ctrl_c()
-        sleep(5.0)
-    except KeyboardInterrupt:
-        print("so far", flush=True)
+    caught()
+    print("so far", flush=True)
     with compiling:
         ctrl_c()
         sleep(0.1)
@@ -99,13 +104,12 @@ def command():
 def test_ctrl_c_of_which_a_library_makes_another_error_is_one():
     command = """
 def command():
-    try:
-        ctrl_c()
-        sleep(5.0)
-    except KeyboardInterrupt:
-        raise TypeError("structured arrays cannot be compared") from None
+    caught()
+    raise TypeError("structured arrays cannot be compared")
 """
     assert run(command) == (130, "", INTERRUPTED)
+    mistake = command.replace("TypeError", "OSError")  # as of a disk that is full when the best so far is written
+    assert run(mistake) == (2, "", "error: structured arrays cannot be compared\n")
 
 
 @pytest.mark.parametrize("unread", [(), ("stderr",)])
@@ -129,13 +133,10 @@ def test_what_is_compiled_after_ctrl_c_may_be_finished(compiling):
 now = [{compiling}]
 exit_codes.is_compiling = lambda: now[0]
 def command():
-    try:
-        ctrl_c()
-        sleep(5.0)
-    except KeyboardInterrupt:
-        now[0] = True
-        sleep(1.5)
-        print("so far", flush=True)
+    caught()
+    now[0] = True
+    sleep(1.5)
+    print("so far", flush=True)
 """
     assert run(command) == ((130, "", INTERRUPTED) if compiling else (0, "so far\n", ""))
 

@@ -128,8 +128,9 @@ def _ended_by_ctrl_c() -> Iterator[None]:
     try:
         with event.install_listener("numba:compiler_lock", _AtRelease(lambda: hear() if held.is_set() else None)):
             yield
-    except Exception:
-        if reached.is_set() or held.is_set():  # what a library made of the interrupt, as comparisons of numpy do
+    except Exception as error:
+        heard = reached.is_set() or held.is_set()
+        if heard and not isinstance(error, MISTAKES):  # a library made it of the interrupt, as numpy's comparisons do
             raise KeyboardInterrupt from None
         raise
     finally:
